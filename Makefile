@@ -1,0 +1,51 @@
+# What a person, CI and a reviewer run: `make test`. What shows the main job: `make demo`.
+
+# The binaries say their version; a tree that git cannot describe says "dev".
+VERSION ?= $(shell GIT_OPTIONAL_LOCKS=0 git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+export PATH := $(shell go env GOPATH)/bin:$(PATH)
+export GOFLAGS := -buildvcs=false
+
+LAYERS := go run ./e2e/cmd/layers
+
+.PHONY: build
+build: ## the three binaries, in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+.PHONY: test
+test: prepare ## every layer of tests, after installing what they need
+	$(LAYERS)
+
+.PHONY: lint unit fuzz integration
+lint unit fuzz integration: prepare ## one layer of tests
+	$(LAYERS) $@
+
+.PHONY: e2e
+e2e: prepare ## scenarios on test hosts: make e2e [RUN=regexp]
+	$(LAYERS) -run '$(RUN)' e2e
+
+.PHONY: demo
+demo: prepare-hosts ## the main job, shown: make demo [KEEP=1]
+	go run ./e2e/demo $(if $(KEEP),-keep)
+
+.PHONY: bench-deploy
+bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual steps
+	go run ./e2e/bench
+
+.PHONY: format
+format: prepare ## format every Go file
+	golangci-lint fmt
+
+.PHONY: prepare prepare-hosts
+prepare: ## install what tests and linter need
+	.ci/prepare compiler linter
+prepare-hosts:
+	.ci/prepare
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin
+
+.PHONY: help
+help: ## say what there is
+	@sed -n 's/^\([a-z -]*\):.*## /\1: /p' $(MAKEFILE_LIST)

@@ -1,0 +1,58 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"kedge/e2e/internal/command"
+)
+
+// fuzzTime is how long each fuzz test looks for new inputs. It is short: the
+// seeds are what a change must pass, and whoever changes a parser fuzzes it for
+// longer by hand.
+const fuzzTime = "3s"
+
+// fuzz runs every fuzz test for a moment. Inputs that fail are left in the
+// package's testdata/fuzz, where they go on as seeds.
+func fuzz(ctx context.Context, r *Report) error {
+	all, err := packages(ctx, "")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kedge-fuzz-")
+	if err != nil {
+		return fmt.Errorf("fuzz: %w", err)
+	}
+	for _, p := range all {
+		if err := p.fuzz(ctx, r, dir); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("fuzz: %w", err)
+	}
+	return nil
+}
+
+func (p goPackage) fuzz(ctx context.Context, r *Report, dir string) error {
+	targets, err := p.fuzzTargets()
+	if err != nil || len(targets) == 0 {
+		return err
+	}
+	program := filepath.Join(dir, "fuzz.test") // compiled once for all targets of the package
+	compile := []string{"go", "test", "-c", "-fuzz=Fuzz", "-o", program, p.ImportPath}
+	if _, err := command.Run(ctx, command.Command{Args: compile, Env: staticBuild()}); err != nil {
+		return fmt.Errorf("compile fuzz tests of %s: %w", p.ImportPath, err)
+	}
+	for _, target := range targets {
+		r.check(p.ImportPath+" "+target, func() (string, error) {
+			return command.Run(ctx, command.Command{Dir: p.Dir, Args: []string{
+				program, "-test.run=^$", "-test.fuzz=^" + target + "$",
+				"-test.fuzztime=" + fuzzTime, "-test.fuzzcachedir=" + filepath.Join(dir, "corpus", target), "-test.timeout=2m",
+			}})
+		})
+	}
+	return nil
+}

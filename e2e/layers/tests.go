@@ -1,0 +1,53 @@
+package layers
+
+import (
+	"context"
+	"slices"
+
+	"kedge/e2e/internal/command"
+)
+
+// allTags are the build tags of the project's files: e2e for what needs test
+// hosts, host for what runs in one.
+const allTags = "e2e,host"
+
+// lint checks the form of every file, whatever its build tags.
+func lint(ctx context.Context, r *Report) error {
+	golangci := func(args ...string) func() (string, error) {
+		return func() (string, error) {
+			return command.Run(ctx, command.Command{Args: append([]string{"golangci-lint"}, args...), Env: staticBuild()})
+		}
+	}
+	r.check("format", golangci("fmt", "--diff"))
+	r.check("linters", golangci("run", "--allow-serial-runners"))
+	r.check("linters with tags "+allTags, golangci("run", "--allow-serial-runners", "--build-tags", allTags))
+	return nil
+}
+
+// adapters is the package that takes other packages' tests into a test host.
+const adapters = "kedge/e2e/adapters"
+
+// unit runs all tests that need nothing but this machine.
+func unit(ctx context.Context, r *Report) error {
+	return goTest(ctx, r, nil, "-race", "-shuffle=on", "-timeout=5m", "./...")
+}
+
+// integration runs the tests of what wraps the programs of a host, such as Nix
+// and systemd, in a test host.
+func integration(ctx context.Context, r *Report) error {
+	return goTest(ctx, r, staticBuild(), "-count=1", "-timeout=9m", "-tags=e2e", adapters)
+}
+
+// endToEnd runs the scenarios on test hosts that match the regular expression;
+// all, if it is empty. One package after the other: the hosts need the machine.
+func endToEnd(expression string) func(ctx context.Context, r *Report) error {
+	return func(ctx context.Context, r *Report) error {
+		paths, err := packagesWith(ctx, "e2e")
+		if err != nil {
+			return err
+		}
+		paths = slices.DeleteFunc(paths, func(p string) bool { return p == adapters })
+		args := []string{"-count=1", "-timeout=28m", "-tags=e2e", "-p=1", "-run=" + expression}
+		return goTest(ctx, r, staticBuild(), append(args, paths...)...)
+	}
+}

@@ -1,0 +1,200 @@
+package proto
+
+import (
+	"strings"
+	"time"
+)
+
+// An Endpoint is one call of the operator API, a NATS micro service: the role
+// that may call it, a dot, and a name. The role is part of the subject, so that
+// the server's permissions, and not the service, keep others out.
+type Endpoint string
+
+// The calls.
+const (
+	EndpointFleet     Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
+	EndpointHost      Endpoint = "viewer.host"        // HostRequest → HostReply
+	EndpointEvents    Endpoint = "viewer.events"      // EventsRequest → EventsReply
+	EndpointReconcile Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
+	EndpointHostAdd   Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
+	EndpointPublish   Endpoint = "admin.publish"      // PublishRequest → PublishReply
+)
+
+// Subject returns where the call is made, such as kedge.v1.api.viewer.fleet.
+func (e Endpoint) Subject() string { return subjectRoot + "api." + string(e) }
+
+// Name returns the call's name without its role, such as fleet.
+func (e Endpoint) Name() string {
+	_, name, _ := strings.Cut(string(e), ".")
+	return name
+}
+
+// A Role is what an operator may do. Each includes those before it.
+type Role string
+
+// The roles.
+const (
+	RoleViewer   Role = "viewer"   // look
+	RoleOperator Role = "operator" // and act within what is configured
+	RoleAdmin    Role = "admin"    // and say what runs where, and who is who
+)
+
+// ServiceName is the name of the micro service.
+const ServiceName = "kedge"
+
+// Subjects returns the patterns that role r may call.
+func (r Role) Subjects() []string {
+	switch r {
+	case RoleViewer:
+		return []string{subjectRoot + "api.viewer.>"}
+	case RoleOperator:
+		return append(RoleViewer.Subjects(), subjectRoot+"api.operator.>")
+	case RoleAdmin:
+		return append(RoleOperator.Subjects(), subjectRoot+"api.admin.>")
+	}
+	return nil
+}
+
+// MaxWait is the longest that a call may ask to wait for news.
+const MaxWait = 30 * time.Second
+
+// A HostView is one host as the controller sees it.
+type HostView struct {
+	Host HostName `json:"host"`
+	// Want is what was last published for the host; zero before the first.
+	Want Target `json:"want,omitzero"`
+	// Status is what the host last said; nil if it never said anything.
+	Status *Status `json:"status,omitempty"`
+	// Seen is the controller's clock when the host was last heard of.
+	Seen time.Time `json:"seen,omitzero"`
+	// Silent is true when the host has not been heard of for three heartbeats.
+	Silent bool `json:"silent"`
+	// Problem says why the newest revision did not reach this host, such as a
+	// build that failed; nil if it did.
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// A Target is what a host shall run.
+type Target struct {
+	Serial    Serial    `json:"serial"`
+	Toplevel  StorePath `json:"toplevel"`
+	Revision  Revision  `json:"revision,omitzero"`
+	Published time.Time `json:"published"`
+}
+
+// A Problem is why something could not be done for a host.
+type Problem struct {
+	Reason   Reason    `json:"reason"`
+	Message  string    `json:"message"`
+	Revision Revision  `json:"revision,omitzero"`
+	Time     time.Time `json:"time"`
+}
+
+// A FleetRequest asks for the fleet. If After is not zero the reply waits, up
+// to Wait, until the fleet is newer than that.
+type FleetRequest struct {
+	After uint64        `json:"after,omitempty"` // a FleetReply's Version
+	Wait  time.Duration `json:"wait,omitempty"`  // nanoseconds, at most MaxWait
+}
+
+// A FleetReply is the fleet, sorted by host.
+type FleetReply struct {
+	Version  uint64       `json:"version"` // grows with every change; begins anew with the controller
+	Hosts    []HostView   `json:"hosts"`
+	Revision Revision     `json:"revision,omitzero"` // the newest that was built
+	Source   SourceStatus `json:"source,omitzero"`
+}
+
+// A SourceStatus is how the controller stands to its git repository.
+type SourceStatus struct {
+	URL      string    `json:"url,omitempty"`
+	Branch   string    `json:"branch,omitempty"`
+	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
+	Checked  time.Time `json:"checked,omitzero"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// A HostRequest asks for one host, waiting as a [FleetRequest] does.
+type HostRequest struct {
+	Host  HostName      `json:"host"`
+	After uint64        `json:"after,omitempty"`
+	Wait  time.Duration `json:"wait,omitempty"`
+}
+
+// A HostReply is one host.
+type HostReply struct {
+	Version uint64   `json:"version"`
+	Host    HostView `json:"host"`
+}
+
+// An EventsRequest asks for events after a sequence number, oldest first.
+type EventsRequest struct {
+	After uint64        `json:"after,omitempty"`
+	Host  HostName      `json:"host,omitzero"`   // of this host only
+	Limit int           `json:"limit,omitempty"` // at most; zero means 100
+	Last  bool          `json:"last,omitempty"`  // the newest Limit events, whatever After says
+	Wait  time.Duration `json:"wait,omitempty"`  // for the first one, nanoseconds, at most MaxWait
+}
+
+// An EventsReply is a page of events.
+type EventsReply struct {
+	Events []NumberedEvent `json:"events"`
+	Next   uint64          `json:"next"` // what to send as After for the next page
+}
+
+// A NumberedEvent is an event with its place in the history.
+type NumberedEvent struct {
+	Seq   uint64 `json:"seq"`
+	Event Event  `json:"event"`
+}
+
+// A ReconcileRequest asks the controller to look at its source at once, and to
+// ring the doorbells of Hosts.
+type ReconcileRequest struct {
+	Hosts []HostName `json:"hosts,omitempty"`
+}
+
+// A ReconcileReply says that the controller will look.
+type ReconcileReply struct {
+	Source SourceStatus `json:"source"` // as it stood when the request came
+}
+
+// A HostAddRequest asks for credentials. The private half of the key never
+// leaves who made it.
+type HostAddRequest struct {
+	Host      HostName `json:"host"`
+	PublicKey string   `json:"public_key"` // a NATS user NKey, "U…"
+}
+
+// A HostAddReply holds what a host needs to connect and to trust.
+type HostAddReply struct {
+	JWT            string      `json:"jwt"`
+	ReleaseKeys    []PublicKey `json:"release_keys"`
+	ControllerKeys []PublicKey `json:"controller_keys"`
+	CacheKeys      []string    `json:"cache_keys"`
+	Servers        []string    `json:"servers"`
+	Caches         []string    `json:"caches"`
+}
+
+// A PublishRequest asks to publish toplevels as they are in the controller's
+// store. It is refused whole if any of them cannot be published.
+type PublishRequest struct {
+	Targets []PublishTarget `json:"targets"`
+}
+
+// A PublishTarget is one toplevel for one host.
+type PublishTarget struct {
+	Host     HostName  `json:"host"`
+	Toplevel StorePath `json:"toplevel"`
+}
+
+// A PublishReply says under which serials the toplevels were published.
+type PublishReply struct {
+	Published []Published `json:"published"`
+}
+
+// Published is one host's share of a [PublishReply].
+type Published struct {
+	Host   HostName `json:"host"`
+	Serial Serial   `json:"serial"`
+}

@@ -1,0 +1,55 @@
+package proto
+
+import (
+	"fmt"
+	"time"
+)
+
+// An Act is what somebody did that is worth a line in the audit.
+type Act string
+
+// The acts.
+const (
+	ActPublish   Act = "publish"   // said what a host shall run
+	ActReconcile Act = "reconcile" // asked for a look at the source
+	ActHostAdd   Act = "host-add"  // issued credentials to a host
+	ActRevoke    Act = "revoke"    // took credentials back
+)
+
+// An AuditEntry is one line of the audit: who did what to which host.
+type AuditEntry struct {
+	Format   int       `json:"format"`
+	Time     time.Time `json:"time"`
+	Actor    string    `json:"actor"` // an operator's name, or ServiceName for the controller itself
+	Act      Act       `json:"act"`
+	Host     HostName  `json:"host,omitzero"`
+	Serial   Serial    `json:"serial,omitempty"`
+	Toplevel StorePath `json:"toplevel,omitzero"`
+	Revision Revision  `json:"revision,omitzero"`
+	Message  string    `json:"message,omitempty"`
+}
+
+// MaxAudit limits an entry, in bytes.
+const MaxAudit = 16 << 10
+
+// AuditSubject is where what controllers did is kept.
+const AuditSubject = subjectRoot + "audit.act"
+
+// Encode returns e as JSON.
+func (e AuditEntry) Encode() ([]byte, error) {
+	e.Format = Format1
+	return encode("audit entry", e)
+}
+
+// ParseAuditEntry parses b. Errors wrap [ErrOversized], [ErrUnknownFormat] or
+// [ErrMalformed].
+func ParseAuditEntry(b []byte) (AuditEntry, error) {
+	var e AuditEntry
+	if err := decode("audit entry", b, MaxAudit, &e); err != nil {
+		return AuditEntry{}, err
+	}
+	if e.Actor == "" || e.Act == "" {
+		return AuditEntry{}, fmt.Errorf("audit entry: %w: actor and act are required", ErrMalformed)
+	}
+	return e, nil
+}

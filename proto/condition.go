@@ -1,0 +1,46 @@
+package proto
+
+import "time"
+
+// A ConditionType names one thing about a host that is so, is not so, or is
+// not known. A reader keeps a type that it does not know.
+type ConditionType string
+
+// The conditions of a host.
+const (
+	ConditionReady      ConditionType = "Ready"      // runs what it shall run, proven
+	ConditionConnected  ConditionType = "Connected"  // authenticated to NATS
+	ConditionAccepted   ConditionType = "Accepted"   // the newest desired state was verified
+	ConditionDrifted    ConditionType = "Drifted"    // runs something that was not committed
+	ConditionStateValid ConditionType = "StateValid" // its state files can be read
+)
+
+// A ConditionStatus is true, false or not known. The zero value is not known
+// either.
+type ConditionStatus string
+
+// The values of a condition.
+const (
+	StatusTrue    ConditionStatus = "True"
+	StatusFalse   ConditionStatus = "False"
+	StatusUnknown ConditionStatus = "Unknown"
+)
+
+// UnmarshalText refuses a status that is not known.
+func (s *ConditionStatus) UnmarshalText(b []byte) error {
+	v, err := parseEnum("condition status", b, []ConditionStatus{StatusTrue, StatusFalse, StatusUnknown, ""})
+	if err != nil {
+		return err
+	}
+	*s = v
+	return nil
+}
+
+// A Condition is one observed fact, with why and since when.
+type Condition struct {
+	Type    ConditionType   `json:"type"`
+	Status  ConditionStatus `json:"status"`
+	Reason  Reason          `json:"reason,omitempty"`
+	Message string          `json:"message,omitempty"`
+	Since   time.Time       `json:"since,omitzero"`
+}

@@ -1,0 +1,147 @@
+package proto_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"kedge/proto"
+)
+
+// logLines is how many lines of log a talkative unit has at most.
+const logLines = 20
+
+// talkative returns n failed units with up to n lines of log each, numbered, of
+// text that JSON makes six times as long.
+func talkative(n int) []proto.FailedUnit {
+	units := make([]proto.FailedUnit, n)
+	for i := range units {
+		units[i].Name = fmt.Sprintf("unit-%d.service", i)
+		for line := range min(n, logLines) {
+			units[i].Log = append(units[i].Log, fmt.Sprintf("%d%s", line, strings.Repeat("\x1b", 200)))
+		}
+	}
+	return units
+}
+
+// A host with much to say is heard nevertheless.
+func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 5, 20, 300} {
+		t.Run(fmt.Sprintf("%d failed units", n), func(t *testing.T) {
+			status := exampleStatus(t)
+			status.Deployment.Failed = talkative(n)
+			status.Deployment.Message = strings.Repeat("é", 50*n)
+			status.Conditions[0].Message = strings.Repeat("ü", 50*n)
+			b, err := status.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := proto.ParseStatus(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkShortened(t, got.Deployment.Failed, status.Deployment.Failed)
+			if !utf8.ValidString(got.Deployment.Message) || got.Deployment.Phase != status.Deployment.Phase {
+				t.Errorf("got %+v", got.Deployment)
+			}
+
+			event := exampleEvent(t)
+			event.Failed = talkative(n)
+			event.Message = status.Deployment.Message
+			if b, err = event.Encode(); err != nil {
+				t.Fatal(err)
+			}
+			gotEvent, err := proto.ParseEvent(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkShortened(t, gotEvent.Failed, event.Failed)
+			if len(status.Deployment.Failed) != n || n > 0 && len(status.Deployment.Failed[0].Log) != min(n, logLines) {
+				t.Error("the status itself was shortened")
+			}
+		})
+	}
+}
+
+// checkShortened checks that got is the first of want's units with the newest
+// of their lines, and all of them where there were few.
+func checkShortened(t *testing.T, got, want []proto.FailedUnit) {
+	t.Helper()
+	if len(got) > len(want) || len(got) < min(len(want), 5) {
+		t.Fatalf("%d units are left of %d", len(got), len(want))
+	}
+	for i, u := range got {
+		all := want[i].Log
+		if u.Name != want[i].Name || len(u.Log) > len(all) || len(want) <= 2 && len(u.Log) != len(all) {
+			t.Fatalf("unit %d: got %s with %d lines, want %s with at most %d", i, u.Name, len(u.Log), want[i].Name, len(all))
+		}
+		for j, line := range u.Log {
+			if line != all[len(all)-len(u.Log)+j] {
+				t.Fatalf("unit %d, line %d: got %q, not one of the newest", i, j, line)
+			}
+		}
+	}
+}
+
+func TestTheNewestLinesAreKeptWhereNotAllFit(t *testing.T) {
+	status := exampleStatus(t)
+	status.Deployment.Failed = talkative(logLines)[:1]
+	b, err := status.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := proto.ParseStatus(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := got.Deployment.Failed[0].Log
+	if len(log) == 0 || len(log) == logLines || !strings.HasPrefix(log[len(log)-1], "19") {
+		t.Errorf("got %d lines %q, want some, of which the last is number 19", len(log), log)
+	}
+}
+
+func TestWhatCannotBeShortenedIsRefusedByTheSender(t *testing.T) {
+	long := strings.Repeat("x", proto.MaxEvent)
+	status := exampleStatus(t)
+	status.Agent = long
+	event := exampleEvent(t)
+	event.ID = long
+	d := desired(t)
+	d.Release.Payload = []byte(long)
+	_, serr := status.Encode()
+	_, eerr := event.Encode()
+	_, derr := d.Encode()
+	for what, err := range map[string]error{"status": serr, "event": eerr, "desired state": derr} {
+		if !errors.Is(err, proto.ErrOversized) {
+			t.Errorf("%s: got error %v, want %v", what, err, proto.ErrOversized)
+		}
+	}
+}
+
+func TestAStatementThatNobodyWouldAcceptIsNotSigned(t *testing.T) {
+	rel, as := release(t), assignment(t, sealedRelease(t, release(t)))
+	badCache := as
+	badCache.Caches = []string{"ssh://build"}
+	userCache := as
+	userCache.Caches = []string{"https://me:secret@build/cache/"}
+	noHost := rel
+	noHost.Host = proto.HostName{}
+	noTime := as
+	noTime.Expires = as.Issued
+	for name, sign := range map[string]func(...proto.SecretKey) (proto.Envelope, error){
+		"a release for no host":              noHost.Sign,
+		"an assignment without a lifetime":   noTime.Sign,
+		"an assignment with an odd cache":    badCache.Sign,
+		"an assignment with a password":      userCache.Sign,
+		"withdrawals without a serial":       proto.Withdrawals{Releases: []proto.Digest{as.Release}}.Sign,
+		"withdrawals of the zero digest":     proto.Withdrawals{Serial: 1, Releases: []proto.Digest{{}}}.Sign,
+		"nothing that was ever filled in, R": proto.Release{}.Sign,
+		"nothing that was ever filled in, A": proto.Assignment{}.Sign,
+	} {
+		if e, err := sign(releaseKey(t)); !errors.Is(err, proto.ErrMalformed) {
+			t.Errorf("%s: got %d signatures, error %v, want %v", name, len(e.Signatures), err, proto.ErrMalformed)
+		}
+	}
+}

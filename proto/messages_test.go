@@ -1,0 +1,160 @@
+package proto_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"kedge/proto"
+)
+
+// A message is one example of a message, with how it is written and read.
+type message struct {
+	name   string // of its golden file: the type's, and which example of it
+	value  any
+	encode func() ([]byte, error)
+	decode func([]byte) (any, error)
+}
+
+func example[T any](name string, v T, encode func(T) ([]byte, error), decode func([]byte) (T, error)) message {
+	return message{
+		name:   name,
+		value:  v,
+		encode: func() ([]byte, error) { return encode(v) },
+		decode: func(b []byte) (any, error) { return decode(b) },
+	}
+}
+
+// call is an example of a message that has no encoding of its own.
+func call[T any](name string, v T) message {
+	return example(name, v,
+		func(v T) ([]byte, error) { return json.Marshal(v) },
+		func(b []byte) (v T, err error) { return v, json.Unmarshal(b, &v) })
+}
+
+// statement is an example of what travels signed: name is its payload.
+func statement[T any](name string, v T, typ proto.PayloadType, key proto.SecretKey,
+	sign func(T, ...proto.SecretKey) (proto.Envelope, error), open func(proto.Envelope) (T, error),
+) message {
+	return example(name, v,
+		func(v T) ([]byte, error) {
+			e, err := sign(v, key)
+			return e.Payload, err
+		},
+		func(payload []byte) (T, error) { return open(proto.Seal(typ, payload, key)) })
+}
+
+// messages returns an example of every message, and of every way in which one
+// is seldom seen.
+func messages(t testing.TB) []message {
+	t.Helper()
+	tr := trust(t)
+	openRelease := func(e proto.Envelope) (proto.Release, error) { return proto.OpenRelease(e, tr.ReleaseKeys, 1) }
+	openAssignment := func(e proto.Envelope) (proto.Assignment, error) { return proto.OpenAssignment(e, tr.ControllerKeys) }
+	openWithdrawals := func(e proto.Envelope) (proto.Withdrawals, error) { return proto.OpenWithdrawals(e, tr.ReleaseKeys) }
+
+	rel := release(t)
+	rel.Format = proto.Format1
+	d := desired(t)
+	as := assignment(t, d.Release)
+	as.Format = proto.Format1
+	asBoot := as
+	asBoot.Mode, asBoot.Caches = proto.ModeBoot, nil
+	withdrawals := proto.Withdrawals{Format: proto.Format1, Serial: 2, Issued: issued, Releases: []proto.Digest{as.Release}}
+	withdrawing := d
+	withdrawing.Withdrawals = sealedWithdrawals(t, 2, as.Release)
+
+	status := exampleStatus(t)
+	event := exampleEvent(t)
+	return append([]message{
+		statement("release", rel, proto.PayloadRelease, releaseKey(t), proto.Release.Sign, openRelease),
+		statement("assignment", as, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
+		statement("assignment.boot", asBoot, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
+		statement("withdrawals", withdrawals, proto.PayloadWithdrawals, releaseKey(t), proto.Withdrawals.Sign, openWithdrawals),
+		call("envelope.release", d.Release),
+		call("envelope.assignment", d.Assignment),
+		call("envelope.withdrawals", *withdrawing.Withdrawals),
+		example("desired", d, proto.Desired.Encode, proto.ParseDesired),
+		example("desired.withdrawing", withdrawing, proto.Desired.Encode, proto.ParseDesired),
+		example("status", status, proto.Status.Encode, proto.ParseStatus),
+		example("status.new-host", proto.Status{Format: proto.Format1, Host: status.Host, Time: issued, Agent: "0.1.0", BootID: status.BootID}, proto.Status.Encode, proto.ParseStatus),
+		example("event", event, proto.Event.Encode, proto.ParseEvent),
+		example("heartbeat", proto.Heartbeat{Format: proto.Format1, Host: status.Host, Time: issued, Serial: 7}, proto.Heartbeat.Encode, proto.ParseHeartbeat),
+		example("audit-entry", proto.AuditEntry{
+			Format: proto.Format1, Time: issued, Actor: "ada", Act: proto.ActPublish, Host: status.Host, Serial: 7,
+			Toplevel: toplevel(t), Revision: rel.Revision, Message: "published by hand",
+		}, proto.AuditEntry.Encode, proto.ParseAuditEntry),
+		call("floor", proto.Floor{Serial: 7, Issued: issued, Latest: issued.Add(time.Minute), Withdrawn: []proto.Digest{as.Release}, WithdrawalSerial: 2}),
+	}, calls(t)...)
+}
+
+// calls returns an example of every message of the operator API.
+func calls(t testing.TB) []message {
+	t.Helper()
+	web1, status := host(t, "web1"), exampleStatus(t)
+	revision := parsed(t, proto.ParseRevision, revisionText)
+	view := proto.HostView{
+		Host:   web1,
+		Want:   proto.Target{Serial: 7, Toplevel: toplevel(t), Revision: revision, Published: issued},
+		Status: &status, Seen: issued,
+		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
+	}
+	source := proto.SourceStatus{URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Checked: issued, Error: "connection refused"}
+	return []message{
+		call("fleet-request", proto.FleetRequest{After: 41, Wait: 30 * time.Second}),
+		call("fleet-reply", proto.FleetReply{
+			Version: 42, Hosts: []proto.HostView{{Host: host(t, "db1"), Silent: true}, view}, Revision: revision, Source: source,
+		}),
+		call("host-request", proto.HostRequest{Host: web1, After: 41, Wait: time.Second}),
+		call("host-reply", proto.HostReply{Version: 42, Host: view}),
+		call("events-request", proto.EventsRequest{After: 9, Host: web1, Limit: 50, Last: true, Wait: time.Second}),
+		call("events-request.all", proto.EventsRequest{}),
+		call("events-reply", proto.EventsReply{Events: []proto.NumberedEvent{{Seq: 10, Event: exampleEvent(t)}}, Next: 10}),
+		call("reconcile-request", proto.ReconcileRequest{Hosts: []proto.HostName{web1}}),
+		call("reconcile-reply", proto.ReconcileReply{Source: source}),
+		call("host-add-request", proto.HostAddRequest{Host: web1, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}),
+		call("host-add-reply", proto.HostAddReply{
+			JWT:            "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ",
+			ReleaseKeys:    []proto.PublicKey{releaseKey(t).Public()},
+			ControllerKeys: []proto.PublicKey{controllerKey(t).Public()},
+			CacheKeys:      []string{nixPublic},
+			Servers:        []string{"tls://build:4222"},
+			Caches:         []string{"https://build/cache/"},
+		}),
+		call("publish-request", proto.PublishRequest{Targets: []proto.PublishTarget{{Host: web1, Toplevel: toplevel(t)}}}),
+		call("publish-reply", proto.PublishReply{Published: []proto.Published{{Host: web1, Serial: 8}}}),
+	}
+}
+
+// exampleStatus is the status of a host whose newest deployment was rolled
+// back.
+func exampleStatus(t testing.TB) proto.Status {
+	t.Helper()
+	revision := parsed(t, proto.ParseRevision, revisionText)
+	other := parsed(t, proto.ParseStorePath, otherText)
+	return proto.Status{
+		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7,
+		Systems: proto.Systems{Current: other, Booted: other, Profile: other, Proven: other, Revision: revision, Generation: 12},
+		Deployment: proto.DeploymentStatus{
+			ID: "7-1", Serial: 7, Toplevel: toplevel(t), Revision: revision,
+			Phase: proto.PhaseRolledBack, Verdict: proto.VerdictRolledBack, Reason: proto.ReasonUnitsFailed,
+			Message: "nginx.service failed", Started: issued.Add(-time.Minute), Since: issued,
+			Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"bind() to 0.0.0.0:80 failed", "exited with code 1"}}},
+		},
+		Conditions: []proto.Condition{
+			{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonGaveUp, Message: "waits for a new assignment", Since: issued},
+			{Type: proto.ConditionConnected, Status: proto.StatusTrue, Reason: proto.ReasonConnected, Since: issued.Add(-time.Hour)},
+			{Type: proto.ConditionDrifted, Status: proto.StatusUnknown},
+		},
+	}
+}
+
+func exampleEvent(t testing.TB) proto.Event {
+	t.Helper()
+	return proto.Event{
+		Format: proto.Format1, ID: "7-1/rolled-back", Host: host(t, "web1"), Time: issued, Deployment: "7-1", Serial: 7,
+		Revision: parsed(t, proto.ParseRevision, revisionText), Toplevel: toplevel(t),
+		Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed, Message: "nginx.service failed",
+		Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"exited with code 1"}}},
+	}
+}

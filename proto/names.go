@@ -1,0 +1,74 @@
+package proto
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Names of JetStream assets, all in the account CTRL.
+const (
+	BucketDesired = "kedge-desired" // KV: a host's name → its desired state
+	BucketControl = "kedge-control" // KV: rollouts, leader lease
+
+	StreamStatus = "KEDGE_STATUS" // the last status of every host
+	StreamEvents = "KEDGE_EVENTS" // what happened on the hosts
+	StreamLogs   = "KEDGE_LOGS"   // activation logs
+	StreamAudit  = "KEDGE_AUDIT"  // what controllers and operators did
+
+	// StreamDesired is the stream behind [BucketDesired].
+	StreamDesired = "KV_" + BucketDesired
+	// ConsumerEvents is the controllers' one durable consumer of events.
+	ConsumerEvents = "kedge-controller"
+)
+
+const subjectRoot = "kedge.v1."
+
+// Patterns that name a subject of every host.
+const (
+	AllDesiredKeys   = "$KV." + BucketDesired + ".*"
+	AllDoorbells     = subjectRoot + "desired.*"
+	AllGetDesired    = subjectRoot + "get.desired.*"
+	AllStatus        = subjectRoot + "status.*"
+	AllEvents        = subjectRoot + "event.*"
+	AllLogs          = subjectRoot + "log.*"
+	AllHeartbeats    = subjectRoot + "hb.*"
+	AllLeases        = subjectRoot + "lease.*"
+	AllAudit         = subjectRoot + "audit.>"
+	AllAPI           = subjectRoot + "api.>"
+	DirectGetDesired = "$JS.API.DIRECT.GET." + StreamDesired + "." + AllDesiredKeys
+	// DoorbellTemplate is where the server republishes a key of
+	// [BucketDesired]: NATS' transform syntax.
+	DoorbellTemplate = subjectRoot + "desired.{{wildcard(1)}}"
+)
+
+// DoorbellSubject is where the server says, without a payload, that the
+// desired state of h changed.
+func DoorbellSubject(h HostName) string { return subjectRoot + "desired." + h.s }
+
+// GetDesiredSubject is where h asks for its desired state.
+func GetDesiredSubject(h HostName) string { return subjectRoot + "get.desired." + h.s }
+
+// StatusSubject is where h says how it is.
+func StatusSubject(h HostName) string { return subjectRoot + "status." + h.s }
+
+// EventSubject is where h says what happened.
+func EventSubject(h HostName) string { return subjectRoot + "event." + h.s }
+
+// LogSubject is where h sends the log of an activation.
+func LogSubject(h HostName) string { return subjectRoot + "log." + h.s }
+
+// HeartbeatSubject is where h says that it lives.
+func HeartbeatSubject(h HostName) string { return subjectRoot + "hb." + h.s }
+
+// LeaseSubject is where h asks for leave to reboot.
+func LeaseSubject(h HostName) string { return subjectRoot + "lease." + h.s }
+
+// HostOfSubject returns the host that a subject such as [StatusSubject] ends
+// with. The server's permissions make sure that only that host writes there.
+func HostOfSubject(subject string) (HostName, error) {
+	i := strings.LastIndexByte(subject, '.')
+	if i < 0 || !strings.HasPrefix(subject, subjectRoot) {
+		return HostName{}, fmt.Errorf("%w: subject %q ends with no host", ErrInvalidHostName, subject)
+	}
+	return ParseHostName(subject[i+1:])
+}

@@ -1,0 +1,80 @@
+package proto
+
+// A Reason says why, in one word of a closed list, so that people can alert on
+// it and scripts can branch on it. Reasons travel in status, events and
+// metrics. A reader keeps a reason that it does not know. The zero value is no
+// reason.
+type Reason string
+
+// Why a desired state was refused before anything was done.
+const (
+	ReasonMalformed       Reason = "malformed"        // not a message at all
+	ReasonOversized       Reason = "oversized"        // more bytes than a message may have
+	ReasonUnknownFormat   Reason = "unknown-format"   // a format number that this version does not know
+	ReasonUnknownKey      Reason = "unknown-key"      // signed, but by no trusted key
+	ReasonBadSignature    Reason = "bad-signature"    // a trusted key's signature does not fit the bytes
+	ReasonWrongHost       Reason = "wrong-host"       // meant for another host
+	ReasonMismatch        Reason = "mismatch"         // release and assignment do not belong together
+	ReasonRollback        Reason = "rollback"         // older than what was accepted before
+	ReasonExpired         Reason = "expired"          // the assignment is no longer valid
+	ReasonClock           Reason = "clock"            // the local clock is not believable
+	ReasonWithdrawn       Reason = "withdrawn"        // the release was withdrawn
+	ReasonUnsupportedMode Reason = "unsupported-mode" // a mode that this version cannot do
+	ReasonQuarantined     Reason = "quarantined"      // this toplevel failed here before
+)
+
+// Why a deployment ended before the running system was touched.
+const (
+	ReasonCacheUnreachable Reason = "cache-unreachable" // no cache answered
+	ReasonFetchFailed      Reason = "fetch-failed"      // the closure could not be had whole
+	ReasonUntrustedPath    Reason = "untrusted-path"    // a store path lacks a trusted signature
+	ReasonDigestMismatch   Reason = "digest-mismatch"   // the bytes that arrived are not those that were signed
+	ReasonDiskFull         Reason = "disk-full"         // no room
+	ReasonNotAToplevel     Reason = "not-a-toplevel"    // not a NixOS system, or one that cannot be switched to
+	ReasonNoAgent          Reason = "no-agent"          // the new system has no kedge-agent to come back with
+	ReasonBadConfig        Reason = "bad-config"        // the new system's agent configuration cannot be used
+	ReasonRebootNeeded     Reason = "reboot-needed"     // takes effect only at a reboot
+	ReasonCheckRefused     Reason = "pre-switch-check"  // the new system's own pre-switch checks refused
+	ReasonBusy             Reason = "busy"              // somebody else was switching the system all the time
+	ReasonNewerAssignment  Reason = "newer-assignment"  // overtaken before activation
+	ReasonNotProven        Reason = "not-proven"        // what runs is not what was proven
+	ReasonStateUnreadable  Reason = "state-unreadable"  // a state file is torn or newer than this version
+)
+
+// Why a deployment was rolled back, or how it ended otherwise.
+const (
+	ReasonActivationFailed Reason = "activation-failed" // switch-to-configuration failed
+	ReasonActivationHung   Reason = "activation-hung"   // it did not end before its deadline
+	ReasonUnitsFailed      Reason = "units-failed"      // units failed that did not fail before
+	ReasonCheckFailed      Reason = "check-failed"      // a required check did not pass
+	ReasonNoContact        Reason = "no-contact"        // the new agent did not reach and verify its desired state
+	ReasonPowerLoss        Reason = "power-loss"        // the host went down in the middle
+	ReasonInterrupted      Reason = "interrupted"       // the transaction was ended too often
+	ReasonThirdParty       Reason = "third-party"       // somebody else changed the system meanwhile
+	ReasonRegisterFailed   Reason = "register-failed"   // the profile or the boot default could not be set
+	ReasonRollbackFailed   Reason = "rollback-failed"   // the proven system could not be brought back
+)
+
+// Why a host does nothing, or is as it is.
+const (
+	ReasonConverged   Reason = "converged"    // runs what it shall
+	ReasonNoDesired   Reason = "no-desired"   // nothing was ever assigned
+	ReasonUnreachable Reason = "unreachable"  // NATS cannot be reached
+	ReasonConnected   Reason = "connected"    // NATS was reached
+	ReasonDeploying   Reason = "deploying"    // a deployment is under way
+	ReasonAdopted     Reason = "adopted"      // a system that runs and is registered was taken as proven
+	ReasonDrifted     Reason = "drifted"      // runs something that was not committed
+	ReasonRetrying    Reason = "retrying"     // failed, and will be tried again
+	ReasonGaveUp      Reason = "gave-up"      // failed, and waits for a new assignment
+	ReasonBuildFailed Reason = "build-failed" // the host's system did not build
+	ReasonEvalFailed  Reason = "eval-failed"  // the host's system did not evaluate
+)
+
+// RefusalReasons returns the reasons for which [Desired.Verify] refuses.
+func RefusalReasons() []Reason {
+	return []Reason{
+		ReasonMalformed, ReasonOversized, ReasonUnknownFormat, ReasonUnknownKey, ReasonBadSignature,
+		ReasonWrongHost, ReasonMismatch, ReasonRollback, ReasonExpired, ReasonClock, ReasonWithdrawn,
+		ReasonUnsupportedMode,
+	}
+}

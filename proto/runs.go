@@ -1,0 +1,19 @@
+package proto
+
+// Condition returns the condition of a type, if the host reports it.
+func (s Status) Condition(t ConditionType) (Condition, bool) {
+	for _, c := range s.Conditions {
+		if c.Type == t {
+			return c, true
+		}
+	}
+	return Condition{}, false
+}
+
+// Runs reports whether the host says that toplevel is what it runs, proven, and
+// what it is content with. No host runs the zero StorePath.
+func (s Status) Runs(toplevel StorePath) bool {
+	ready, known := s.Condition(ConditionReady)
+	return known && ready.Status == StatusTrue && !toplevel.IsZero() &&
+		s.Systems.Current == toplevel && s.Systems.Proven == toplevel
+}

@@ -1,0 +1,66 @@
+package proto
+
+import "time"
+
+// Trust is what a host's own configuration says about keys. Nothing that comes
+// over the bus can change it.
+type Trust struct {
+	ReleaseKeys      []PublicKey
+	ReleaseThreshold int // how many release keys must have signed; below 1 counts as 1
+	ControllerKeys   []PublicKey
+}
+
+// An Order is a desired state that was verified: the only thing that a host
+// acts on.
+type Order struct {
+	Assignment Assignment
+	Release    Release
+	// Floor is what to remember, durably, before acting on the order, or on its
+	// refusal.
+	Floor Floor
+}
+
+// Verify decides whether host may act on d at the local time now. It has no
+// effects, and returns the same for the same input. The error is always a
+// *[RefusalError].
+//
+// The local time counts unless it is earlier than what was issued already:
+// then the clock is not believable, and nothing is accepted. Equal (serial,
+// issued) is accepted again, so that reading a state twice is harmless.
+//
+// The order's floor is never below the given one. It is to be remembered even
+// when Verify refuses: then it is all that the order holds, and it has changed
+// if d withdraws releases. What was withdrawn once stays so, however often the
+// list is left out later.
+func (d Desired) Verify(t Trust, host HostName, floor Floor, now time.Time) (Order, error) {
+	floor, err := floor.withdraw(d.Withdrawals, t.ReleaseKeys)
+	refused := Order{Floor: floor}
+	if err != nil {
+		return refused, RefusalOf(err)
+	}
+	rel, err := OpenRelease(d.Release, t.ReleaseKeys, t.ReleaseThreshold)
+	if err != nil {
+		return refused, RefusalOf(err)
+	}
+	as, err := OpenAssignment(d.Assignment, t.ControllerKeys)
+	if err != nil {
+		return refused, RefusalOf(err)
+	}
+	if as.Host != host || rel.Host != host {
+		return refused, refuse(ReasonWrongHost, "release is for %s and assignment for %s, this host is %s", rel.Host, as.Host, host)
+	}
+	digest := DigestOf(d.Release.Payload)
+	if as.Release != digest {
+		return refused, refuse(ReasonMismatch, "assignment %d names release %s, but comes with %s", as.Serial, as.Release, digest)
+	}
+	if err := floor.check(as, digest); err != nil {
+		return refused, err
+	}
+	if err := floor.checkTime(as, now); err != nil {
+		return refused, err
+	}
+	if as.Mode != ModeSwitch && as.Mode != "" {
+		return refused, refuse(ReasonUnsupportedMode, "assignment %d asks for mode %s, which this version cannot do", as.Serial, as.Mode)
+	}
+	return Order{Assignment: as, Release: rel, Floor: floor.raise(as)}, nil
+}
