@@ -1,0 +1,86 @@
+package nix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kedge/proto"
+)
+
+// RealiseOptions says what [CLI.Realise] makes.
+type RealiseOptions struct {
+	// Derivations to build (paths that end in .drv) or outputs to substitute;
+	// at least one.
+	Derivations []proto.StorePath
+	// KeepGoing builds what can be built when something fails. Which outputs
+	// were made is then for [CLI.Invalid] to say.
+	KeepGoing bool
+	// CopyTo is the URL of a store that gets the outputs called "out" with their
+	// closures, if nothing failed; empty means none. It saves a process.
+	CopyTo string
+}
+
+// Realise builds derivations, or fetches what they would build. The outputs
+// have no root: a link in gcroots that was made before protects them from the
+// moment they exist. On failure the last lines of each failed builder's log are
+// in the [*CommandError].
+func (c *CLI) Realise(ctx context.Context, o RealiseOptions) error {
+	if len(o.Derivations) == 0 {
+		return errors.New("realise derivations: none given")
+	}
+	// Nix quotes the end of the log when a builder fails.
+	settings := []Setting{{"log-lines", "20"}}
+	program, args, operands := "nix-store", []string{"--realise", "--no-build-output"}, texts(o.Derivations)
+	if o.CopyTo != "" {
+		program, args = "nix", []string{"copy", "--to", o.CopyTo}
+		settings = append(settings, Setting{"extra-experimental-features", "nix-command"})
+		for i := range operands {
+			operands[i] += "^out"
+		}
+	}
+	if o.KeepGoing {
+		args = append(args, "--keep-going")
+	}
+	_, err := c.run(ctx, program, args, operands, settings...)
+	return err
+}
+
+// EvalOptions says what [CLI.Eval] evaluates.
+type EvalOptions struct {
+	// Installable names an attribute of a flake, such as
+	// "git+file:///srv/fleet?rev=…#nixosConfigurations".
+	Installable string
+	// Apply is a Nix function that is applied to it; empty means none.
+	Apply string
+}
+
+// Eval evaluates an attribute of a flake and returns it as JSON. Derivations
+// that it refers to are in the store afterwards, without a root. The lock file
+// of the flake is not written.
+func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) {
+	args := []string{"eval", "--json", "--no-write-lock-file"}
+	if o.Apply != "" {
+		args = append(args, "--apply", o.Apply)
+	}
+	out, err := c.run(ctx, "nix", args, []string{o.Installable},
+		Setting{"extra-experimental-features", "nix-command flakes"})
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimSpace(out), nil
+}
+
+// EvalInto evaluates as [CLI.Eval] does and decodes the result into v.
+func (c *CLI) EvalInto(ctx context.Context, o EvalOptions, v any) error {
+	out, err := c.Eval(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, v); err != nil {
+		return fmt.Errorf("evaluate %s: %w", o.Installable, err)
+	}
+	return nil
+}

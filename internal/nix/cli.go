@@ -1,0 +1,136 @@
+package nix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopDelay is how long a command may take to end after SIGTERM, before
+	// its whole process group is killed. Nix removes its temporary roots and
+	// half-written paths in that time.
+	stopDelay = 10 * time.Second
+	// stderrLimit is how much of the end of stderr an error keeps: a builder's
+	// last lines and Nix's own message.
+	stderrLimit = 16 << 10
+	// argsLimit bounds the paths of one command in bytes. Linux takes 2 MiB of
+	// arguments and environment together.
+	argsLimit = 512 << 10
+	// defaultHome stands in where systemd starts us without one: Nix refuses to
+	// run without a home.
+	defaultHome = "/root"
+)
+
+// A CLI runs Nix's commands. The zero value runs those on PATH with the
+// process's environment. It is safe for concurrent use once set up.
+//
+// Every method runs until its context ends: then the command gets SIGTERM and,
+// ten seconds later, it and its children SIGKILL. A command that fails is a
+// [*CommandError].
+type CLI struct {
+	// BinDir holds nix, nix-store and nix-env; empty means from PATH.
+	BinDir string
+	// Settings apply to every command, after those that the method sets.
+	Settings []Setting
+	// CacheDir replaces ~/.cache, where Nix keeps what it knows about binary
+	// caches, fetched sources and evaluations; empty means Nix's own choice.
+	CacheDir string
+	// Environ is the environment as "NAME=value"; nil means the process's own.
+	Environ []string
+	// Log gets one debug line for every command; nil means none.
+	Log *slog.Logger
+}
+
+// A Setting is one option of nix.conf.
+type Setting struct{ Name, Value string }
+
+// Version returns the version of the Nix that is run, such as "2.26.3".
+func (c *CLI) Version(ctx context.Context) (string, error) {
+	out, err := c.run(ctx, "nix-store", []string{"--version"}, nil)
+	if err != nil {
+		return "", err
+	}
+	// nix-store (Nix) 2.26.3
+	fields := strings.Fields(string(out))
+	if len(fields) == 0 {
+		return "", errors.New("nix-store --version: it printed nothing")
+	}
+	return fields[len(fields)-1], nil
+}
+
+// run runs program with args, the settings, and operands after "--", and
+// returns its standard output.
+func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
+	argv := append([]string{filepath.Join(c.BinDir, program)}, args...)
+	for _, s := range slices.Concat(settings, c.Settings) {
+		argv = append(argv, "--option", s.Name, s.Value)
+	}
+	if len(operands) > 0 {
+		argv = append(append(argv, "--"), operands...)
+	}
+
+	var stdout bytes.Buffer
+	stderr := tail{limit: stderrLimit}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = c.environ()
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = stopDelay
+
+	start := time.Now()
+	err := cmd.Run()
+	c.log(ctx, argv, time.Since(start), err)
+	if err == nil {
+		return stdout.Bytes(), nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+		if cmd.Process != nil {
+			// exec kills only the leader after WaitDelay. Mostly the group has
+			// ended by itself; that this fails then is what we want.
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+	}
+	return nil, &CommandError{Args: argv, ExitCode: exitCode(cmd), Stderr: stderr.String(), Err: err}
+}
+
+func (c *CLI) environ() []string {
+	env := c.Environ
+	if env == nil {
+		env = os.Environ()
+	}
+	env = slices.Clone(env)
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") && v != "HOME=" }) {
+		env = append(env, "HOME="+defaultHome)
+	}
+	if c.CacheDir != "" {
+		env = append(env, "XDG_CACHE_HOME="+c.CacheDir)
+	}
+	return append(env, "LC_ALL=C", "NO_COLOR=1")
+}
+
+func (c *CLI) log(ctx context.Context, argv []string, took time.Duration, err error) {
+	if c.Log == nil {
+		return
+	}
+	c.Log.DebugContext(ctx, "nix command ended", "command", summary(argv), "seconds", took.Seconds(), "ok", err == nil)
+}
+
+// exitCode returns the exit code of cmd, or -1 if it was not started or ended
+// by a signal.
+func exitCode(cmd *exec.Cmd) int {
+	if cmd.ProcessState == nil {
+		return -1
+	}
+	return cmd.ProcessState.ExitCode()
+}

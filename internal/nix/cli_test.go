@@ -1,0 +1,233 @@
+package nix
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/proto"
+)
+
+// fakeNix returns a CLI whose programs all are the shell script body, and a
+// function that returns the command line of every call so far, a line each.
+func fakeNix(t *testing.T, body string) (*CLI, func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	calls := filepath.Join(dir, "calls")
+	script := "#!/bin/sh\necho \"${0##*/} $*\" >>" + calls + "\n" + body + "\n"
+	for _, name := range []string{"nix", "nix-store", "nix-env"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &CLI{BinDir: dir}, func() []string {
+		data, err := os.ReadFile(calls)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(data)), "\n")
+	}
+}
+
+func TestCommandLines(t *testing.T) {
+	a := parsePath(t, "/nix/store/00000000000000000000000000000000-a")
+	b := parsePath(t, "/nix/store/11111111111111111111111111111111-b")
+	key, err := proto.ParsePublicKey("cache-1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		call func(ctx context.Context, c *CLI) error
+		want string
+	}{
+		{
+			"copy from",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{From: "http://cache", Paths: []proto.StorePath{a, b}, TrustedKeys: []proto.PublicKey{key}})
+			},
+			"nix copy --from http://cache --option extra-experimental-features nix-command" +
+				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
+				" --option require-sigs true --option trusted-public-keys " + key.String() +
+				" --option max-jobs 3 -- " + a.String() + " " + b.String(),
+		},
+		{
+			"copy from, unsigned",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{From: "file:///c", Paths: []proto.StorePath{a}, Unsigned: true})
+			},
+			"nix copy --from file:///c --no-check-sigs --option extra-experimental-features nix-command" +
+				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
+				" --option require-sigs true --option trusted-public-keys  --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"copy to",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{To: "file:///c?secret-key=/k", Paths: []proto.StorePath{a}})
+			},
+			"nix copy --to file:///c?secret-key=/k --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"set profile",
+			func(ctx context.Context, c *CLI) error { return c.SetProfile(ctx, "/p/system", a) },
+			"nix-env --profile /p/system --set --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"switch generation",
+			func(ctx context.Context, c *CLI) error { return c.SwitchGeneration(ctx, "/p/system", 12) },
+			"nix-env --profile /p/system --switch-generation 12 --option max-jobs 3",
+		},
+		{
+			"realise",
+			func(ctx context.Context, c *CLI) error {
+				return c.Realise(ctx, RealiseOptions{Derivations: []proto.StorePath{a}, KeepGoing: true})
+			},
+			"nix-store --realise --no-build-output --keep-going --option log-lines 20 --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"realise and copy",
+			func(ctx context.Context, c *CLI) error {
+				return c.Realise(ctx, RealiseOptions{Derivations: []proto.StorePath{a}, KeepGoing: true, CopyTo: "file:///c"})
+			},
+			"nix copy --to file:///c --keep-going --option log-lines 20" +
+				" --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String() + "^out",
+		},
+		{
+			"evaluate",
+			func(ctx context.Context, c *CLI) error {
+				_, err := c.Eval(ctx, EvalOptions{Installable: "/f#hosts", Apply: "builtins.attrNames"})
+				return err
+			},
+			"nix eval --json --no-write-lock-file --apply builtins.attrNames" +
+				" --option extra-experimental-features nix-command flakes --option max-jobs 3 -- /f#hosts",
+		},
+		{
+			"invalid",
+			func(ctx context.Context, c *CLI) error { _, err := c.Invalid(ctx, a, b); return err },
+			"nix-store --check-validity --print-invalid --option max-jobs 3 -- " + a.String() + " " + b.String(),
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, calls := fakeNix(t, "")
+			c.Settings = []Setting{{"max-jobs", "3"}}
+			if err := tt.call(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{tt.want}, calls()); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNothingIsRunForInvalidOptions(t *testing.T) {
+	c := &CLI{BinDir: t.TempDir()} // any run fails with fs.ErrNotExist
+	a := []proto.StorePath{parsePath(t, "/nix/store/00000000000000000000000000000000-a")}
+	for name, err := range map[string]error{
+		"copy from nowhere":     c.Copy(t.Context(), CopyOptions{Paths: a}),
+		"copy both ways":        c.Copy(t.Context(), CopyOptions{Paths: a, From: "x", To: "y"}),
+		"copy nothing":          c.Copy(t.Context(), CopyOptions{To: "y"}),
+		"copy from without key": c.Copy(t.Context(), CopyOptions{Paths: a, From: "x"}),
+		"realise nothing":       c.Realise(t.Context(), RealiseOptions{}),
+	} {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestAFailedCommandExplainsItself(t *testing.T) {
+	c, _ := fakeNix(t, `echo "copying path 'x'" >&2; echo "error: first" >&2; printf 'error:\n       … while\n\n       error: no space left\n' >&2; exit 7`)
+	_, err := c.Eval(t.Context(), EvalOptions{Installable: "f"})
+	var ce *CommandError
+	if !errors.As(err, &ce) {
+		t.Fatalf("got %T %v", err, err)
+	}
+	if ce.ExitCode != 7 || !strings.Contains(ce.Stderr, "copying path") {
+		t.Errorf("got exit code %d, stderr %q", ce.ExitCode, ce.Stderr)
+	}
+	if got, want := err.Error(), ": exit status 7: error: no space left"; !strings.HasSuffix(got, want) {
+		t.Errorf("text: got %q, want suffix %q", got, want)
+	}
+}
+
+func TestAMissingProgramIsACommandError(t *testing.T) {
+	c := &CLI{BinDir: t.TempDir()}
+	_, err := c.Version(t.Context())
+	var ce *CommandError
+	if !errors.As(err, &ce) || ce.ExitCode != -1 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %T %v", err, err)
+	}
+}
+
+func TestACommandEndsWithItsContextAndTakesItsChildrenAlong(t *testing.T) {
+	// The child ignores nothing and holds stdout open: were it not in the
+	// group that gets the signal, the call would wait for stopDelay.
+	c, _ := fakeNix(t, "sleep 60 & wait")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := c.Version(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	if took := time.Since(start); took > stopDelay/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	tests := []struct {
+		name     string
+		environ  []string
+		cacheDir string
+		want     string
+	}{
+		{"has a home where there is none", []string{"PATH=/bin"}, "", "home=/root cache= locale=C"},
+		{"has a home where it is empty", []string{"HOME="}, "", "home=/root cache= locale=C"},
+		{"keeps the home", []string{"HOME=/home/a", "LC_ALL=de_DE"}, "", "home=/home/a cache= locale=C"},
+		{"has the cache directory", []string{"HOME=/h", "XDG_CACHE_HOME=/x"}, "/c", "home=/h cache=/c locale=C"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := fakeNix(t, `echo "\"home=$HOME cache=$XDG_CACHE_HOME locale=$LC_ALL\""`)
+			c.Environ, c.CacheDir = tt.environ, tt.cacheDir
+			var got string
+			if err := c.EvalInto(t.Context(), EvalOptions{Installable: "x"}, &got); err != nil {
+				t.Fatal(err)
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTailKeepsTheLastWholeLines(t *testing.T) {
+	tl := tail{limit: 10}
+	for _, s := range []string{"first line\n", "second\n", "third\n"} {
+		if n, err := tl.Write([]byte(s)); n != len(s) || err != nil {
+			t.Fatalf("write: %d, %v", n, err)
+		}
+	}
+	if got, want := tl.String(), "third\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func parsePath(t *testing.T, s string) proto.StorePath {
+	t.Helper()
+	p, err := proto.ParseStorePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

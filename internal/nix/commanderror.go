@@ -1,0 +1,92 @@
+package nix
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	// summaryLimit is how many bytes of a command line an error or log shows.
+	summaryLimit = 160
+	// messageLimit is how many bytes of stderr an error's text shows. The rest
+	// is in CommandError.Stderr.
+	messageLimit = 1 << 10
+)
+
+// A CommandError says that a command could not be started, failed, or was
+// stopped because its context ended. In the last case it wraps the context's
+// cause.
+type CommandError struct {
+	Args     []string // Args[0] is the program
+	ExitCode int      // -1 if it was not started or ended by a signal
+	Stderr   string   // the end of what it wrote there
+	Err      error
+}
+
+// Error returns the command, how it ended, and the last message of its stderr,
+// in one line.
+func (e *CommandError) Error() string {
+	text := fmt.Sprintf("%s: %v", summary(e.Args), e.Err)
+	if m := lastMessage(e.Stderr); m != "" {
+		text += ": " + m
+	}
+	return text
+}
+
+// Unwrap returns how the command ended.
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// summary returns the command line, cut where it gets long.
+func summary(args []string) string {
+	line := strings.Join(args, " ")
+	if len(line) <= summaryLimit {
+		return line
+	}
+	return strings.ToValidUTF8(line[:summaryLimit], "") + "…"
+}
+
+// lastMessage returns what follows the last "error:" that begins a line of
+// stderr, or else its last line, as one line.
+func lastMessage(stderr string) string {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	from := len(lines) - 1
+	for i := from; i >= 0; i-- {
+		if strings.HasPrefix(strings.TrimSpace(lines[i]), "error:") {
+			from = i
+			break
+		}
+	}
+	message := strings.Join(strings.Fields(strings.Join(lines[from:], " ")), " ")
+	if len(message) > messageLimit {
+		message = strings.ToValidUTF8(message[:messageLimit], "") + "…"
+	}
+	return message
+}
+
+// A tail keeps the last limit bytes written to it.
+type tail struct {
+	limit int
+	kept  []byte
+	cut   bool // something was dropped
+}
+
+// Write implements io.Writer. It never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+		t.cut = true
+	}
+	return len(p), nil
+}
+
+// String returns what was kept, from the first whole line on if some was cut.
+func (t *tail) String() string {
+	text := string(t.kept)
+	if t.cut {
+		if _, rest, ok := strings.Cut(text, "\n"); ok {
+			text = rest
+		}
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
