@@ -1,0 +1,210 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	pingInterval = 30 * time.Second // NAT boxes forget a silent connection within minutes
+	maxPings     = 3
+	drainTimeout = 5 * time.Second
+)
+
+// errNewIdentity says that the credentials file holds another user's key. The
+// inbox is named after the key, so the nats.Conn has to go.
+var errNewIdentity = errors.New("credentials were replaced by those of another user")
+
+// A life is what happens to one nats.Conn.
+type life struct {
+	ready    once // callbacks may run
+	over     once // closed for good, callbacks have run
+	replaced once // the credentials file holds another user's key
+}
+
+func newLife() *life {
+	return &life{ready: newOnce(), over: newOnce(), replaced: newOnce()}
+}
+
+// A once is a channel that may be closed more than once.
+type once struct {
+	c     chan struct{}
+	close func()
+}
+
+func newOnce() once {
+	c := make(chan struct{})
+	return once{c: c, close: sync.OnceFunc(func() { close(c) })}
+}
+
+// dial makes a nats.Conn, connected or about to be. The error is one that trying
+// again without nats.go's help is for: credentials that cannot be read.
+func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
+	creds, err := readCredentials(c.options.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	creds.pair.Wipe()
+	options := []nats.Option{
+		nats.Name(c.options.Name),
+		nats.NoEcho(),
+		nats.CustomInboxPrefix("_INBOX." + creds.publicKey),
+		nats.UserJWT(c.jwt(creds.publicKey, l), c.sign),
+		nats.Timeout(c.options.Timeout),
+		nats.SetCustomDialer(dialer{dial: func(network, address string) (net.Conn, error) {
+			return c.open(ctx, network, address)
+		}}),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.CustomReconnectDelay(c.options.Backoff.delay),
+		nats.ReconnectBufSize(-1), // what was true then may not be true any more
+		nats.IgnoreAuthErrorAbort(),
+		nats.IgnoreDiscoveredServers(),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(maxPings),
+		nats.DrainTimeout(drainTimeout),
+		nats.PermissionErrOnSubscribe(true),
+	}
+	options = append(options, c.callbacks(ctx, l)...)
+	if c.options.TLS != nil {
+		options = append(options, withTLS(c.options))
+	}
+	return nats.Connect(strings.Join(c.options.Servers, ","), options...)
+}
+
+// callbacks returns the options that keep c informed. None of them runs before
+// the connection was adopted.
+func (c *Conn) callbacks(ctx context.Context, l *life) []nats.Option {
+	return []nats.Option{
+		nats.ConnectHandler(func(nc *nats.Conn) {
+			<-l.ready.c
+			c.made(nc)
+			c.log.InfoContext(ctx, "connected to NATS", "server", nc.ConnectedUrlRedacted())
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			<-l.ready.c
+			c.made(nc)
+			c.log.InfoContext(ctx, "connected to NATS again", "server", nc.ConnectedUrlRedacted())
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			<-l.ready.c
+			c.lost(err)
+			if err != nil { // else it was closed here
+				c.log.WarnContext(ctx, "connection to NATS lost", "err", err)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			<-l.ready.c
+			c.unreachable(ctx, err)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			<-l.ready.c
+			c.complaint(ctx, sub, err)
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { l.over.close() }),
+	}
+}
+
+// unreachable notes an attempt that failed, and logs the first of several that
+// failed alike.
+func (c *Conn) unreachable(ctx context.Context, err error) {
+	before := c.State().Err
+	c.lost(err)
+	if before == nil || before.Error() != err.Error() {
+		c.log.WarnContext(ctx, "cannot connect to NATS", "err", err)
+	}
+}
+
+// complaint handles what the server or the client library has against us.
+func (c *Conn) complaint(ctx context.Context, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		c.deny(err)
+	}
+	if !c.State().Connected {
+		c.unreachable(ctx, err)
+		return
+	}
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	c.log.WarnContext(ctx, "NATS complains", "err", err, "subject", subject)
+}
+
+// jwt returns the function that reads the user JWT, for as long as it is that of
+// the user with this public key.
+func (c *Conn) jwt(publicKey string, l *life) nats.UserJWTHandler {
+	return func() (string, error) {
+		creds, err := readCredentials(c.options.Credentials)
+		if err != nil {
+			return "", err
+		}
+		defer creds.pair.Wipe()
+		if creds.publicKey != publicKey {
+			l.replaced.close()
+			return "", errNewIdentity
+		}
+		return creds.jwt, nil
+	}
+}
+
+// sign signs the server's nonce with the key in the credentials file.
+func (c *Conn) sign(nonce []byte) ([]byte, error) {
+	creds, err := readCredentials(c.options.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	defer creds.pair.Wipe()
+	return creds.pair.Sign(nonce)
+}
+
+// withTLS sets the TLS configuration without asking servers for TLS whose URL
+// does not.
+func withTLS(o Options) nats.Option {
+	return func(n *nats.Options) error {
+		n.TLSConfig = o.TLS.Clone()
+		return nil
+	}
+}
+
+// open opens one network connection. If ctx ends before the server has let us in,
+// it is closed: nats.go would wait for the server's first words.
+func (c *Conn) open(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: c.options.Timeout}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	forget := context.AfterFunc(ctx, func() {
+		if !c.State().Connected {
+			_ = conn.Close() // nobody waits for it
+		}
+	})
+	return &socket{Conn: conn, forget: forget}, nil
+}
+
+// A socket is a network connection that is no longer watched once it is closed.
+type socket struct {
+	net.Conn
+	forget func() bool
+}
+
+// Close implements net.Conn.
+func (s *socket) Close() error {
+	s.forget()
+	return s.Conn.Close()
+}
+
+// A dialer is a nats.CustomDialer made of a function.
+type dialer struct {
+	dial func(network, address string) (net.Conn, error)
+}
+
+// Dial implements nats.CustomDialer.
+func (d dialer) Dial(network, address string) (net.Conn, error) { return d.dial(network, address) }

@@ -1,0 +1,47 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The errors that callers branch on.
+var (
+	ErrNotConnected = errors.New("not connected to NATS")
+	ErrClosed       = errors.New("connection is closed")
+	ErrTimeout      = errors.New("no answer in time")
+	ErrNoResponders = errors.New("nobody answers there")
+	ErrDenied       = errors.New("permission denied")
+	ErrTooLarge     = errors.New("message is too large")
+	ErrNoDesired    = errors.New("no desired state")
+	ErrNotFound     = errors.New("not found")
+	ErrConflict     = errors.New("changed by somebody else meanwhile")
+)
+
+// translate returns err in terms of this package's errors where there is one
+// for it.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return ErrNoResponders
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%w: %w", ErrDenied, err)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionReconnecting),
+		errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected),
+		errors.Is(err, nats.ErrConnectionDraining):
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, jetstream.ErrKeyExists):
+		return ErrConflict
+	}
+	return err
+}

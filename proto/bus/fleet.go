@@ -1,0 +1,180 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kedge/proto"
+)
+
+// A Fleet is what a controller may do: say what hosts shall run, hear what they
+// say, and keep what must outlive it. All methods are safe for concurrent use.
+type Fleet struct {
+	conn *Conn
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	assets *assets // of the newest nats.Conn; nil before the first use
+}
+
+// assets are the JetStream handles that belong to one nats.Conn.
+type assets struct {
+	nats    *nats.Conn
+	js      jetstream.JetStream
+	desired jetstream.KeyValue
+	control jetstream.KeyValue
+}
+
+// NewFleet returns the view of a controller over c, whose credentials must be a
+// controller's.
+func NewFleet(c *Conn, log *slog.Logger) *Fleet {
+	return &Fleet{conn: c, log: log}
+}
+
+// open returns the handles for the current connection.
+func (f *Fleet) open(ctx context.Context) (*assets, error) {
+	nc, err := f.conn.connected()
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	a := f.assets
+	f.mu.Unlock()
+	if a != nil && a.nats == nc {
+		return a, nil
+	}
+	a = &assets{nats: nc}
+	if a.js, err = jetstream.New(nc); err != nil {
+		return nil, translate(err)
+	}
+	if a.desired, err = a.js.KeyValue(ctx, proto.BucketDesired); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", proto.BucketDesired, translate(err))
+	}
+	if a.control, err = a.js.KeyValue(ctx, proto.BucketControl); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", proto.BucketControl, translate(err))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.assets = a
+	return a, nil
+}
+
+// PutDesired publishes data as the desired state of host, and returns its
+// sequence number, when the one that it replaces has the sequence number last
+// (zero: there is none). Else the error wraps [ErrConflict] and nothing was
+// changed. After any other error it may be published or not.
+func (f *Fleet) PutDesired(ctx context.Context, host proto.HostName, data []byte, last uint64) (uint64, error) {
+	if len(data) > proto.MaxDesired {
+		return 0, fmt.Errorf("publish desired state of %s: %w: %d bytes, at most %d are allowed", host, ErrTooLarge, len(data), proto.MaxDesired)
+	}
+	a, err := f.open(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("publish desired state of %s: %w", host, err)
+	}
+	seq, err := put(ctx, a.desired, host.String(), data, last)
+	if err != nil {
+		return 0, fmt.Errorf("publish desired state of %s after %d: %w", host, last, err)
+	}
+	return seq, nil
+}
+
+// GetDesired returns the desired state of host as it was last published. Errors
+// wrap [ErrNoDesired] if there is none.
+func (f *Fleet) GetDesired(ctx context.Context, host proto.HostName) (Raw, error) {
+	a, err := f.open(ctx)
+	if err != nil {
+		return Raw{}, fmt.Errorf("desired state of %s: %w", host, err)
+	}
+	r, err := get(ctx, a.desired, host.String())
+	if errors.Is(err, ErrNotFound) {
+		err = ErrNoDesired
+	}
+	if err != nil {
+		return Raw{}, fmt.Errorf("desired state of %s: %w", host, err)
+	}
+	return r, nil
+}
+
+// Ring rings the doorbell of host, if it listens.
+func (f *Fleet) Ring(ctx context.Context, host proto.HostName) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("ring %s: %w", host, err)
+	}
+	if err := f.conn.publish(nats.NewMsg(proto.DoorbellSubject(host))); err != nil {
+		return fmt.Errorf("ring %s: %w", host, err)
+	}
+	return nil
+}
+
+// GetControl returns what controllers keep under key. Errors wrap [ErrNotFound].
+func (f *Fleet) GetControl(ctx context.Context, key string) (Raw, error) {
+	a, err := f.open(ctx)
+	if err != nil {
+		return Raw{}, fmt.Errorf("control state %s: %w", key, err)
+	}
+	r, err := get(ctx, a.control, key)
+	if err != nil {
+		return Raw{}, fmt.Errorf("control state %s: %w", key, err)
+	}
+	return r, nil
+}
+
+// PutControl keeps data under key, by the rules of [Fleet.PutDesired].
+func (f *Fleet) PutControl(ctx context.Context, key string, data []byte, last uint64) (uint64, error) {
+	a, err := f.open(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("keep control state %s: %w", key, err)
+	}
+	seq, err := put(ctx, a.control, key, data, last)
+	if err != nil {
+		return 0, fmt.Errorf("keep control state %s after %d: %w", key, last, err)
+	}
+	return seq, nil
+}
+
+// Audit keeps e for ever, or as long as the audit reaches, and returns when it
+// is stored.
+func (f *Fleet) Audit(ctx context.Context, e proto.AuditEntry) error {
+	b, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(proto.AuditSubject)
+	m.Data = b
+	reply, err := f.conn.request(ctx, m, requestTimeout)
+	if err != nil {
+		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
+	}
+	if _, err := parseAck(reply); err != nil {
+		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
+	}
+	return nil
+}
+
+// get returns the value of key. Errors wrap [ErrNotFound].
+func get(ctx context.Context, kv jetstream.KeyValue, key string) (Raw, error) {
+	e, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyDeleted) {
+		return Raw{}, ErrNotFound
+	}
+	if err != nil {
+		return Raw{}, translate(err)
+	}
+	return Raw{Data: e.Value(), Seq: e.Revision()}, nil
+}
+
+// put sets key if its sequence number is last; zero means that there is none.
+func put(ctx context.Context, kv jetstream.KeyValue, key string, data []byte, last uint64) (uint64, error) {
+	if last == 0 {
+		seq, err := kv.Create(ctx, key, data)
+		return seq, translate(err)
+	}
+	seq, err := kv.Update(ctx, key, data, last)
+	return seq, translate(err)
+}

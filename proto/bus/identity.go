@@ -1,0 +1,90 @@
+package bus
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/nats-io/nkeys"
+)
+
+// An Identity is a NATS user key. Who made it keeps the seed; the public key is
+// what others issue credentials for.
+type Identity struct {
+	Seed      []byte // "SU…", secret
+	PublicKey string // "U…"
+}
+
+// NewIdentity makes an identity with fresh randomness.
+func NewIdentity() (Identity, error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return Identity{}, fmt.Errorf("make user key: %w", err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return Identity{}, fmt.Errorf("seed of user key: %w", err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		return Identity{}, fmt.Errorf("public half of user key: %w", err)
+	}
+	return Identity{Seed: seed, PublicKey: public}, nil
+}
+
+// FormatCredentials returns the content of the .creds file that joins jwt, which
+// was issued for a user key, with that key's seed. The file must be readable by
+// its owner only.
+func FormatCredentials(jwt string, seed []byte) ([]byte, error) {
+	pair, err := nkeys.FromSeed(seed)
+	if err != nil {
+		return nil, fmt.Errorf("seed of credentials: %w", err)
+	}
+	defer pair.Wipe()
+	if public, err := pair.PublicKey(); err != nil || !nkeys.IsValidPublicUserKey(public) {
+		return nil, fmt.Errorf("seed of credentials: not a user's")
+	}
+	return fmt.Appendf(nil, credentialsFormat, jwt, seed), nil
+}
+
+const credentialsFormat = `-----BEGIN NATS USER JWT-----
+%s
+------END NATS USER JWT------
+
+************************* IMPORTANT *************************
+The key below is secret: whoever has it can act as this user.
+
+-----BEGIN USER NKEY SEED-----
+%s
+------END USER NKEY SEED------
+
+*************************************************************
+`
+
+// credentials are the content of a .creds file.
+type credentials struct {
+	jwt       string
+	publicKey string
+	pair      nkeys.KeyPair
+}
+
+// readCredentials reads the .creds file at path.
+func readCredentials(path string) (credentials, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return credentials{}, fmt.Errorf("read credentials: %w", err)
+	}
+	defer clear(b)
+	jwt, err := nkeys.ParseDecoratedJWT(b)
+	if err != nil {
+		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	pair, err := nkeys.ParseDecoratedUserNKey(b)
+	if err != nil {
+		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	return credentials{jwt: jwt, publicKey: public, pair: pair}, nil
+}

@@ -1,0 +1,177 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"kedge/proto"
+)
+
+// maxCalls is how many calls are carried out at once; more are refused.
+const maxCalls = 256
+
+// ServiceOptions are what a [Service] is made of. All are required.
+type ServiceOptions struct {
+	Conn    *Conn
+	Version string // semantic version of the controller
+	Log     *slog.Logger
+}
+
+// A Service answers the calls of the operator API.
+type Service struct {
+	options   ServiceOptions
+	endpoints []endpoint
+	room      chan struct{}  // one element per call under way
+	calls     sync.WaitGroup // calls under way
+}
+
+// An endpoint answers one call.
+type endpoint struct {
+	name   proto.Endpoint
+	answer func(ctx context.Context, caller Caller, body []byte) (any, error)
+}
+
+// A Caller is who makes a call, as the server vouches for it.
+type Caller struct {
+	Name string // the name that the credentials were issued for
+}
+
+// NewService returns a service that answers nothing yet; see [Handle].
+func NewService(o ServiceOptions) *Service {
+	return &Service{options: o, room: make(chan struct{}, maxCalls)}
+}
+
+// Handle makes s answer the calls to e with h. It must not be called once s
+// runs. Several calls run at the same time. An error of h that is no [*APIError]
+// is logged, and reported with its text as [CodeInternal].
+func Handle[Req, Rep any](s *Service, e proto.Endpoint, h func(context.Context, Caller, Req) (Rep, error)) {
+	s.endpoints = append(s.endpoints, endpoint{name: e, answer: func(ctx context.Context, caller Caller, body []byte) (any, error) {
+		var req Req
+		if err := decodeRequest(body, &req); err != nil {
+			return nil, err
+		}
+		return h(ctx, caller, req)
+	}})
+}
+
+// Run answers calls until ctx ends, and returns nil when those under way are
+// over too. It survives reconnections.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.calls.Wait()
+	return s.options.Conn.lives(ctx, func(life context.Context, nc *nats.Conn) error {
+		return s.serve(ctx, life, nc)
+	})
+}
+
+// serve answers calls that come over nc until life ends. What calls do may
+// outlast nc, but not ctx.
+func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
+	service, err := micro.AddService(nc, micro.Config{
+		Name:        proto.ServiceName,
+		Version:     s.options.Version,
+		Description: "Operator API of the kedge controller",
+	})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = service.Stop() }() // fails only if the connection is closed
+	for _, e := range s.endpoints {
+		handler := micro.HandlerFunc(func(r micro.Request) {
+			s.accept(ctx, request{endpoint: e, caller: callerOf(r), body: r.Data(), reply: r.Reply(), nats: nc})
+		})
+		if err := service.AddEndpoint(e.name.Name(), handler, micro.WithEndpointSubject(e.name.Subject())); err != nil {
+			return fmt.Errorf("endpoint %s: %w", e.name, translate(err))
+		}
+	}
+	<-life.Done()
+	return nil
+}
+
+// A request is one call. Its answer does not go through micro.Request, which is
+// not to be used after its handler returned.
+type request struct {
+	endpoint
+	caller Caller
+	body   []byte
+	reply  string
+	nats   *nats.Conn
+}
+
+// accept starts to answer r, without keeping the next calls waiting.
+func (s *Service) accept(ctx context.Context, r request) {
+	select {
+	case s.room <- struct{}{}:
+	default:
+		s.fail(ctx, r, Errorf(CodeUnavailable, "%d calls are under way", maxCalls))
+		return
+	}
+	s.calls.Go(func() {
+		defer func() { <-s.room }()
+		rep, err := r.answer(ctx, r.caller, r.body)
+		if err != nil {
+			s.fail(ctx, r, err)
+			return
+		}
+		s.respond(ctx, r, rep)
+	})
+}
+
+// respond sends rep.
+func (s *Service) respond(ctx context.Context, r request, rep any) {
+	m := nats.NewMsg(r.reply)
+	if err := encodeReply(m, rep); err != nil {
+		s.fail(ctx, r, fmt.Errorf("encode answer: %w", err))
+		return
+	}
+	if err := r.nats.PublishMsg(m); err != nil {
+		s.fail(ctx, r, fmt.Errorf("send answer of %d bytes: %w", len(m.Data), err))
+	}
+}
+
+// fail sends err, and logs it if it is not the caller's business. The caller may
+// be gone.
+func (s *Service) fail(ctx context.Context, r request, err error) {
+	var known *APIError
+	if !errors.As(err, &known) {
+		known = Errorf(CodeInternal, "%v", err)
+		s.options.Log.ErrorContext(ctx, "call failed", "endpoint", string(r.name), "err", err)
+	}
+	m := nats.NewMsg(r.reply)
+	m.Header.Set(micro.ErrorCodeHeader, string(known.Code))
+	m.Header.Set(micro.ErrorHeader, oneLine(known.Message))
+	if err := r.nats.PublishMsg(m); err != nil {
+		s.options.Log.DebugContext(ctx, "caller is gone", "endpoint", string(r.name), "err", err)
+	}
+}
+
+// oneLine makes s fit for a header, which is one line and not empty.
+func oneLine(s string) string {
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) == 0 {
+		return "unknown error"
+	}
+	return strings.Join(lines, "; ")
+}
+
+// requestInfo is the header in which the server says who made a request that
+// came from another account. A client cannot set it: the server overwrites it.
+const requestInfo = "Nats-Request-Info"
+
+// callerOf returns who made r.
+func callerOf(r micro.Request) Caller {
+	var who struct {
+		Name string `json:"name_tag"`
+	}
+	if json.Unmarshal([]byte(r.Headers().Get(requestInfo)), &who) != nil {
+		return Caller{}
+	}
+	return Caller{Name: who.Name}
+}
