@@ -1,0 +1,210 @@
+// Package agent is the program on every host: it keeps the host on the system
+// that its controller wants, as far as that is signed by keys the host trusts.
+//
+// The agent is a level-triggered reconciler. Whatever wakes it (the doorbell,
+// a new connection, a timer, a changed record), it observes the host, reads
+// its desired state, and lets [Decide] say what to do: fetch, begin a
+// transaction, see to one that is under way, or rest. It never activates
+// anything itself. That is the transaction's work, which [Transact] runs in a
+// process of its own (see kedge/agent/internal/transaction).
+//
+// The agent reports what happened and how the host is; see [Agent.Run] for
+// what is on disk when.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/outbox"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// Options is what an agent needs. [Assemble] fills it with the real parts.
+type Options struct {
+	Config   Config                // required, valid
+	Identity Identity              // required
+	Bus      Bus                   // required
+	Link     Link                  // required
+	Fetcher  Fetcher               // required
+	Guard    Guard                 // required
+	Systems  Systems               // required
+	Files    statefile.Dir         // required
+	Outbox   *outbox.Outbox        // required
+	Log      *slog.Logger          // required
+	Registry prometheus.Registerer // required
+	Now      func() time.Time      // defaults to time.Now
+}
+
+// Identity says which process this is.
+type Identity struct {
+	Version      string
+	Executable   string // absolute path, below the store on a real host
+	InvocationID string // systemd's, from the environment
+	BootID       string
+}
+
+// A Bus carries the contract to and from the controller. *bus.Host is one.
+type Bus interface {
+	// Doorbell has a value when the desired state may have changed, when
+	// somebody asks for a reconciliation, and after every connection.
+	Doorbell() <-chan struct{}
+	// Desired returns the desired state as it was published, unverified.
+	Desired(ctx context.Context) (bus.Raw, error)
+	PublishStatus(ctx context.Context, s proto.Status) error
+	PublishEvent(ctx context.Context, e proto.Event) (uint64, error)
+	Heartbeat(ctx context.Context, h proto.Heartbeat) error
+}
+
+// A Link says how the connection is. *bus.Conn is one.
+type Link interface {
+	// Watch returns the state and a channel that is closed when it changes.
+	Watch() (bus.State, <-chan struct{})
+}
+
+// A Fetcher makes a system present and finds out whether it can be gone to.
+// Fetch is idempotent. A *closure.Rejection says why the system cannot be
+// had, or must not be.
+type Fetcher interface {
+	Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error)
+}
+
+// A Guard runs transactions in processes that outlive the agent.
+type Guard interface {
+	// Ensure sees to it that d's transaction runs. If it runs already, nothing
+	// changes.
+	Ensure(ctx context.Context, d deployment.Deployment) error
+}
+
+// Systems reads and keeps the systems of this host.
+type Systems interface {
+	// Systems reads what runs, what was booted and what the profile names.
+	Systems() (proto.Systems, error)
+	// Adopt keeps p, a system that runs and is registered, as proven, durably.
+	Adopt(p deployment.Proven) error
+}
+
+var (
+	_ Bus  = (*bus.Host)(nil)
+	_ Link = (*bus.Conn)(nil)
+)
+
+// An Agent reconciles one host. Make one with [New].
+type Agent struct {
+	Options
+	metrics  *metrics
+	reported reportCursor
+
+	report  chan struct{} // something that a status says may have changed
+	fetched chan fetchResult
+	fetch   *fetch // the one under way; of the reconciler only
+
+	mu   sync.Mutex
+	view view // guarded by mu
+}
+
+// A view is what the agent last saw and decided.
+type view struct {
+	desired *proto.Desired // the newest that was read
+	order   *proto.Order   // from desired, if it was verified
+	refusal *proto.RefusalError
+	// refusals and deployments count since the agent's start, by reason and by
+	// verdict.
+	refusals    map[proto.Reason]float64
+	deployments map[proto.Verdict]float64
+	decision    Decision
+	since       time.Time // of decision
+	stateErr    error     // why the state files cannot be read
+	contact     time.Time // when desired was last read and verified
+}
+
+// New returns an agent for o. It registers its metrics.
+func New(o Options) (*Agent, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := o.Files.Prepare(); err != nil {
+		return nil, fmt.Errorf("prepare state directories: %w", err)
+	}
+	a := &Agent{
+		Options:  o,
+		reported: newReportCursor(o.Files),
+		report:   make(chan struct{}, 1),
+		fetched:  make(chan fetchResult, 1),
+		view:     view{refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}},
+	}
+	a.metrics = newMetrics(a)
+	if err := o.Registry.Register(a.metrics); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return a, nil
+}
+
+// Run reconciles until ctx ends, and then returns nil. A deployment that is
+// under way goes on without it.
+//
+// On disk at any time: the record (deployment.json), what was proven
+// (proven.json), the floors of what was accepted (floors.json), and events
+// that were not yet acknowledged (outbox/).
+func (a *Agent) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for name, f := range map[string]func(context.Context) error{
+		"reconciler": a.reconcile,
+		"reporter":   a.reportStatus,
+		"outbox":     a.drainOutbox,
+		"heartbeat":  a.heartbeat,
+	} {
+		g.Go(func() error {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// look returns what the agent last saw and decided.
+func (a *Agent) look() view {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := a.view
+	v.refusals, v.deployments = maps.Clone(v.refusals), maps.Clone(v.deployments)
+	return v
+}
+
+// change changes what look returns, and has it reported.
+func (a *Agent) change(f func(v *view)) {
+	a.mu.Lock()
+	f(&a.view)
+	a.mu.Unlock()
+	ring(a.report)
+}
+
+// ring leaves a value in c, unless there is one.
+func ring(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// rejection returns the reason that err carries.
+func rejection(err error) proto.Reason {
+	if r, ok := errors.AsType[*closure.Rejection](err); ok {
+		return r.Reason
+	}
+	return proto.ReasonFetchFailed
+}

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/machine"
+	"kedge/agent/internal/outbox"
+	"kedge/agent/internal/profile"
+	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
+	"kedge/internal/nix"
+	"kedge/internal/setup"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// Assemble connects and returns an agent made of the real parts. Close lets go
+// of the connection; call it after [Agent.Run] has returned.
+func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r prometheus.Registerer) (a *Agent, closeLink func(), err error) {
+	id, err := identity(version)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := statefile.Dir{State: c.StateDir, Runtime: c.RuntimeDir}
+	if err := files.Prepare(); err != nil {
+		return nil, nil, fmt.Errorf("prepare state directories: %w", err)
+	}
+	box, err := outbox.Open(outbox.Options{Dir: filepath.Join(c.StateDir, "outbox"), Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	link, err := bus.Connect(ctx, bus.Options{
+		Servers:     c.NATS.Servers,
+		Name:        c.Host.String(),
+		Credentials: c.NATS.CredentialsFile,
+		Backoff:     bus.Backoff{Cap: c.NATS.MaxReconnectDelay},
+		Log:         log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	host := bus.NewHost(link, c.Host)
+	cli := &nix.CLI{Log: log}
+	roots := closure.Roots{Dir: closure.DefaultRoots}
+	a, err = New(Options{
+		Config:   c,
+		Identity: id,
+		Bus:      host,
+		Link:     link,
+		Fetcher: hostFetcher{
+			closure:   closure.Fetcher{Transport: closure.Copy{Nix: cli}, Store: cli, Roots: roots, Log: log},
+			preflight: closure.Preflight{},
+		},
+		Guard:    systemdGuard{systemd: &systemd.Client{}, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Files:    files,
+		Outbox:   box,
+		Log:      log,
+		Registry: r,
+	})
+	closeLink = func() {
+		host.Close()
+		link.Close()
+	}
+	if err != nil {
+		closeLink()
+		return nil, nil, err
+	}
+	return a, closeLink, nil
+}
+
+func identity(version string) (Identity, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return Identity{}, fmt.Errorf("find the agent's own binary: %w", err)
+	}
+	if exe, err = filepath.EvalSymlinks(exe); err != nil {
+		return Identity{}, fmt.Errorf("find the agent's own binary: %w", err)
+	}
+	boot, err := machine.BootID("")
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{Version: version, Executable: exe, InvocationID: os.Getenv("INVOCATION_ID"), BootID: boot}, nil
+}
+
+// A hostFetcher fetches a closure and looks at the system in it.
+type hostFetcher struct {
+	closure   closure.Fetcher
+	preflight closure.Preflight
+}
+
+// Fetch implements [Fetcher].
+func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error) {
+	if err := f.closure.Fetch(ctx, o); err != nil {
+		return deployment.Probation{}, err
+	}
+	if err := f.preflight.Check(o.Toplevel); err != nil {
+		return deployment.Probation{}, err
+	}
+	return newProbation(closure.NewConfigPath(o.Toplevel))
+}
+
+// newProbation reads how the new system wants to be judged. Other keys are not
+// looked at: they may be of another version.
+func newProbation(file string) (deployment.Probation, error) {
+	c, err := setup.DecodeKnown(file, judged{Probation: DefaultConfig().Probation})
+	if err != nil {
+		return deployment.Probation{}, &closure.Rejection{
+			Reason: proto.ReasonBadConfig,
+			Err:    fmt.Errorf("the new system's agent could not start: %w", err),
+		}
+	}
+	return c.Probation.probation(), nil
+}
+
+// judged is the part of another system's configuration that matters here.
+type judged struct {
+	Probation ProbationConfig `config:"probation"`
+}
+
+// Validate names every problem of j.
+func (j judged) Validate() error {
+	var p problems
+	j.Probation.validate(&p)
+	return errors.Join(p...)
+}
+
+// hostSystems reads and keeps the systems of this host.
+type hostSystems struct {
+	profile.System
+	store machine.Store
+}
+
+// Adopt implements [Systems].
+func (s hostSystems) Adopt(p deployment.Proven) error { return s.store.Prove(p) }

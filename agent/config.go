@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/internal/setup"
+	"kedge/proto"
+)
+
+// Config is the agent's configuration, as its file has it. Start from
+// [DefaultConfig]; the zero value is not valid.
+type Config struct {
+	// Host is this host's name in the fleet.
+	Host proto.HostName `config:"host"`
+	// StateDir keeps what must survive a reboot, RuntimeDir what must not.
+	StateDir   string `config:"state_dir"`
+	RuntimeDir string `config:"runtime_dir"`
+
+	NATS       NATSConfig       `config:"nats"`
+	Trust      TrustConfig      `config:"trust"`
+	Caches     []string         `config:"caches"` // binary caches, tried after those of the assignment
+	Activation ActivationConfig `config:"activation"`
+	Probation  ProbationConfig  `config:"probation"`
+	Metrics    MetricsConfig    `config:"metrics"`
+	Log        setup.LogConfig  `config:"log"`
+}
+
+// NATSConfig says how the one outbound connection is made.
+type NATSConfig struct {
+	Servers         []string `config:"servers"`          // nats://, tls://, ws:// or wss:// URLs
+	CredentialsFile string   `config:"credentials_file"` // of this host; read at each connection
+	// MaxReconnectDelay bounds the random wait between two tries to connect.
+	MaxReconnectDelay time.Duration `config:"max_reconnect_delay"`
+}
+
+// TrustConfig names the keys that this host believes. It is the only place
+// that does.
+type TrustConfig struct {
+	ReleaseKeys      []proto.PublicKey `config:"release_keys"`
+	ReleaseThreshold int               `config:"release_threshold"` // signatures that a release needs
+	ControllerKeys   []proto.PublicKey `config:"controller_keys"`
+	CacheKeys        []proto.PublicKey `config:"cache_keys"` // of store paths, as Nix' trusted-public-keys
+}
+
+// ActivationConfig bounds switch-to-configuration.
+type ActivationConfig struct {
+	Timeout time.Duration `config:"timeout"`
+}
+
+// ProbationConfig says how a system is judged after its activation. It is the
+// new system's own configuration that counts.
+type ProbationConfig struct {
+	Grace       time.Duration `config:"grace"`
+	Deadline    time.Duration `config:"deadline"`
+	IgnoreUnits []string      `config:"ignore_units"` // name patterns, such as "podman-*.service"
+	Checks      []CheckConfig `config:"checks"`
+}
+
+// CheckConfig is one declared condition of health.
+type CheckConfig struct {
+	Name     string `config:"name"`
+	Unit     string `config:"unit"`     // must be active
+	Required bool   `config:"required"` // if false, a failure is reported and nothing more
+}
+
+// MetricsConfig says where Prometheus finds the agent.
+type MetricsConfig struct {
+	Listen string `config:"listen"` // host:port; empty for nowhere
+}
+
+// DefaultConfig returns the configuration that a file changes.
+func DefaultConfig() Config {
+	return Config{
+		StateDir:   "/var/lib/kedge",
+		RuntimeDir: "/run/kedge",
+		NATS:       NATSConfig{MaxReconnectDelay: 2 * time.Minute},
+		Trust:      TrustConfig{ReleaseThreshold: 1},
+		Activation: ActivationConfig{Timeout: 10 * time.Minute},
+		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
+		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
+	}
+}
+
+// minDuration is the least that a duration may be: below it somebody forgot
+// the unit.
+const minDuration = 100 * time.Millisecond
+
+// Validate names every problem of c.
+func (c Config) Validate() error {
+	var p problems
+	p.check(!c.Host.IsZero(), "host: is required")
+	p.check(path.IsAbs(c.StateDir), "state_dir: must be an absolute path, got %q", c.StateDir)
+	p.check(path.IsAbs(c.RuntimeDir), "runtime_dir: must be an absolute path, got %q", c.RuntimeDir)
+	p.check(len(c.NATS.Servers) > 0, "nats.servers: at least one URL is required")
+	for _, s := range c.NATS.Servers {
+		p.check(isServerURL(s), "nats.servers: %q must be a nats://, tls://, ws:// or wss:// URL", s)
+	}
+	p.check(path.IsAbs(c.NATS.CredentialsFile), "nats.credentials_file: must be an absolute path, got %q", c.NATS.CredentialsFile)
+	p.atLeast("nats.max_reconnect_delay", c.NATS.MaxReconnectDelay, minDuration)
+	p.check(len(c.Trust.ReleaseKeys) > 0, "trust.release_keys: at least one key is required")
+	p.check(c.Trust.ReleaseThreshold >= 1 && c.Trust.ReleaseThreshold <= max(1, len(c.Trust.ReleaseKeys)),
+		"trust.release_threshold: must be between 1 and the number of release keys, got %d", c.Trust.ReleaseThreshold)
+	p.check(len(c.Trust.ControllerKeys) > 0, "trust.controller_keys: at least one key is required")
+	p.check(len(c.Trust.CacheKeys) > 0, "trust.cache_keys: at least one key is required")
+	for _, u := range c.Caches {
+		p.add(proto.ValidateCacheURL(u))
+	}
+	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
+	c.Probation.validate(&p)
+	return errors.Join(p...)
+}
+
+func (c ProbationConfig) validate(p *problems) {
+	p.atLeast("probation.grace", c.Grace, minDuration)
+	p.check(c.Deadline > c.Grace, "probation.deadline: must be more than probation.grace, %s, got %s",
+		c.Grace, c.Deadline)
+	for _, g := range c.IgnoreUnits {
+		_, err := path.Match(g, "")
+		p.check(err == nil, "probation.ignore_units: %q is not a pattern", g)
+	}
+	names := map[string]bool{}
+	for _, k := range c.Checks {
+		p.check(k.Name != "" && !names[k.Name], "probation.checks: %q must be a name of its own", k.Name)
+		p.check(strings.Contains(k.Unit, "."), "probation.checks: %s: unit must be the full name of a unit, got %q", k.Name, k.Unit)
+		names[k.Name] = true
+	}
+}
+
+func isServerURL(s string) bool {
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch scheme {
+	case "nats", "tls", "ws", "wss":
+		return ok && rest != ""
+	default:
+		return false
+	}
+}
+
+// probation returns c's part of a deployment's record.
+func (c ProbationConfig) probation() deployment.Probation {
+	p := deployment.Probation{Grace: c.Grace, Deadline: c.Deadline, IgnoreUnits: c.IgnoreUnits}
+	for _, k := range c.Checks {
+		p.Checks = append(p.Checks, deployment.Check{Name: k.Name, Unit: k.Unit, Required: k.Required})
+	}
+	return p
+}
+
+// trust returns c as [proto.Desired.Verify] takes it.
+func (c TrustConfig) trust() proto.Trust {
+	return proto.Trust{ReleaseKeys: c.ReleaseKeys, ReleaseThreshold: c.ReleaseThreshold, ControllerKeys: c.ControllerKeys}
+}
+
+// problems collects what is wrong.
+type problems []error
+
+func (p *problems) add(err error) {
+	if err != nil {
+		*p = append(*p, err)
+	}
+}
+
+func (p *problems) check(ok bool, format string, args ...any) {
+	if !ok {
+		p.add(fmt.Errorf(format, args...))
+	}
+}
+
+func (p *problems) atLeast(key string, got, least time.Duration) {
+	p.check(got >= least, "%s: must be at least %s, got %s", key, least, got)
+}

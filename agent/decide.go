@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// An Observation is everything that a decision depends on.
+type Observation struct {
+	Record  deployment.Deployment // the current or the last deployment
+	Proven  deployment.Proven     // zero before the first adoption
+	Systems proto.Systems
+	// Order is the newest desired state if it was verified; else nil, and
+	// Refusal says why.
+	Order   *proto.Order
+	Refusal *proto.RefusalError
+	// Quarantined is why Order's toplevel must not be tried here; "" if it may.
+	Quarantined proto.Reason
+	// Rung is true if somebody asked: what waits for a retry waits no longer.
+	Rung bool
+	Now  time.Time
+}
+
+// An Action is what the agent does next.
+type Action string
+
+// The actions.
+const (
+	ActionRest      Action = "rest"      // nothing; Decision.Reason says why
+	ActionSettle    Action = "settle"    // see to it that the record's transaction runs
+	ActionFetch     Action = "fetch"     // go on fetching what the record accepted
+	ActionAdopt     Action = "adopt"     // take the running, registered system as proven
+	ActionSupersede Action = "supersede" // end the record: a newer assignment overtook it
+	ActionDeploy    Action = "deploy"    // begin a deployment of Order
+)
+
+// A Decision is an action and why.
+type Decision struct {
+	Action  Action
+	Reason  proto.Reason
+	Message string
+	// Attempt is the number of the deployment to begin.
+	Attempt int
+	// Again is when to decide anew even if nothing happens; zero for never.
+	Again time.Time
+}
+
+// Decide says what to do now. It performs no I/O and reads no clock: the same
+// observation gives the same decision.
+func Decide(o Observation) Decision {
+	r := o.Record
+	if r.InTransaction() {
+		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
+	}
+	if !r.Terminal() { // accepted or fetched: nothing was touched yet
+		return decideUntouched(o)
+	}
+	if d, done := decideSystem(o); done {
+		return d
+	}
+	if o.Order == nil {
+		return resting(o)
+	}
+	if o.Order.Release.Toplevel == o.Proven.Toplevel {
+		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
+	}
+	if o.Quarantined != "" {
+		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(o.Quarantined)}
+	}
+	if r.Serial != o.Order.Assignment.Serial {
+		return Decision{Action: ActionDeploy, Attempt: 1}
+	}
+	return decideAgain(o)
+}
+
+func resting(o Observation) Decision {
+	if o.Refusal != nil {
+		return Decision{Action: ActionRest, Reason: o.Refusal.Reason, Message: o.Refusal.Error()}
+	}
+	return Decision{Action: ActionRest, Reason: proto.ReasonNoDesired}
+}
+
+// decideUntouched is for a record whose transaction has not begun.
+func decideUntouched(o Observation) Decision {
+	switch {
+	case o.Order == nil:
+		return resting(o)
+	case o.Order.Assignment.Serial != o.Record.Serial:
+		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment}
+	case o.Record.Phase == proto.PhaseFetched:
+		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
+	default:
+		return Decision{Action: ActionFetch, Reason: proto.ReasonDeploying}
+	}
+}
+
+// decideSystem compares what runs with what was proven. It is done unless both
+// are the same.
+func decideSystem(o Observation) (d Decision, done bool) {
+	s := o.Systems
+	switch {
+	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel:
+		return Decision{}, false
+	case s.Current == s.Profile && !s.Current.IsZero():
+		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
+	default:
+		return Decision{
+			Action: ActionRest, Reason: proto.ReasonNotProven,
+			Message: "the running system is not the one that the system profile names: " +
+				"run `nixos-rebuild switch`, or switch to the one that shall stay",
+		}, true
+	}
+}
+
+// decideAgain is for an assignment that was deployed before and does not run.
+func decideAgain(o Observation) Decision {
+	r := o.Record
+	delay, again := retryDelay(r)
+	if !again {
+		reason := proto.ReasonGaveUp
+		if r.Phase == proto.PhaseCommitted {
+			reason = proto.ReasonDrifted // committed, and somebody went back
+		}
+		return Decision{Action: ActionRest, Reason: reason, Message: string(r.Reason)}
+	}
+	if at := r.Since.Add(delay); o.Now.Before(at) && !o.Rung {
+		return Decision{Action: ActionRest, Reason: proto.ReasonRetrying, Message: string(r.Reason), Again: at}
+	}
+	return Decision{Action: ActionDeploy, Attempt: r.Attempt + 1}
+}
+
+// Delays before a deployment is tried again; they double with each attempt.
+const (
+	fetchRetryBase        = 10 * time.Second
+	fetchRetryMax         = 10 * time.Minute
+	inconclusiveRetryBase = 30 * time.Second
+	inconclusiveRetryMax  = 30 * time.Minute
+)
+
+// retryDelay returns how long after its end a deployment is tried again, and
+// whether it is at all.
+func retryDelay(r deployment.Deployment) (time.Duration, bool) {
+	switch r.Phase {
+	case proto.PhaseInconclusive:
+		if r.Reason == proto.ReasonPowerLoss || r.Reason == proto.ReasonInterrupted {
+			return 0, true
+		}
+		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), true
+	case proto.PhaseFailed:
+		return backoff(fetchRetryBase, fetchRetryMax, r.Attempt), !permanent(r.Reason)
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
+		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack,
+		proto.PhaseRolledBack, proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
+		return 0, false
+	}
+	return 0, false
+}
+
+func backoff(base, most time.Duration, attempt int) time.Duration {
+	d := base
+	for range attempt - 1 {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
+}
+
+// permanent reports whether trying the same release again cannot end otherwise.
+func permanent(r proto.Reason) bool {
+	return slices.Contains([]proto.Reason{
+		proto.ReasonNotAToplevel, proto.ReasonNoAgent, proto.ReasonBadConfig,
+		proto.ReasonRebootNeeded, proto.ReasonCheckRefused,
+	}, r)
+}

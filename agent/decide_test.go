@@ -1,0 +1,126 @@
+package agent_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kedge/agent"
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+var (
+	pathA = mustPath("/nix/store/00000000000000000000000000000000-nixos-system-a")
+	pathB = mustPath("/nix/store/11111111111111111111111111111111-nixos-system-b")
+	pathC = mustPath("/nix/store/22222222222222222222222222222222-nixos-system-c")
+)
+
+func mustPath(s string) proto.StorePath {
+	p, err := proto.ParseStorePath(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// settledOn is a host that runs a, proven, and shall run want as serial 7.
+func settledOn(a, want proto.StorePath) agent.Observation {
+	return agent.Observation{
+		Proven:  deployment.Proven{Toplevel: a, Generation: 1},
+		Systems: proto.Systems{Current: a, Profile: a, Generation: 1},
+		Order:   &proto.Order{Assignment: proto.Assignment{Serial: 7}, Release: proto.Release{Toplevel: want}},
+		Now:     time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+// ended is settledOn after serial 7 ended in phase, a minute ago.
+func ended(phase proto.Phase, reason proto.Reason, attempt int) agent.Observation {
+	o := settledOn(pathA, pathB)
+	o.Record = deployment.Deployment{
+		ID: "7-x", Serial: 7, Toplevel: pathB, Phase: phase, Reason: reason, Attempt: attempt, Since: o.Now.Add(-time.Minute),
+	}
+	return o
+}
+
+func with(o agent.Observation, change func(o *agent.Observation)) agent.Observation {
+	change(&o)
+	return o
+}
+
+func TestDecide(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		o       agent.Observation
+		want    agent.Action
+		reason  proto.Reason
+		attempt int
+	}{
+		{"a new host takes its registered system as proven", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Proven = deployment.Proven{}
+		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
+		{"a host that runs what it shall rests", settledOn(pathA, pathA), agent.ActionRest, proto.ReasonConverged, 0},
+		{"a host that shall run something else deploys it", settledOn(pathA, pathB), agent.ActionDeploy, "", 1},
+		{"a host that nothing is wanted of rests", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionRest, proto.ReasonNoDesired, 0},
+		{"a refused desired state is rested on, with its reason", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Order, o.Refusal = nil, &proto.RefusalError{Reason: proto.ReasonExpired, Err: errors.New("expired")}
+		}), agent.ActionRest, proto.ReasonExpired, 0},
+		{"a quarantined system is not tried", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Quarantined = proto.ReasonUnitsFailed
+		}), agent.ActionRest, proto.ReasonQuarantined, 0},
+		{"a system that somebody switched to and registered is adopted", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Systems.Current, o.Systems.Profile = pathC, pathC
+		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
+		{"a system that somebody only tests is left alone", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Systems.Current = pathC
+		}), agent.ActionRest, proto.ReasonNotProven, 0},
+		{"a profile that somebody moved is left alone", with(settledOn(pathA, pathB), func(o *agent.Observation) {
+			o.Systems.Profile = pathC
+		}), agent.ActionRest, proto.ReasonNotProven, 0},
+
+		{"an unfinished transaction comes first, whatever is wanted", with(ended(proto.PhaseProbation, "", 1), func(o *agent.Observation) {
+			o.Order = nil
+			o.Systems.Current = pathB
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and so does a rollback", ended(proto.PhaseRollingBack, "", 1), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"a fetch goes on", ended(proto.PhaseAccepted, "", 1), agent.ActionFetch, proto.ReasonDeploying, 0},
+		{"what is fetched goes into its transaction", ended(proto.PhaseFetched, "", 1), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"what is fetched waits for a verified desired state", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionRest, proto.ReasonNoDesired, 0},
+		{"a newer assignment overtakes a fetch", with(ended(proto.PhaseAccepted, "", 1), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionSupersede, proto.ReasonNewerAssignment, 0},
+
+		{"what was rolled back is not tried again", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
+		{"nor if somebody asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Rung = true
+		}), agent.ActionRest, proto.ReasonGaveUp, 0},
+		{"what was rolled back is tried under a new serial", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionDeploy, "", 1},
+		{"what a third party went back from is left alone", ended(proto.PhaseCommitted, "", 1), agent.ActionRest, proto.ReasonDrifted, 0},
+		{"what the power interrupted is tried once more at once", ended(proto.PhaseInconclusive, proto.ReasonPowerLoss, 1), agent.ActionDeploy, "", 2},
+		{"what proved nothing is tried again after a while", ended(proto.PhaseInconclusive, proto.ReasonNoContact, 1), agent.ActionDeploy, "", 2},
+		{"but not before", ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"unless somebody asks", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
+			o.Rung = true
+		}), agent.ActionDeploy, "", 4},
+		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
+		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"what is no system is not tried again", ended(proto.PhaseFailed, proto.ReasonNotAToplevel, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := agent.Decide(tt.o)
+			if got.Action != tt.want || got.Reason != tt.reason || got.Attempt != tt.attempt {
+				t.Errorf("Decide = %s because of %q, attempt %d; want %s because of %q, attempt %d",
+					got.Action, got.Reason, got.Attempt, tt.want, tt.reason, tt.attempt)
+			}
+			if got.Reason == proto.ReasonRetrying && !got.Again.After(tt.o.Now) {
+				t.Errorf("Decide again at %s, want after %s", got.Again, tt.o.Now)
+			}
+		})
+	}
+}

@@ -1,0 +1,263 @@
+package agent_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/agent"
+	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/outbox"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// A world is everything around an agent.
+type world struct {
+	t        *testing.T
+	files    statefile.Dir
+	registry *prometheus.Registry
+
+	release, controller proto.SecretKey
+	host                proto.HostName
+
+	bell chan struct{}
+
+	mu       sync.Mutex
+	desired  []byte // guarded by mu, as all below
+	systems  proto.Systems
+	fetch    func(ctx context.Context, o closure.FetchOrder) error
+	ensured  []deployment.Deployment
+	statuses []proto.Status
+	events   []proto.Event
+	changed  chan struct{} // closed when something below mu changed
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t:        t,
+		files:    statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()},
+		registry: prometheus.NewRegistry(),
+		bell:     make(chan struct{}, 1),
+		systems:  proto.Systems{Current: pathA, Booted: pathA, Profile: pathA, Generation: 1},
+		fetch:    func(context.Context, closure.FetchOrder) error { return nil },
+		changed:  make(chan struct{}),
+	}
+	w.release, w.controller = newKey(t, "release-1"), newKey(t, "controller-1")
+	var err error
+	if w.host, err = proto.ParseHostName("web1"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func newKey(t *testing.T, name string) proto.SecretKey {
+	t.Helper()
+	k, err := proto.GenerateKey(name, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// start runs an agent until the test ends, and returns a function that ends it
+// earlier.
+func (w *world) start() (stop func()) {
+	w.t.Helper()
+	c := agent.DefaultConfig()
+	c.Host = w.host
+	c.StateDir, c.RuntimeDir = w.files.State, w.files.Runtime
+	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
+	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
+	log := slog.New(slog.DiscardHandler)
+	box, err := outbox.Open(outbox.Options{Dir: filepath.Join(w.files.State, "outbox"), Log: log})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a, err := agent.New(agent.Options{
+		Config:   c,
+		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w,
+		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Run = %v", err)
+		}
+		w.registry = prometheus.NewRegistry()
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// assign signs an order and rings the bell.
+func (w *world) assign(serial proto.Serial, toplevel proto.StorePath) {
+	w.t.Helper()
+	w.assignBy(serial, toplevel, w.release, w.controller)
+}
+
+func (w *world) assignBy(serial proto.Serial, toplevel proto.StorePath, release, controller proto.SecretKey) {
+	w.t.Helper()
+	r, err := proto.Release{Host: w.host, Serial: serial, Toplevel: toplevel, Closure: proto.DigestOf(nil)}.Sign(release)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	now := time.Now()
+	a, err := proto.Assignment{
+		Host: w.host, Serial: serial, Issued: now, Expires: now.Add(time.Hour), Release: proto.DigestOf(r.Payload),
+	}.Sign(controller)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := proto.Desired{Release: r, Assignment: a}.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.change(func() { w.desired = b })
+	w.ring()
+}
+
+func (w *world) ring() {
+	select {
+	case w.bell <- struct{}{}:
+	default:
+	}
+}
+
+// change changes the world and wakes who awaits something.
+func (w *world) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// await waits until ok holds. ok runs with mu held.
+func (w *world) await(what string, ok func() bool) {
+	w.t.Helper()
+	deadline := time.After(patience)
+	for {
+		w.mu.Lock()
+		holds, changed := ok(), w.changed
+		w.mu.Unlock()
+		if holds {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.t.Fatalf("waited %s for %s; ensured: %+v; events: %+v", patience, what, w.ensured, w.events)
+		}
+	}
+}
+
+// awaitStatus waits for a published status that is ok, and returns it.
+func (w *world) awaitStatus(what string, ok func(s proto.Status) bool) proto.Status {
+	w.t.Helper()
+	var found proto.Status
+	w.await(what, func() bool {
+		if n := len(w.statuses); n > 0 && ok(w.statuses[n-1]) {
+			found = w.statuses[n-1]
+			return true
+		}
+		return false
+	})
+	return found
+}
+
+func condition(s proto.Status, t proto.ConditionType) proto.Condition {
+	for _, c := range s.Conditions {
+		if c.Type == t {
+			return c
+		}
+	}
+	return proto.Condition{}
+}
+
+func (w *world) Doorbell() <-chan struct{} { return w.bell }
+
+func (w *world) Desired(context.Context) (bus.Raw, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.desired == nil {
+		return bus.Raw{}, bus.ErrNoDesired
+	}
+	return bus.Raw{Data: w.desired, Seq: 1}, nil
+}
+
+func (w *world) PublishStatus(_ context.Context, s proto.Status) error {
+	w.change(func() { w.statuses = append(w.statuses, s) })
+	return nil
+}
+
+func (w *world) PublishEvent(_ context.Context, e proto.Event) (uint64, error) {
+	w.change(func() { w.events = append(w.events, e) })
+	return 1, nil
+}
+
+func (w *world) Heartbeat(context.Context, proto.Heartbeat) error { return nil }
+
+func (w *world) Watch() (bus.State, <-chan struct{}) {
+	return bus.State{Connected: true, Connects: 1}, nil
+}
+
+func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error) {
+	w.mu.Lock()
+	fetch := w.fetch
+	w.mu.Unlock()
+	return deployment.Probation{Grace: time.Second, Deadline: time.Minute}, fetch(ctx, o)
+}
+
+func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {
+	w.change(func() { w.ensured = append(w.ensured, d) })
+	return nil
+}
+
+func (w *world) Systems() (proto.Systems, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.systems, nil
+}
+
+func (w *world) Adopt(p deployment.Proven) error { return w.files.SaveProven(p) }
+
+// commit does what a transaction would: it carries the record to its end.
+func (w *world) commit(d deployment.Deployment) {
+	w.t.Helper()
+	for _, p := range []proto.Phase{proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseCommitted} {
+		var err error
+		if d, err = d.Advance(deployment.Step{Phase: p, Time: time.Now()}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.mu.Lock()
+	w.systems.Current, w.systems.Profile = d.Toplevel, d.Toplevel
+	w.mu.Unlock()
+	err := w.files.SaveProven(deployment.Proven{Toplevel: d.Toplevel, Generation: 2})
+	if err := errors.Join(err, w.files.Save(d)); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -1,0 +1,89 @@
+package activation
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+const (
+	// headLimit and tailLimit are how many bytes of the beginning and the end of
+	// an output are looked at.
+	headLimit = 64 << 10
+	tailLimit = 64 << 10
+	// logHead and logTail are how many lines of them go to the log.
+	logHead = 100
+	logTail = 100
+)
+
+// An output is the file that a run writes to: a file and never a pipe, whose
+// reader could be gone before the writer.
+type output struct{ file *os.File }
+
+// outputPerm lets root alone read it: scripts print what they like.
+const outputPerm = 0o600
+
+func createOutput(path string) (*output, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, outputPerm)
+	if err != nil {
+		return nil, fmt.Errorf("make output file: %w", err)
+	}
+	return &output{file: f}, nil
+}
+
+// lines returns what was written: all of it, or its beginning, a line that
+// says how much was left out, and its end.
+func (o *output) lines() ([]string, error) {
+	info, err := o.file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read output: %w", err)
+	}
+	if info.Size() <= headLimit+tailLimit {
+		all, err := o.section(0, info.Size())
+		return split(all), err
+	}
+	head, err := o.section(0, headLimit)
+	if err != nil {
+		return nil, err
+	}
+	tail, err := o.section(info.Size()-tailLimit, tailLimit)
+	if err != nil {
+		return nil, err
+	}
+	gap := fmt.Sprintf("… %d bytes left out …", info.Size()-headLimit-tailLimit)
+	return append(append(split(head), gap), split(tail)...), nil
+}
+
+func (o *output) section(from, size int64) (string, error) {
+	b, err := io.ReadAll(io.NewSectionReader(o.file, from, size))
+	if err != nil {
+		return "", fmt.Errorf("read output: %w", err)
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD"), nil
+}
+
+func split(text string) []string {
+	text = strings.TrimSuffix(text, "\n")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+// logLines copies an output to the log, its middle left out if it is long.
+func logLines(ctx context.Context, log *slog.Logger, lines []string) {
+	for i, line := range lines {
+		if len(lines) > logHead+logTail && i >= logHead && i < len(lines)-logTail {
+			if i == logHead {
+				log.InfoContext(ctx, "activation output left out", "lines", len(lines)-logHead-logTail)
+			}
+			continue
+		}
+		if strings.TrimSpace(line) != "" {
+			log.InfoContext(ctx, "activation output", "line", clip(line))
+		}
+	}
+}

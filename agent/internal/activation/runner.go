@@ -1,0 +1,146 @@
+package activation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kedge/proto"
+)
+
+// program is where a toplevel has it.
+const program = "bin/switch-to-configuration"
+
+// The modes that we run it with. Never switch: it changes the boot default
+// before it tries anything.
+const (
+	modeTest = "test"
+	modeBoot = "boot"
+)
+
+// defaultStopGrace is how long a run may take to end after SIGTERM.
+const defaultStopGrace = 10 * time.Second
+
+// A Runner runs toplevels' switch-to-configuration as its own children. What
+// must survive the runner belongs into a unit together with it.
+type Runner struct {
+	// Root is the directory that store and /run are looked for in; empty is /.
+	Root string
+	// OutputDir keeps the output of the last run of each mode. Required.
+	OutputDir string
+	// Log gets the output, afterwards. Required.
+	Log *slog.Logger
+	// Environ defaults to the process's own. PATH, LANG and LOCALE_ARCHIVE are
+	// passed on and nothing else: what else systemd gave to us is not for it.
+	Environ []string
+	// StopGrace is the time between SIGTERM and SIGKILL; defaults to 10 s.
+	StopGrace time.Duration
+	// Sync makes everything written durable; defaults to sync(2).
+	Sync func()
+}
+
+// Activate runs toplevel with mode test, without pre-switch checks if force is
+// true, and says what came of it. Past ctx's deadline that is a Broken system;
+// if ctx was cancelled it is ctx's cause as an error. In both cases the
+// program and everything in its process group are gone when Activate returns.
+func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bool) (Result, error) {
+	before, err := r.current()
+	if err != nil {
+		return Result{}, fmt.Errorf("activate %s: %w", toplevel, err)
+	}
+	end, err := r.run(ctx, toplevel, modeTest, force)
+	switch {
+	case errors.Is(err, errNotStarted):
+		return Result{Effect: Unstarted, Reason: proto.ReasonActivationFailed, Message: err.Error()}, nil
+	case err != nil:
+		return Result{}, fmt.Errorf("activate %s: %w", toplevel, err)
+	case end.interrupted && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return Result{}, fmt.Errorf("activate %s: %w", toplevel, context.Cause(ctx))
+	}
+	after, err := r.current()
+	if err != nil {
+		return Result{}, fmt.Errorf("activate %s: %w", toplevel, err)
+	}
+	return Classify(Run{
+		Toplevel: toplevel,
+		Before:   before,
+		After:    after,
+		ExitCode: end.exitCode,
+		Signal:   end.signal,
+		TimedOut: end.interrupted,
+		Output:   end.output,
+	}), nil
+}
+
+// run runs the program and logs its output.
+func (r Runner) run(ctx context.Context, toplevel proto.StorePath, mode string, force bool) (ending, error) {
+	grace := r.StopGrace
+	if grace == 0 {
+		grace = defaultStopGrace
+	}
+	out, err := createOutput(filepath.Join(r.OutputDir, "activation-"+mode+".log"))
+	if err != nil {
+		return ending{}, err
+	}
+	c := child{
+		path:  filepath.Join(r.Root, toplevel.String(), program),
+		arg:   mode,
+		env:   r.environ(force),
+		out:   out,
+		grace: grace,
+	}
+	end, err := c.run(ctx)
+	err = errors.Join(err, out.file.Close())
+	logLines(ctx, r.Log, end.output)
+	return end, err
+}
+
+func (r Runner) environ(force bool) []string {
+	from := r.Environ
+	if from == nil {
+		from = os.Environ()
+	}
+	env := slices.DeleteFunc(slices.Clone(from), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name != "PATH" && name != "LANG" && name != "LOCALE_ARCHIVE"
+	})
+	env = append(env, "NIXOS_INSTALL_BOOTLOADER=0")
+	if force {
+		env = append(env, "NIXOS_NO_CHECK=1")
+	}
+	return env
+}
+
+// current returns what /run/current-system names. Nothing, or what is no
+// toplevel, is zero: it is another one than any that we activate.
+func (r Runner) current() (proto.StorePath, error) {
+	target, err := os.Readlink(filepath.Join(r.Root, "/run/current-system"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return proto.StorePath{}, nil
+	}
+	if err != nil {
+		return proto.StorePath{}, err
+	}
+	p, err := proto.ParseStorePath(target)
+	if err != nil {
+		return proto.StorePath{}, nil
+	}
+	return p, nil
+}
+
+func (r Runner) sync() {
+	if r.Sync != nil {
+		r.Sync()
+		return
+	}
+	unix.Sync()
+}

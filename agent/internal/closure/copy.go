@@ -1,0 +1,116 @@
+package closure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// storeDir is where paths are written to.
+const storeDir = "/nix/store"
+
+// fullBelow is how few free bytes make a failure one of the disk: Nix needs as
+// much for its database alone.
+const fullBelow = 16 << 20
+
+// A Copier copies between stores; *nix.CLI is one.
+type Copier interface {
+	Copy(ctx context.Context, o nix.CopyOptions) error
+}
+
+// Copy is the transport of Nix itself. It asks the cache for one path after the
+// other.
+type Copy struct {
+	Nix Copier // required
+	// Free returns how many bytes root may still write to the store; defaults
+	// to asking the file system.
+	Free func() (uint64, error)
+}
+
+var _ Transport = Copy{}
+
+// Bring implements [Transport].
+func (c Copy) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error {
+	if err := proto.ValidateCacheURL(cache); err != nil {
+		return &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
+	}
+	err := c.Nix.Copy(ctx, nix.CopyOptions{From: cache, Paths: []proto.StorePath{toplevel}, TrustedKeys: keys})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if r := rejectIO(err); r.Reason == proto.ReasonDiskFull {
+		return r
+	}
+	if c.full() {
+		return &Rejection{Reason: proto.ReasonDiskFull, Err: fmt.Errorf("%s has less than %d MiB free: %w", storeDir, fullBelow>>20, err)}
+	}
+	return &Rejection{Reason: reasonOfCopy(err), Err: err}
+}
+
+func (c Copy) full() bool {
+	free := c.Free
+	if free == nil {
+		free = freeBytes
+	}
+	n, err := free()
+	return err == nil && n < fullBelow
+}
+
+func freeBytes() (uint64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(storeDir, &s); err != nil {
+		return 0, fmt.Errorf("ask for free space of %s: %w", storeDir, err)
+	}
+	return s.Bavail * uint64(s.Bsize), nil
+}
+
+// reasonOfCopy reads the reason from what Nix says. Its words are all there is;
+// what it never said before is a failed fetch.
+func reasonOfCopy(err error) proto.Reason {
+	text := saidBy(err)
+	for _, known := range []struct {
+		reason proto.Reason
+		words  []string
+	}{
+		{proto.ReasonUntrustedPath, []string{
+			"lacks a signature by a trusted key", "lacks a valid signature", "is not signed by any of the keys",
+		}},
+		{proto.ReasonDigestMismatch, []string{"hash mismatch importing path", "size mismatch importing path"}},
+		{proto.ReasonCacheUnreachable, []string{
+			"could not connect", "couldn't connect", "failed to connect", "connection refused", "connection reset",
+			"could not resolve", "couldn't resolve", "timeout was reached", "timed out", "no route to host",
+			"network is unreachable", "ssl connect error", "http error 5", "does not appear to be a binary cache",
+		}},
+	} {
+		for _, w := range known.words {
+			if strings.Contains(text, w) {
+				return known.reason
+			}
+		}
+	}
+	return proto.ReasonFetchFailed
+}
+
+// rejectIO is a rejection for what went wrong on this host.
+func rejectIO(err error) *Rejection {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || strings.Contains(saidBy(err), "no space left on device") ||
+		strings.Contains(saidBy(err), "database or disk is full") {
+		return &Rejection{Reason: proto.ReasonDiskFull, Err: err}
+	}
+	return &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
+}
+
+// saidBy returns what the command that failed printed, in lower case.
+func saidBy(err error) string {
+	var ce *nix.CommandError
+	if !errors.As(err, &ce) {
+		return ""
+	}
+	return strings.ToLower(ce.Stderr)
+}

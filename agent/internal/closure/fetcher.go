@@ -1,0 +1,151 @@
+package closure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"kedge/proto"
+)
+
+// A Store is the host's Nix store; *nix.CLI is one.
+type Store interface {
+	// Invalid returns those of paths that are not there, or not whole.
+	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
+	// Closure returns paths, which are valid, and everything they refer to.
+	Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
+}
+
+// A Transport brings closures from a binary cache.
+type Transport interface {
+	// Bring makes toplevel and all that it refers to valid in the host's store,
+	// from one cache, every path that arrives signed by one of keys. It goes on
+	// from where an earlier call stopped. An error that is not ctx's is a
+	// [*Rejection].
+	Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error
+}
+
+// A FetchOrder says what to fetch.
+type FetchOrder struct {
+	Toplevel proto.StorePath
+	// Closure is the digest of its closure list, as signed.
+	Closure proto.Digest
+	// Caches are tried in this order; each is a URL.
+	Caches []string
+	// TrustedKeys are those of which one must have signed each path.
+	TrustedKeys []proto.PublicKey
+}
+
+// A Fetcher makes closures present. Its methods may be called again and again;
+// one at a time, as there is one staged root.
+type Fetcher struct {
+	Transport Transport    // required
+	Store     Store        // required
+	Roots     Roots        // required
+	Log       *slog.Logger // required
+	// Root is the directory that the store's paths are looked for in; empty is /.
+	Root string
+}
+
+// Fetch makes o's closure present, kept by the staged root, and checks that it
+// is the one that was signed. If it is present already only that is checked.
+// An error that is not ctx's is a [*Rejection].
+func (f Fetcher) Fetch(ctx context.Context, o FetchOrder) error {
+	if err := f.fetch(ctx, o); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("fetch %s: %w", o.Toplevel, context.Cause(ctx))
+		}
+		reason := proto.ReasonFetchFailed
+		if r, ok := errors.AsType[*Rejection](err); ok {
+			reason = r.Reason
+		}
+		return &Rejection{Reason: reason, Err: fmt.Errorf("fetch %s: %w", o.Toplevel, err)}
+	}
+	return nil
+}
+
+func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
+	// First the root: what arrives is kept from its first moment on.
+	if err := f.Roots.Stage(o.Toplevel); err != nil {
+		return rejectIO(err)
+	}
+	present, err := f.present(ctx, o.Toplevel)
+	if err != nil {
+		return rejectIO(err)
+	}
+	if !present {
+		if err := f.bring(ctx, o); err != nil {
+			return err
+		}
+	}
+	c, err := f.Store.Closure(ctx, o.Toplevel)
+	if err != nil {
+		return rejectIO(err)
+	}
+	if got := c.Digest(); got != o.Closure {
+		return &Rejection{Reason: proto.ReasonDigestMismatch, Err: fmt.Errorf(
+			"the closure (%d paths) has digest %s, but %s was signed: a cache, or this host's store, has other bytes under the same names", len(c), got, o.Closure)}
+	}
+	return nil
+}
+
+// present reports whether toplevel is valid. What does not exist is not, and
+// that is the rule: then Nix is not even asked.
+func (f Fetcher) present(ctx context.Context, toplevel proto.StorePath) (bool, error) {
+	if _, err := os.Lstat(filepath.Join(f.Root, toplevel.String())); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	invalid, err := f.Store.Invalid(ctx, toplevel)
+	return len(invalid) == 0, err
+}
+
+// bring tries one cache after the other. If none has it, the reason is the
+// worst that any of them gave.
+func (f Fetcher) bring(ctx context.Context, o FetchOrder) error {
+	if len(o.Caches) == 0 {
+		return &Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("neither the assignment nor the configuration names a cache")}
+	}
+	if len(o.TrustedKeys) == 0 {
+		return &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
+	}
+	var worst proto.Reason
+	var causes []error
+	for _, cache := range o.Caches {
+		err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		reason := proto.ReasonFetchFailed
+		if r, ok := errors.AsType[*Rejection](err); ok {
+			reason = r.Reason
+		}
+		f.Log.WarnContext(ctx, "cache did not deliver", "cache", cache, "toplevel", o.Toplevel, "reason", reason, "err", err)
+		causes = append(causes, fmt.Errorf("%s: %w", cache, err))
+		worst = worse(worst, reason)
+		if reason == proto.ReasonDiskFull {
+			break // no cache can help
+		}
+	}
+	return &Rejection{Reason: worst, Err: errors.Join(causes...)}
+}
+
+// worse returns the one of two reasons that tells more.
+func worse(a, b proto.Reason) proto.Reason {
+	// Ascending: that one cache is down says less than that another one lies.
+	order := []proto.Reason{
+		proto.ReasonCacheUnreachable, proto.ReasonFetchFailed, proto.ReasonUntrustedPath,
+		proto.ReasonDigestMismatch, proto.ReasonDiskFull,
+	}
+	if slices.Index(order, a) > slices.Index(order, b) {
+		return a
+	}
+	return b
+}

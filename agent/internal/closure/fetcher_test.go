@@ -1,0 +1,275 @@
+package closure
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+const (
+	toplevelText = "/nix/store/00000000000000000000000000000000-nixos-system-web1"
+	otherText    = "/nix/store/11111111111111111111111111111111-app"
+	keyText      = "cache-1:u5r1WmiTZeA2jW1yBHPVCBW9Cq1WJ7yq6SPQ4gqPjXM="
+)
+
+func parse(t *testing.T, s string) proto.StorePath {
+	t.Helper()
+	p, err := proto.ParseStorePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A fakeStore is a store that gets a closure, and caches that have it.
+type fakeStore struct {
+	t       *testing.T
+	roots   Roots
+	there   bool // the toplevel exists, valid or not
+	valid   bool
+	closure proto.Closure
+	answers map[string]error // by cache; nil delivers
+	asked   []string
+	closed  error // what Closure fails with
+}
+
+func (f *fakeStore) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	if f.valid {
+		return nil, nil
+	}
+	return paths, nil
+}
+
+func (f *fakeStore) Closure(context.Context, ...proto.StorePath) (proto.Closure, error) {
+	return f.closure, f.closed
+}
+
+func (f *fakeStore) Bring(_ context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error {
+	f.asked = append(f.asked, cache)
+	if len(keys) != 1 {
+		f.t.Errorf("%d keys", len(keys))
+	}
+	if got, err := os.Readlink(filepath.Join(f.roots.Dir, rootStaged)); err != nil || got != toplevel.String() {
+		f.t.Errorf("fetching without a root: %q, %v", got, err)
+	}
+	if err := f.answers[cache]; err != nil {
+		return err
+	}
+	f.valid = true
+	return nil
+}
+
+func newFetch(t *testing.T) (*fakeStore, Fetcher, FetchOrder) {
+	t.Helper()
+	var key proto.PublicKey
+	if err := key.UnmarshalText([]byte(keyText)); err != nil {
+		t.Fatal(err)
+	}
+	toplevel := parse(t, toplevelText)
+	s := &fakeStore{
+		t: t, roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots/kedge")},
+		closure: proto.Closure{{Path: toplevel, NarHash: "sha256:" + strings.Repeat("0", 52), NarSize: 7}},
+	}
+	f := Fetcher{Root: t.TempDir(), Transport: s, Store: s, Roots: s.roots, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return s, f, FetchOrder{
+		Toplevel: toplevel, Closure: s.closure.Digest(), Caches: []string{"http://a", "http://b"}, TrustedKeys: []proto.PublicKey{key},
+	}
+}
+
+// requireReason fails the test unless err is a rejection for that reason which
+// names the toplevel.
+func requireReason(t *testing.T, err error, want proto.Reason) {
+	t.Helper()
+	var r *Rejection
+	if !errors.As(err, &r) || r.Reason != want || !strings.Contains(err.Error(), toplevelText) {
+		t.Errorf("got %v, want a rejection for %s", err, want)
+	}
+}
+
+func rejected(r proto.Reason) error { return &Rejection{Reason: r, Err: errors.New(string(r))} }
+
+func TestFetch(t *testing.T) {
+	tests := []struct {
+		name    string
+		prepare func(*fakeStore, *FetchOrder)
+		reason  proto.Reason // empty: fetched
+		asked   []string
+	}{
+		{"from the first cache", func(*fakeStore, *FetchOrder) {}, "", []string{"http://a"}},
+		{"present already", func(s *fakeStore, _ *FetchOrder) { s.there, s.valid = true, true }, "", nil},
+		{"half of it is there", func(s *fakeStore, _ *FetchOrder) { s.there = true }, "", []string{"http://a"}},
+		{
+			"present already, without caches or keys",
+			func(s *fakeStore, o *FetchOrder) { s.there, s.valid, o.Caches, o.TrustedKeys = true, true, nil, nil }, "", nil,
+		},
+		{
+			"from the second cache", func(s *fakeStore, _ *FetchOrder) {
+				s.answers = map[string]error{"http://a": rejected(proto.ReasonCacheUnreachable)}
+			}, "",
+			[]string{"http://a", "http://b"},
+		},
+		{
+			"no cache answers", func(s *fakeStore, _ *FetchOrder) {
+				s.answers = map[string]error{"http://a": rejected(proto.ReasonCacheUnreachable), "http://b": rejected(proto.ReasonCacheUnreachable)}
+			}, proto.ReasonCacheUnreachable,
+			[]string{"http://a", "http://b"},
+		},
+		{
+			"the worst of several reasons", func(s *fakeStore, _ *FetchOrder) {
+				s.answers = map[string]error{"http://a": rejected(proto.ReasonUntrustedPath), "http://b": errors.New("strange")}
+			}, proto.ReasonUntrustedPath,
+			[]string{"http://a", "http://b"},
+		},
+		{
+			"a full disk is not tried again", func(s *fakeStore, _ *FetchOrder) {
+				s.answers = map[string]error{"http://a": rejected(proto.ReasonDiskFull)}
+			}, proto.ReasonDiskFull,
+			[]string{"http://a"},
+		},
+		{"other bytes than those signed", func(_ *fakeStore, o *FetchOrder) { o.Closure = proto.DigestOf([]byte("x")) }, proto.ReasonDigestMismatch, []string{"http://a"}},
+		{
+			"other bytes in the host's own store",
+			func(s *fakeStore, o *FetchOrder) {
+				s.there, s.valid, o.Closure = true, true, proto.DigestOf([]byte("x"))
+			}, proto.ReasonDigestMismatch, nil,
+		},
+		{"no digest was signed", func(_ *fakeStore, o *FetchOrder) { o.Closure = proto.Digest{} }, proto.ReasonDigestMismatch, []string{"http://a"}},
+		{"no caches", func(_ *fakeStore, o *FetchOrder) { o.Caches = nil }, proto.ReasonFetchFailed, nil},
+		{"no keys", func(_ *fakeStore, o *FetchOrder) { o.TrustedKeys = nil }, proto.ReasonUntrustedPath, nil},
+		{"the store cannot be read", func(s *fakeStore, _ *FetchOrder) { s.closed = errors.New("database is locked") }, proto.ReasonFetchFailed, []string{"http://a"}},
+		{"no room for a root", func(s *fakeStore, _ *FetchOrder) { s.closed = unix.ENOSPC }, proto.ReasonDiskFull, []string{"http://a"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, f, o := newFetch(t)
+			tt.prepare(s, &o)
+			if s.there {
+				if err := os.MkdirAll(filepath.Join(f.Root, o.Toplevel.String()), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := f.Fetch(t.Context(), o)
+			if tt.reason == "" {
+				if err != nil {
+					t.Error(err)
+				}
+			} else {
+				requireReason(t, err, tt.reason)
+			}
+			if diff := cmp.Diff(tt.asked, s.asked); diff != "" {
+				t.Errorf("caches asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFetchEndsWithItsContext(t *testing.T) {
+	s, f, o := newFetch(t)
+	overtaken := errors.New("a newer assignment came")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(overtaken)
+	s.answers = map[string]error{"http://a": context.Canceled}
+	err := f.Fetch(ctx, o)
+	var r *Rejection
+	if !errors.Is(err, overtaken) || errors.As(err, &r) {
+		t.Errorf("got %v", err)
+	}
+	if len(s.asked) > 1 {
+		t.Errorf("asked %q", s.asked)
+	}
+}
+
+type copier struct {
+	options nix.CopyOptions
+	err     error
+}
+
+func (c *copier) Copy(_ context.Context, o nix.CopyOptions) error {
+	c.options = o
+	return c.err
+}
+
+func TestCopy(t *testing.T) {
+	plenty := func() (uint64, error) { return 1 << 40, nil }
+	little := func() (uint64, error) { return 1 << 20, nil }
+	tests := []struct {
+		name   string
+		stderr string // of nix copy; empty: it succeeds
+		free   func() (uint64, error)
+		want   proto.Reason
+	}{
+		{"good", "", plenty, ""},
+		{"no signature", "error: cannot add path '" + toplevelText + "' because it lacks a signature by a trusted key", plenty, proto.ReasonUntrustedPath},
+		{"nobody listens", "error: unable to download 'http://a/nix-cache-info': Could not connect to server (7)", plenty, proto.ReasonCacheUnreachable},
+		{"nobody listens, older curl", "error: unable to download 'http://a/nix-cache-info': Couldn't connect to server (7)", plenty, proto.ReasonCacheUnreachable},
+		{"no such name", "error: unable to download 'http://a/nix-cache-info': Could not resolve hostname (6)", plenty, proto.ReasonCacheUnreachable},
+		{"out of order", "error: unable to download 'http://a/x.narinfo': HTTP error 503", plenty, proto.ReasonCacheUnreachable},
+		{"silent", "error: unable to download 'http://a/x.nar': Timeout was reached (28)", plenty, proto.ReasonCacheUnreachable},
+		{"another site", "error: 'http://a' does not appear to be a binary cache", plenty, proto.ReasonCacheUnreachable},
+		{"not there", "error: path '" + toplevelText + "' does not exist in binary cache 'http://a'", plenty, proto.ReasonFetchFailed},
+		{"other bytes", "error: hash mismatch importing path '" + otherText + "';\n specified: sha256:0\n got: sha256:1", plenty, proto.ReasonDigestMismatch},
+		{"disk full", "error: writing to file: No space left on device", plenty, proto.ReasonDiskFull},
+		{"disk full of the database", "error: executing SQLite statement: database or disk is full, in '/nix/var/nix/db/db.sqlite'", plenty, proto.ReasonDiskFull},
+		{"disk full in other words", "error: something went wrong", little, proto.ReasonDiskFull},
+		{"disk nearly full, but the cache is down", "error: unable to download: Connection refused", plenty, proto.ReasonCacheUnreachable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &copier{}
+			if tt.stderr != "" {
+				c.err = &nix.CommandError{Args: []string{"nix", "copy"}, ExitCode: 1, Stderr: "copying 3 paths...\n" + tt.stderr, Err: errors.New("exit status 1")}
+			}
+			err := Copy{Nix: c, Free: tt.free}.Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 2))
+			var r *Rejection
+			switch {
+			case tt.want == "" && err != nil, tt.want != "" && (!errors.As(err, &r) || r.Reason != tt.want):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if c.options.From != "http://a" || c.options.Unsigned || len(c.options.TrustedKeys) != 2 || len(c.options.Paths) != 1 {
+				t.Errorf("copied with %+v", c.options)
+			}
+		})
+	}
+}
+
+func TestCopyRefusesWhatIsNoCache(t *testing.T) {
+	for _, url := range []string{"ssh://root@build", "file:///tmp", "http://", "-h"} {
+		c := &copier{}
+		if err := (Copy{Nix: c}).Bring(t.Context(), url, parse(t, toplevelText), make([]proto.PublicKey, 1)); err == nil || c.options.From != "" {
+			t.Errorf("%q: got %v, called with %+v", url, err, c.options)
+		}
+	}
+}
+
+func TestRoots(t *testing.T) {
+	r := Roots{Dir: filepath.Join(t.TempDir(), "gcroots/kedge")}
+	a, b := parse(t, toplevelText), parse(t, otherText)
+	for _, err := range []error{r.Stage(b), r.Stage(a), r.Current(b), r.Prove(a)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"staged": toplevelText, "current": otherText, "proven": toplevelText} {
+		if got, err := os.Readlink(filepath.Join(r.Dir, name)); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
+		}
+	}
+	for range 2 {
+		if err := r.Unstage(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(r.Dir, "staged")); err == nil {
+		t.Error("still staged")
+	}
+}

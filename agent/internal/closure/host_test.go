@@ -1,0 +1,198 @@
+//go:build host
+
+package closure
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// These tests run the real Nix in whatever system they are started in, which
+// must be a test host or a chroot of one. They hold the reasons against what
+// that version of Nix really says.
+
+const testExpression = `
+let
+  make = name: deps: derivation {
+    inherit name deps;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    PATH = "/usr/bin:/bin";
+    args = [ "-c" "mkdir $out; echo $deps > $out/deps; head -c 3000000 /dev/urandom > $out/random" ];
+  };
+in make "fetched" [ (make "dependency" [ ]) ]
+`
+
+// A realCache is a binary cache that has one closure, which the host has not.
+type realCache struct {
+	dir      string
+	server   *httptest.Server
+	key      proto.SecretKey
+	toplevel proto.StorePath
+	digest   proto.Digest
+}
+
+func newRealCache(t *testing.T, cli *nix.CLI) *realCache {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "test.nix")
+	if err := os.WriteFile(file, []byte(testExpression), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	built := command(t, "nix-build", "--no-out-link", file)
+	c := &realCache{dir: t.TempDir(), toplevel: parse(t, built)}
+	var err error
+	if c.key, err = proto.GenerateKey("cache-1", rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(c.key.Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closure, err := cli.Closure(t.Context(), c.toplevel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.digest = closure.Digest()
+	err = cli.Copy(t.Context(), nix.CopyOptions{To: "file://" + c.dir + "?compression=zstd&secret-key=" + secret, Paths: []proto.StorePath{c.toplevel}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []proto.StorePath{c.toplevel, closure[0].Path, closure[1].Path} {
+		command(t, "nix-store", "--delete", "--ignore-liveness", p.String())
+	}
+	c.server = httptest.NewServer(http.FileServer(http.Dir(c.dir)))
+	t.Cleanup(c.server.Close)
+	return c
+}
+
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), "HOME=/root")
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("%s %q: %v: %s", name, args, err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestRealFetch(t *testing.T) {
+	foreign, err := proto.GenerateKey("foreign-1", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		spoil  func(t *testing.T, c *realCache, o *FetchOrder)
+		reason proto.Reason
+	}{
+		{"good", func(*testing.T, *realCache, *FetchOrder) {}, ""},
+		{"from the second cache", func(_ *testing.T, c *realCache, o *FetchOrder) {
+			o.Caches = []string{"http://127.0.0.1:1", "http://no-such-host.invalid", c.server.URL}
+		}, ""},
+		{"foreign key", func(_ *testing.T, _ *realCache, o *FetchOrder) { o.TrustedKeys = []proto.PublicKey{foreign.Public()} }, proto.ReasonUntrustedPath},
+		{"nobody listens", func(_ *testing.T, _ *realCache, o *FetchOrder) { o.Caches = []string{"http://127.0.0.1:1"} }, proto.ReasonCacheUnreachable},
+		{"no such name", func(_ *testing.T, _ *realCache, o *FetchOrder) { o.Caches = []string{"http://no-such-host.invalid"} }, proto.ReasonCacheUnreachable},
+		{"out of order", func(t *testing.T, _ *realCache, o *FetchOrder) {
+			o.Caches = []string{serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })}
+		}, proto.ReasonCacheUnreachable},
+		{"not there", func(t *testing.T, c *realCache, _ *FetchOrder) { remove(t, c, c.toplevel.Hash()+".narinfo") }, proto.ReasonFetchFailed},
+		{"part of it is not there", func(t *testing.T, c *realCache, _ *FetchOrder) { remove(t, c, "nar/*") }, proto.ReasonFetchFailed},
+		{"other bytes", func(t *testing.T, c *realCache, _ *FetchOrder) { swapBytes(t, c) }, proto.ReasonDigestMismatch},
+		{"not what was signed", func(_ *testing.T, _ *realCache, o *FetchOrder) { o.Closure = proto.DigestOf([]byte("x")) }, proto.ReasonDigestMismatch},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cli := &nix.CLI{CacheDir: t.TempDir()}
+			c := newRealCache(t, cli)
+			o := FetchOrder{Toplevel: c.toplevel, Closure: c.digest, Caches: []string{c.server.URL}, TrustedKeys: []proto.PublicKey{c.key.Public()}}
+			tt.spoil(t, c, &o)
+			requireReal(t, fetcher(t, cli), o, tt.reason)
+		})
+	}
+}
+
+// TestRealFullDisk fetches into a store that is too small.
+func TestRealFullDisk(t *testing.T) {
+	cli := &nix.CLI{CacheDir: t.TempDir()}
+	c := newRealCache(t, cli)
+	small := t.TempDir()
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(small, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	cli.Settings = []nix.Setting{{Name: "store", Value: "local?root=" + small}}
+	o := FetchOrder{Toplevel: c.toplevel, Closure: c.digest, Caches: []string{c.server.URL}, TrustedKeys: []proto.PublicKey{c.key.Public()}}
+	requireReal(t, fetcher(t, cli), o, proto.ReasonDiskFull)
+}
+
+func fetcher(t *testing.T, cli *nix.CLI) Fetcher {
+	return Fetcher{
+		Transport: Copy{Nix: cli}, Store: cli, Roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots")},
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+}
+
+func requireReal(t *testing.T, f Fetcher, o FetchOrder, want proto.Reason) {
+	t.Helper()
+	err := f.Fetch(t.Context(), o)
+	t.Log(err)
+	var r *Rejection
+	if want == "" && err != nil || want != "" && (!errors.As(err, &r) || r.Reason != want) {
+		t.Errorf("got %v, want reason %q", err, want)
+	}
+}
+
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// remove removes one file of the cache.
+func remove(t *testing.T, c *realCache, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.dir, pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v, %v", pattern, files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// swapBytes makes the cache serve each path's bytes under the other's name.
+func swapBytes(t *testing.T, c *realCache) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.dir, "nar/*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	temp := filepath.Join(c.dir, "swapped")
+	for _, err := range []error{os.Rename(files[0], temp), os.Rename(files[1], files[0]), os.Rename(temp, files[1])} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package closure
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kedge/proto"
+)
+
+// A tree is the files of a host: name → content.
+type tree map[string]string
+
+const (
+	newSystem = toplevelText + "/"
+	running   = "/run/current-system/"
+)
+
+// goodTree has a running system and a new one that it can be switched to.
+func goodTree() tree {
+	return tree{
+		newSystem + switchProgram:  "#!/bin/sh",
+		newSystem + versionFile:    "26.05",
+		newSystem + initFile:       "systemd 2\n",
+		newSystem + inhibitorsFile: `{"dbus-implementation":"dbus"}`,
+		newSystem + agentUnit:      "[Service]",
+		running + initFile:         "systemd 2",
+		running + inhibitorsFile:   `{"dbus-implementation":"dbus"}`,
+	}
+}
+
+func (f tree) write(t *testing.T) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for name, content := range f {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if target, ok := strings.CutPrefix(content, "-> "); ok {
+			if err := os.Symlink(target, path); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestPreflight(t *testing.T) {
+	tests := []struct {
+		name    string
+		change  func(tree)
+		reason  proto.Reason // empty: it can be switched to
+		message string
+	}{
+		{"good", func(tree) {}, "", ""},
+		{"not a directory", func(f tree) {
+			clear(f)
+			f[toplevelText] = "a file"
+		}, proto.ReasonNotAToplevel, versionFile},
+		{"not there", func(f tree) { clear(f) }, proto.ReasonNotAToplevel, versionFile},
+		{"any other store path", func(f tree) {
+			clear(f)
+			f[newSystem+"bin/hello"] = ""
+		}, proto.ReasonNotAToplevel, versionFile},
+		{"no init interface", func(f tree) { delete(f, newSystem+initFile) }, proto.ReasonNotAToplevel, initFile},
+		{"image that cannot be switched", func(f tree) { delete(f, newSystem+switchProgram) }, proto.ReasonNotAToplevel, switchProgram},
+		{"program leads nowhere", func(f tree) { f[newSystem+switchProgram] = "-> /nonexistent" }, proto.ReasonNotAToplevel, switchProgram},
+		{"no agent", func(f tree) { delete(f, newSystem+agentUnit) }, proto.ReasonNoAgent, "kedge-agent.service"},
+		{"masked agent", func(f tree) { f[newSystem+agentUnit] = "-> /dev/null" }, proto.ReasonNoAgent, "masked"},
+		{"other init interface", func(f tree) { f[newSystem+initFile] = "systemd 3" }, proto.ReasonRebootNeeded, `"systemd 3"`},
+		{"running system without init interface", func(f tree) { delete(f, running+initFile) }, proto.ReasonRebootNeeded, "systemd 2"},
+		{"inhibitor changed", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"broker"}` }, proto.ReasonRebootNeeded, `dbus-implementation from "dbus" to "broker"`},
+		{"inhibitor added", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"dbus","kernel":"6.12"}` }, "", ""},
+		{"inhibitor removed", func(f tree) { f[newSystem+inhibitorsFile] = `{}` }, "", ""},
+		{"no inhibitors before", func(f tree) { delete(f, running+inhibitorsFile) }, "", ""},
+		{"no inhibitors", func(f tree) { delete(f, newSystem+inhibitorsFile) }, "", ""},
+		{"inhibitors that nobody can read", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus` }, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := goodTree()
+			tt.change(f)
+			err := Preflight{Root: f.write(t)}.Check(parse(t, toplevelText))
+			if tt.reason == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			requireReason(t, err, tt.reason)
+			if err != nil && !strings.Contains(err.Error(), tt.message) {
+				t.Errorf("got %q, want it to name %q", err, tt.message)
+			}
+		})
+	}
+}
+
+func TestPreflightWantsAProgram(t *testing.T) {
+	root := goodTree().write(t)
+	if err := os.Chmod(filepath.Join(root, newSystem, switchProgram), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := Preflight{Root: root}.Check(parse(t, toplevelText))
+	var r *Rejection
+	if !errors.As(err, &r) || r.Reason != proto.ReasonNotAToplevel || !strings.Contains(err.Error(), "not executable") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNewConfigPath(t *testing.T) {
+	if got, want := NewConfigPath(parse(t, toplevelText)), newSystem+"etc/kedge/agent.yaml"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,181 @@
+// Package deployment holds the record of one deployment: the agent's and the
+// transaction's shared, durable memory, and the table of phases that it may go
+// through.
+//
+// A deployment is one host, one assignment, one attempt. Its record is saved
+// before and after every effect, and says everything that is needed to go on
+// after a crash: no step reads the bus, the network or the configuration.
+package deployment
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"kedge/proto"
+)
+
+// A Deployment is the record. The zero value is no deployment.
+//
+// Fields may be added; they are never renamed or given another meaning within
+// a format, because the proven system's older agent must be able to read what
+// a newer one wrote.
+type Deployment struct {
+	ID string `json:"id"`
+	// Attempt counts the deployments of this assignment on this host, from 1.
+	Attempt  int             `json:"attempt"`
+	Serial   proto.Serial    `json:"serial"`
+	Release  proto.Digest    `json:"release"`
+	Toplevel proto.StorePath `json:"toplevel"`
+	Revision proto.Revision  `json:"revision,omitzero"`
+
+	// Proven is the rollback target, named before the first effect.
+	Proven Proven `json:"proven"`
+	// Agent is the proven system's agent binary: what runs the transaction,
+	// whatever happens to the agent meanwhile.
+	Agent string `json:"agent"`
+	// Probation is how the new system is judged, by its own configuration.
+	Probation Probation `json:"probation"`
+	// RollbackProbation is how the proven system is judged once it is back.
+	RollbackProbation Probation `json:"rollback_probation"`
+	// ActivationTimeout bounds one run of switch-to-configuration.
+	ActivationTimeout time.Duration `json:"activation_timeout"`
+
+	Phase   proto.Phase        `json:"phase"`
+	Reason  proto.Reason       `json:"reason,omitempty"`
+	Message string             `json:"message,omitempty"`
+	Failed  []proto.FailedUnit `json:"failed,omitempty"`
+	Started time.Time          `json:"started"`
+	Since   time.Time          `json:"since"` // in Phase since
+	History []Step             `json:"history"`
+
+	// BootID is the boot in which the activation began.
+	BootID string `json:"boot_id,omitempty"`
+	// FailedBefore lists the units that were failed before the activation:
+	// switch-to-configuration forgets them.
+	FailedBefore []string `json:"failed_before,omitempty"`
+	// Activations and RollbackActivations count the runs that were begun.
+	Activations         int `json:"activations,omitempty"`
+	RollbackActivations int `json:"rollback_activations,omitempty"`
+	// Registered is true once the profile or the boot default may name Toplevel.
+	Registered bool `json:"registered,omitempty"`
+	// Generation is the number of Toplevel in the system profile, once committed.
+	Generation proto.Generation `json:"generation,omitempty"`
+}
+
+// A Proven is the last system that proved itself.
+type Proven struct {
+	Toplevel   proto.StorePath  `json:"toplevel"`
+	Generation proto.Generation `json:"generation,omitempty"`
+	Revision   proto.Revision   `json:"revision,omitzero"`
+	// Adopted is true for a system that was found running and registered, and
+	// that no deployment of ours proved. Its boot default is not known.
+	Adopted bool      `json:"adopted,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// A Probation says how a system is judged after its activation.
+type Probation struct {
+	// Grace is how long units may take to settle before failed ones count.
+	Grace time.Duration `json:"grace"`
+	// Deadline bounds the whole probation.
+	Deadline time.Duration `json:"deadline"`
+	// Checks must pass, each by the deadline.
+	Checks []Check `json:"checks,omitempty"`
+	// IgnoreUnits are name patterns (path.Match) of units whose failure does
+	// not count.
+	IgnoreUnits []string `json:"ignore_units,omitempty"`
+}
+
+// A Check is one declared condition of health.
+type Check struct {
+	Name     string `json:"name"`
+	Unit     string `json:"unit"`     // must be active
+	Required bool   `json:"required"` // false: reported only
+}
+
+// A Step is one entry of the history: a phase that was entered, and why.
+type Step struct {
+	Phase   proto.Phase        `json:"phase"`
+	Time    time.Time          `json:"time"`
+	Reason  proto.Reason       `json:"reason,omitempty"`
+	Message string             `json:"message,omitempty"`
+	Failed  []proto.FailedUnit `json:"failed,omitempty"`
+}
+
+// Terminal reports whether d is over, or never was.
+func (d Deployment) Terminal() bool { return d.Phase == proto.PhaseNone || d.Phase.Terminal() }
+
+// InTransaction reports whether d is in the hands of the transaction: only a
+// transaction may settle it.
+func (d Deployment) InTransaction() bool {
+	switch d.Phase {
+	case proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseRollingBack:
+		return true
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseStaging, proto.PhaseStaged,
+		proto.PhaseCommitted, proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed,
+		proto.PhaseFailed, proto.PhaseRefused, proto.PhaseSuperseded:
+		return false
+	}
+	return false
+}
+
+// Unit returns the name of the transaction's transient unit.
+func (d Deployment) Unit() string { return "kedge-transact-" + d.ID + ".service" }
+
+// transitions is the whole state machine. A phase that is missing is an end.
+func transitions() map[proto.Phase][]proto.Phase {
+	return map[proto.Phase][]proto.Phase{
+		proto.PhaseNone: {proto.PhaseAccepted},
+		// Until the activation nothing was touched.
+		proto.PhaseAccepted: {proto.PhaseFetched, proto.PhaseFailed, proto.PhaseSuperseded},
+		proto.PhaseFetched:  {proto.PhaseActivating, proto.PhaseFailed, proto.PhaseSuperseded},
+		// Failed only if switch-to-configuration refused before it touched anything.
+		proto.PhaseActivating:  {proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseFailed, proto.PhaseSuperseded},
+		proto.PhaseProbation:   {proto.PhaseCommitting, proto.PhaseRollingBack, proto.PhaseSuperseded},
+		proto.PhaseCommitting:  {proto.PhaseCommitted, proto.PhaseRollingBack},
+		proto.PhaseRollingBack: {proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed, proto.PhaseSuperseded},
+	}
+}
+
+// Next returns the phases that may follow p, none for an end.
+func Next(p proto.Phase) []proto.Phase { return transitions()[p] }
+
+// Advance returns d in phase s.Phase, with s at the end of its history. The
+// reason of a deployment is that of the step that decided it: a later step
+// without one keeps it, and a bad end repeats it. It fails if that phase may not
+// follow d's.
+func (d Deployment) Advance(s Step) (Deployment, error) {
+	if !slices.Contains(Next(d.Phase), s.Phase) {
+		return d, fmt.Errorf("deployment %s: %q cannot follow %q", d.ID, s.Phase, d.Phase)
+	}
+	if s.Reason == "" && s.Phase.Verdict().Bad() {
+		s.Reason, s.Message, s.Failed = d.Reason, d.Message, d.Failed
+	}
+	d.Phase, d.Since = s.Phase, s.Time
+	if s.Reason != "" {
+		d.Reason, d.Message = s.Reason, s.Message
+	}
+	if len(s.Failed) > 0 {
+		d.Failed = s.Failed
+	}
+	d.History = append(slices.Clip(d.History), s)
+	return d, nil
+}
+
+// Status returns d as it is reported.
+func (d Deployment) Status() proto.DeploymentStatus {
+	return proto.DeploymentStatus{
+		ID:       d.ID,
+		Serial:   d.Serial,
+		Toplevel: d.Toplevel,
+		Revision: d.Revision,
+		Phase:    d.Phase,
+		Verdict:  d.Phase.Verdict(),
+		Reason:   d.Reason,
+		Message:  d.Message,
+		Started:  d.Started,
+		Since:    d.Since,
+		Failed:   d.Failed,
+	}
+}

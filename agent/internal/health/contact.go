@@ -1,0 +1,105 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
+)
+
+// noteAgent remembers which agent runs before the restart: its receipt does not
+// count. It fails only if ctx ends before systemd answers.
+func (o *observation) noteAgent(ctx context.Context) error {
+	for {
+		u, err := o.Units.Unit(ctx, AgentUnit)
+		if err == nil {
+			o.agentBefore = u.InvocationID
+			return nil
+		}
+		if pause(ctx, retryPause) != nil {
+			return err
+		}
+	}
+}
+
+// restart restarts the agent. A start that fails is not tried again here: that
+// is what the unit's Restart= is for.
+func (o *observation) restart(ctx context.Context) {
+	defer close(o.restarted)
+	for {
+		err := o.Units.RestartUnit(ctx, AgentUnit)
+		o.restartErr = err
+		var job *systemd.JobError
+		if err == nil || errors.As(err, &job) || pause(ctx, retryPause) != nil {
+			break
+		}
+	}
+	if o.restartErr != nil && ctx.Err() == nil {
+		o.Log.WarnContext(ctx, "agent could not be restarted", "unit", AgentUnit, "err", o.restartErr)
+	}
+}
+
+// awaitContact returns when there is contact, or ctx ends.
+func (o *observation) awaitContact(ctx context.Context) {
+	changed, err := o.Receipts.WatchContact(ctx)
+	if err != nil {
+		o.Log.WarnContext(ctx, "contact receipt cannot be watched", "err", err)
+	}
+	restarted := o.restarted
+	for {
+		made, _, err := o.contact(ctx)
+		if made || ctx.Err() != nil {
+			return
+		}
+		if err != nil || changed == nil {
+			// Nobody tells when it is worth looking again.
+			if pause(ctx, retryPause) != nil {
+				return
+			}
+			continue
+		}
+		select {
+		case _, open := <-changed:
+			if !open {
+				changed = nil
+			}
+		case <-restarted:
+			restarted = nil
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// contact reports whether the agent that runs now, started after the
+// observation began, made contact and accepted what it read; if not, why.
+// The error is for when that could not be asked.
+func (o *observation) contact(ctx context.Context) (made bool, why string, err error) {
+	receipt, err := o.Receipts.Contact()
+	if err != nil {
+		return false, err.Error(), err
+	}
+	u, err := o.Units.Unit(ctx, AgentUnit)
+	if err != nil {
+		return false, err.Error(), err
+	}
+	why = o.missing(u, receipt)
+	return why == "", why, nil
+}
+
+// missing says what contact lacks; nothing if it was made.
+func (o *observation) missing(u systemd.Unit, receipt statefile.Contact) string {
+	switch {
+	case !runs(u):
+		return fmt.Sprintf("%s is %s (%s)", AgentUnit, u.ActiveState, u.SubState)
+	case u.InvocationID == o.agentBefore:
+		return AgentUnit + " was not restarted"
+	case u.InvocationID == "" || receipt.InvocationID != u.InvocationID || receipt.BootID != o.BootID:
+		return "the restarted agent did not read its desired state"
+	case !receipt.Accepted:
+		return fmt.Sprintf("the restarted agent refused its desired state: %s", receipt.Reason)
+	}
+	return ""
+}

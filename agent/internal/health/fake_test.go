@@ -1,0 +1,171 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
+	"kedge/proto"
+)
+
+const boot = "boot-1"
+
+// A host is systemd and the agent's receipts, in the time of the test's bubble.
+type host struct {
+	mu      sync.Mutex
+	start   time.Time
+	agent   systemd.Unit
+	receipt statefile.Contact
+	changed chan struct{}
+
+	// units returns all but the agent's, at a time since the start.
+	units func(at time.Duration) systemd.Units
+	// contactAfter is how long after its restart the agent makes contact; zero
+	// is never.
+	contactAfter time.Duration
+	refused      proto.Reason // the agent's refusal; empty if it accepts
+	restartErr   error
+	restarts     int
+	deaf         time.Duration // systemd does not answer until then
+	journal      map[string][]string
+}
+
+var errDeaf = errors.New("systemd is being re-executed")
+
+func newHost() *host {
+	h := &host{
+		start:        time.Now(),
+		agent:        systemd.Unit{Name: AgentUnit, LoadState: "loaded", ActiveState: systemd.Active, InvocationID: "old"},
+		receipt:      statefile.Contact{InvocationID: "old", BootID: boot, Accepted: true},
+		changed:      make(chan struct{}, 1),
+		contactAfter: time.Second,
+	}
+	h.units = func(time.Duration) systemd.Units { return nil }
+	return h
+}
+
+func (h *host) Snapshot(context.Context) (systemd.Units, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := time.Since(h.start)
+	if at < h.deaf {
+		return nil, errDeaf
+	}
+	return append(h.units(at), h.agent), nil
+}
+
+func (h *host) Unit(ctx context.Context, name string) (systemd.Unit, error) {
+	units, err := h.Snapshot(ctx)
+	if err != nil {
+		return systemd.Unit{}, err
+	}
+	if u, ok := units.Find(name); ok {
+		return u, nil
+	}
+	return systemd.Unit{Name: name, LoadState: "not-found", ActiveState: systemd.Inactive, SubState: "dead"}, nil
+}
+
+func (h *host) RestartUnit(ctx context.Context, name string) error {
+	if name != AgentUnit {
+		return fmt.Errorf("restart of %s", name)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.restarts++
+	if h.restartErr != nil {
+		return h.restartErr
+	}
+	h.begin(ctx)
+	return nil
+}
+
+// begin starts a new agent; h.mu is held.
+func (h *host) begin(ctx context.Context) {
+	id := fmt.Sprintf("agent at %v", time.Since(h.start))
+	h.agent.InvocationID, h.agent.ActiveState, h.agent.SubState = id, systemd.Active, "running"
+	if h.contactAfter > 0 {
+		go h.contact(ctx, id, h.contactAfter)
+	}
+}
+
+// contact writes the receipt of the agent's invocation after a while.
+func (h *host) contact(ctx context.Context, id string, after time.Duration) {
+	if pause(ctx, after) != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.receipt = statefile.Contact{InvocationID: id, BootID: boot, Accepted: h.refused == "", Reason: h.refused}
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (h *host) Journal(_ context.Context, q systemd.JournalQuery) ([]string, error) {
+	return h.journal[q.Unit], nil
+}
+
+func (h *host) Contact() (statefile.Contact, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.receipt, nil
+}
+
+func (h *host) WatchContact(context.Context) (<-chan struct{}, error) { return h.changed, nil }
+
+func (h *host) judge(t *testing.T) Judge {
+	return Judge{Units: h, Receipts: h, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+}
+
+// Units in states, as systemd describes them.
+func active(name string) systemd.Unit {
+	return systemd.Unit{Name: name, LoadState: "loaded", ActiveState: systemd.Active, SubState: "running"}
+}
+
+func failed(name string) systemd.Unit {
+	return systemd.Unit{Name: name, LoadState: "loaded", ActiveState: systemd.Failed, SubState: "failed", Result: "exit-code", ExecMainStatus: 1}
+}
+
+func autoRestarting(name string, status int32) systemd.Unit {
+	u := systemd.Unit{Name: name, LoadState: "loaded", ActiveState: systemd.Activating, SubState: "auto-restart", ExecMainStatus: status, Result: "success"}
+	if status != 0 {
+		u.Result = "exit-code"
+	}
+	return u
+}
+
+func transient(u systemd.Unit) systemd.Unit {
+	u.Transient = true
+	return u
+}
+
+// always has these units the whole time.
+func always(units ...systemd.Unit) func(time.Duration) systemd.Units {
+	return func(time.Duration) systemd.Units { return append(systemd.Units(nil), units...) }
+}
+
+// from has before until the time at, and after from then on.
+func from(at time.Duration, before, after systemd.Unit) func(time.Duration) systemd.Units {
+	return func(now time.Duration) systemd.Units {
+		if now < at {
+			return systemd.Units{before}
+		}
+		return systemd.Units{after}
+	}
+}
+
+// restartsEvery has a unit that runs, and was restarted each period.
+func restartsEvery(period time.Duration, name string) func(time.Duration) systemd.Units {
+	return func(at time.Duration) systemd.Units {
+		u := active(name)
+		u.NRestarts = 1 + uint32(at/period)
+		return systemd.Units{u}
+	}
+}

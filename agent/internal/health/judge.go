@@ -1,0 +1,116 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
+)
+
+// AgentUnit is the agent's unit, in every toplevel.
+const AgentUnit = "kedge-agent.service"
+
+const (
+	// retryPause is between two questions where asking again is the only way.
+	retryPause = 100 * time.Millisecond
+	// lookTimeout bounds the last look, which may come after the deadline.
+	lookTimeout = 10 * time.Second
+)
+
+// Units is systemd; *systemd.Client is it.
+type Units interface {
+	// Snapshot returns every loaded unit, with details of those that failed or
+	// restarted.
+	Snapshot(ctx context.Context) (systemd.Units, error)
+	// Unit returns one unit, with details.
+	Unit(ctx context.Context, name string) (systemd.Unit, error)
+	// RestartUnit returns when the unit has started, or could not; the latter is
+	// a *systemd.JobError.
+	RestartUnit(ctx context.Context, name string) error
+	// Journal returns the last lines about a unit.
+	Journal(ctx context.Context, q systemd.JournalQuery) ([]string, error)
+}
+
+// Receipts is where agents leave word of their contact; statefile.Dir is it.
+type Receipts interface {
+	// Contact returns the last receipt; zero if there is none.
+	Contact() (statefile.Contact, error)
+	// WatchContact returns a channel with a value after each change, until ctx
+	// ends.
+	WatchContact(ctx context.Context) (<-chan struct{}, error)
+}
+
+// A Judge judges the running system.
+type Judge struct {
+	Units    Units        // required
+	Receipts Receipts     // required
+	BootID   string       // of the running boot, required
+	Log      *slog.Logger // required
+}
+
+// Judge restarts the agent and observes the system until it is decided:
+//
+//   - at the end of the grace period, if units have failed by then that did not
+//     fail before;
+//   - as soon as the grace period is over, every required check passed, and the
+//     restarted agent made contact, by a last look at all of it;
+//   - at the deadline, p's or ctx's, whichever is first.
+//
+// It does not fail for what it observes. The error is for when nothing could be
+// observed, or ctx was cancelled; then it is ctx's cause.
+func (j Judge) Judge(ctx context.Context, p deployment.Probation, failedBefore []string) (Judgement, error) {
+	bounded, stop := context.WithTimeout(ctx, p.Deadline)
+	defer stop()
+	o := &observation{Judge: j, p: p, before: make(map[string]bool), grace: time.Now().Add(p.Grace), restarted: make(chan struct{})}
+	for _, name := range failedBefore {
+		o.before[name] = true
+	}
+	// In this order at the end: stop, then wait.
+	var restart sync.WaitGroup
+	defer restart.Wait()
+	defer stop()
+	if o.noteAgent(bounded) == nil {
+		restart.Go(func() { o.restart(bounded) })
+	}
+	for {
+		o.watch(bounded)
+		if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return Judgement{}, fmt.Errorf("judge the system: %w", context.Cause(ctx))
+		}
+		late := bounded.Err() != nil
+		judgement, err := o.lastLook(ctx)
+		if err != nil {
+			return Judgement{}, fmt.Errorf("judge the system: %w", err)
+		}
+		if judgement.Good || late || len(judgement.Failed) > 0 {
+			return judgement, nil
+		}
+		// Something changed back between two looks.
+		_ = pause(bounded, retryPause) // at the deadline the next look decides
+	}
+}
+
+// lastLook looks once more at everything, even if ctx's deadline has passed.
+func (o *observation) lastLook(ctx context.Context) (Judgement, error) {
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	return o.look(look)
+}
+
+// pause waits, or returns ctx's cause when it ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

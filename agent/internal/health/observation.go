@@ -1,0 +1,153 @@
+package health
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/systemd"
+)
+
+// An observation is what one call of Judge has seen so far.
+type observation struct {
+	Judge
+	p      deployment.Probation
+	before map[string]bool // units that failed before
+	grace  time.Time       // when the grace period ends
+
+	agentBefore string        // invocation of the agent before its restart
+	restarted   chan struct{} // closed when the restart job ended
+	restartErr  error         // of that job; valid once restarted is closed
+
+	// Restart counts at the beginning and in the middle of the grace period.
+	first, middle map[string]uint32
+}
+
+// watch returns when the system may be good: the grace period is over, every
+// required check has passed and contact was made; or when units have failed by
+// the end of the grace period; or when ctx ends.
+func (o *observation) watch(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	var conditions sync.WaitGroup
+	met := make(chan struct{})
+	conditions.Go(func() { o.awaitContact(ctx) })
+	conditions.Go(func() { o.awaitChecks(ctx) })
+	go func() {
+		conditions.Wait()
+		close(met)
+	}()
+	defer func() {
+		stop()
+		<-met
+	}()
+
+	if !o.awaitGrace(ctx) {
+		return
+	}
+	select {
+	case <-met:
+		return // the last look looks at the units too
+	default:
+	}
+	units, err := o.snapshot(ctx)
+	if err != nil || len(o.failed(ctx, units)) > 0 {
+		return
+	}
+	select {
+	case <-met:
+	case <-ctx.Done():
+	}
+}
+
+// awaitGrace waits for the end of the grace period, and counts restarts at its
+// beginning and in its middle. It reports whether that came before ctx's.
+func (o *observation) awaitGrace(ctx context.Context) bool {
+	left := time.Until(o.grace)
+	if left <= 0 {
+		return ctx.Err() == nil
+	}
+	if o.first == nil {
+		middle := time.Now().Add(left / 2)
+		o.first = o.countRestarts(ctx)
+		if pause(ctx, time.Until(middle)) != nil {
+			return false
+		}
+		o.middle = o.countRestarts(ctx)
+	}
+	return pause(ctx, time.Until(o.grace)) == nil
+}
+
+// countRestarts returns how often each service was restarted, as far as that
+// can be told in time.
+func (o *observation) countRestarts(ctx context.Context) map[string]uint32 {
+	counts := make(map[string]uint32)
+	units, err := o.snapshot(ctx)
+	if err != nil {
+		return counts
+	}
+	for _, u := range units {
+		if u.NRestarts > 0 {
+			counts[u.Name] = u.NRestarts
+		}
+	}
+	return counts
+}
+
+// snapshot asks for all units until it gets an answer: systemd may be
+// re-executing itself.
+func (o *observation) snapshot(ctx context.Context) (systemd.Units, error) {
+	for {
+		units, err := o.Units.Snapshot(ctx)
+		if err == nil {
+			return units, nil
+		}
+		if pause(ctx, retryPause) != nil {
+			return nil, err
+		}
+	}
+}
+
+// failed returns the units that count against the system: those that failed and
+// did not fail before, and those that keep failing and being restarted.
+func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.Units {
+	var failed systemd.Units
+	for _, u := range units {
+		if o.before[u.Name] || !Counts(u, o.p.IgnoreUnits) {
+			continue
+		}
+		bad := Failing(u) || o.flaps(u) && o.loggedFailure(ctx, u)
+		if u.Name == AgentUnit {
+			// It has until the deadline to make contact: one that was killed and
+			// starts again is well, one that cannot start is not.
+			bad = u.ActiveState == systemd.Failed || Failing(u) && o.flaps(u)
+		}
+		if bad {
+			failed = append(failed, u)
+		}
+	}
+	return failed
+}
+
+// flaps reports whether the service, which may run right now, was restarted in
+// both halves of the grace period.
+func (o *observation) flaps(u systemd.Unit) bool {
+	first, middle := o.first[u.Name], o.middle[u.Name]
+	return o.middle != nil && first < middle && middle < u.NRestarts
+}
+
+// loggedFailure reports whether systemd says of the unit that it failed: some
+// services end well, and are meant to be started again and again.
+func (o *observation) loggedFailure(ctx context.Context, u systemd.Unit) bool {
+	lines, err := o.Units.Journal(ctx, systemd.JournalQuery{Unit: u.Name, Lines: flapLines, Since: o.grace.Add(-o.p.Grace)})
+	if err != nil {
+		o.Log.WarnContext(ctx, "log of a restarting unit cannot be read", "unit", u.Name, "err", err)
+		return false
+	}
+	return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Failed with result") })
+}
+
+// flapLines is how many lines of a unit are searched for a failure.
+const flapLines = 200

@@ -1,0 +1,21 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// bootIDFile is the kernel's.
+const bootIDFile = "/proc/sys/kernel/random/boot_id"
+
+// BootID returns the identity of the running boot: another one after every
+// boot. root is the directory that /proc is looked for in; empty is /.
+func BootID(root string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(root, bootIDFile))
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}

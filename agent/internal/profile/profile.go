@@ -1,0 +1,105 @@
+// Package profile reads which systems a host runs, was booted with and has
+// registered, and registers one.
+//
+// It is NixOS' own system profile, so that boot loaders, garbage collection
+// and people see our systems as they see any other.
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// The links of a host, below its root.
+const (
+	currentLink = "/run/current-system"
+	bootedLink  = "/run/booted-system"
+	systemLink  = "/nix/var/nix/profiles/system"
+	storeDir    = "/nix/store"
+)
+
+// A Setter changes profiles; *nix.CLI is one. The link is changed atomically,
+// but need not be durable yet when it returns.
+type Setter interface {
+	SetProfile(ctx context.Context, profile string, path proto.StorePath) error
+	SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error
+}
+
+// A System is one host's systems.
+type System struct {
+	// Root is the directory that everything is looked for in; empty is /.
+	Root string
+	// Nix changes the profile. Required, but by Systems.
+	Nix Setter
+}
+
+// A LinkError says that a link of the host names something that is not a
+// toplevel, such as a specialisation inside of one.
+type LinkError struct {
+	Link   string
+	Target string
+	Err    error
+}
+
+// Error implements error.
+func (e *LinkError) Error() string {
+	return fmt.Sprintf("%s names %s, which is not a system's toplevel: %v", e.Link, e.Target, e.Err)
+}
+
+// Unwrap returns why the target was refused.
+func (e *LinkError) Unwrap() error { return e.Err }
+
+// Systems returns what runs, what was booted, and what the profile names, as
+// they are now. A link that does not exist leaves its field zero; one that
+// names no toplevel is a [*LinkError]. What was proven is not for this package
+// to say.
+func (s System) Systems() (proto.Systems, error) {
+	current, err := s.toplevel(currentLink)
+	if err != nil {
+		return proto.Systems{}, err
+	}
+	booted, err := s.toplevel(bootedLink)
+	if err != nil {
+		return proto.Systems{}, err
+	}
+	g, err := s.generation()
+	if err != nil {
+		return proto.Systems{}, err
+	}
+	return proto.Systems{Current: current, Booted: booted, Profile: g.Path, Generation: g.Number}, nil
+}
+
+func (s System) toplevel(link string) (proto.StorePath, error) {
+	link = filepath.Join(s.Root, link)
+	target, err := os.Readlink(link)
+	if errors.Is(err, fs.ErrNotExist) {
+		return proto.StorePath{}, nil
+	}
+	if err != nil {
+		return proto.StorePath{}, fmt.Errorf("read %s: %w", link, err)
+	}
+	p, err := proto.ParseStorePath(target)
+	if err != nil {
+		return proto.StorePath{}, &LinkError{Link: link, Target: target, Err: err}
+	}
+	return p, nil
+}
+
+// generation returns the profile's current generation; zero if there is no
+// profile.
+func (s System) generation() (nix.Generation, error) {
+	g, err := nix.CurrentGeneration(s.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nix.Generation{}, nil
+	}
+	return g, err
+}
+
+func (s System) path() string { return filepath.Join(s.Root, systemLink) }

@@ -1,0 +1,93 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// Register makes toplevel the newest generation of the system profile, and the
+// profile name it. If the profile names it already, no generation is made.
+// When it returns nil, profile and store are on the disk.
+func (s System) Register(ctx context.Context, toplevel proto.StorePath) (proto.Generation, error) {
+	return s.point("register", toplevel, func() error {
+		return s.Nix.SetProfile(ctx, s.path(), toplevel)
+	})
+}
+
+// Restore makes the system profile name toplevel again: by generation number if
+// that still is toplevel's, else by any other generation that is, else by a new
+// one. It is as durable as Register.
+func (s System) Restore(ctx context.Context, toplevel proto.StorePath, number proto.Generation) (proto.Generation, error) {
+	return s.point("restore", toplevel, func() error {
+		all, err := nix.Generations(s.path())
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(all, nix.Generation{Number: number, Path: toplevel}) {
+			i := slices.IndexFunc(all, func(g nix.Generation) bool { return g.Path == toplevel })
+			if i < 0 {
+				return s.Nix.SetProfile(ctx, s.path(), toplevel)
+			}
+			number = all[i].Number
+		}
+		return s.Nix.SwitchGeneration(ctx, s.path(), number)
+	})
+}
+
+// point makes the profile name toplevel by change, unless it does already, and
+// returns the generation that does.
+func (s System) point(what string, toplevel proto.StorePath, change func() error) (proto.Generation, error) {
+	fail := func(err error) (proto.Generation, error) {
+		return 0, fmt.Errorf("%s %s: %w", what, toplevel, err)
+	}
+	g, err := s.generation()
+	if err != nil {
+		return fail(err)
+	}
+	if g.Path != toplevel {
+		if err := change(); err != nil {
+			return fail(err)
+		}
+		if g, err = s.generation(); err != nil {
+			return fail(err)
+		}
+		if g.Path != toplevel {
+			return fail(fmt.Errorf("the profile then names %s; somebody else changes it", g.Path))
+		}
+	}
+	// Also when nothing changed: a run before this one may have died here.
+	if err := s.sync(); err != nil {
+		return fail(err)
+	}
+	return g.Number, nil
+}
+
+// sync makes profile, Nix's database and the store durable.
+func (s System) sync() error {
+	return errors.Join(
+		syncFileSystem(filepath.Dir(s.path())),
+		syncFileSystem(filepath.Join(s.Root, storeDir)),
+	)
+}
+
+// syncFileSystem makes durable what was written to the file system that dir is
+// on.
+func syncFileSystem(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return errors.Join(fmt.Errorf("sync the file system of %s: %w", dir, err), f.Close())
+	}
+	return f.Close()
+}

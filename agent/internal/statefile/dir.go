@@ -1,0 +1,111 @@
+// Package statefile is where agent and transaction keep what they know: durable
+// documents in the state directory, and a few files in the runtime directory
+// that need not outlive the boot.
+//
+// The two processes share them. Each document is replaced whole, so that a
+// reader never sees half of one; [Dir.Watch] tells one process what the other
+// one wrote, and [Dir.LockTransaction] keeps a second transaction away.
+//
+// A document that is missing is a first start and reads as its zero value. One
+// that is torn is a [*durable.CorruptError], one from another version a
+// [*durable.FormatError]; neither is ever taken for a missing one.
+package statefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"kedge/agent/internal/deployment"
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// Where the files are on a host.
+const (
+	DefaultState   = "/var/lib/kedge"
+	DefaultRuntime = "/run/kedge"
+)
+
+// The names that [Dir.Watch] takes.
+const (
+	DeploymentFile = "deployment.json"
+	ContactFile    = "contact.json"
+)
+
+// Names of the other files.
+const (
+	floorFile      = "floors.json"
+	provenFile     = "proven.json"
+	quarantineFile = "quarantine.json"
+	lockFile       = "transact.lock"
+)
+
+// format1 is the first format of every document. A higher one may only be
+// written once every proven agent can read it.
+const format1 = 1
+
+// privatePerm keeps what the host is about from its users.
+const privatePerm fs.FileMode = 0o700
+
+// A Dir is the pair of directories. It holds no state and is safe for
+// concurrent use, save that of two that change one document at once only one
+// prevails.
+type Dir struct {
+	State   string // survives power cuts; DefaultState on a host
+	Runtime string // gone after a boot; DefaultRuntime on a host
+}
+
+// Prepare makes both directories, where they are missing, for root alone.
+func (d Dir) Prepare() error {
+	return errors.Join(durable.MkdirAll(d.State, privatePerm), durable.MkdirAll(d.Runtime, privatePerm))
+}
+
+// Deployment returns the record of the current or last deployment; the zero
+// value if there never was one.
+func (d Dir) Deployment() (deployment.Deployment, error) {
+	return read(document[deployment.Deployment](d, DeploymentFile))
+}
+
+// Save replaces the record. It is on the disk when Save returns nil.
+func (d Dir) Save(r deployment.Deployment) error {
+	return document[deployment.Deployment](d, DeploymentFile).Write(r)
+}
+
+// Floor returns what was accepted so far; the zero value if nothing was.
+func (d Dir) Floor() (proto.Floor, error) {
+	return read(document[proto.Floor](d, floorFile))
+}
+
+// SaveFloor replaces the floor durably.
+func (d Dir) SaveFloor(f proto.Floor) error {
+	return document[proto.Floor](d, floorFile).Write(f)
+}
+
+// Proven returns the proven system; the zero value if none was named yet.
+func (d Dir) Proven() (deployment.Proven, error) {
+	return read(document[deployment.Proven](d, provenFile))
+}
+
+// SaveProven replaces the proven system durably.
+func (d Dir) SaveProven(p deployment.Proven) error {
+	return document[deployment.Proven](d, provenFile).Write(p)
+}
+
+func document[T any](d Dir, name string) durable.Document[T] {
+	return durable.Document[T]{Path: filepath.Join(d.State, name), Format: format1}
+}
+
+// read returns the document, or the zero value of one that is missing.
+func read[T any](doc durable.Document[T]) (T, error) {
+	v, err := doc.Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		var zero T
+		return zero, nil
+	}
+	if err != nil {
+		return v, fmt.Errorf("state: %w", err)
+	}
+	return v, nil
+}

@@ -1,0 +1,45 @@
+package statefile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked says that another process runs the transaction. There is nothing
+// to wait for: it settles the record.
+var ErrLocked = errors.New("another transaction is running")
+
+// A Lock is the right to run the transaction. It ends with Unlock or with the
+// process, however that ends. Processes that it starts do not inherit it.
+type Lock struct{ file *os.File }
+
+// LockTransaction takes the lock, or returns an error that wraps [ErrLocked] at
+// once if somebody has it.
+func (d Dir) LockTransaction() (*Lock, error) {
+	path := filepath.Join(d.Runtime, lockFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, contactPerm)
+	if err != nil {
+		return nil, fmt.Errorf("lock transaction: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock transaction: %s: %w", path, errors.Join(err, f.Close()))
+	}
+	return &Lock{file: f}, nil
+}
+
+// Unlock gives the lock back. The file stays, so that nobody locks another one
+// under the same name.
+func (l *Lock) Unlock() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("unlock transaction: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package statefile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// ErrWatchUnknown is returned for a name that cannot be watched.
+var ErrWatchUnknown = errors.New("no file that can be watched")
+
+// Watch returns a channel that gets a value after every replacement or removal
+// of the file called name, [DeploymentFile] or [ContactFile]. Several changes
+// may become one value, none is lost: whoever reads the file after having
+// received sees at least the state of that change. Look once yourself after
+// Watch returned.
+//
+// The channel is closed when ctx ends, and before that only if the kernel can
+// watch no more, such as after the removal of the directory.
+func (d Dir) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
+	var dir string
+	switch name {
+	case DeploymentFile:
+		dir = d.State
+	case ContactFile:
+		dir = d.Runtime
+	default:
+		return nil, fmt.Errorf("watch %q: %w", name, ErrWatchUnknown)
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", name, err)
+	}
+	// The directory, because a replaced file is another one each time.
+	if err := watcher.Add(dir); err != nil {
+		return nil, fmt.Errorf("watch %s in %s: %w", name, dir, errors.Join(err, watcher.Close()))
+	}
+	changed := make(chan struct{}, 1)
+	go relay(ctx, watcher, filepath.Join(dir, name), changed)
+	return changed, nil
+}
+
+// relay tells changed of what happens to path until ctx ends, then closes both.
+func relay(ctx context.Context, watcher *fsnotify.Watcher, path string, changed chan<- struct{}) {
+	defer close(changed)
+	defer func() {
+		_ = watcher.Close() // it watched only: nothing can be lost
+	}()
+	ring := func() {
+		select {
+		case changed <- struct{}{}:
+		default: // one is waiting already
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-watcher.Events:
+			if !open || e.Name == filepath.Dir(path) && e.Has(fsnotify.Remove) {
+				return
+			}
+			if e.Name == path && !e.Has(fsnotify.Chmod) {
+				ring()
+			}
+		case _, open := <-watcher.Errors:
+			if !open {
+				return
+			}
+			// Events were lost, perhaps ours.
+			ring()
+		}
+	}
+}

@@ -1,0 +1,318 @@
+//go:build host
+
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// These tests run against the systemd that is PID 1 where they are started,
+// which must be a test host: they make, fail and remove units.
+
+func TestRealSnapshot(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	writeService(t, "kedge-test-fails.service", "ExecStart=/bin/false")
+	writeService(t, "kedge-test-flaps.service", "ExecStart=/bin/sh -c 'exit 3'\nRestart=always\nRestartSec=300ms\nStartLimitIntervalSec=0")
+	writeService(t, "kedge-test-runs.service", "ExecStart=/bin/sleep infinity")
+	if err := c.StartUnit(ctx, "kedge-test-runs.service"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kedge-test-fails.service", "kedge-test-flaps.service"} {
+		if err := c.StartUnit(ctx, name); err != nil {
+			t.Fatal(err) // Type=simple: the start itself succeeds
+		}
+	}
+	await(t, c, "kedge-test-fails.service", func(u Unit) bool { return u.ActiveState == Failed })
+	await(t, c, "kedge-test-flaps.service", func(u Unit) bool { return u.NRestarts >= 2 && u.AutoRestarting() })
+
+	start := time.Now()
+	units, err := c.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("snapshot of %d units took %v", len(units), time.Since(start))
+	if !slices.IsSortedFunc(units, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("units are not sorted")
+	}
+	if u, ok := units.Find("kedge-test-fails.service"); !ok || u.ActiveState != Failed || u.Result != "exit-code" || u.ExecMainStatus != 1 ||
+		u.FragmentPath != "/run/systemd/system/kedge-test-fails.service" || u.Transient || len(u.InvocationID) != 32 {
+		t.Errorf("failing service: %+v", u)
+	}
+	if u, ok := units.Find("kedge-test-flaps.service"); !ok || u.NRestarts < 2 || !u.Detailed {
+		t.Errorf("flapping service: %+v", u)
+	}
+	if u, ok := units.Find("kedge-test-runs.service"); !ok || u.ActiveState != Active || u.SubState != "running" || u.NRestarts != 0 {
+		t.Errorf("running service: %+v", u)
+	}
+	names, err := c.FailedUnits(ctx)
+	if err != nil || !slices.Contains(names, "kedge-test-fails.service") || slices.Contains(names, "kedge-test-runs.service") {
+		t.Errorf("failed units: %v, %v", names, err)
+	}
+	if !slices.Equal(names, units.Failed().Names()) {
+		t.Errorf("failed units: %v in their list, %v in the snapshot", names, units.Failed().Names())
+	}
+}
+
+func TestRealUnit(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	u, err := c.Unit(ctx, "kedge-test-none.service")
+	if err != nil || u.Loaded() || u.ActiveState != Inactive {
+		t.Errorf("missing unit: got %+v, %v", u, err)
+	}
+	if u, err := c.Unit(ctx, "-.mount"); err != nil || !u.Loaded() || u.ActiveState != Active {
+		t.Errorf("root mount: got %+v, %v", u, err)
+	}
+}
+
+func TestRealJobs(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	const name = "kedge-test-job.service"
+	writeService(t, name, "Type=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep 0.3; systemd-notify --ready; sleep infinity'")
+	if err := c.StartUnit(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	before := unit(t, c, name)
+	if before.ActiveState != Active || before.MainPID == 0 {
+		t.Errorf("after start: %+v", before)
+	}
+	start := time.Now()
+	if err := c.RestartUnit(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("restart took %v, 300 ms of it the service's own", time.Since(start))
+	if after := unit(t, c, name); after.ActiveState != Active || after.InvocationID == before.InvocationID || after.MainPID == before.MainPID {
+		t.Errorf("after restart: %+v, before %+v", after, before)
+	}
+	if err := c.StopUnit(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	if u := unit(t, c, name); u.ActiveState == Active || u.MainPID != 0 {
+		t.Errorf("after stop: %+v", u)
+	}
+
+	writeService(t, name, "Type=oneshot\nExecStart=/bin/sh -c 'echo the reason >&2; exit 3'")
+	err := c.StartUnit(ctx, name)
+	var je *JobError
+	if !errors.As(err, &je) || je.Result != "failed" {
+		t.Errorf("failing start: got %v", err)
+	}
+	if err := c.ResetFailed(ctx, name); err != nil {
+		t.Fatal(err)
+	}
+	if u := unit(t, c, name); u.ActiveState != Inactive {
+		t.Errorf("after reset: %+v", u)
+	}
+	for name, err := range map[string]error{
+		"start":   c.StartUnit(ctx, "kedge-test-none.service"),
+		"restart": c.RestartUnit(ctx, "kedge-test-none.service"),
+		"stop":    c.StopUnit(ctx, "kedge-test-none.service"),
+		"queue":   c.QueueStart(ctx, "kedge-test-none.service"),
+	} {
+		if err == nil || errors.As(err, &je) {
+			t.Errorf("%s of a missing unit: got %v", name, err)
+		}
+	}
+	if err := c.ResetFailed(ctx, "kedge-test-none.service"); err != nil {
+		t.Errorf("reset of a missing unit: %v", err)
+	}
+}
+
+func TestRealJobOutlivesReload(t *testing.T) {
+	for _, verb := range []string{"daemon-reload", "daemon-reexec"} {
+		t.Run(verb, func(t *testing.T) {
+			ctx, c := t.Context(), realClient(t)
+			const name = "kedge-test-slow.service"
+			writeService(t, name, "Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep 3")
+			errs := make(chan error, 1)
+			go func() { errs <- c.StartUnit(ctx, name) }()
+			await(t, c, name, func(u Unit) bool { return u.ActiveState == Activating && u.MainPID != 0 })
+			systemctl(t, verb)
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+			if u := unit(t, c, name); u.ActiveState != Active {
+				t.Errorf("after start: %+v", u)
+			}
+			if err := c.StopUnit(ctx, name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestRealJobEndsWithItsContext(t *testing.T) {
+	c := realClient(t)
+	const name = "kedge-test-slow.service"
+	writeService(t, name, "Type=oneshot\nExecStart=/bin/sleep 60")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := c.StartUnit(ctx, name); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	if _, err := c.AwaitUnit(ctx, name, func(Unit) bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("await: got %v, want %v", err, context.DeadlineExceeded)
+	}
+	if err := c.StopUnit(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRealTransientUnitIsRestartedUntilItSucceeds(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	dir := t.TempDir()
+	u := TransientUnit{
+		Name:           fmt.Sprintf("kedge-test-transient-%d.service", os.Getpid()),
+		Description:    "a test",
+		ExecStart:      []string{"/bin/sh", "-c", `echo "try $A $$" && echo x >>"$1"; while [ ! -e "$2" ]; do sleep 0.05; done; exit 0`, "sh", filepath.Join(dir, "tries"), filepath.Join(dir, "done")},
+		Environment:    []string{"A=b c"},
+		Restart:        "on-failure",
+		RestartDelay:   100 * time.Millisecond,
+		StopTimeout:    7 * time.Second,
+		OOMScoreAdjust: -900,
+	}
+	start := time.Now()
+	if err := c.StartTransient(ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("start took %v", time.Since(start))
+	if err := c.StartTransient(ctx, u); !errors.Is(err, ErrUnitExists) {
+		t.Errorf("second start: got %v, want %v", err, ErrUnitExists)
+	}
+	got := unit(t, c, u.Name)
+	if got.ActiveState != Active || !got.Transient || got.MainPID == 0 {
+		t.Errorf("after start: %+v", got)
+	}
+	show := systemctl(t, "show", u.Name, "-p", "Restart,RestartUSec,StartLimitIntervalUSec,TimeoutStopUSec,OOMScoreAdjust,DefaultDependencies,CollectMode,Conflicts,Before,Description,Type")
+	for _, want := range []string{
+		"Restart=on-failure", "RestartUSec=100ms", "StartLimitIntervalUSec=0", "TimeoutStopUSec=7s", "OOMScoreAdjust=-900", "Type=exec",
+		"DefaultDependencies=no", "CollectMode=inactive-or-failed", "Conflicts=shutdown.target", "Before=shutdown.target", "Description=a test",
+	} {
+		if !slices.Contains(strings.Split(show, "\n"), want) {
+			t.Errorf("property %s is missing in\n%s", want, show)
+		}
+	}
+	// Killed many times in a row, alone and with its whole cgroup.
+	for i := range 8 {
+		pid := unit(t, c, u.Name).MainPID
+		whom := []string{"main", "all"}[i%2]
+		systemctl(t, "kill", "--kill-whom="+whom, "--signal=KILL", u.Name)
+		await(t, c, u.Name, func(u Unit) bool { return u.MainPID != 0 && u.MainPID != pid && u.ActiveState == Active })
+	}
+	lines, err := c.Journal(ctx, JournalQuery{Unit: u.Name, Lines: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "try b c ") }) {
+		t.Errorf("journal: %q", lines)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "done"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, u.Name, func(u Unit) bool { return !u.Loaded() })
+}
+
+func TestRealTransientUnitThatCannotRun(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	name := fmt.Sprintf("kedge-test-norun-%d.service", os.Getpid())
+	err := c.StartTransient(ctx, TransientUnit{Name: name, ExecStart: []string{"/does/not/exist"}})
+	var je *JobError
+	if !errors.As(err, &je) || je.Result != "failed" {
+		t.Errorf("got %v", err)
+	}
+	await(t, c, name, func(u Unit) bool { return !u.Loaded() })
+}
+
+func TestRealJournalOfAnInvocation(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	const name = "kedge-test-log.service"
+	writeService(t, name, "Type=oneshot\nExecStart=/bin/sh -c 'echo the reason; printf \"\\\\033[31mred\\\\033[0m\\n\"; exit 3'")
+	if err := c.StartUnit(ctx, name); err == nil {
+		t.Fatal("no error")
+	}
+	u := unit(t, c, name)
+	var lines []string
+	// The journal is a process of its own, which may lag behind.
+	err := poll(ctx, func() (done bool, err error) {
+		lines, err = c.Journal(ctx, JournalQuery{InvocationID: u.InvocationID})
+		return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Failed with result") }), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%q", lines)
+	if !slices.Contains(lines, "the reason") || !slices.Contains(lines, " [31mred [0m") {
+		t.Errorf("got %q", lines)
+	}
+	lines, err = c.Journal(ctx, JournalQuery{Unit: name, Lines: 1})
+	if err != nil || len(lines) != 1 {
+		t.Errorf("one line: got %q, %v", lines, err)
+	}
+	lines, err = c.Journal(ctx, JournalQuery{Unit: name, Since: time.Now().Add(time.Hour)})
+	if err != nil || len(lines) != 0 {
+		t.Errorf("lines of the future: got %q, %v", lines, err)
+	}
+}
+
+func realClient(t *testing.T) *Client {
+	t.Helper()
+	if name, err := os.ReadFile("/proc/1/comm"); err != nil || strings.TrimSpace(string(name)) != "systemd" {
+		t.Fatalf("process 1 is %q, not systemd: run this test in a test host", strings.TrimSpace(string(name)))
+	}
+	return &Client{}
+}
+
+// writeService makes a unit, which the end of the test removes.
+func writeService(t *testing.T, name, service string) {
+	t.Helper()
+	file := filepath.Join("/run/systemd/system", name)
+	unit := "[Unit]\nStartLimitIntervalSec=0\n[Service]\n" + strings.Replace(service, "\nStartLimitIntervalSec=0", "", 1) + "\n"
+	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	systemctl(t, "daemon-reload")
+	t.Cleanup(func() {
+		// What was stopped or has failed already is no error.
+		_ = exec.Command("systemctl", "stop", name).Run()
+		_ = exec.Command("systemctl", "reset-failed", name).Run()
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+		systemctl(t, "daemon-reload")
+	})
+}
+
+func systemctl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("systemctl %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+func unit(t *testing.T, c *Client, name string) Unit {
+	t.Helper()
+	u, err := c.Unit(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func await(t *testing.T, c *Client, name string, ok func(Unit) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if _, err := c.AwaitUnit(ctx, name, ok); err != nil {
+		t.Fatal(err)
+	}
+}

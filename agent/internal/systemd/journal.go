@@ -1,0 +1,116 @@
+package systemd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+const (
+	defaultJournalLines = 20
+	journalTimeout      = 5 * time.Second
+	journalMaxBytes     = 64 << 10 // of one answer
+	journalMaxLine      = 1 << 10  // bytes of one line
+	// journalStopDelay is the time from SIGTERM to SIGKILL for journalctl.
+	journalStopDelay = time.Second
+)
+
+var errJournalSlow = errors.New("journalctl took too long")
+
+// A JournalQuery says which lines of the journal are wanted.
+type JournalQuery struct {
+	// Unit or InvocationID is required. The latter is exact and wins.
+	Unit         string
+	InvocationID string
+	// Since leaves out older lines; the zero value leaves out none.
+	Since time.Time
+	// Lines is how many of the last lines are wanted; zero means 20.
+	Lines int
+}
+
+// Journal returns the last lines that a unit logged and that systemd logged
+// about it, oldest first, as text that is safe to show on a terminal. It takes
+// at most 5 s; lines are cut at 1 KiB, and of more than 64 KiB the end is
+// returned.
+func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) {
+	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(cmp.Or(q.Lines, defaultJournalLines))}
+	if !q.Since.IsZero() {
+		args = append(args, fmt.Sprintf("--since=@%d", q.Since.Unix()))
+	}
+	switch {
+	case q.InvocationID != "":
+		// What the unit wrote, or what systemd wrote about it.
+		args = append(args, "_SYSTEMD_INVOCATION_ID="+q.InvocationID, "+", "INVOCATION_ID="+q.InvocationID)
+	case q.Unit != "":
+		args = append(args, "--unit="+q.Unit)
+	default:
+		return nil, errors.New("read journal: neither unit nor invocation is given")
+	}
+
+	ctx, cancel := context.WithTimeoutCause(ctx, journalTimeout, errJournalSlow)
+	defer cancel()
+	var stdout, stderr window
+	cmd := exec.CommandContext(ctx, "journalctl", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = journalStopDelay
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("read journal of %s: %w: %s", cmp.Or(q.InvocationID, q.Unit), causeOr(ctx, err),
+			strings.Join(stderr.lines(), " "))
+	}
+	return stdout.lines(), nil
+}
+
+// A window keeps the last journalMaxBytes written to it.
+type window struct {
+	kept []byte
+	cut  bool // the first line is not whole
+}
+
+// Write implements io.Writer. It never fails.
+func (w *window) Write(p []byte) (int, error) {
+	w.kept = append(w.kept, p...)
+	if over := len(w.kept) - journalMaxBytes; over > 0 {
+		w.kept = append(w.kept[:0], w.kept[over:]...)
+		w.cut = true
+	}
+	return len(p), nil
+}
+
+// lines returns the whole lines of what was kept, without the blank ones, as
+// valid text without control characters.
+func (w *window) lines() []string {
+	kept := w.kept
+	if w.cut {
+		_, kept, _ = bytes.Cut(kept, []byte("\n"))
+	}
+	var lines []string
+	for line := range strings.Lines(string(kept)) {
+		line = strings.TrimRight(line, "\r\n")
+		if len(line) > journalMaxLine {
+			line = line[:journalMaxLine] + "…"
+		}
+		line = strings.Map(printable, strings.ToValidUTF8(line, "\uFFFD"))
+		if strings.TrimSpace(line) != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// printable replaces what could move a terminal's cursor or change its colours.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
+}

@@ -1,0 +1,83 @@
+package systemd
+
+// An ActiveState is what systemd says of a unit at its coarsest.
+type ActiveState string
+
+// States of units.
+const (
+	Active       ActiveState = "active"
+	Reloading    ActiveState = "reloading"
+	Inactive     ActiveState = "inactive"
+	Failed       ActiveState = "failed"
+	Activating   ActiveState = "activating"
+	Deactivating ActiveState = "deactivating"
+	Maintenance  ActiveState = "maintenance"
+)
+
+// A Unit is the state of one unit when it was asked for.
+type Unit struct {
+	Name        string
+	LoadState   string // "loaded", "not-found", "masked", "error", …
+	ActiveState ActiveState
+	SubState    string // by type; of services "running", "exited", "auto-restart", …
+	Job         string // the queued job's type, such as "start"; empty without one
+
+	// NRestarts counts the restarts by Restart= since the unit was last started
+	// by a job. Services only.
+	NRestarts uint32
+
+	// Detailed says that the fields below are filled: always by [Client.Unit],
+	// in a snapshot only for units that are failed, waiting to be restarted, or
+	// have restarted.
+	Detailed     bool
+	FragmentPath string // the unit file; empty without one
+	Transient    bool   // made by StartTransientUnit, without a unit file
+	InvocationID string // 32 hexadecimal digits; empty if it never ran
+	// Services only.
+	MainPID        uint32 // zero if there is none
+	Result         string // "success", "exit-code", "signal", "timeout", …
+	ExecMainStatus int32  // exit code or signal of the last main process
+}
+
+// Loaded reports whether systemd knows the unit by more than its name.
+func (u Unit) Loaded() bool { return u.LoadState != "not-found" }
+
+// AutoRestarting reports whether the unit's process ended and systemd is
+// waiting to start it again.
+func (u Unit) AutoRestarting() bool {
+	// systemd 254 added auto-restart-queued.
+	return u.SubState == "auto-restart" || u.SubState == "auto-restart-queued"
+}
+
+// Units are sorted by name, each name once.
+type Units []Unit
+
+// Find returns the unit of that name.
+func (us Units) Find(name string) (Unit, bool) {
+	for _, u := range us {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return Unit{}, false
+}
+
+// Failed returns the units that have failed.
+func (us Units) Failed() Units {
+	var failed Units
+	for _, u := range us {
+		if u.ActiveState == Failed {
+			failed = append(failed, u)
+		}
+	}
+	return failed
+}
+
+// Names returns the names of us.
+func (us Units) Names() []string {
+	names := make([]string, len(us))
+	for i, u := range us {
+		names[i] = u.Name
+	}
+	return names
+}

@@ -1,0 +1,90 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	godbus "github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestUnits(t *testing.T) {
+	units := Units{
+		{Name: "a.service", LoadState: "loaded", ActiveState: Active, SubState: "running"},
+		{Name: "b.service", LoadState: "loaded", ActiveState: Failed, SubState: "failed"},
+		{Name: "c.mount", LoadState: "not-found", ActiveState: Failed, SubState: "failed"},
+		{Name: "d.service", LoadState: "loaded", ActiveState: Activating, SubState: "auto-restart"},
+	}
+	if diff := cmp.Diff([]string{"b.service", "c.mount"}, units.Failed().Names()); diff != "" {
+		t.Errorf("failed (-want +got):\n%s", diff)
+	}
+	if u, ok := units.Find("d.service"); !ok || !u.AutoRestarting() || !u.Loaded() {
+		t.Errorf("find d.service: got %+v, %v", u, ok)
+	}
+	if u, ok := units.Find("c.mount"); !ok || u.AutoRestarting() || u.Loaded() {
+		t.Errorf("find c.mount: got %+v, %v", u, ok)
+	}
+	if u, ok := units.Find("e.service"); ok {
+		t.Errorf("find e.service: got %+v", u)
+	}
+}
+
+func TestStartTransientRefusesWhatCannotBeAUnit(t *testing.T) {
+	for name, u := range map[string]TransientUnit{
+		"no service": {Name: "a.scope", ExecStart: []string{"/bin/true"}},
+		"no program": {Name: "a.service"},
+	} {
+		if err := (&Client{}).StartTransient(t.Context(), u); err == nil || !strings.Contains(err.Error(), "start transient unit") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestErrorsOfSystemdAreTold(t *testing.T) {
+	err := fmt.Errorf("start: %w", godbus.Error{Name: errorUnitExists})
+	if !isError(err, errorUnitExists) || isError(err, errorNoSuchUnit) || isError(nil, errorUnitExists) {
+		t.Errorf("%v is taken for another error", err)
+	}
+}
+
+func TestEveryCallFailsWhereThereIsNoSystemd(t *testing.T) {
+	if _, err := os.Stat("/run/systemd/private"); err == nil {
+		t.Skip("there is a systemd here")
+	}
+	ctx, c := t.Context(), &Client{}
+	_, snapshot := c.Snapshot(ctx)
+	_, failed := c.FailedUnits(ctx)
+	_, unit := c.Unit(ctx, "a.service")
+	for want, err := range map[string]error{
+		"list units":               snapshot,
+		"list failed units":        failed,
+		"get unit a.service":       unit,
+		"start a.service":          c.StartUnit(ctx, "a.service"),
+		"restart a.service":        c.RestartUnit(ctx, "a.service"),
+		"stop a.service":           c.StopUnit(ctx, "a.service"),
+		"queue start of a.service": c.QueueStart(ctx, "a.service"),
+		"reset a.service":          c.ResetFailed(ctx, "a.service"),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), want+": ") {
+			t.Errorf("got %v, want prefix %q", err, want)
+		}
+	}
+}
+
+func TestAwaitUnitReportsWhyItNeverSawTheUnit(t *testing.T) {
+	if _, err := os.Stat("/run/systemd/private"); err == nil {
+		t.Skip("there is a systemd here")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := (&Client{}).AwaitUnit(ctx, "a.service", func(Unit) bool { return true })
+	var ae *AwaitError
+	if !errors.As(err, &ae) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}

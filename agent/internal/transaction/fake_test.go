@@ -1,0 +1,200 @@
+package transaction_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/health"
+	"kedge/agent/internal/transaction"
+	"kedge/proto"
+)
+
+var errCrash = errors.New("crash")
+
+// A fakeHost is a host and its disk. The n-th call crashes, before or after
+// its effect took place.
+type fakeHost struct {
+	t *testing.T
+
+	// the machine
+	boot                                  int
+	current, booted, profile, bootDefault proto.StorePath
+
+	// the disk
+	record      deployment.Deployment
+	proven      deployment.Proven
+	quarantined []proto.StorePath
+
+	// how the new system behaves
+	activates     activation.Result // for the new system
+	unitsFail     bool
+	contact       map[proto.StorePath]bool // by the system that runs
+	loaderRefuses bool                     // the new system
+	intruder      func(h *fakeHost)        // runs during the new system's judgement
+
+	calls   int
+	crashAt map[int]bool // by call
+	applied bool         // the effect of the call that crashed took place
+	power   bool         // a crash is a loss of power, not of the process
+	dead    bool         // the process has crashed: it has no effect any more
+}
+
+var (
+	oldSystem = mustPath("/nix/store/00000000000000000000000000000000-nixos-system-old")
+	newSystem = mustPath("/nix/store/11111111111111111111111111111111-nixos-system-new")
+	foreign   = mustPath("/nix/store/22222222222222222222222222222222-nixos-system-foreign")
+)
+
+func mustPath(s string) proto.StorePath {
+	p, err := proto.ParseStorePath(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func newFakeHost(t *testing.T) *fakeHost {
+	t.Helper()
+	proven := deployment.Proven{Toplevel: oldSystem, Generation: 1}
+	return &fakeHost{
+		t:       t,
+		current: oldSystem, booted: oldSystem, profile: oldSystem, bootDefault: oldSystem,
+		proven:    proven,
+		activates: activation.Result{Effect: activation.Active},
+		contact:   map[proto.StorePath]bool{oldSystem: true, newSystem: true},
+		crashAt:   map[int]bool{},
+		record: deployment.Deployment{
+			ID: "7-test", Attempt: 1, Serial: 7, Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
+			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
+			RollbackProbation: deployment.Probation{Grace: time.Second, Deadline: time.Minute},
+			ActivationTimeout: time.Minute,
+		},
+	}
+}
+
+// do runs effect as one call, unless the host crashes.
+func (h *fakeHost) do(effect func()) error {
+	if h.dead {
+		return errCrash
+	}
+	h.calls++
+	if h.crashAt[h.calls] {
+		if h.applied {
+			effect()
+		}
+		h.check()
+		if h.power {
+			h.boot++
+			h.booted = h.bootDefault
+			h.current = h.bootDefault
+		}
+		h.dead = true
+		return errCrash
+	}
+	effect()
+	h.check()
+	return nil
+}
+
+// check is the promise that holds at every instant: what boots next has been
+// proven.
+func (h *fakeHost) check() {
+	h.t.Helper()
+	decided := h.record.Registered && h.record.Phase != proto.PhaseProbation
+	if !decided && (h.profile != oldSystem || h.bootDefault != oldSystem) {
+		h.t.Fatalf("call %d: phase %s, but the profile names %s and %s would boot", h.calls, h.record.Phase, h.profile, h.bootDefault)
+	}
+}
+
+func (h *fakeHost) BootID() (string, error) { return string(rune('a' + h.boot)), nil }
+
+func (h *fakeHost) Systems() (proto.Systems, error) {
+	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, nil
+}
+
+func (h *fakeHost) FailedUnits(context.Context) ([]string, error) {
+	return []string{"old.service"}, nil
+}
+
+func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (activation.Result, error) {
+	if p == oldSystem && !force {
+		h.t.Error("the proven system is activated without force")
+	}
+	r := activation.Result{Effect: activation.Active}
+	if p == newSystem && !force {
+		r = h.activates
+	}
+	err := h.do(func() {
+		if r.Effect == activation.Active || r.Effect == activation.Broken {
+			h.current = p
+		}
+	})
+	return r, err
+}
+
+func (h *fakeHost) Judge(context.Context, deployment.Probation, []string) (health.Judgement, error) {
+	if err := h.do(func() {
+		if h.intruder != nil && h.current == newSystem {
+			h.intruder(h)
+		}
+	}); err != nil {
+		return health.Judgement{}, err
+	}
+	contact := h.contact[h.current]
+	switch {
+	case h.current == newSystem && h.unitsFail:
+		return health.Judgement{Contact: contact, Reason: proto.ReasonUnitsFailed, Failed: []proto.FailedUnit{{Name: "app.service"}}}, nil
+	case !contact:
+		return health.Judgement{Reason: proto.ReasonNoContact}, nil
+	}
+	return health.Judgement{Good: true, Contact: true}, nil
+}
+
+func (h *fakeHost) Register(_ context.Context, p proto.StorePath) (proto.Generation, error) {
+	return 2, h.do(func() { h.profile = p })
+}
+
+func (h *fakeHost) Restore(_ context.Context, p deployment.Proven) error {
+	return h.do(func() { h.profile = p.Toplevel })
+}
+
+func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
+	if p == newSystem && h.loaderRefuses {
+		return errors.New("no space left on /boot")
+	}
+	return h.do(func() { h.bootDefault = p })
+}
+
+func (h *fakeHost) Save(d deployment.Deployment) error { return h.do(func() { h.record = d }) }
+
+func (h *fakeHost) Prove(p deployment.Proven) error { return h.do(func() { h.proven = p }) }
+
+func (h *fakeHost) Quarantine(p proto.StorePath, _ proto.Reason, _ time.Time) error {
+	return h.do(func() { h.quarantined = append(h.quarantined, p) })
+}
+
+// settle runs the transaction again and again, as systemd would, until it ends.
+func (h *fakeHost) settle() deployment.Deployment {
+	h.t.Helper()
+	o := transaction.Options{
+		Host: h, Store: h, Log: slog.New(slog.DiscardHandler),
+		Wait: func(context.Context, time.Duration) error { return nil },
+	}
+	for range 20 {
+		h.dead = false
+		d, err := transaction.Run(h.t.Context(), h.record, o)
+		if err == nil {
+			return d
+		}
+		if !h.dead || !errors.Is(err, errCrash) {
+			h.t.Fatalf("transaction: %v", err)
+		}
+	}
+	h.t.Fatal("the transaction does not settle")
+	return deployment.Deployment{}
+}

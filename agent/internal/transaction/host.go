@@ -1,0 +1,62 @@
+package transaction
+
+import (
+	"context"
+	"time"
+
+	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/health"
+	"kedge/proto"
+)
+
+// A Host is the machine that a transaction acts on. Every method may be called
+// again after a crash in the middle of it.
+type Host interface {
+	// BootID returns the identity of the running boot.
+	BootID() (string, error)
+
+	// Systems reads what runs, what was booted and what the profile names, as
+	// they are now.
+	Systems() (proto.Systems, error)
+
+	// FailedUnits returns the names of the units that are failed now.
+	FailedUnits(ctx context.Context) ([]string, error)
+
+	// Activate runs toplevel's switch-to-configuration with mode test, and says
+	// what came of it. With force, pre-switch checks are not asked. The error is
+	// for when nothing can be said; an activation that fails is a Result. It
+	// returns when ctx ends, and no activation runs on after that.
+	Activate(ctx context.Context, toplevel proto.StorePath, force bool) (activation.Result, error)
+
+	// Judge restarts the agent and observes the running system until it is
+	// decided, or ctx ends: new failed units after the grace period, checks,
+	// and the restarted agent's fresh contact. It does not fail for what it
+	// observes; the error is for when it cannot observe at all.
+	Judge(ctx context.Context, p deployment.Probation, failedBefore []string) (health.Judgement, error)
+
+	// Register makes toplevel the newest generation of the system profile, and
+	// the profile name it, durably. If the profile names it already, nothing
+	// changes.
+	Register(ctx context.Context, toplevel proto.StorePath) (proto.Generation, error)
+
+	// Restore makes the profile name p again: by p's own generation if that still
+	// exists, else by a new one. If the profile names it already, nothing changes.
+	Restore(ctx context.Context, p deployment.Proven) error
+
+	// SetDefault runs toplevel's switch-to-configuration with mode boot, without
+	// pre-switch checks, and makes the result durable. toplevel must be
+	// registered.
+	SetDefault(ctx context.Context, toplevel proto.StorePath) error
+}
+
+// A Store is the transaction's durable memory. What a method was given is on
+// the disk when it returns nil.
+type Store interface {
+	// Save replaces the record.
+	Save(d deployment.Deployment) error
+	// Prove replaces the proven system, and keeps it from being collected.
+	Prove(p deployment.Proven) error
+	// Quarantine keeps toplevel from being tried again here for a while.
+	Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Time) error
+}

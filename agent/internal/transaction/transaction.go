@@ -1,0 +1,194 @@
+// Package transaction carries one deployment from a fetched system to a
+// committed one, or back.
+//
+// It is the guard of the host. It runs in a process of its own, from the
+// proven system's binary, and may die at any instant: the record is saved
+// before and after every effect, every effect can be repeated, and [Run] goes
+// on from whatever record it finds. Until the decision to commit is on disk,
+// the profile and the boot default name the proven system. From a decision on,
+// to commit or to go back, it only goes forward.
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// Options is what a transaction needs.
+type Options struct {
+	Host  Host                                             // required
+	Store Store                                            // required
+	Log   *slog.Logger                                     // required
+	Now   func() time.Time                                 // defaults to time.Now
+	Wait  func(ctx context.Context, d time.Duration) error // waits, or returns ctx's error; defaults to a timer
+}
+
+// How often things are tried.
+const (
+	// maxActivations is how often one system's activation is begun. One that was
+	// interrupted is continued by running it again.
+	maxActivations = 3
+	// maxReactivations bounds the same for the proven system over all runs of a
+	// transaction that is killed again and again.
+	maxReactivations = 10
+	// maxTries is how often the profile or the boot loader may refuse.
+	maxTries = 3
+	// busyPatience is how long somebody else's switch is waited for.
+	busyPatience = 10 * time.Minute
+	// retryPause is between two tries.
+	retryPause = 2 * time.Second
+)
+
+// ErrNotStarted is returned for a record that is not fetched yet: it has
+// nothing for a transaction to do.
+var ErrNotStarted = errors.New("deployment is not fetched")
+
+// Run settles d and returns it in a terminal phase. A d that is terminal
+// already is returned as it is.
+//
+// It returns an error when it could not go on, because ctx ended, or because
+// nothing could be observed or saved. The record on disk then says how far it
+// came; run it again.
+func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.Deployment, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Wait == nil {
+		o.Wait = wait
+	}
+	t := &transaction{Options: o, d: d}
+	for !t.d.Terminal() {
+		s, err := t.step(ctx)
+		if err != nil {
+			return t.d, fmt.Errorf("deployment %s, %s: %w", t.d.ID, t.d.Phase, err)
+		}
+		if err := t.advance(ctx, s); err != nil {
+			return t.d, err
+		}
+	}
+	return t.d, nil
+}
+
+// A transaction is one run over a record. d is always what is on disk.
+type transaction struct {
+	Options
+	d deployment.Deployment
+}
+
+// step does what d's phase asks for and says what comes next.
+func (t *transaction) step(ctx context.Context) (deployment.Step, error) {
+	switch t.d.Phase {
+	case proto.PhaseFetched:
+		return t.begin(ctx)
+	case proto.PhaseActivating:
+		return t.activate(ctx)
+	case proto.PhaseProbation:
+		return t.judge(ctx)
+	case proto.PhaseCommitting:
+		return t.commit(ctx)
+	case proto.PhaseRollingBack:
+		return t.rollBack(ctx)
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseStaging, proto.PhaseStaged,
+		proto.PhaseCommitted, proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed,
+		proto.PhaseFailed, proto.PhaseRefused, proto.PhaseSuperseded:
+		return deployment.Step{}, ErrNotStarted
+	}
+	return deployment.Step{}, ErrNotStarted
+}
+
+func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
+	from := t.d.Phase
+	s.Time = t.Now()
+	d, err := t.d.Advance(s)
+	if err != nil {
+		return err
+	}
+	if err := t.save(d); err != nil {
+		return err
+	}
+	t.Log.InfoContext(ctx, "deployment advanced", "deployment", d.ID, "from", from, "to", d.Phase,
+		"reason", s.Reason, "detail", s.Message)
+	return nil
+}
+
+// save makes d durable, and only then t's.
+func (t *transaction) save(d deployment.Deployment) error {
+	if err := t.Store.Save(d); err != nil {
+		return fmt.Errorf("save deployment %s: %w", d.ID, err)
+	}
+	t.d = d
+	return nil
+}
+
+// retry runs f until it succeeds, has failed too often, or ctx ended.
+func (t *transaction) retry(ctx context.Context, what string, f func() error) error {
+	for n := 1; ; n++ {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if n == maxTries || ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		t.Log.WarnContext(ctx, "failed and is tried again", "deployment", t.d.ID, "action", what, "try", n, "err", err)
+		if err := t.Wait(ctx, retryPause); err != nil {
+			return err
+		}
+	}
+}
+
+// rebooted reports whether the host was booted since the activation began.
+func (t *transaction) rebooted() (bool, error) {
+	id, err := t.Host.BootID()
+	if err != nil {
+		return false, fmt.Errorf("read boot id: %w", err)
+	}
+	return id != t.d.BootID, nil
+}
+
+// ours reports whether the system is still as this deployment, and nobody
+// else, may have left it.
+func (t *transaction) ours(s proto.Systems) bool {
+	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
+	if !mine(s.Current) {
+		return false
+	}
+	if t.d.Registered {
+		return mine(s.Profile)
+	}
+	return s.Profile == t.d.Proven.Toplevel
+}
+
+// to is a step without a reason of its own.
+func to(p proto.Phase) deployment.Step { return deployment.Step{Phase: p} }
+
+// because is a step with its reason.
+func because(p proto.Phase, r proto.Reason, format string, args ...any) deployment.Step {
+	return deployment.Step{Phase: p, Reason: r, Message: fmt.Sprintf(format, args...)}
+}
+
+func superseded(s proto.Systems) deployment.Step {
+	return because(proto.PhaseSuperseded, proto.ReasonThirdParty,
+		"somebody else changed the system: %s runs and the profile names %s; nothing more was touched", s.Current, s.Profile)
+}
+
+func revertedByPowerLoss() deployment.Step {
+	return because(proto.PhaseRollingBack, proto.ReasonPowerLoss, "the host was booted in the middle of the deployment")
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,190 @@
+package transaction_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"kedge/agent/internal/activation"
+	"kedge/proto"
+)
+
+// A scenario is one way that a new system may behave, with its end where
+// nothing crashes.
+type scenario struct {
+	name  string
+	setUp func(h *fakeHost)
+	want  proto.Phase
+	// reason is why, "" for a commit.
+	reason proto.Reason
+	// quarantined is whether the system must not be tried again.
+	quarantined bool
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{"a good system commits", func(*fakeHost) {}, proto.PhaseCommitted, "", false},
+		{"an adopted system is made the boot default first", func(h *fakeHost) {
+			h.record.Proven.Adopted, h.proven.Adopted = true, true
+		}, proto.PhaseCommitted, "", false},
+		{"failed units roll back", func(h *fakeHost) { h.unitsFail = true }, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
+		{"no contact rolls back", func(h *fakeHost) { h.contact[newSystem] = false }, proto.PhaseRolledBack, proto.ReasonNoContact, true},
+		{"no contact on either side is inconclusive", func(h *fakeHost) { clear(h.contact) }, proto.PhaseInconclusive, proto.ReasonNoContact, false},
+		{"failed units without contact afterwards are inconclusive", func(h *fakeHost) {
+			h.unitsFail = true
+			clear(h.contact)
+		}, proto.PhaseInconclusive, proto.ReasonUnitsFailed, false},
+		{"a broken activation rolls back", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Broken, Reason: proto.ReasonActivationFailed}
+		}, proto.PhaseRolledBack, proto.ReasonActivationFailed, true},
+		{"an activation that is interrupted every time is inconclusive at first", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Partial}
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, false},
+		{"and quarantined at the second attempt", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Partial}
+			h.record.Attempt = 2
+		}, proto.PhaseRolledBack, proto.ReasonInterrupted, true},
+		{"a loader that refuses rolls back", func(h *fakeHost) { h.loaderRefuses = true }, proto.PhaseRolledBack, proto.ReasonRegisterFailed, false},
+	}
+}
+
+func (h *fakeHost) requireProven(t *testing.T) {
+	t.Helper()
+	for what, got := range map[string]proto.StorePath{
+		"current": h.current, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
+	} {
+		if got != oldSystem {
+			t.Errorf("%s is %s, want the proven system", what, got)
+		}
+	}
+}
+
+func (h *fakeHost) requireNew(t *testing.T) {
+	t.Helper()
+	for what, got := range map[string]proto.StorePath{
+		"current": h.current, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
+	} {
+		if got != newSystem {
+			t.Errorf("%s is %s, want the new system", what, got)
+		}
+	}
+}
+
+func (h *fakeHost) requireSettled(t *testing.T) {
+	t.Helper()
+	if h.record.Phase == proto.PhaseCommitted {
+		h.requireNew(t)
+	} else {
+		h.requireProven(t)
+	}
+}
+
+func TestTransactionWithoutCrash(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			s.setUp(h)
+			d := h.settle()
+			if d.Phase != s.want || d.Reason != s.reason {
+				t.Errorf("ended %s because of %q, want %s because of %q", d.Phase, d.Reason, s.want, s.reason)
+			}
+			if got := slices.Contains(h.quarantined, newSystem); got != s.quarantined {
+				t.Errorf("quarantined is %t, want %t", got, s.quarantined)
+			}
+			h.requireSettled(t)
+		})
+	}
+}
+
+// TestCrashAtEveryCall ends the process, or the power, before and after every
+// single effect, and once more at every later one. Whatever happens, the host
+// ends on the proven system or on the new one, committed, and what would boot
+// was proven at every instant (fakeHost.check).
+func TestCrashAtEveryCall(t *testing.T) {
+	for _, s := range scenarios() {
+		for _, power := range []bool{false, true} {
+			for _, applied := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/power=%t/applied=%t", s.name, power, applied), func(t *testing.T) {
+					crashOnce(t, s, power, applied)
+				})
+			}
+		}
+	}
+}
+
+func crashOnce(t *testing.T, s scenario, power, applied bool) {
+	for first := 1; ; first++ {
+		once := crashed(t, s, power, applied, first)
+		if once.calls < first {
+			return // it ended before the call that was to crash
+		}
+		for second := first + 1; ; second++ {
+			if crashed(t, s, power, applied, first, second).calls < second {
+				break
+			}
+		}
+	}
+}
+
+// crashed runs a scenario to its end with crashes at the given calls.
+func crashed(t *testing.T, s scenario, power, applied bool, at ...int) *fakeHost {
+	t.Helper()
+	h := newFakeHost(t)
+	s.setUp(h)
+	h.power, h.applied = power, applied
+	for _, n := range at {
+		h.crashAt[n] = true
+	}
+	d := h.settle()
+	if d.Phase != h.record.Phase {
+		t.Fatalf("crash at %v: returned %s, but %s is on the disk", at, d.Phase, h.record.Phase)
+	}
+	if !power && d.Phase != s.want && d.Reason != proto.ReasonInterrupted {
+		t.Errorf("crash at %v: ended %s because of %q, want %s", at, d.Phase, d.Reason, s.want)
+	}
+	if s.want != proto.PhaseCommitted && d.Phase == proto.PhaseCommitted {
+		t.Errorf("crash at %v: committed a system that must not be", at)
+	}
+	h.requireSettled(t)
+	if t.Failed() {
+		t.Fatalf("history: %+v", d.History)
+	}
+	return h
+}
+
+func TestUntouchedRefusalFails(t *testing.T) {
+	h := newFakeHost(t)
+	h.activates = activation.Result{Effect: activation.Untouched, Reason: proto.ReasonCheckRefused, Message: "inhibited"}
+	d := h.settle()
+	if d.Phase != proto.PhaseFailed || d.Reason != proto.ReasonCheckRefused || d.Message != "inhibited" {
+		t.Errorf("got %s, %s, %q, want a failure with the check's words", d.Phase, d.Reason, d.Message)
+	}
+	h.requireProven(t)
+}
+
+func TestThirdParty(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		setUp func(h *fakeHost)
+	}{
+		{"before the activation", func(h *fakeHost) { h.current, h.profile, h.bootDefault = foreign, oldSystem, oldSystem }},
+		{"the running system during probation", func(h *fakeHost) { h.intruder = func(h *fakeHost) { h.current = foreign } }},
+		{"during a probation that then fails", func(h *fakeHost) {
+			h.unitsFail = true
+			h.intruder = func(h *fakeHost) { h.current = foreign }
+			h.contact[foreign] = false
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			tt.setUp(h)
+			d := h.settle()
+			if d.Phase != proto.PhaseSuperseded || d.Reason != proto.ReasonThirdParty {
+				t.Errorf("ended %s because of %q, want superseded by a third party", d.Phase, d.Reason)
+			}
+			if h.current != foreign {
+				t.Errorf("current is %s, want the third party's system left alone", h.current)
+			}
+		})
+	}
+}

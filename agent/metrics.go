@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/proto"
+)
+
+// metrics is a collector that computes everything at scrape time from the
+// agent's state, so that no gauge can get stuck.
+type metrics struct {
+	agent *Agent
+
+	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
+	conditions, systems, deployments, rejected                      *prometheus.Desc
+	outbox, outboxDropped                                           *prometheus.Desc
+}
+
+func newMetrics(a *Agent) *metrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("kedge_agent_"+name, help, labels, nil)
+	}
+	return &metrics{
+		agent:         a,
+		build:         desc("build_info", "The agent's version; always 1.", "version"),
+		connected:     desc("connected", "Whether the agent is authenticated to NATS."),
+		contact:       desc("last_contact_timestamp_seconds", "When the desired state was last read and verified; 0 for never."),
+		serial:        desc("accepted_serial", "Serial of the newest assignment that was accepted; 0 for none."),
+		converged:     desc("desired_matches_current", "Whether the host runs the accepted desired state, proven."),
+		phase:         desc("deployment_phase", "1 for the phase of the current or the last deployment, 0 for the others.", "phase"),
+		phaseSince:    desc("deployment_phase_start_timestamp_seconds", "When the deployment entered its phase; 0 for never."),
+		conditions:    desc("condition", "1 for the value that a condition has, 0 for the others.", "type", "status"),
+		systems:       desc("system_info", "The toplevels of this host; always 1.", "system", "toplevel"),
+		deployments:   desc("deployments_total", "Deployments that ended, by verdict.", "verdict"),
+		rejected:      desc("rejected_total", "Desired states that were refused, by reason.", "reason"),
+		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
+		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	s, v := m.agent.Status(), m.agent.look()
+	link, _ := m.agent.Link.Watch()
+
+	gauge(m.build, 1, m.agent.Identity.Version)
+	gauge(m.connected, number(link.Connected))
+	gauge(m.contact, seconds(v.contact))
+	gauge(m.serial, float64(s.Serial))
+	gauge(m.phaseSince, seconds(s.Deployment.Since))
+	for _, p := range proto.Phases() {
+		gauge(m.phase, number(p == s.Deployment.Phase), string(p))
+	}
+	for _, c := range s.Conditions {
+		if c.Type == proto.ConditionReady {
+			gauge(m.converged, number(c.Status == proto.StatusTrue))
+		}
+		for _, status := range []proto.ConditionStatus{proto.StatusTrue, proto.StatusFalse, proto.StatusUnknown} {
+			gauge(m.conditions, number(c.Status == status), string(c.Type), string(status))
+		}
+	}
+	for system, path := range map[string]proto.StorePath{
+		"current": s.Systems.Current, "booted": s.Systems.Booted, "profile": s.Systems.Profile, "proven": s.Systems.Proven,
+	} {
+		gauge(m.systems, 1, system, path.String())
+	}
+	for _, verdict := range proto.Verdicts() {
+		if verdict != proto.VerdictPending {
+			count(m.deployments, v.deployments[verdict], string(verdict))
+		}
+	}
+	for _, reason := range append(proto.RefusalReasons(), proto.ReasonStateUnreadable) {
+		count(m.rejected, v.refusals[reason], string(reason))
+	}
+	gauge(m.outbox, float64(m.agent.Outbox.Len()))
+	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}

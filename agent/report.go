@@ -1,0 +1,199 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/outbox"
+	"kedge/agent/internal/statefile"
+	"kedge/internal/durable"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// Intervals of the reporter.
+const (
+	publishTimeout = 10 * time.Second
+	publishRetry   = 5 * time.Second
+)
+
+// A reportCursor remembers, durably, how much of which deployment's history
+// was handed to the outbox.
+type reportCursor struct {
+	file durable.Document[reportedSteps]
+	last reportedSteps
+}
+
+type reportedSteps struct {
+	Deployment string `json:"deployment"`
+	Steps      int    `json:"steps"`
+}
+
+func newReportCursor(files statefile.Dir) reportCursor {
+	return reportCursor{file: durable.Document[reportedSteps]{Path: filepath.Join(files.State, "reported.json"), Format: 1}}
+}
+
+// reportSteps hands the steps of d that are new to the outbox. After a crash
+// in the middle a step may go out twice, under the same id.
+func (a *Agent) reportSteps(d deployment.Deployment) error {
+	c := &a.reported
+	if c.last.Deployment == "" {
+		last, err := c.file.Read()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		c.last = last
+	}
+	next := reportedSteps{Deployment: d.ID}
+	if c.last.Deployment == d.ID {
+		next = c.last
+	}
+	if next.Steps >= len(d.History) {
+		return nil
+	}
+	for n, s := range d.History[next.Steps:] {
+		if err := a.Outbox.Add(proto.Event{
+			ID:         fmt.Sprintf("%s-%d", d.ID, next.Steps+n),
+			Host:       a.Config.Host,
+			Time:       s.Time,
+			Deployment: d.ID,
+			Serial:     d.Serial,
+			Revision:   d.Revision,
+			Toplevel:   d.Toplevel,
+			Phase:      s.Phase,
+			Reason:     s.Reason,
+			Message:    s.Message,
+			Failed:     s.Failed,
+		}); err != nil {
+			return err
+		}
+	}
+	if d.Terminal() {
+		a.change(func(v *view) { v.deployments[d.Phase.Verdict()]++ })
+	}
+	next.Steps = len(d.History)
+	if err := c.file.Write(next); err != nil {
+		return err
+	}
+	c.last = next
+	ring(a.report)
+	return nil
+}
+
+// note hands an event that is no step of a deployment to the outbox.
+func (a *Agent) note(e proto.Event) error {
+	e.ID, e.Host, e.Time = rand.Text(), a.Config.Host, a.Now()
+	return a.Outbox.Add(e)
+}
+
+// drainOutbox publishes events, in order, each until it is acknowledged.
+func (a *Agent) drainOutbox(ctx context.Context) error {
+	for {
+		state, changed := a.Link.Watch()
+		retry := (<-chan time.Time)(nil)
+		if state.Connected {
+			if err := a.Outbox.Drain(ctx, a.publishEvent); err != nil && ctx.Err() == nil {
+				a.Log.DebugContext(ctx, "events could not be published and are kept", "err", err)
+				retry = time.After(jitter(publishRetry))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.Outbox.Added():
+		case <-changed:
+		case <-retry:
+		}
+	}
+}
+
+func (a *Agent) publishEvent(ctx context.Context, e proto.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	_, err := a.Bus.PublishEvent(ctx, e)
+	if errors.Is(err, bus.ErrTooLarge) || errors.Is(err, bus.ErrDenied) {
+		return fmt.Errorf("%w: %w", outbox.ErrDiscard, err)
+	}
+	return err
+}
+
+// reportStatus publishes the status whenever it changed, on every connection,
+// and every poll interval.
+func (a *Agent) reportStatus(ctx context.Context) error {
+	var last []byte
+	var connects uint64
+	tick := time.NewTicker(jitter(pollInterval))
+	defer tick.Stop()
+	for {
+		state, changed := a.Link.Watch()
+		if state.Connects != connects {
+			connects, last = state.Connects, nil
+		}
+		retry := (<-chan time.Time)(nil)
+		if state.Connected {
+			published, err := a.publishStatus(ctx, last)
+			if err != nil && ctx.Err() == nil {
+				a.Log.DebugContext(ctx, "status could not be published", "err", err)
+				retry = time.After(jitter(publishRetry))
+			}
+			last = published
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.report:
+		case <-changed:
+		case <-retry:
+		case <-tick.C:
+			last = nil
+		}
+	}
+}
+
+// publishStatus publishes the status unless it says the same as last, and
+// returns what it says.
+func (a *Agent) publishStatus(ctx context.Context, last []byte) ([]byte, error) {
+	s := a.Status()
+	said, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	if string(said) == string(last) {
+		return last, nil
+	}
+	s.Time = a.Now()
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if err := a.Bus.PublishStatus(ctx, s); err != nil {
+		return nil, err
+	}
+	return said, nil
+}
+
+// heartbeat says from time to time that the agent lives.
+func (a *Agent) heartbeat(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		timer.Reset(jitter(proto.HeartbeatInterval))
+		h := proto.Heartbeat{Host: a.Config.Host, Time: a.Now()}
+		if o := a.look().order; o != nil {
+			h.Serial = o.Assignment.Serial
+		}
+		if err := a.Bus.Heartbeat(ctx, h); err != nil && ctx.Err() == nil {
+			a.Log.DebugContext(ctx, "heartbeat not sent", "err", err)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"errors"
+
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// Status returns how the host is, from what is on its disk and what the agent
+// last decided. Time is left zero. It may be called at any time.
+func (a *Agent) Status() proto.Status {
+	v := a.look()
+	record, recordErr := a.Files.Deployment()
+	proven, provenErr := a.Files.Proven()
+	systems, systemsErr := a.Systems.Systems()
+	systems.Proven, systems.Revision = proven.Toplevel, proven.Revision
+	link, _ := a.Link.Watch()
+	s := proto.Status{
+		Host:       a.Config.Host,
+		Agent:      a.Identity.Version,
+		BootID:     a.Identity.BootID,
+		Systems:    systems,
+		Deployment: record.Status(),
+	}
+	if v.order != nil {
+		s.Serial = v.order.Assignment.Serial
+	}
+	s.Conditions = []proto.Condition{
+		ready(v, record, proven),
+		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
+		accepted(v),
+		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
+		stateValid(errors.Join(v.stateErr, recordErr, provenErr, systemsErr)),
+	}
+	return s
+}
+
+func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: v.decision.Reason, Message: v.decision.Message, Since: v.since}
+	switch {
+	case v.order == nil && v.refusal == nil:
+		c.Status = proto.StatusUnknown
+	case v.order != nil && v.decision.Action == ActionRest && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
+		c.Status = proto.StatusTrue
+	}
+	return c
+}
+
+func accepted(v view) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionAccepted, Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}
+	switch {
+	case v.refusal != nil:
+		c.Status, c.Reason, c.Message = proto.StatusFalse, v.refusal.Reason, v.refusal.Error()
+	case v.order != nil:
+		c.Status, c.Reason = proto.StatusTrue, ""
+	}
+	return c
+}
+
+func stateValid(err error) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionStateValid, Status: proto.StatusTrue}
+	if err != nil {
+		c.Status, c.Reason, c.Message = proto.StatusFalse, proto.ReasonStateUnreadable, err.Error()
+	}
+	return c
+}
+
+func truth(b bool) proto.ConditionStatus {
+	if b {
+		return proto.StatusTrue
+	}
+	return proto.StatusFalse
+}
+
+func reachable(connected bool) proto.Reason {
+	if connected {
+		return proto.ReasonConnected
+	}
+	return proto.ReasonUnreachable
+}

@@ -1,0 +1,131 @@
+// Command kedge-agent keeps a NixOS host on the system that its controller
+// wants, as far as keys that the host trusts have signed it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"kedge/agent"
+	"kedge/internal/setup"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kedge-agent:", err)
+		os.Exit(1)
+	}
+}
+
+func command(stdout, stderr io.Writer) *cobra.Command {
+	var file string
+	var check bool
+	root := &cobra.Command{
+		Use:           "kedge-agent",
+		Short:         "Keep this NixOS host on the system that its controller wants",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !check {
+				return cmd.Help()
+			}
+			if _, err := load(cmd, file); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(stdout, "%s: ok\n", file)
+			return err
+		},
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.PersistentFlags().StringVar(&file, "config", "/etc/kedge/agent.yaml", "configuration `FILE`: YAML, TOML or JSON")
+	root.Flags().BoolVar(&check, "check-config", false, "name every problem of the configuration, and do nothing else")
+	root.AddCommand(runCommand(&file, stderr), transactCommand(stderr))
+	return root
+}
+
+func load(cmd *cobra.Command, file string) (agent.Config, error) {
+	return setup.Load(setup.Source[agent.Config]{
+		File:      file,
+		EnvPrefix: "KEDGE",
+		Flags:     cmd.Flags(),
+		Default:   agent.DefaultConfig(),
+	})
+}
+
+func runCommand(file *string, stderr io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent (kedge-agent.service does)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, *file)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), c, stderr)
+		},
+	}
+}
+
+func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
+	log := setup.NewLogger(stderr, c.Log, os.Getenv)
+	registry := prometheus.NewRegistry()
+	if err := errors.Join(
+		registry.Register(collectors.NewGoCollector()),
+		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+	); err != nil {
+		return err
+	}
+	a, closeLink, err := agent.Assemble(ctx, c, version, log, registry)
+	if err != nil {
+		return err
+	}
+	defer closeLink()
+	exporter, err := agent.Export(c.Metrics.Listen, registry)
+	if err != nil {
+		return err
+	}
+	defer exporter.Close()
+	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
+		return fmt.Errorf("tell systemd that the agent is ready: %w", err)
+	}
+	log.InfoContext(ctx, "agent runs", "host", c.Host, "version", version)
+	return a.Run(ctx)
+}
+
+func transactCommand(stderr io.Writer) *cobra.Command {
+	var o agent.TransactOptions
+	cmd := &cobra.Command{
+		Use:    "transact",
+		Short:  "Settle the deployment on record (the agent starts this)",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Log = setup.NewLogger(stderr, setup.LogConfig{}, os.Getenv)
+			return agent.Transact(cmd.Context(), o)
+		},
+	}
+	d := agent.DefaultConfig()
+	cmd.Flags().StringVar(&o.StateDir, "state-dir", d.StateDir, "the agent's state `DIR`")
+	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", d.RuntimeDir, "the agent's runtime `DIR`")
+	return cmd
+}
