@@ -1,0 +1,196 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"kedge/controller/internal/enroll"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// history is the hosts' events, and their doorbells; see [bus.Fleet].
+type history interface {
+	Events(ctx context.Context, r proto.EventsRequest) (proto.EventsReply, error)
+	Ring(ctx context.Context, host proto.HostName) error
+	Audit(ctx context.Context, e proto.AuditEntry) error
+}
+
+// An Issuer issues credentials: it vouches that who holds a key is a host.
+type Issuer interface {
+	HostJWT(host proto.HostName, publicKey string) (string, error)
+}
+
+// api answers the operators' calls. Which of them an operator may make was
+// decided by the server: the role is part of the subject.
+type api struct {
+	fleet    *Fleet
+	history  history
+	trigger  func()
+	issuer   Issuer
+	book     *enroll.Book
+	anchors  proto.HostAddReply // without a JWT
+	importer *importer
+	metrics  *metrics
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// register makes s answer every endpoint.
+func (a *api) register(s *bus.Service) {
+	handle(a, s, proto.EndpointFleet, a.fleetCall)
+	handle(a, s, proto.EndpointHost, a.hostCall)
+	handle(a, s, proto.EndpointEvents, a.eventsCall)
+	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
+	handle(a, s, proto.EndpointHostAdd, a.hostAddCall)
+	handle(a, s, proto.EndpointPublish, a.publishCall)
+}
+
+// endpoints returns every endpoint that api answers.
+func endpoints() []proto.Endpoint {
+	return []proto.Endpoint{
+		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents,
+		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish,
+	}
+}
+
+// handle is [bus.Handle], counting.
+func handle[Req, Rep any](a *api, s *bus.Service, e proto.Endpoint, h func(context.Context, bus.Caller, Req) (Rep, error)) {
+	bus.Handle(s, e, func(ctx context.Context, c bus.Caller, req Req) (Rep, error) {
+		rep, err := h(ctx, c, req)
+		a.metrics.requests.WithLabelValues(e.Name(), requestResult(err)).Inc()
+		return rep, err
+	})
+}
+
+// requestOK is the result of a call that was answered as asked; the others are
+// the codes of its refusal.
+const requestOK = "ok"
+
+func requestResults() []string {
+	return []string{
+		requestOK, string(bus.CodeBadRequest), string(bus.CodeNotFound), string(bus.CodeConflict),
+		string(bus.CodeRefused), string(bus.CodeUnavailable), string(bus.CodeInternal),
+	}
+}
+
+func requestResult(err error) string {
+	var refusal *bus.APIError
+	switch {
+	case err == nil:
+		return requestOK
+	case errors.As(err, &refusal):
+		return string(refusal.Code)
+	}
+	return string(bus.CodeInternal)
+}
+
+func (a *api) fleetCall(ctx context.Context, _ bus.Caller, req proto.FleetRequest) (proto.FleetReply, error) {
+	if req.After != 0 {
+		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+		defer cancel()
+		a.fleet.Await(ctx, req.After)
+	}
+	return a.fleet.View(), nil
+}
+
+func (a *api) hostCall(ctx context.Context, _ bus.Caller, req proto.HostRequest) (proto.HostReply, error) {
+	if req.After != 0 {
+		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+		defer cancel()
+		a.fleet.AwaitHost(ctx, req.Host, req.After)
+	}
+	r, known := a.fleet.Host(req.Host)
+	if !known {
+		return proto.HostReply{}, unknownHost(req.Host)
+	}
+	return r, nil
+}
+
+func (a *api) eventsCall(ctx context.Context, _ bus.Caller, req proto.EventsRequest) (proto.EventsReply, error) {
+	if _, known := a.fleet.Host(req.Host); !req.Host.IsZero() && !known {
+		return proto.EventsReply{}, unknownHost(req.Host)
+	}
+	req.Wait = bounded(req.Wait)
+	reply, err := a.history.Events(ctx, req)
+	if err != nil {
+		return reply, unavailable("read the history", err)
+	}
+	return reply, nil
+}
+
+// reconcileCall makes the pipeline look and the hosts' doorbells ring. It waits
+// for neither: a hook that somebody's push waits for calls it.
+func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.ReconcileRequest) (proto.ReconcileReply, error) {
+	for _, h := range req.Hosts {
+		if _, known := a.fleet.Host(h); !known {
+			return proto.ReconcileReply{}, unknownHost(h)
+		}
+	}
+	reply := proto.ReconcileReply{Source: a.fleet.SourceStatus()}
+	a.trigger()
+	for _, h := range req.Hosts {
+		if err := a.history.Ring(ctx, h); err != nil {
+			return proto.ReconcileReply{}, unavailable("ring the doorbell of "+h.String(), err)
+		}
+	}
+	a.log.InfoContext(ctx, "asked to reconcile", "by", c.Name, "hosts", len(req.Hosts))
+	return reply, nil
+}
+
+// hostAddCall vouches for a key. The host may have keys already: a machine that
+// was installed anew gets new ones, and the old ones are revoked on their own.
+func (a *api) hostAddCall(ctx context.Context, c bus.Caller, req proto.HostAddRequest) (proto.HostAddReply, error) {
+	if req.Host.IsZero() {
+		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
+	}
+	if !nkeys.IsValidPublicUserKey(req.PublicKey) {
+		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "public_key: must be the public key of a NATS user, such as U…")
+	}
+	jwt, err := a.issuer.HostJWT(req.Host, req.PublicKey)
+	if err != nil {
+		return proto.HostAddReply{}, err
+	}
+	now := a.now().UTC()
+	if err := a.book.Add(req.Host, enroll.Key{PublicKey: req.PublicKey, Added: now, By: c.Name}); err != nil {
+		return proto.HostAddReply{}, err
+	}
+	a.fleet.Know(req.Host)
+	a.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostAdd, Host: req.Host, Message: req.PublicKey})
+	a.log.InfoContext(ctx, "host added", "host", req.Host, "by", c.Name)
+	reply := a.anchors
+	reply.JWT = jwt
+	return reply, nil
+}
+
+func (a *api) publishCall(ctx context.Context, c bus.Caller, req proto.PublishRequest) (proto.PublishReply, error) {
+	published, err := a.importer.publish(ctx, c.Name, req.Targets)
+	return proto.PublishReply{Published: published}, err
+}
+
+func (a *api) audit(ctx context.Context, e proto.AuditEntry) {
+	if err := a.history.Audit(ctx, e); err != nil { // what was done is durable elsewhere
+		a.log.WarnContext(ctx, "audit entry lost", "act", e.Act, "host", e.Host, "err", err)
+	}
+}
+
+// bounded returns how long a call that asks to wait d may wait.
+func bounded(d time.Duration) time.Duration { return min(max(d, 0), proto.MaxWait) }
+
+func unknownHost(h proto.HostName) error {
+	return bus.Errorf(bus.CodeNotFound, "host %s is not known; see kedge host list", h)
+}
+
+// unavailable says that something cannot be done now, where that is so.
+func unavailable(what string, err error) error {
+	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
+		if errors.Is(err, t) {
+			return bus.Errorf(bus.CodeUnavailable, "%s: %v", what, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,198 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"kedge/internal/setup"
+	"kedge/proto"
+)
+
+// Bounds of durations: they catch a number without its unit, which would be
+// nanoseconds, and one with the wrong unit.
+const (
+	minPoll, maxPoll       = time.Second, 24 * time.Hour
+	minTimeout, maxTimeout = 10 * time.Second, 24 * time.Hour
+)
+
+// A Config is everything that an operator can say about a controller.
+type Config struct {
+	// StateDir is where everything durable lives: keys, what was last signed
+	// for every host, the embedded NATS server's store, the binary cache.
+	StateDir string          `config:"state_dir"`
+	Source   SourceConfig    `config:"source"`
+	NATS     NATSConfig      `config:"nats"`
+	HTTP     HTTPConfig      `config:"http"`
+	Cache    CacheConfig     `config:"cache"`
+	Build    BuildConfig     `config:"build"`
+	Keys     KeysConfig      `config:"keys"`
+	Log      setup.LogConfig `config:"log"`
+}
+
+// A SourceConfig names the git repository that holds the fleet's flake.
+type SourceConfig struct {
+	URL    string        `config:"url"` // as git understands it; a path is one
+	Branch string        `config:"branch"`
+	Subdir string        `config:"subdir"` // of the flake in the repository; empty is its top
+	Poll   time.Duration `config:"poll"`   // how often to look without being asked
+}
+
+// A NATSConfig says where NATS is: in this process, unless URL is given.
+type NATSConfig struct {
+	Listen    string   `config:"listen"`    // of the embedded server
+	Advertise []string `config:"advertise"` // URLs under which hosts reach it, for their configuration
+	// URL and CredentialsFile are those of an external server instead, where
+	// the accounts of the design exist already.
+	URL             string `config:"url"`
+	CredentialsFile string `config:"credentials_file"`
+}
+
+// An HTTPConfig says where the binary cache, the metrics and the health checks
+// are served.
+type HTTPConfig struct {
+	Listen string `config:"listen"`
+}
+
+// A CacheConfig says where hosts find the binary cache.
+type CacheConfig struct {
+	URLs []string `config:"urls"` // tried in order; they travel in every assignment
+}
+
+// A BuildConfig bounds builds.
+type BuildConfig struct {
+	Jobs    int           `config:"jobs"`    // at once; 0 leaves it to Nix
+	Timeout time.Duration `config:"timeout"` // of one revision's evaluation and of its build
+}
+
+// A KeysConfig says whose keys count beside the controller's own, which are made
+// on its first start, in the state directory.
+type KeysConfig struct {
+	// Release are the keys of others, such as CI, whose releases may be
+	// assigned, as "name:base64".
+	Release []proto.PublicKey `config:"release"`
+	// Cache are the keys of others whose store paths hosts trust, such as
+	// cache.nixos.org-1:…, as "name:base64".
+	Cache []proto.PublicKey `config:"cache"`
+}
+
+// DefaultConfig returns what holds where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		StateDir: "/var/lib/kedge-controller",
+		Source:   SourceConfig{Branch: "main", Poll: time.Minute},
+		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
+		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
+		Build:    BuildConfig{Timeout: time.Hour},
+	}
+}
+
+// Validate reports everything that is wrong with c at once: an error for each
+// key, joined.
+func (c Config) Validate() error {
+	return errors.Join(slices.Concat(
+		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
+		c.Source.problems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
+	)...)
+}
+
+func (c SourceConfig) problems() []error {
+	return []error{
+		required("source.url", c.URL),
+		required("source.branch", c.Branch),
+		between("source.poll", c.Poll, minPoll, maxPoll),
+	}
+}
+
+func (c NATSConfig) problems() []error {
+	if c.URL != "" {
+		return []error{
+			natsURL("nats.url", c.URL),
+			required("nats.credentials_file", c.CredentialsFile),
+		}
+	}
+	problems := []error{address("nats.listen", c.Listen)}
+	if c.CredentialsFile != "" {
+		problems = append(problems, errors.New("nats.credentials_file: must be empty without nats.url; the embedded server makes its own"))
+	}
+	if len(c.Advertise) == 0 {
+		problems = append(problems, errors.New(`nats.advertise: must name at least one URL under which hosts reach the server, such as "nats://build.example:4222"`))
+	}
+	for i, u := range c.Advertise {
+		problems = append(problems, natsURL(fmt.Sprintf("nats.advertise[%d]", i), u))
+	}
+	return problems
+}
+
+func (c HTTPConfig) problems() []error { return []error{address("http.listen", c.Listen)} }
+
+func (c CacheConfig) problems() []error {
+	if len(c.URLs) == 0 {
+		return []error{errors.New(`cache.urls: must name at least one URL under which hosts reach the binary cache, such as "http://build.example:8080/cache"`)}
+	}
+	var problems []error
+	for i, u := range c.URLs {
+		if err := proto.ValidateCacheURL(u); err != nil {
+			problems = append(problems, fmt.Errorf("cache.urls[%d]: %w", i, err))
+		}
+	}
+	return problems
+}
+
+func (c BuildConfig) problems() []error {
+	problems := []error{between("build.timeout", c.Timeout, minTimeout, maxTimeout)}
+	if c.Jobs < 0 {
+		problems = append(problems, fmt.Errorf("build.jobs: must not be negative, got %d", c.Jobs))
+	}
+	return problems
+}
+
+func required(key, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s: must be set", key)
+	}
+	return nil
+}
+
+func absolute(key, path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("%s: must be an absolute path, got %q", key, path)
+	}
+	return nil
+}
+
+func between(key string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return fmt.Errorf("%s: must be between %s and %s, got %s", key, low, high, d)
+	}
+	return nil
+}
+
+func address(key, value string) error {
+	host, port, err := net.SplitHostPort(value)
+	if err != nil || port == "" {
+		return fmt.Errorf(`%s: must be an address and a port, such as "0.0.0.0:4222", got %q`, key, value)
+	}
+	if host != "" && net.ParseIP(host) == nil {
+		return fmt.Errorf("%s: must name an IP address, or none for all, got %q", key, value)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%s: must name a port, got %q", key, value)
+	}
+	return nil
+}
+
+func natsURL(key, value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return fmt.Errorf(`%s: must be a NATS URL, such as "nats://build.example:4222", got %q`, key, value)
+	}
+	if u.User != nil {
+		return fmt.Errorf("%s: must not hold credentials", key)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package controller
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/internal/setup"
+)
+
+func load(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	t.Setenv("KEDGE_BUILD_JOBS", "3")
+	file := filepath.Join(t.TempDir(), "controller.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return setup.Load(setup.Source[Config]{File: file, EnvPrefix: "KEDGE", Default: DefaultConfig()})
+}
+
+const goodConfig = `
+source: {url: /srv/fleet.git, poll: 5m}
+nats: {advertise: ["nats://build.example:4222"]}
+cache: {urls: ["http://build.example:8080/cache/"]}
+keys: {cache: ["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="]}
+`
+
+func TestConfig(t *testing.T) {
+	c, err := load(t, goodConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Source.Poll != 5*time.Minute || c.Source.Branch != "main" || c.Build.Jobs != 3 || c.HTTP.Listen != "0.0.0.0:8080" {
+		t.Errorf("config = %+v", c)
+	}
+	if len(c.Keys.Cache) != 1 || c.Keys.Cache[0].Name() != "cache.nixos.org-1" {
+		t.Errorf("keys = %v", c.Keys.Cache)
+	}
+}
+
+// TestConfigNamesEveryProblem has a problem in every key that can have one.
+func TestConfigNamesEveryProblem(t *testing.T) {
+	_, err := load(t, `
+state_dir: state
+source: {branch: "", poll: 100ms, brnach: main}
+nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
+http: {listen: "build:8080"}
+cache: {urls: ["ftp://build"]}
+build: {timeout: 1s}
+keys: {release: ["nonsense"]}
+log: {format: xml}
+`)
+	var all *setup.ConfigError
+	if !errors.As(err, &all) {
+		t.Fatalf("error = %v, want a *setup.ConfigError", err)
+	}
+	var keys []string
+	for _, p := range all.Problems {
+		key, _, _ := strings.Cut(p.Error(), ":")
+		keys = append(keys, key)
+	}
+	for _, want := range []string{
+		"state_dir", "source.url", "source.branch", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "keys.release", "log.format",
+	} {
+		if !strings.Contains(strings.Join(keys, " "), want) {
+			t.Errorf("no problem is named for %s; there are %v", want, keys)
+		}
+	}
+	if strings.Contains(err.Error(), "u:p") {
+		t.Error("the error shows a password")
+	}
+}
+
+func TestConfigOfAnExternalNATS(t *testing.T) {
+	c := DefaultConfig()
+	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
+	c.NATS = NATSConfig{URL: "tls://nats.example:4222"}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "nats.credentials_file") {
+		t.Errorf("error = %v, want one about nats.credentials_file", err)
+	}
+	c.NATS.CredentialsFile = "/run/credentials/controller.creds"
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDefaultConfigLacksOnlyWhatNobodyCanGuess(t *testing.T) {
+	err := DefaultConfig().Validate()
+	var keys []string
+	for line := range strings.Lines(err.Error()) {
+		key, _, _ := strings.Cut(line, ":")
+		keys = append(keys, key)
+	}
+	if diff := cmp.Diff([]string{"source.url", "nats.advertise", "cache.urls"}, keys); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,82 @@
+package controllertest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/controller"
+	"kedge/proto"
+)
+
+// A Running is a controller that runs.
+type Running struct {
+	*controller.Controller
+	Registry *prometheus.Registry
+
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// Config returns a configuration for tests: free ports on the loopback, and a
+// source that is looked at when asked, not before.
+func Config(stateDir string) controller.Config {
+	c := controller.DefaultConfig()
+	c.StateDir = stateDir
+	c.Source.URL = "/srv/fleet.git"
+	c.Source.Poll = time.Hour
+	c.NATS.Listen = "127.0.0.1:0"
+	c.NATS.Advertise = []string{"nats://build.example:4222"}
+	c.HTTP.Listen = "127.0.0.1:0"
+	c.Cache.URLs = []string{"http://build.example:8080/cache"}
+	return c
+}
+
+// Start runs a controller over w, with its state in a directory, and returns
+// when it serves. It must be stopped.
+func Start(ctx context.Context, stateDir string, w *World, logs io.Writer) (*Running, error) {
+	key, err := proto.GenerateKey("test-cache-1", rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan struct{}, 2) // both states fit
+	registry := prometheus.NewRegistry()
+	c, err := controller.Open(ctx, controller.Options{
+		Config:   Config(stateDir),
+		Log:      slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Registry: registry,
+		Version:  "0.0.0-test",
+		Parts:    w.Parts(key.Public()),
+		Notify:   func(string) { ready <- struct{}{} },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	r := &Running{Controller: c, Registry: registry, stop: stop, ended: make(chan error, 1)}
+	go func() { r.ended <- c.Run(ctx) }() // waited for by Stop
+	select {
+	case <-ready:
+		return r, nil
+	case err := <-r.ended:
+		stop()
+		return nil, errors.Join(err, c.Close())
+	}
+}
+
+// Trust returns what hosts of this controller trust.
+func (r *Running) Trust() proto.Trust {
+	releases, assignments := r.Keys()
+	return proto.Trust{ReleaseKeys: releases, ReleaseThreshold: 1, ControllerKeys: assignments}
+}
+
+// Stop ends the controller, and returns what it ended with.
+func (r *Running) Stop() error {
+	r.stop()
+	return errors.Join(<-r.ended, r.Close())
+}

@@ -1,0 +1,236 @@
+package controllertest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"kedge/controller"
+	"kedge/controller/internal/build"
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/source"
+	"kedge/proto"
+)
+
+// A Flake is one revision of a fleet.
+type Flake struct {
+	Toplevels map[proto.HostName]proto.StorePath
+	Broken    map[proto.HostName]string // hosts that do not build, and why
+	Err       error                     // why it does not evaluate at all
+}
+
+// A World is what a controller runs git and Nix for. The zero value is a
+// repository without a revision. Safe for concurrent use.
+type World struct {
+	mu      sync.Mutex // guards what follows
+	head    proto.Revision
+	flakes  map[proto.Revision]Flake
+	down    error                    // why the repository cannot be read
+	foreign map[proto.StorePath]bool // toplevels that others built: true if they are signed
+	builds  int
+	hold    bool // builds wait for their context to end
+	rev     int
+}
+
+// Push makes a flake the newest revision, and returns that.
+func (w *World) Push(f Flake) proto.Revision {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rev++
+	sum := sha256.Sum256(fmt.Append(nil, "revision ", w.rev))
+	rev, err := proto.ParseRevision(hex.EncodeToString(sum[:20]))
+	if err != nil { // cannot be: 40 digits
+		return proto.Revision{}
+	}
+	if w.flakes == nil {
+		w.flakes = map[proto.Revision]Flake{}
+	}
+	w.head, w.flakes[rev] = rev, f
+	return rev
+}
+
+// Amend replaces what the newest revision builds, as if a build that failed for
+// want of something outside succeeded now.
+func (w *World) Amend(f Flake) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flakes[w.head] = f
+}
+
+// Down makes the repository unreadable, or readable again if err is nil.
+func (w *World) Down(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = err
+}
+
+// Hold makes builds last until they are ended from outside, or not any more.
+func (w *World) Hold(hold bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = hold
+}
+
+// Builds returns how many revisions were begun to be built.
+func (w *World) Builds() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.builds
+}
+
+// Import makes a toplevel that others built known, signed by a trusted key or not.
+func (w *World) Import(toplevel proto.StorePath, signed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.foreign == nil {
+		w.foreign = map[proto.StorePath]bool{}
+	}
+	w.foreign[toplevel] = signed
+}
+
+// Parts returns the parts of a controller that work on w.
+func (w *World) Parts(key proto.PublicKey) *controller.Parts {
+	return &controller.Parts{
+		Source: repository{w}, Builder: builder{w}, Cache: binaries{World: w, key: key}, CheckToplevel: w.check,
+	}
+}
+
+// Toplevel returns a store path for a name; equal names give equal paths.
+func Toplevel(name string) (proto.StorePath, error) {
+	sum := sha256.Sum256([]byte(name))
+	hash := strings.NewReplacer("e", "x", "o", "y", "t", "z", "u", "w").Replace(hex.EncodeToString(sum[:16]))
+	return proto.ParseStorePath(proto.StoreDir + hash + "-nixos-system-" + name)
+}
+
+func (w *World) check(toplevel proto.StorePath) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.foreign[toplevel]; known {
+		return nil
+	}
+	return &build.NotAToplevelError{Path: toplevel, Missing: []string{"bin/switch-to-configuration"}}
+}
+
+// repository is a World as a git repository.
+type repository struct{ *World }
+
+// URL implements [controller.Looker].
+func (r repository) URL() string { return "/srv/fleet.git" }
+
+// Branch implements [controller.Looker].
+func (r repository) Branch() string { return "main" }
+
+// Check implements [controller.Looker].
+func (r repository) Check(context.Context) (proto.Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down != nil {
+		return proto.Revision{}, r.down
+	}
+	if r.head.IsZero() {
+		return proto.Revision{}, fmt.Errorf("look at /srv/fleet.git: %w", source.ErrNoBranch)
+	}
+	return r.head, nil
+}
+
+// Fetch implements [controller.Source].
+func (r repository) Fetch(context.Context, proto.Revision) error { return nil }
+
+// Checkout implements [controller.Source].
+func (r repository) Checkout(_ context.Context, rev proto.Revision) (source.Tree, error) {
+	return source.Tree{Revision: rev, FlakeRef: rev.String()}, nil
+}
+
+// builder is a World as Nix.
+type builder struct{ *World }
+
+// Evaluate implements [controller.Builder].
+func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, error) {
+	rev, err := proto.ParseRevision(ref)
+	if err != nil {
+		return build.Evaluations{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.flakes[rev]
+	if f.Err != nil {
+		return build.Evaluations{}, f.Err
+	}
+	e := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}}
+	for host, toplevel := range f.Toplevels {
+		e.Hosts[host] = build.Evaluation{Toplevel: toplevel}
+	}
+	for host, why := range f.Broken {
+		e.Failed[host] = &build.HostError{Host: host, Reason: proto.ReasonEvalFailed, Err: errors.New(why)}
+	}
+	return e, nil
+}
+
+// Build implements [controller.Builder].
+func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation) (build.Builds, error) {
+	b.mu.Lock()
+	b.builds++
+	hold := b.hold
+	b.mu.Unlock()
+	if hold {
+		<-ctx.Done()
+		return build.Builds{}, ctx.Err()
+	}
+	built := build.Builds{Toplevels: map[proto.HostName]proto.StorePath{}}
+	for host, e := range hosts {
+		built.Toplevels[host] = e.Toplevel
+	}
+	return built, nil
+}
+
+// Root implements [controller.Builder].
+func (b builder) Root(proto.HostName, proto.StorePath) error { return nil }
+
+// Prune implements [controller.Builder].
+func (b builder) Prune(proto.HostName, ...proto.StorePath) error { return nil }
+
+// binaries is a World as a binary cache.
+type binaries struct {
+	*World
+	key proto.PublicKey
+}
+
+// PublicKey implements [controller.Cache].
+func (b binaries) PublicKey() proto.PublicKey { return b.key }
+
+// Handler implements [controller.Cache]; there is nothing to fetch.
+func (b binaries) Handler() http.Handler { return http.NotFoundHandler() }
+
+// Closures implements [controller.Cache].
+func (b binaries) Closures(_ context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	closures := cache.Closures{}
+	for _, p := range toplevels {
+		closures[p] = proto.Closure{{Path: p, NarHash: "sha256:" + p.Hash(), NarSize: 1}}
+	}
+	return closures, nil
+}
+
+// Push implements [controller.Cache].
+func (b binaries) Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return b.Closures(ctx, toplevels...)
+}
+
+// Relay implements [controller.Cache].
+func (b binaries) Relay(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return b.Closures(ctx, toplevels...)
+}
+
+// Signed implements [controller.Cache].
+func (b binaries) Signed(_ context.Context, toplevel proto.StorePath, _ []proto.PublicKey) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.foreign[toplevel] {
+		return nil
+	}
+	return &cache.UnsignedError{Toplevel: toplevel, Paths: []proto.StorePath{toplevel}}
+}

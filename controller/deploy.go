@@ -1,0 +1,179 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"kedge/controller/internal/build"
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/source"
+	"kedge/proto"
+)
+
+// publishTimeout bounds the publication of a revision once it has begun.
+const publishTimeout = 10 * time.Minute
+
+// A Source is a git repository.
+type Source interface {
+	Looker
+	// Fetch makes a revision present, and Checkout gives Nix a tree of it.
+	// Both are idempotent.
+	Fetch(ctx context.Context, rev proto.Revision) error
+	Checkout(ctx context.Context, rev proto.Revision) (source.Tree, error)
+}
+
+// A Builder builds the hosts' toplevels. One host's failure is in the results;
+// an error is about all of them.
+type Builder interface {
+	Evaluate(ctx context.Context, flakeRef string) (build.Evaluations, error)
+	Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation) (build.Builds, error)
+	// Root keeps a toplevel of the local store from being collected, and
+	// Prune lets go of a host's older ones.
+	Root(host proto.HostName, toplevel proto.StorePath) error
+	Prune(host proto.HostName, keep ...proto.StorePath) error
+}
+
+// A Pusher makes closures fetchable, durably, and returns them. It costs little
+// for those that are fetchable already.
+type Pusher interface {
+	Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
+}
+
+var (
+	_ Source  = (*source.Repository)(nil)
+	_ Builder = (*build.Builder)(nil)
+	_ Pusher  = (*cache.Cache)(nil)
+)
+
+// deployer is the way of one revision, from the repository to the rollout.
+type deployer struct {
+	source  Source
+	builder Builder
+	cache   Pusher
+	runner  *runner
+	fleet   *Fleet
+	metrics *metrics
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+var _ Deployer = (*deployer)(nil)
+
+// Deploy implements [Deployer].
+func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Time) error {
+	watch := d.metrics.watch(since, d.now)
+	failed, err := d.deploy(ctx, rev, watch)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		d.metrics.revisions.WithLabelValues(resultSuperseded).Inc()
+		return context.Cause(ctx)
+	case err != nil:
+		d.metrics.revisions.WithLabelValues(resultFailed).Inc()
+		return fmt.Errorf("revision %s: %w", rev.Short(), err)
+	}
+	d.log.LogAttrs(ctx, slog.LevelInfo, "revision published",
+		slog.String("revision", rev.String()), slog.Int("failed", len(failed)), slog.Any("took", watch))
+	if len(failed) > 0 {
+		d.metrics.revisions.WithLabelValues(resultPartial).Inc()
+		return fmt.Errorf("revision %s: not published for %s", rev.Short(), strings.Join(failed, ", "))
+	}
+	d.metrics.revisions.WithLabelValues(resultSucceeded).Inc()
+	return nil
+}
+
+// deploy returns what of the revision is not published, by name. The error is
+// for all of it.
+func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwatch) ([]string, error) {
+	if err := d.source.Fetch(ctx, rev); err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	tree, err := d.source.Checkout(ctx, rev)
+	if err != nil {
+		return nil, fmt.Errorf("check out: %w", err)
+	}
+	watch.lap(stageSource)
+	evaluations, err := d.builder.Evaluate(ctx, tree.FlakeRef)
+	if err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	watch.lap(stageEvaluation)
+	builds, err := d.builder.Build(ctx, evaluations.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("build: %w", err)
+	}
+	watch.lap(stageBuild)
+	failed := d.note(ctx, rev, evaluations, builds)
+	closures, err := d.cache.Push(ctx, slices.SortedFunc(maps.Values(builds.Toplevels), proto.StorePath.Compare)...)
+	if err != nil {
+		return nil, fmt.Errorf("copy into the cache: %w", err)
+	}
+	watch.lap(stageCache)
+	releases, err := d.runner.sign(rev, builds.Toplevels, closures)
+	if err != nil {
+		return nil, err
+	}
+	watch.lap(stageSign)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+
+	// From here on it is cheaper to go on than to stop in the middle.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
+	if err := d.runner.begin(ctx, rev, builds.Toplevels, releases); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	watch.lap(stagePublish)
+	d.fleet.Built(rev)
+	d.prune(ctx, builds.Toplevels)
+	return failed, nil
+}
+
+// note shows which hosts the revision reaches, and why it does not reach the
+// others. It returns the latter's names.
+func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluations, b build.Builds) []string {
+	var failed []string
+	for _, n := range e.Names {
+		failed = append(failed, n.Error())
+	}
+	hosts := map[proto.HostName]*proto.Problem{}
+	for _, failures := range []map[proto.HostName]*build.HostError{e.Failed, b.Failed} {
+		for host, why := range failures {
+			p := why.Problem(rev, d.now())
+			hosts[host] = &p
+			failed = append(failed, host.String())
+			d.metrics.builds.WithLabelValues(string(why.Reason)).Inc()
+			d.log.WarnContext(ctx, "host not built", "host", host, "revision", rev, "reason", why.Reason, "err", why.Err)
+		}
+	}
+	d.metrics.builds.WithLabelValues(resultSucceeded).Add(float64(len(b.Toplevels)))
+	for host, p := range hosts {
+		d.fleet.Trouble(host, p)
+	}
+	for _, v := range d.fleet.View().Hosts {
+		if _, known := hosts[v.Host]; !known {
+			d.fleet.Trouble(v.Host, nil) // built, or not part of the flake any more
+		}
+	}
+	slices.Sort(failed)
+	return failed
+}
+
+// prune lets go of toplevels that nobody runs or shall run.
+func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto.StorePath) {
+	for host := range toplevels {
+		r, _ := d.fleet.Host(host)
+		keep := []proto.StorePath{r.Host.Want.Toplevel}
+		if s := r.Host.Status; s != nil {
+			keep = append(keep, s.Systems.Current, s.Systems.Proven)
+		}
+		if err := d.builder.Prune(host, keep...); err != nil {
+			d.log.WarnContext(ctx, "old toplevels stay", "host", host, "err", err)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"kedge/proto"
+)
+
+// SilentAfter is how long a host may be unheard of before it counts as silent:
+// three heartbeats, each as late as its jitter allows.
+const SilentAfter = 3 * (proto.HeartbeatInterval + proto.HeartbeatInterval/5)
+
+// A Fleet is what the controller knows of its hosts: what it published for
+// them, and what they said. It lives in memory and is filled anew, from disk and
+// from NATS, by every controller that starts. Safe for concurrent use.
+//
+// It has a version that grows with every change worth showing, so that readers
+// can wait for news instead of asking again.
+type Fleet struct {
+	now     func() time.Time
+	started time.Time
+
+	mu       sync.Mutex // guards what follows
+	version  uint64
+	changed  chan struct{} // closed, and replaced, at every change
+	hosts    map[proto.HostName]*hostState
+	source   proto.SourceStatus
+	revision proto.Revision // the newest that was built
+}
+
+// hostState is one host, and the version that changed it last.
+type hostState struct {
+	view    proto.HostView
+	version uint64
+}
+
+// NewFleet returns a fleet without hosts. Versions begin at the present time,
+// so that those of a controller's next life are higher than those of this one.
+func NewFleet(now func() time.Time) *Fleet {
+	started := now()
+	return &Fleet{
+		now:     now,
+		started: started,
+		version: uint64(max(started.UnixMilli(), 1)), //nolint:gosec // not negative
+		changed: make(chan struct{}),
+		hosts:   map[proto.HostName]*hostState{},
+	}
+}
+
+// Apply takes what a host said about itself, at the instant it was received. A
+// status is not believed to be about any other host than the one that its
+// subject names; the caller has checked that. An older status than the one
+// known, by the host's own clock and boot, replaces it all the same: the last
+// one to arrive is the last one the host sent.
+func (f *Fleet) Apply(s proto.Status, received time.Time) {
+	f.change(s.Host, func(v *proto.HostView) {
+		v.Status = &s
+		v.Seen = later(v.Seen, received)
+	})
+}
+
+// Heard notes that a host gave a sign of life. Only the end of a silence is a
+// change worth waking readers for.
+func (f *Fleet) Heard(host proto.HostName, received time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known {
+		h = f.add(host)
+		f.bump(h)
+	}
+	h.view.Seen = later(h.view.Seen, received)
+	if silent := f.silent(h.view.Seen); silent != h.view.Silent {
+		h.view.Silent = silent
+		f.bump(h)
+	}
+}
+
+// Want notes what was published for a host.
+func (f *Fleet) Want(host proto.HostName, t proto.Target) {
+	f.mu.Lock()
+	h := f.hosts[host]
+	same := h != nil && h.view.Want == t // signed anew, and nothing else
+	f.mu.Unlock()
+	if !same {
+		f.change(host, func(v *proto.HostView) { v.Want = t })
+	}
+}
+
+// Trouble notes why the newest revision does not reach a host; nil means that
+// nothing stands in its way.
+func (f *Fleet) Trouble(host proto.HostName, p *proto.Problem) {
+	f.mu.Lock()
+	h := f.hosts[host]
+	none := p == nil && (h == nil || h.view.Problem == nil)
+	f.mu.Unlock()
+	if !none {
+		f.change(host, func(v *proto.HostView) { v.Problem = p })
+	}
+}
+
+// Know makes sure that a host is listed, even if it never said anything.
+func (f *Fleet) Know(host proto.HostName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.hosts[host]; !known {
+		f.bump(f.add(host))
+	}
+}
+
+// Looked notes how the controller stands to its repository.
+func (f *Fleet) Looked(s proto.SourceStatus) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.source = s
+	f.bump(nil)
+}
+
+// Built notes the newest revision that was built.
+func (f *Fleet) Built(r proto.Revision) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.revision != r {
+		f.revision = r
+		f.bump(nil)
+	}
+}
+
+// Sweep finds the hosts that fell silent since the last time.
+func (f *Fleet) Sweep() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.hosts {
+		if silent := f.silent(h.view.Seen); silent != h.view.Silent {
+			h.view.Silent = silent
+			f.bump(h)
+		}
+	}
+}
+
+// View returns the fleet as it is.
+func (f *Fleet) View() proto.FleetReply {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hosts := make([]proto.HostView, 0, len(f.hosts))
+	for _, name := range slices.SortedFunc(maps.Keys(f.hosts), proto.HostName.Compare) {
+		hosts = append(hosts, f.hosts[name].view)
+	}
+	return proto.FleetReply{Version: f.version, Hosts: hosts, Revision: f.revision, Source: f.source}
+}
+
+// Host returns one host as it is, with the version that changed it last.
+func (f *Fleet) Host(host proto.HostName) (proto.HostReply, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known {
+		return proto.HostReply{}, false
+	}
+	return proto.HostReply{Version: h.version, Host: h.view}, true
+}
+
+// Version returns the fleet's version.
+func (f *Fleet) Version() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.version
+}
+
+// SourceStatus returns how the controller stands to its repository.
+func (f *Fleet) SourceStatus() proto.SourceStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.source
+}
+
+// Await returns when the fleet's version is not after any more, or when ctx
+// ends. A version from another life of the controller is no reason to wait.
+func (f *Fleet) Await(ctx context.Context, after uint64) {
+	f.await(ctx, func() bool { return f.version != after })
+}
+
+// AwaitHost is [Fleet.Await] for one host: other hosts' changes do not end it.
+func (f *Fleet) AwaitHost(ctx context.Context, host proto.HostName, after uint64) {
+	f.await(ctx, func() bool {
+		h, known := f.hosts[host]
+		return known && h.version != after
+	})
+}
+
+// await returns when done, called under the mutex, says so, or when ctx ends.
+func (f *Fleet) await(ctx context.Context, done func() bool) {
+	for {
+		f.mu.Lock()
+		ready, changed := done(), f.changed
+		f.mu.Unlock()
+		if ready {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change applies do to a host's view, under the mutex, and wakes readers.
+func (f *Fleet) change(host proto.HostName, do func(*proto.HostView)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known {
+		h = f.add(host)
+	}
+	do(&h.view)
+	h.view.Silent = f.silent(h.view.Seen)
+	f.bump(h)
+}
+
+// add lists a host. The caller holds the mutex.
+func (f *Fleet) add(host proto.HostName) *hostState {
+	h := &hostState{view: proto.HostView{Host: host, Silent: f.silent(time.Time{})}}
+	f.hosts[host] = h
+	return h
+}
+
+// bump makes a new version, of h if it is not nil. The caller holds the mutex.
+func (f *Fleet) bump(h *hostState) {
+	f.version++
+	if h != nil {
+		h.version = f.version
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// silent reports whether a host seen last at seen is silent by now. A controller
+// that has just started has heard of nobody, and blames nobody for it.
+func (f *Fleet) silent(seen time.Time) bool {
+	return f.now().Sub(later(seen, f.started)) > SilentAfter
+}
+
+// later returns the later of two instants.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,104 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// blame finds out which hosts have no toplevel after a build failed with
+// failure, and which failed derivation each owes that to.
+func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (map[proto.HostName]error, error) {
+	toplevels := make([]proto.StorePath, 0, len(hosts))
+	for _, e := range sorted(hosts) {
+		toplevels = append(toplevels, e.Toplevel)
+	}
+	invalid, err := b.o.Nix.Invalid(ctx, toplevels...)
+	if err != nil {
+		return nil, fmt.Errorf("build: %w; and then: %w", failure, err)
+	}
+	causes := parseCauses(failure)
+	failures := make(map[proto.HostName]error)
+	for host, e := range hosts {
+		if !slices.Contains(invalid, e.Toplevel) {
+			continue
+		}
+		needs := []proto.StorePath{e.Derivation}
+		if len(causes) > 0 {
+			if needs, err = b.o.Nix.Requisites(ctx, e.Derivation); err != nil {
+				return nil, fmt.Errorf("build: %w; and then: %w", failure, err)
+			}
+		}
+		failures[host] = reasonFor(needs, causes, failure)
+	}
+	return failures, nil
+}
+
+// reasonFor returns the causes that are among what a host needs, or the whole
+// failure if none is.
+func reasonFor(needs []proto.StorePath, causes []cause, failure error) error {
+	var texts []string
+	for _, c := range causes {
+		if slices.Contains(needs, c.derivation) {
+			texts = append(texts, c.text)
+		}
+	}
+	if len(texts) == 0 {
+		return explain(failure)
+	}
+	return &saidError{text: cut(strings.Join(texts, "\n")), err: failure}
+}
+
+// A cause is one derivation that failed by itself, and what Nix said about it.
+type cause struct {
+	derivation proto.StorePath
+	text       string
+}
+
+var (
+	derivationText = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+\.drv`)
+	// dependencyText is in the messages about derivations that could not be
+	// built because others failed.
+	dependencyText = regexp.MustCompile(`\bdependenc(y|ies)\b.*\bfailed\b|^\s*build of `)
+)
+
+// parseCauses returns the failed derivations that the stderr of a build names.
+// Nix says "error: builder for '…' failed …" up to 2.30, "error: Cannot build
+// '…'." with the reason in the lines below since then; the last lines of the
+// builder's log follow.
+func parseCauses(failure error) []cause {
+	var failed *nix.CommandError
+	if !errors.As(failure, &failed) {
+		return nil
+	}
+	var causes []cause
+	_, rest, found := strings.Cut("\n"+failed.Stderr, "\nerror:")
+	for found {
+		var block string
+		block, rest, found = strings.Cut(rest, "\nerror:")
+		head, _, _ := strings.Cut(block, " log lines:")
+		name := derivationText.FindString(head)
+		derivation, err := proto.ParseStorePath(name)
+		if err != nil || dependencyText.MatchString(head) {
+			continue
+		}
+		causes = append(causes, cause{derivation, unindent(block)})
+	}
+	return causes
+}
+
+// sorted returns the evaluations in the order of their hosts.
+func sorted(hosts map[proto.HostName]Evaluation) []Evaluation {
+	var in []Evaluation
+	for _, host := range slices.SortedFunc(maps.Keys(hosts), proto.HostName.Compare) {
+		in = append(in, hosts[host])
+	}
+	return in
+}

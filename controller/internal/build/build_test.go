@@ -1,0 +1,188 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"kedge/proto"
+)
+
+func TestBuildStartsOneProcessAndNoneForWhatIsThere(t *testing.T) {
+	f := &fakeNix{}
+	b := newBuilder(t, f)
+	evaluations := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}
+	for range 2 {
+		builds, err := b.Build(t.Context(), evaluations)
+		must(t, err)
+		want := map[proto.HostName]proto.StorePath{host(t, "web1"): evaluation(t, "web1").Toplevel, host(t, "db1"): evaluation(t, "db1").Toplevel}
+		if diff := cmp.Diff(want, builds.Toplevels, comparers); diff != "" {
+			t.Errorf("toplevels (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"build db1", "build web1"}, f.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestAHostThatDoesNotBuildHoldsUpNoOther(t *testing.T) {
+	f := &fakeNix{
+		broken:   map[proto.StorePath]bool{drv(t, "web2"): true, drv(t, "db1"): true, drv(t, "db2"): true},
+		requires: map[proto.StorePath][]string{drv(t, "web2"): {"nginx"}, drv(t, "db1"): {"postgres"}, drv(t, "web1"): {"nginx-ok"}},
+		// As Nix 2.26.3 writes it, but for the hashes.
+		buildErr: `building '` + drv(t, "nginx").String() + `'...
+error: builder for '` + drv(t, "nginx").String() + `' failed with exit code 3;
+       last 2 log lines:
+       > compiling
+       > fatal: no such thing
+       For full logs, run:
+         nix log ` + drv(t, "nginx").String() + `
+error: 1 dependencies of derivation '` + drv(t, "web2").String() + `' failed to build
+error: Cannot build '` + drv(t, "postgres").String() + `'.
+       Reason: builder failed with exit code 1.
+       Last 1 log lines:
+       > postgres went wrong
+error: Cannot build '` + drv(t, "db1").String() + `'.
+       Reason: 1 dependency failed.
+error: build of '` + drv(t, "db1").String() + `', '` + drv(t, "web2").String() + `' failed
+`,
+	}
+	b := newBuilder(t, f)
+	evaluations := map[proto.HostName]Evaluation{}
+	for _, name := range []string{"web1", "web2", "db1", "db2"} {
+		evaluations[host(t, name)] = evaluation(t, name)
+	}
+	builds, err := b.Build(t.Context(), evaluations)
+	must(t, err)
+	if _, ok := builds.Toplevels[host(t, "web1")]; !ok || len(builds.Toplevels) != 1 {
+		t.Errorf("built: got %v, want web1 only", builds.Toplevels)
+	}
+	for name, row := range map[string]struct{ has, lacks string }{
+		"web2": {"> fatal: no such thing", "postgres"},
+		"db1":  {"> postgres went wrong", "nginx"},
+		"db2":  {"failed", "log lines of nobody"}, // Nix did not say why
+	} {
+		failed := builds.Failed[host(t, name)]
+		if failed == nil || failed.Reason != proto.ReasonBuildFailed {
+			t.Errorf("%s: got %v, want it to fail with %s", name, failed, proto.ReasonBuildFailed)
+			continue
+		}
+		if text := failed.Error(); !strings.Contains(text, row.has) || strings.Contains(text, row.lacks) {
+			t.Errorf("%s: got message %q, want one with %q, without %q", name, text, row.has, row.lacks)
+		}
+	}
+}
+
+func TestABuildThatFailedIsTriedAgain(t *testing.T) {
+	f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}}
+	b := newBuilder(t, f)
+	evaluations := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
+	builds, err := b.Build(t.Context(), evaluations)
+	must(t, err)
+	if len(builds.Failed) != 1 {
+		t.Fatalf("failed: got %v, want web1", builds.Failed)
+	}
+	f.broken = nil
+	builds, err = b.Build(t.Context(), evaluations)
+	must(t, err)
+	if len(builds.Toplevels) != 1 {
+		t.Errorf("built: got %v, want web1", builds.Toplevels)
+	}
+}
+
+func TestSomethingElseThanASystemIsRefused(t *testing.T) {
+	f := &fakeNix{notASys: map[proto.StorePath]bool{drv(t, "web1"): true}}
+	b := newBuilder(t, f)
+	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")})
+	must(t, err)
+	failed := builds.Failed[host(t, "web1")]
+	var not *NotAToplevelError
+	if failed == nil || failed.Reason != proto.ReasonNotAToplevel || !errors.As(failed, &not) {
+		t.Fatalf("web1: got %v, want it to fail with %s", failed, proto.ReasonNotAToplevel)
+	}
+	if want := []string{"bin/switch-to-configuration", "init", "init-interface-version", "nixos-version", "etc"}; !slices.Equal(not.Missing, want) {
+		t.Errorf("missing: got %v, want %v", not.Missing, want)
+	}
+	if len(builds.Toplevels) != 1 {
+		t.Errorf("built: got %v, want db1", builds.Toplevels)
+	}
+}
+
+func TestCheckToplevelWantsAProgram(t *testing.T) {
+	dir := t.TempDir()
+	toplevel := evaluation(t, "web1").Toplevel
+	makeToplevel(t, filepath.Join(dir, toplevel.Base()))
+	must(t, checkToplevel(dir, toplevel))
+	must(t, os.Chmod(filepath.Join(dir, toplevel.Base(), "bin/switch-to-configuration"), 0o644))
+	if err := checkToplevel(dir, toplevel); !errors.As(err, new(*NotAToplevelError)) {
+		t.Errorf("switch-to-configuration that cannot be run: got error %v, want a NotAToplevelError", err)
+	}
+}
+
+func TestBuildEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	newer := errors.New("a newer revision came")
+	cancel(newer)
+	_, err := newBuilder(t, &fakeNix{}).Build(ctx, map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")})
+	if !errors.Is(err, newer) {
+		t.Errorf("got error %v, want %v", err, newer)
+	}
+}
+
+func TestRootsAreThereBeforeTheBuild(t *testing.T) {
+	f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}}
+	b := newBuilder(t, f)
+	_, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")})
+	must(t, err)
+	if got, want := rootsOf(t, b, "web1"), []string{"web1"}; !cmp.Equal(got, want) {
+		t.Errorf("roots: got %v, want %v", got, want)
+	}
+}
+
+func TestPruneKeepsTheNewestAndTheNamed(t *testing.T) {
+	b := newBuilder(t, &fakeNix{})
+	paths := map[string]proto.StorePath{}
+	for i, name := range []string{"proven", "r1", "r2", "r3", "r4"} {
+		paths[name] = evaluation(t, name).Toplevel
+		must(t, b.Root(host(t, "web1"), paths[name]))
+		age(t, b, "web1", paths[name], i)
+	}
+	must(t, b.Root(host(t, "web1"), paths["r1"])) // built again: now the newest
+	must(t, b.Prune(host(t, "web1"), paths["proven"]))
+	if got, want := rootsOf(t, b, "web1"), []string{"proven", "r1", "r4"}; !cmp.Equal(got, want) {
+		t.Errorf("roots: got %v, want %v", got, want)
+	}
+	must(t, b.Prune(host(t, "never-built")))
+}
+
+// rootsOf returns the names of what is rooted for a host.
+func rootsOf(t *testing.T, b *Builder, name string) []string {
+	t.Helper()
+	roots, err := b.roots(host(t, name))
+	must(t, err)
+	var names []string
+	for _, r := range roots {
+		p, err := proto.ParseStorePath(r.toplevel)
+		must(t, err)
+		names = append(names, p.Base()[33:])
+	}
+	slices.Sort(names)
+	return names
+}
+
+// age makes a root as old as its place in a list from the oldest to the newest.
+func age(t *testing.T, b *Builder, name string, toplevel proto.StorePath, place int) {
+	t.Helper()
+	made, err := unix.TimeToTimespec(time.Now().Add(-time.Hour + time.Duration(place)*time.Minute))
+	must(t, err)
+	link := filepath.Join(b.o.Roots, name, toplevel.Hash())
+	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, link, []unix.Timespec{made, made}, unix.AT_SYMLINK_NOFOLLOW))
+}

@@ -1,0 +1,153 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// A Nix evaluates and builds; a [*nix.CLI] is one. All methods are safe for
+// concurrent use and end with their context.
+type Nix interface {
+	EvalInto(ctx context.Context, o nix.EvalOptions, v any) error
+	Realise(ctx context.Context, o nix.RealiseOptions) error
+	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
+	Requisites(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
+}
+
+const (
+	defaultRoots        = "/nix/var/nix/gcroots/kedge-controller"
+	defaultKeep         = 3
+	defaultEvalTimeout  = 10 * time.Minute
+	defaultBuildTimeout = 2 * time.Hour
+	defaultParallel     = 2
+)
+
+// Options says how to build.
+type Options struct {
+	Nix          Nix           // required
+	Roots        string        // directory of GC roots; defaults to one of ours among Nix's
+	Keep         int           // toplevels rooted per host; defaults to 3
+	EvalTimeout  time.Duration // of one process; defaults to 10 min
+	BuildTimeout time.Duration // of one Build; defaults to 2 h
+	Parallel     int           // evaluations at once, where hosts are evaluated one by one; defaults to 2
+	CopyTo       string        // store that gets what is built, unless anything fails: saves a process later
+	Store        string        // where the store is looked at; defaults to proto.StoreDir
+	Log          *slog.Logger  // required
+}
+
+// A Builder evaluates and builds. It is safe for concurrent use.
+type Builder struct {
+	o Options
+
+	mu    sync.Mutex
+	valid map[proto.StorePath]bool // toplevels that are there, and rooted
+}
+
+// New returns a builder.
+func New(o Options) (*Builder, error) {
+	if o.Nix == nil || o.Log == nil {
+		return nil, errors.New("builder options: Nix and Log are required")
+	}
+	if o.Roots == "" {
+		o.Roots = defaultRoots
+	}
+	if o.Keep == 0 {
+		o.Keep = defaultKeep
+	}
+	if o.EvalTimeout == 0 {
+		o.EvalTimeout = defaultEvalTimeout
+	}
+	if o.BuildTimeout == 0 {
+		o.BuildTimeout = defaultBuildTimeout
+	}
+	if o.Parallel == 0 {
+		o.Parallel = defaultParallel
+	}
+	if o.Store == "" {
+		o.Store = proto.StoreDir
+	}
+	if o.Keep < 0 || o.Parallel < 0 || o.EvalTimeout < 0 || o.BuildTimeout < 0 {
+		return nil, errors.New("builder options: Keep, Parallel and the timeouts must not be negative")
+	}
+	return &Builder{o: o, valid: make(map[proto.StorePath]bool)}, nil
+}
+
+// Builds is what became of a set of hosts.
+type Builds struct {
+	// Toplevels are there whole, rooted, and NixOS systems.
+	Toplevels map[proto.HostName]proto.StorePath
+	// Failed says why the other hosts have none, with the reasons
+	// [proto.ReasonBuildFailed] and [proto.ReasonNotAToplevel].
+	Failed map[proto.HostName]*HostError
+}
+
+// Build makes what was evaluated. What is there already costs nothing. A host
+// that cannot be built holds up no other; the error is about all of them: ctx
+// ended, or no root could be made.
+func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation) (Builds, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
+	defer cancel()
+	for host, e := range hosts {
+		if err := b.Root(host, e.Toplevel); err != nil {
+			return Builds{}, err
+		}
+	}
+	wanted := b.unknown(hosts)
+	failures := map[proto.HostName]error{}
+	if len(wanted) > 0 {
+		err := b.o.Nix.Realise(ctx, nix.RealiseOptions{Derivations: wanted, KeepGoing: true, CopyTo: b.o.CopyTo})
+		if ctx.Err() != nil {
+			return Builds{}, fmt.Errorf("build: %w", err)
+		}
+		if err != nil {
+			if failures, err = b.blame(ctx, hosts, err); err != nil {
+				return Builds{}, err
+			}
+		}
+	}
+	return b.judge(hosts, failures), nil
+}
+
+// unknown returns the derivations of the hosts whose toplevel is not known to
+// be there.
+func (b *Builder) unknown(hosts map[proto.HostName]Evaluation) []proto.StorePath {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var derivations []proto.StorePath
+	for _, e := range sorted(hosts) {
+		if !b.valid[e.Toplevel] {
+			derivations = append(derivations, e.Derivation)
+		}
+	}
+	return derivations
+}
+
+// judge sorts hosts into those that have a system and those that have none.
+func (b *Builder) judge(hosts map[proto.HostName]Evaluation, failures map[proto.HostName]error) Builds {
+	builds := Builds{
+		Toplevels: make(map[proto.HostName]proto.StorePath),
+		Failed:    make(map[proto.HostName]*HostError),
+	}
+	for host, e := range hosts {
+		if err, failed := failures[host]; failed {
+			builds.Failed[host] = &HostError{Host: host, Reason: proto.ReasonBuildFailed, Err: err}
+			continue
+		}
+		if err := checkToplevel(b.o.Store, e.Toplevel); err != nil {
+			builds.Failed[host] = &HostError{Host: host, Reason: proto.ReasonNotAToplevel, Err: err}
+			continue
+		}
+		builds.Toplevels[host] = e.Toplevel
+		b.mu.Lock()
+		b.valid[e.Toplevel] = true
+		b.mu.Unlock()
+	}
+	return builds
+}

@@ -1,0 +1,112 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// messageLimit bounds what an error keeps of Nix's output, in bytes. Errors
+// become part of the fleet view, which travels over the bus.
+const messageLimit = 2 << 10
+
+var errNoHosts = errors.New("there are no hosts in it")
+
+// A FlakeError says that nothing of a flake can be evaluated.
+type FlakeError struct {
+	Ref     string
+	Missing string // what the flake lacks; empty if it is something else
+	Err     error
+}
+
+// Error implements error.
+func (e *FlakeError) Error() string {
+	if e.Missing != "" {
+		return fmt.Sprintf("evaluate %s: the flake has no %s: %v", e.Ref, e.Missing, e.Err)
+	}
+	return fmt.Sprintf("evaluate %s: %v", e.Ref, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FlakeError) Unwrap() error { return e.Err }
+
+// A NameError says that a name in the flake cannot be the name of a host.
+type NameError struct {
+	Name string
+	Err  error
+}
+
+// Error implements error.
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%s.%q is left out: %v", attribute, e.Name, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *NameError) Unwrap() error { return e.Err }
+
+// A HostError says why there is no toplevel for one host.
+type HostError struct {
+	Host   proto.HostName
+	Reason proto.Reason
+	Err    error
+}
+
+// Error implements error. It does not begin with the host's name: it is shown
+// beside it.
+func (e *HostError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *HostError) Unwrap() error { return e.Err }
+
+// Problem returns e as it is told to operators.
+func (e *HostError) Problem(revision proto.Revision, now time.Time) proto.Problem {
+	return proto.Problem{Reason: e.Reason, Message: cut(e.Error()), Revision: revision, Time: now}
+}
+
+// explain returns err with the whole of what Nix says is wrong, instead of the
+// command line.
+func explain(err error) error {
+	var failed *nix.CommandError
+	if !errors.As(err, &failed) || failed.ExitCode <= 0 {
+		return err
+	}
+	_, said, found := strings.Cut("\n"+failed.Stderr, "\nerror:")
+	if !found {
+		return err
+	}
+	return &saidError{text: cut(unindent(said)), err: err}
+}
+
+// A saidError is an error in Nix's own words.
+type saidError struct {
+	text string
+	err  error
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Unwrap() error { return e.err }
+
+// unindent returns text without white space at either end of its lines, and
+// without empty lines.
+func unindent(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// cut shortens text to the limit. The end stays: that is where Nix, and most
+// builders, say what is wrong.
+func cut(text string) string {
+	if len(text) <= messageLimit {
+		return text
+	}
+	return "…" + strings.ToValidUTF8(text[len(text)-messageLimit:], "")
+}

@@ -1,0 +1,153 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// fakeNix answers with canned JSON and builds into a directory.
+type fakeNix struct {
+	t     *testing.T
+	store string
+
+	mu       sync.Mutex
+	calls    []string                     // what was evaluated, and what was built
+	answers  map[string]string            // attribute path, with "!" before it for the names → JSON; missing: an error
+	stderr   map[string]string            // of evaluations that fail
+	broken   map[proto.StorePath]bool     // derivations that do not build
+	notASys  map[proto.StorePath]bool     // derivations that build something else
+	requires map[proto.StorePath][]string // what else a derivation needs
+	buildErr string                       // stderr of a build that fails
+}
+
+// EvalInto implements Nix.
+func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	_, path, _ := strings.Cut(o.Installable, "#")
+	if o.Apply == "builtins.attrNames" {
+		path = "!" + path
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, path)
+	answer, ok := f.answers[path]
+	if !ok {
+		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: errors.New("exit status 1")}
+	}
+	return json.Unmarshal([]byte(answer), v)
+}
+
+// Realise implements Nix.
+func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var failed bool
+	for _, d := range o.Derivations {
+		f.calls = append(f.calls, "build "+name(d))
+		switch {
+		case f.broken[d]:
+			failed = true
+		case f.notASys[d]:
+			must(f.t, os.MkdirAll(filepath.Join(f.store, out(f.t, d).Base()), 0o755))
+		default:
+			makeToplevel(f.t, filepath.Join(f.store, out(f.t, d).Base()))
+		}
+	}
+	if failed {
+		return &nix.CommandError{Args: []string{"nix-store"}, ExitCode: 100, Stderr: f.buildErr, Err: errors.New("exit status 100")}
+	}
+	return nil
+}
+
+// Invalid implements Nix.
+func (f *fakeNix) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	return slices.DeleteFunc(slices.Clone(paths), func(p proto.StorePath) bool {
+		_, err := os.Stat(filepath.Join(f.store, p.Base()))
+		return err == nil
+	}), nil
+}
+
+// Requisites implements Nix.
+func (f *fakeNix) Requisites(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	all := slices.Clone(paths)
+	for _, p := range paths {
+		for _, r := range f.requires[p] {
+			all = append(all, drv(f.t, r))
+		}
+	}
+	return all, nil
+}
+
+func newBuilder(t *testing.T, f *fakeNix) *Builder {
+	t.Helper()
+	f.t, f.store = t, t.TempDir()
+	b, err := New(Options{Nix: f, Roots: filepath.Join(t.TempDir(), "roots"), Store: f.store, Keep: 2, Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	return b
+}
+
+// evaluation returns what a host evaluates to.
+func evaluation(t *testing.T, host string) Evaluation {
+	return Evaluation{Derivation: drv(t, host), Toplevel: out(t, drv(t, host))}
+}
+
+func drv(t *testing.T, name string) proto.StorePath {
+	t.Helper()
+	p, err := proto.ParseStorePath("/nix/store/" + hashOf(name) + "-" + name + ".drv")
+	must(t, err)
+	return p
+}
+
+// out returns where a derivation is built to.
+func out(t *testing.T, d proto.StorePath) proto.StorePath {
+	t.Helper()
+	p, err := proto.ParseStorePath("/nix/store/1" + d.Hash()[1:] + "-" + name(d))
+	must(t, err)
+	return p
+}
+
+func name(d proto.StorePath) string { return strings.TrimSuffix(d.Base()[33:], ".drv") }
+
+// hashOf returns something that looks like the hash in a store path.
+func hashOf(name string) string {
+	hash := "0" + strings.NewReplacer("e", "f", "o", "p", "t", "s", "u", "v", "-", "").Replace(name)
+	return hash + strings.Repeat("0", 32-len(hash))
+}
+
+func makeToplevel(t *testing.T, dir string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(dir, "bin"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "bin/switch-to-configuration"), nil, 0o755))
+	for _, file := range []string{"init", "init-interface-version", "nixos-version"} {
+		must(t, os.WriteFile(filepath.Join(dir, file), nil, 0o644))
+	}
+}
+
+func host(t *testing.T, name string) proto.HostName {
+	t.Helper()
+	h, err := proto.ParseHostName(name)
+	must(t, err)
+	return h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,108 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"kedge/proto"
+)
+
+// Root keeps toplevel, and all that it needs, from being collected, whether it
+// is there already or not. The link is named after the toplevel, so that doing
+// it again only makes it the newest one of its host.
+//
+// The link is not synced: a root that is lost with the power costs a build, at
+// worst.
+func (b *Builder) Root(host proto.HostName, toplevel proto.StorePath) error {
+	dir := filepath.Join(b.o.Roots, host.String())
+	link := filepath.Join(dir, toplevel.Hash())
+	fresh := link + ".new"
+	err := errors.Join(os.MkdirAll(dir, 0o755), remove(fresh))
+	if err == nil {
+		err = os.Symlink(toplevel.String(), fresh)
+	}
+	if err == nil {
+		err = os.Rename(fresh, link)
+	}
+	if err != nil {
+		return fmt.Errorf("root %s of %s: %w", toplevel, host, err)
+	}
+	return nil
+}
+
+// Prune removes the oldest roots of host, so that Options.Keep of them stay. It
+// never removes those of keep.
+func (b *Builder) Prune(host proto.HostName, keep ...proto.StorePath) error {
+	roots, err := b.roots(host)
+	if err != nil {
+		return fmt.Errorf("prune roots of %s: %w", host, err)
+	}
+	for i, r := range roots {
+		if i < b.o.Keep || slices.ContainsFunc(keep, func(p proto.StorePath) bool { return p.Hash() == filepath.Base(r.link) }) {
+			continue
+		}
+		b.forget(r.toplevel)
+		if err := remove(r.link); err != nil {
+			return fmt.Errorf("prune roots of %s: %w", host, err)
+		}
+	}
+	return nil
+}
+
+// forget makes the next build look whether toplevel is still there.
+func (b *Builder) forget(toplevel string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.valid {
+		if p.String() == toplevel {
+			delete(b.valid, p)
+		}
+	}
+}
+
+// A root is one link, made when its toplevel was last built.
+type root struct {
+	link     string
+	toplevel string
+	made     time.Time
+}
+
+// roots returns the roots of host, the newest first.
+func (b *Builder) roots(host proto.HostName) ([]root, error) {
+	dir := filepath.Join(b.o.Roots, host.String())
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var roots []root
+	for _, e := range entries {
+		r := root{link: filepath.Join(dir, e.Name())}
+		stat, err := e.Info()
+		if err == nil {
+			r.toplevel, err = os.Readlink(r.link)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.made = stat.ModTime()
+		roots = append(roots, r)
+	}
+	slices.SortFunc(roots, func(x, y root) int { return y.made.Compare(x.made) })
+	return roots, nil
+}
+
+// remove removes a file; a missing one is no error.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

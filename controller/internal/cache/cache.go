@@ -1,0 +1,135 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+
+	"kedge/controller/internal/keyfile"
+	"kedge/internal/durable"
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// A Nix copies and looks into the local store; a [*nix.CLI] is one.
+type Nix interface {
+	Copy(ctx context.Context, o nix.CopyOptions) error
+	Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
+	Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error)
+}
+
+const (
+	dirPerm            fs.FileMode = 0o755 // a web server may serve it
+	filePerm           fs.FileMode = 0o644
+	defaultMaxRequests             = 256
+)
+
+// cacheInfo makes Nix ask for many paths at once, and before it asks
+// cache.nixos.org, whose priority is 40.
+const cacheInfo = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 30\n"
+
+// Options says where the cache is.
+type Options struct {
+	Nix         Nix          // required
+	Dir         string       // of the cache; required
+	KeyFile     string       // of the key that signs what we built; required
+	KeyName     string       // of a new key; required
+	Rand        io.Reader    // makes a new key; defaults to crypto/rand
+	MaxRequests int          // served at the same time; defaults to 256
+	Log         *slog.Logger // required
+}
+
+// A Cache is a binary cache. It is safe for concurrent use.
+type Cache struct {
+	nix         Nix
+	dir         string
+	keyFile     string
+	key         proto.PublicKey
+	maxRequests int
+	log         *slog.Logger
+
+	writing sync.Mutex // held while the directory is written
+
+	mu    sync.Mutex // guards known
+	known walked     // paths that are there, whole and on the disk
+}
+
+// plainPath is what a path must be made of to stand in the URL of a store, where
+// versions of Nix differ in how they decode it.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9/._-]+$`)
+
+// Open opens a cache, and makes its directory and key on first use.
+func Open(o Options) (*Cache, error) {
+	if o.Nix == nil || o.Log == nil || o.KeyName == "" {
+		return nil, errors.New("open cache: Nix, KeyName and Log are required")
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = defaultMaxRequests
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	keyFile, err := filepath.Abs(o.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	for _, path := range []string{dir, keyFile} {
+		if !plainPath.MatchString(path) {
+			return nil, fmt.Errorf("open cache: %q: its path may have letters, digits, '.', '_' and '-' only", path)
+		}
+	}
+	key, err := keyfile.Open(keyFile, o.KeyName, o.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
+	for _, sub := range []string{"nar", "closures"} {
+		if err := durable.MkdirAll(filepath.Join(dir, sub), dirPerm); err != nil {
+			return nil, fmt.Errorf("open cache %s: %w", dir, err)
+		}
+	}
+	if err := replace(filepath.Join(dir, "nix-cache-info"), []byte(cacheInfo)); err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
+	return &Cache{
+		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(),
+		maxRequests: o.MaxRequests, log: o.Log, known: make(walked),
+	}, nil
+}
+
+// PublicKey returns the key that hosts must trust to fetch what we built.
+func (c *Cache) PublicKey() proto.PublicKey { return c.key }
+
+// URL returns the store that Nix copies to in order to put into the cache what
+// we built. Such a copy is no substitute for [Cache.Push]: it only leaves less to
+// do for it.
+func (c *Cache) URL() string { return c.url(true) }
+
+// url returns the cache as Nix writes to it, signing if asked to.
+func (c *Cache) url(signing bool) string {
+	query := url.Values{"compression": {"zstd"}}
+	if signing {
+		query.Set("secret-key", c.keyFile)
+	}
+	return "file://" + c.dir + "?" + query.Encode()
+}
+
+// replace writes a file durably, unless it has that content.
+func replace(path string, content []byte) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
+		return nil
+	}
+	return durable.WriteFile(path, content, filePerm)
+}

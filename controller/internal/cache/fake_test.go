@@ -1,0 +1,145 @@
+package cache
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// fakeNix has a store of three hosts' systems, and copies like Nix does: what
+// the target has already it leaves alone.
+type fakeNix struct {
+	t         *testing.T
+	store     map[proto.StorePath][]proto.StorePath // path → references
+	copies    []nix.CopyOptions
+	copyErr   error
+	closures  int
+	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
+}
+
+// Copy implements Nix.
+func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
+	f.copies = append(f.copies, o)
+	if f.copyErr != nil {
+		return f.copyErr
+	}
+	u, err := url.Parse(o.To)
+	if err != nil {
+		return err
+	}
+	closure, err := f.Closure(ctx, o.Paths...)
+	if err != nil {
+		return err
+	}
+	for _, p := range closure {
+		f.copyOne(u.Path, u.Query().Get("secret-key"), p)
+	}
+	return nil
+}
+
+func (f *fakeNix) copyOne(dir, keyFile string, p proto.ClosurePath) {
+	f.t.Helper()
+	file := filepath.Join(dir, p.Path.Hash()+".narinfo")
+	if _, err := os.Stat(file); err == nil {
+		return
+	}
+	content := "NAR of " + p.Path.String()
+	info := narInfo{
+		path: p.Path, file: "nar/" + p.Path.Hash() + ".nar.zst", fileSize: int64(len(content)),
+		hash: p.NarHash, size: p.NarSize, references: f.store[p.Path],
+	}
+	var references []string
+	for _, r := range info.references {
+		references = append(references, r.Base())
+	}
+	text := fmt.Sprintf("StorePath: %s\nURL: %s\nCompression: zstd\nFileHash: sha256:x\nFileSize: %d\nNarHash: %s\nNarSize: %d\nReferences: %s\nDeriver: x.drv\n",
+		info.path, info.file, info.fileSize, info.hash, info.size, strings.Join(references, " "))
+	if keyFile != "" {
+		text += "Sig: " + f.sign(keyFile, info) + "\n"
+	}
+	must(f.t, os.WriteFile(filepath.Join(dir, info.file), []byte(content), 0o644))
+	must(f.t, os.WriteFile(file, []byte(text), 0o644))
+}
+
+func (f *fakeNix) sign(keyFile string, info narInfo) string {
+	f.t.Helper()
+	text, err := os.ReadFile(keyFile)
+	must(f.t, err)
+	name, encoded, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	must(f.t, err)
+	return name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(key), []byte(info.fingerprint())))
+}
+
+// Closure implements Nix.
+func (f *fakeNix) Closure(_ context.Context, paths ...proto.StorePath) (proto.Closure, error) {
+	f.closures++
+	var closure proto.Closure
+	seen := map[proto.StorePath]bool{}
+	for next := paths; len(next) > 0; next = next[1:] {
+		references, valid := f.store[next[0]]
+		if !valid {
+			return nil, fmt.Errorf("path %s is not valid", next[0])
+		}
+		if !seen[next[0]] {
+			seen[next[0]] = true
+			hash := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(next[0].String())))
+			closure = append(closure, proto.ClosurePath{Path: next[0], NarHash: hash, NarSize: 96})
+			next = append(next, references...)
+		}
+	}
+	return closure, nil
+}
+
+// Untrusted implements Nix.
+func (f *fakeNix) Untrusted(_ context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error) {
+	return f.untrusted(o)
+}
+
+// newFake returns the systems web1 and web2, which share a library, and db1.
+func newFake(t *testing.T) *fakeNix {
+	return &fakeNix{t: t, store: map[proto.StorePath][]proto.StorePath{
+		path(t, "web1"): {path(t, "web1"), path(t, "app"), path(t, "lib")},
+		path(t, "web2"): {path(t, "app")},
+		path(t, "db1"):  nil,
+		path(t, "app"):  {path(t, "lib")},
+		path(t, "lib"):  nil,
+	}}
+}
+
+func open(t *testing.T, n Nix, state string) *Cache {
+	t.Helper()
+	c, err := Open(Options{
+		Nix: n, Dir: filepath.Join(state, "cache"), KeyFile: filepath.Join(state, "keys", "cache"),
+		KeyName: "kedge-test-1", Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	return c
+}
+
+// path returns a store path called name, with a hash of its own.
+func path(t *testing.T, name string) proto.StorePath {
+	t.Helper()
+	hash := strings.NewReplacer("e", "f", "o", "p", "t", "s", "u", "v").Replace(name)
+	p, err := proto.ParseStorePath(proto.StoreDir + hash + strings.Repeat("0", 32-len(hash)) + "-" + name)
+	must(t, err)
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

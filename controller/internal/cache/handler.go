@@ -1,0 +1,94 @@
+package cache
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"regexp"
+	"time"
+)
+
+// narName is where a NAR may be in the cache.
+var narName = regexp.MustCompile(`^/nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
+
+// served is what the cache serves, and how. Nothing else in its directory can
+// be read.
+var served = []struct {
+	name         *regexp.Regexp
+	contentType  string
+	cacheControl string
+}{
+	{narName, "application/x-nix-nar", "public, max-age=31536000, immutable"},
+	{regexp.MustCompile(`^/[0-9a-z]{32}\.narinfo$`), "text/x-nix-narinfo", "no-cache"},
+	{regexp.MustCompile(`^/closures/[0-9a-z]{32}-[0-9A-Za-z+._?=-]{1,211}\.txt$`), "text/plain; charset=utf-8", "no-cache"},
+	{regexp.MustCompile(`^/nix-cache-info$`), "text/x-nix-cache-info", "no-cache"},
+}
+
+const (
+	// A client that reads more slowly than this is cut off. Nix comes back and
+	// asks for the rest.
+	slowest = 32 << 10 // bytes per second
+	// grace is given to every request on top of that.
+	grace = time.Minute
+)
+
+// Handler serves the cache below /, to GET and HEAD, with ranges. It serves a
+// bounded number of requests at once, and tells the others to come again.
+func (c *Cache) Handler() http.Handler {
+	slots := make(chan struct{}, c.maxRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			c.serve(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "the cache is busy", http.StatusServiceUnavailable)
+		}
+	})
+}
+
+func (c *Cache) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "the cache can only be read", http.StatusMethodNotAllowed)
+		return
+	}
+	for _, s := range served {
+		if !s.name.MatchString(r.URL.Path) {
+			continue
+		}
+		w.Header().Set("Content-Type", s.contentType)
+		w.Header().Set("Cache-Control", s.cacheControl)
+		c.serveFile(w, r)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+// serveFile serves the file that the request names, which is known to be a
+// plain name below the cache's directory.
+func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request) {
+	f, err := os.OpenInRoot(c.dir, r.URL.Path[1:])
+	if errors.Is(err, fs.ErrNotExist) {
+		w.Header().Set("Cache-Control", "no-cache")
+		http.NotFound(w, r)
+		return
+	}
+	if err != nil {
+		c.log.WarnContext(r.Context(), "file of the cache cannot be read", "err", err)
+		http.Error(w, "the cache cannot read this file", http.StatusInternalServerError)
+		return
+	}
+	defer f.Close()
+	stat, err := f.Stat()
+	if err != nil || !stat.Mode().IsRegular() {
+		http.NotFound(w, r)
+		return
+	}
+	allowed := grace + time.Duration(stat.Size())*time.Second/slowest
+	// Not every ResponseWriter has deadlines; the server's own bound stays then.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowed))
+	http.ServeContent(w, r, "", stat.ModTime(), f)
+}

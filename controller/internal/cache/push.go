@@ -1,0 +1,151 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// maxSyncs is how many files are synced at once. A file system writes many with
+// one commit of its journal.
+const maxSyncs = 32
+
+// maxCopies is how often one push may copy: once as a rule, again to mend what
+// the first copy brought to light.
+const maxCopies = 4
+
+// Closures are the closures of toplevels.
+type Closures map[proto.StorePath]proto.Closure
+
+// Push makes the closures of toplevels fetchable, signed by our key, and writes
+// their closure lists. The caller vouches that they are what we built. Paths
+// that are in the cache already, whole and signed by us, are not touched; if all
+// are, nothing is started. What it returns is on the disk.
+func (c *Cache) Push(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	return c.add(ctx, true, toplevels)
+}
+
+// Relay makes the closures of toplevels fetchable with the signatures that they
+// have, and writes their closure lists; see [Cache.Signed].
+func (c *Cache) Relay(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	return c.add(ctx, false, toplevels)
+}
+
+func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	found, err := c.fill(ctx, ours, toplevels)
+	if err != nil {
+		return nil, err
+	}
+	closures := make(Closures, len(toplevels))
+	for _, t := range toplevels {
+		closures[t] = found.closure(t)
+	}
+	if err := c.sync(found, closures); err != nil {
+		return nil, fmt.Errorf("cache %s: %w", c.dir, err)
+	}
+	return closures, nil
+}
+
+// fill copies what the cache lacks of the closures of toplevels, and returns
+// all of them.
+//
+// What a path needs is known when its narinfo is there. So it may take a copy to
+// find that something further down, which was there before, is torn or not
+// signed by us, and another one to mend that.
+func (c *Cache) fill(ctx context.Context, ours bool, toplevels []proto.StorePath) (walked, error) {
+	for round := 0; ; round++ {
+		found := make(walked)
+		var incomplete []proto.StorePath
+		for _, t := range toplevels {
+			gaps, err := c.walk(t, ours, found)
+			if err == nil && len(gaps) > 0 && round == maxCopies {
+				err = fmt.Errorf("after it was copied: %w", gaps[0])
+			}
+			if err == nil {
+				err = c.discard(ctx, gaps)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("cache %s: %w", t, err)
+			}
+			if len(gaps) > 0 {
+				incomplete = append(incomplete, t)
+			}
+		}
+		if len(incomplete) == 0 {
+			return found, nil
+		}
+		if err := c.nix.Copy(ctx, nix.CopyOptions{To: c.url(ours), Paths: incomplete}); err != nil {
+			return nil, fmt.Errorf("copy into cache %s: %w", c.dir, err)
+		}
+	}
+}
+
+// Closures returns the closures of toplevels, which are in the cache or in the
+// local store. It changes nothing.
+func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	closures := make(Closures, len(toplevels))
+	for _, t := range toplevels {
+		found := make(walked)
+		gaps, err := c.walk(t, false, found)
+		if err == nil && len(gaps) == 0 {
+			closures[t] = found.closure(t)
+			continue
+		}
+		if closures[t], err = c.nix.Closure(ctx, t); err != nil {
+			return nil, fmt.Errorf("closure of %s: %w", t, err)
+		}
+	}
+	return closures, nil
+}
+
+// sync writes closure lists, and puts on the disk what was not known to be
+// there.
+func (c *Cache) sync(found walked, closures Closures) error {
+	var group errgroup.Group
+	group.SetLimit(maxSyncs)
+	fresh := make(walked)
+	for p, info := range found {
+		if _, known := c.recall(p); known {
+			continue
+		}
+		fresh[p] = info
+		group.Go(func() error {
+			return errors.Join(syncFile(filepath.Join(c.dir, info.file)), syncFile(c.narInfoFile(p)))
+		})
+	}
+	for t, closure := range closures {
+		group.Go(func() error {
+			return replace(filepath.Join(c.dir, "closures", t.Base()+".txt"), closure.Text())
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	// The names are content, too.
+	if err := errors.Join(syncFile(filepath.Join(c.dir, "nar")), syncFile(c.dir)); err != nil {
+		return err
+	}
+	c.remember(fresh)
+	return nil
+}
+
+// syncFile puts a file or directory on the disk.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

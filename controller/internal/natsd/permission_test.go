@@ -1,0 +1,226 @@
+package natsd_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
+	w := newWorld(t)
+	fleet := w.fleet(t)
+	web1, web2 := hostName(t, "web1"), hostName(t, "web2")
+	for _, h := range []proto.HostName{web1, web2} {
+		if _, err := fleet.PutDesired(t.Context(), h, []byte("for "+h.String()), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, id := w.hostFile(t, "web1")
+	r := w.rebel(t, file, id)
+
+	for _, s := range []string{proto.StatusSubject(web1), proto.EventSubject(web1), proto.LogSubject(web1), proto.GetDesiredSubject(web1)} {
+		if _, err := r.Request(s, []byte("x"), patience); err != nil {
+			t.Errorf("own %s: %v", s, err)
+		}
+	}
+	for _, s := range []string{proto.HeartbeatSubject(web1), proto.LeaseSubject(web1)} {
+		if err := r.Publish(s, nil); err != nil {
+			t.Errorf("own %s: %v", s, err)
+		}
+	}
+	if errs := r.complaints(t); len(errs) > 0 {
+		t.Errorf("own subjects: the server complains: %v", errs)
+	}
+
+	for _, s := range []string{
+		proto.GetDesiredSubject(web2),
+		proto.StatusSubject(web2),
+		proto.EventSubject(web2),
+		proto.LogSubject(web2),
+		proto.HeartbeatSubject(web2),
+		proto.LeaseSubject(web2),
+		proto.DoorbellSubject(web1),
+		proto.DoorbellSubject(web2),
+		proto.EndpointFleet.Subject(),
+		proto.EndpointPublish.Subject(),
+		proto.AuditSubject,
+		"$KV." + proto.BucketDesired + ".web1",
+		"$KV." + proto.BucketDesired + ".web2",
+		"$KV." + proto.BucketControl + ".leader",
+		"$JS.API.INFO",
+		"$JS.API.STREAM.INFO." + proto.StreamDesired,
+		"$JS.API.STREAM.PURGE." + proto.StreamStatus,
+		"$JS.API.DIRECT.GET." + proto.StreamDesired + ".$KV." + proto.BucketDesired + ".web1",
+		"$JS.API.CONSUMER.CREATE." + proto.StreamEvents,
+		"$SYS.REQ.SERVER.PING",
+		"$SRV.PING",
+		"anything",
+	} {
+		mustNotPublish(t, r, s)
+	}
+	other := strings.Replace(id.PublicKey, id.PublicKey[:8], "UAAAAAAA", 1)
+	for _, s := range []string{
+		proto.DoorbellSubject(web2), proto.AllDoorbells, proto.AllStatus, proto.StatusSubject(web2), proto.AllHeartbeats,
+		"_INBOX.>", "_INBOX.*.>", "_INBOX." + other + ".>", "$KV.>", "kedge.>", "$SYS.>", "$JS.>", ">",
+	} {
+		mustNotSubscribe(t, r, s)
+	}
+}
+
+func TestRepliesOfTheServerCannotBeStoredAsDesiredState(t *testing.T) {
+	w := newWorld(t)
+	fleet := w.fleet(t)
+	web1, web2 := hostName(t, "web1"), hostName(t, "web2")
+	if _, err := fleet.PutDesired(t.Context(), web1, []byte("for web1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	seq, err := fleet.PutDesired(t.Context(), web2, []byte("for web2"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, id := w.hostFile(t, "web1")
+	r := w.rebel(t, file, id)
+	for _, subject := range []string{proto.StatusSubject(web1), proto.EventSubject(web1), proto.LogSubject(web1), proto.GetDesiredSubject(web1)} {
+		for _, reply := range []string{
+			"$KV." + proto.BucketDesired + ".web2",
+			"$KV." + proto.BucketControl + ".leader",
+			proto.StatusSubject(web2),
+			proto.EventSubject(web2),
+			proto.AuditSubject,
+			"$JS.API.STREAM.PURGE." + proto.StreamDesired,
+			proto.EndpointReconcile.Subject(),
+		} {
+			if err := r.PublishRequest(subject, reply, []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// A round trip through the same streams: what was sent before is done.
+	for _, subject := range []string{proto.StatusSubject(web1), proto.EventSubject(web1), proto.LogSubject(web1), proto.GetDesiredSubject(web1)} {
+		if _, err := r.Request(subject, []byte("{}"), patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := fleet.GetDesired(t.Context(), web2); err != nil || string(got.Data) != "for web2" || got.Seq != seq {
+		t.Errorf("desired state of web2: got %q, %d, %v, want %q, %d", got.Data, got.Seq, err, "for web2", seq)
+	}
+	if got, err := fleet.GetDesired(t.Context(), web1); err != nil || string(got.Data) != "for web1" {
+		t.Errorf("desired state of web1: got %q, %v", got.Data, err)
+	}
+	if got, err := fleet.GetControl(t.Context(), "leader"); !errors.Is(err, bus.ErrNotFound) {
+		t.Errorf("control state: got %q, %v", got.Data, err)
+	}
+	if got := controllerMessages(t, w, proto.StreamAudit); got != 0 {
+		t.Errorf("the audit has %d messages", got)
+	}
+	if got := controllerMessages(t, w, proto.StreamStatus); got != 1 {
+		t.Errorf("%d statuses, want that of web1 only", got)
+	}
+}
+
+func TestAHostCannotEraseAStream(t *testing.T) {
+	w := newWorld(t)
+	w.fleet(t)
+	web2 := w.host(t, "web2")
+	publishStatus(t, web2, "web2", "1")
+	file, id := w.hostFile(t, "web1")
+	r := w.rebel(t, file, id)
+	for _, rollup := range []string{"all", "sub"} {
+		m := nats.NewMsg(proto.StatusSubject(hostName(t, "web1")))
+		m.Header.Set("Nats-Rollup", rollup)
+		reply, err := r.RequestMsg(m, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(reply.Data), "10111") {
+			t.Errorf("rollup %s: got %s, want error 10111", rollup, reply.Data)
+		}
+	}
+	if got := controllerMessages(t, w, proto.StreamStatus); got != 1 {
+		t.Errorf("%d statuses, want 1", got)
+	}
+}
+
+func TestDoorbellsCarryNoData(t *testing.T) {
+	w := newWorld(t)
+	fleet, name := w.fleet(t), hostName(t, "web1")
+	file, id := w.hostFile(t, "web1")
+	r := w.rebel(t, file, id)
+	bell, err := r.SubscribeSync(proto.DoorbellSubject(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fleet.PutDesired(t.Context(), name, []byte("secret"), 0); err != nil {
+		t.Fatal(err)
+	}
+	m, err := bell.NextMsg(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Data) != 0 || m.Header.Get("Nats-Sequence") != "1" {
+		t.Errorf("got %q with headers %v, want no data and the sequence number", m.Data, m.Header)
+	}
+}
+
+func TestRolesAreEnforcedByTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.fleet(t)
+	calls := []proto.Endpoint{proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents, proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish}
+	for role, want := range map[proto.Role]int{proto.RoleViewer: 3, proto.RoleOperator: 4, proto.RoleAdmin: 6} {
+		t.Run(string(role), func(t *testing.T) {
+			c := connect(t, w.server.ClientURL(), "cli", w.operatorFile(t, role, "eva"))
+			awaitConnected(t, c)
+			for i, e := range calls {
+				_, err := bus.Call[struct{}, struct{}](t.Context(), c, e, struct{}{})
+				if allowed := i < want; allowed && !errors.Is(err, bus.ErrNoResponders) || !allowed && !errors.Is(err, bus.ErrDenied) {
+					t.Errorf("%s: got %v, allowed is %v", e, err, allowed)
+				}
+			}
+		})
+	}
+	file := w.operatorFile(t, proto.RoleAdmin, "eva")
+	id := identityIn(t, file)
+	r := w.rebel(t, file, id)
+	for _, s := range []string{
+		proto.StatusSubject(hostName(t, "web1")), proto.GetDesiredSubject(hostName(t, "web1")), "$KV." + proto.BucketDesired + ".web1",
+		"$JS.API.INFO", "$SYS.REQ.SERVER.PING", proto.AuditSubject,
+	} {
+		mustNotPublish(t, r, s)
+	}
+	for _, s := range []string{"_INBOX.>", proto.AllAPI, proto.AllStatus, ">"} {
+		mustNotSubscribe(t, r, s)
+	}
+}
+
+func TestRevokedCredentialsEndAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fleet(t)
+	file, id := w.hostFile(t, "web1")
+	c := connect(t, w.server.ClientURL(), "web1", file)
+	awaitConnected(t, c)
+	web2 := w.host(t, "web2")
+	if err := w.server.Revoke(t.Context(), id.PublicKey); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, func(s bus.State) bool {
+		return !s.Connected && errors.Is(s.Err, nats.ErrAuthRevoked) || errors.Is(s.Err, nats.ErrAuthorization)
+	})
+	publishStatus(t, web2, "web2", "still here")
+
+	address := w.address()
+	w.server.Shutdown()
+	w.start(t, address)
+	connects := c.State().Connects
+	publishEventually(t, web2)
+	if got := c.State(); got.Connected || got.Connects != connects {
+		t.Errorf("after a restart of the server the revoked host is connected: %+v", got)
+	}
+}

@@ -1,0 +1,214 @@
+package natsd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kedge/internal/durable"
+)
+
+// Options say what server to run.
+type Options struct {
+	// StateDir is the controller's state directory. Required.
+	StateDir string
+	// Listen is host:port; port 0 takes a free one. Required.
+	Listen string
+	// TLS is what clients are served with. Nil means none.
+	TLS *tls.Config
+	// Log is required.
+	Log *slog.Logger
+}
+
+const (
+	storeDir   = "nats"
+	serverName = "kedge"
+
+	maxConnections = 131072
+	maxPayload     = 8 << 20  // the fleet of an API reply, compressed
+	maxPending     = 16 << 20 // per connection: 64 MiB, the default, times slow clients is all memory
+	maxMemoryStore = 256 << 20
+	maxDiskStore   = 1 << 40 // what streams may reserve: their limits are caps, and seldom reached
+	writeDeadline  = 10 * time.Second
+	pingInterval   = time.Minute
+	authTimeout    = 15 // seconds: short ones make a storm of reconnections feed itself
+	tlsTimeout     = 10 // seconds
+
+	// A controller that restarts is back within seconds, so clients are sent
+	// away quickly.
+	lameDuck      = 2 * time.Second
+	lameDuckGrace = 50 * time.Millisecond
+
+	readyPoll = 100 * time.Millisecond
+)
+
+// A Server is a NATS server in this process.
+type Server struct {
+	*Keys
+
+	server   *server.Server
+	resolver *server.MemAccResolver
+	tls      bool
+}
+
+// Start runs a server and returns when it takes connections.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.StateDir == "" || o.Listen == "" || o.Log == nil {
+		return nil, errors.New("start NATS server: state directory, address and log are required")
+	}
+	keys, err := OpenKeys(o.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, tls: o.TLS != nil}
+	options, err := s.options(o)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", err)
+	}
+	s.server, err = server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS server: %w", err)
+	}
+	log := &logger{log: o.Log}
+	s.server.SetLoggerV2(log, false, false, false)
+	s.server.Start()
+	for !s.server.ReadyForConnections(readyPoll) {
+		if err := errors.Join(log.fatal(), ctx.Err()); err != nil {
+			s.Shutdown()
+			return nil, fmt.Errorf("start NATS server on %s: %w", o.Listen, err)
+		}
+	}
+	return s, nil
+}
+
+// options returns the server's options.
+func (s *Server) options(o Options) (*server.Options, error) {
+	host, port, err := address(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	store := filepath.Join(o.StateDir, storeDir)
+	if err := durable.MkdirAll(store, secretDirPerm); err != nil {
+		return nil, err
+	}
+	accounts, err := s.resolve(s.resolver)
+	if err != nil {
+		return nil, err
+	}
+	operator, err := s.operatorClaims()
+	if err != nil {
+		return nil, err
+	}
+	options := &server.Options{
+		ServerName:             serverName,
+		Host:                   host,
+		Port:                   port,
+		NoSigs:                 true,
+		MaxConn:                maxConnections,
+		MaxPayload:             maxPayload,
+		MaxPending:             maxPending,
+		WriteDeadline:          writeDeadline,
+		PingInterval:           pingInterval,
+		AuthTimeout:            authTimeout,
+		TLSTimeout:             tlsTimeout,
+		TLSConfig:              o.TLS,
+		TLS:                    o.TLS != nil,
+		LameDuckDuration:       lameDuck,
+		LameDuckGracePeriod:    lameDuckGrace,
+		TrustedOperators:       []*jwt.OperatorClaims{operator},
+		SystemAccount:          accounts[0].claims.Subject, // without it the server panics
+		AccountResolver:        s.resolver,
+		JetStream:              true,
+		StoreDir:               store,
+		JetStreamMaxMemory:     maxMemoryStore,
+		JetStreamMaxStore:      maxDiskStore,
+		SyncAlways:             true, // what was acknowledged is on the disk
+		DisableJetStreamBanner: true,
+	}
+	return options, nil
+}
+
+// resolve puts the accounts into resolver, signed by the operator, and returns
+// them: SYS first.
+func (s *Server) resolve(resolver *server.MemAccResolver) ([]account, error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		token, err := a.claims.Encode(s.operator)
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.claims.Name, err)
+		}
+		if err := resolver.Store(a.claims.Subject, token); err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.claims.Name, err)
+		}
+	}
+	return accounts, nil
+}
+
+// operatorClaims returns the statement that the server trusts.
+func (s *Server) operatorClaims() (*jwt.OperatorClaims, error) {
+	public := publicKeys{}
+	claims := jwt.NewOperatorClaims(public.of(s.operator))
+	claims.Name = serverName
+	claims.SystemAccount = public.of(s.system)
+	if public.err != nil {
+		return nil, public.err
+	}
+	token, err := claims.Encode(s.operator)
+	if err != nil {
+		return nil, err
+	}
+	return jwt.DecodeOperatorClaims(token)
+}
+
+// ClientURL returns where programs on this machine connect to.
+func (s *Server) ClientURL() string {
+	scheme := "nats://"
+	if s.tls {
+		scheme = "tls://"
+	}
+	a, ok := s.server.Addr().(*net.TCPAddr)
+	if !ok { // shutting down
+		return s.server.ClientURL()
+	}
+	host := a.IP.String()
+	if a.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
+}
+
+// Shutdown sends the clients away, within about two seconds, and stops the
+// server.
+func (s *Server) Shutdown() {
+	s.server.LameDuckShutdown()
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}
+
+// address splits what to listen on for the server, to whom a random port is -1.
+func address(listen string) (string, int, error) {
+	host, text, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: %w", listen, err)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: port must be a number up to 65535", listen)
+	}
+	if port == 0 {
+		return host, server.RANDOM_PORT, nil
+	}
+	return host, int(port), nil
+}

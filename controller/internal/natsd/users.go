@@ -1,0 +1,72 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// HostJWT returns what makes the user with this public key ("U…") host name.
+func (k *Keys) HostJWT(name proto.HostName, userPublicKey string) (string, error) {
+	if name.IsZero() {
+		return "", errors.New("credentials of a host: a name is required")
+	}
+	token, err := scopedJWT(name.String(), userPublicKey, k.hosts, k.host)
+	if err != nil {
+		return "", fmt.Errorf("credentials of host %s: %w", name, err)
+	}
+	return token, nil
+}
+
+// OperatorCredentials returns the content of a .creds file, with a key made for
+// it, for an operator who is called name in the audit.
+func (k *Keys) OperatorCredentials(role proto.Role, name string) ([]byte, error) {
+	signer, ok := k.roles[role]
+	if !ok {
+		return nil, fmt.Errorf("credentials of operator %q: unknown role %q", name, role)
+	}
+	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, isControl) {
+		return nil, fmt.Errorf("credentials of operator %q: a name in one line is required", name)
+	}
+	id, err := bus.NewIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
+	}
+	token, err := scopedJWT(name, id.PublicKey, k.operators, signer)
+	if err != nil {
+		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
+	}
+	return bus.FormatCredentials(token, id.Seed)
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// controllerJWT returns what makes the controller a user of CTRL.
+func (k *Keys) controllerJWT() (string, error) {
+	claims := jwt.NewUserClaims(k.controller.PublicKey)
+	claims.Name = proto.ServiceName + "-controller"
+	return claims.Encode(k.control)
+}
+
+// scopedJWT returns a user JWT in account, whose permissions are the template of
+// signer.
+func scopedJWT(name, userPublicKey string, account, signer nkeys.KeyPair) (string, error) {
+	if !nkeys.IsValidPublicUserKey(userPublicKey) {
+		return "", fmt.Errorf("%q is not the public key of a NATS user", userPublicKey)
+	}
+	issuer, err := account.PublicKey()
+	if err != nil {
+		return "", err
+	}
+	claims := jwt.NewUserClaims(userPublicKey)
+	claims.Name = name
+	claims.IssuerAccount = issuer
+	claims.SetScoped(true)
+	return claims.Encode(signer)
+}

@@ -1,0 +1,87 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// recordFormat is the format of a record's file.
+const recordFormat = 1
+
+// A Record is what was signed for one host last.
+type Record struct {
+	Host    proto.HostName `json:"host"`
+	Target  proto.Target   `json:"target"`
+	Issued  time.Time      `json:"issued"` // of the assignment
+	Release proto.Serial   `json:"release"`
+	Desired proto.Desired  `json:"desired"`
+}
+
+// newer reports whether r says something later than o does.
+func (r Record) newer(o Record) bool {
+	if r.Target.Serial != o.Target.Serial {
+		return r.Target.Serial > o.Target.Serial
+	}
+	return r.Issued.After(o.Issued)
+}
+
+// A Shelf keeps records. Save makes a record durable before it returns nil, and
+// leaves the one before it in place if it fails.
+type Shelf interface {
+	Load() ([]Record, error)
+	Save(r Record) error
+}
+
+// Files is a [Shelf] in a directory: a file <host>.json for every host.
+type Files struct{ Dir string }
+
+var _ Shelf = Files{}
+
+// Load returns all records. A file that cannot be understood is an error: going
+// on without it could say less to a host than it was told before.
+func (f Files) Load() ([]Record, error) {
+	if err := durable.MkdirAll(f.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("load what was published: %w", err)
+	}
+	names, err := os.ReadDir(f.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("load what was published: %w", err)
+	}
+	var records []Record
+	for _, name := range names {
+		base, isRecord := strings.CutSuffix(name.Name(), ".json")
+		if !isRecord || strings.HasPrefix(base, ".") {
+			continue // a temporary file of a write that never ended
+		}
+		host, err := proto.ParseHostName(base)
+		if err != nil {
+			return nil, fmt.Errorf("load %s: %w; move it away", filepath.Join(f.Dir, name.Name()), err)
+		}
+		r, err := f.document(host).Read()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		case r.Host != host:
+			return nil, fmt.Errorf("load %s: it is about host %s", filepath.Join(f.Dir, name.Name()), r.Host)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// Save writes r to its file.
+func (f Files) Save(r Record) error { return f.document(r.Host).Write(r) }
+
+func (f Files) document(host proto.HostName) durable.Document[Record] {
+	return durable.Document[Record]{Path: filepath.Join(f.Dir, host.String()+".json"), Format: recordFormat}
+}

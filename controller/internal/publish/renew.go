@@ -1,0 +1,63 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"kedge/proto"
+)
+
+// Renew signs every assignment anew that is due, under its serial and with a
+// later date, and puts it on the bus. Each host has its own point in the
+// renewal interval, so that a large fleet is renewed evenly. The error names
+// every host that could not be; the others were.
+func (p *Publisher) Renew(ctx context.Context) error {
+	var problems []error
+	for _, name := range p.names() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.renewHost(ctx, name); err != nil {
+			problems = append(problems, fmt.Errorf("renew assignment of %s: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (p *Publisher) renewHost(ctx context.Context, name proto.HostName) error {
+	h := p.host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.record.Host.IsZero() || !due(name, h.record.Issued, p.o.Now()) {
+		return nil
+	}
+	r := h.record
+	issued := p.issue(r)
+	assignment, err := p.o.Signer.Renew(r.Desired.Assignment, issued, p.o.Caches)
+	if err != nil {
+		return err
+	}
+	r.Issued, r.Desired.Assignment = issued, assignment
+	if err := p.save(h, r); err != nil {
+		return err
+	}
+	return p.deliver(ctx, h, false)
+}
+
+// due reports whether an assignment of that date is to be renewed by now: once
+// the host's own point in the interval has passed since. No assignment gets
+// older than one interval, and none of two hosts need be renewed at once.
+func due(name proto.HostName, issued, now time.Time) bool {
+	return slot(name, now) > slot(name, issued)
+}
+
+// slot counts the renewal intervals of a host since the epoch.
+func slot(name proto.HostName, t time.Time) int64 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(name.String())) // documented never to fail
+	offset := time.Duration(hash.Sum32()) * time.Second % proto.AssignmentRenewal
+	return (t.Unix() + int64(offset/time.Second)) / int64(proto.AssignmentRenewal/time.Second)
+}

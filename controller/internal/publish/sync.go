@@ -1,0 +1,202 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// maxConflicts is how often a write gives way to another writer before it gives
+// up: more than a handful of times in a row means that two controllers fight.
+const maxConflicts = 5
+
+// Sync brings the bus to what is durable, for every host: after a start and after
+// every reconnection, since the bus may have been wiped or restored meanwhile.
+// What is newer on the bus, and ours, is adopted. The error names every host
+// that is not in step; call again later.
+func (p *Publisher) Sync(ctx context.Context) error {
+	for _, name := range p.names() {
+		h := p.host(name)
+		h.mu.Lock()
+		h.seen, h.synced = false, false
+		h.mu.Unlock()
+	}
+	return p.SyncRest(ctx)
+}
+
+// SyncRest is [Publisher.Sync] for the hosts that are not in step as far as is
+// known. It costs nothing when all are.
+func (p *Publisher) SyncRest(ctx context.Context) error {
+	var problems []error
+	for _, name := range p.names() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.syncHost(ctx, name); err != nil {
+			problems = append(problems, fmt.Errorf("put desired state of %s: %w", name, err))
+			if transient(err) {
+				break // the others would fare no better
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Unsynced returns how many hosts have something durable that is not known to be
+// on the bus.
+func (p *Publisher) Unsynced() int {
+	n := 0
+	for _, name := range p.names() {
+		h := p.host(name)
+		h.mu.Lock()
+		if !h.synced && !h.record.Host.IsZero() {
+			n++
+		}
+		h.mu.Unlock()
+	}
+	return n
+}
+
+func (p *Publisher) syncHost(ctx context.Context, name proto.HostName) error {
+	h := p.host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.synced || h.record.Host.IsZero() {
+		return nil
+	}
+	if err := p.look(ctx, name, h); err != nil {
+		return err
+	}
+	if h.synced {
+		return nil
+	}
+	return p.put(ctx, h, false)
+}
+
+// put puts the host's record on the bus. If somebody else wrote something newer
+// there meanwhile, then that is adopted, unless ours is to be insisted on: then
+// ours is signed anew above it. The caller holds h.mu.
+func (p *Publisher) put(ctx context.Context, h *host, insist bool) error {
+	for range maxConflicts {
+		data, err := h.record.Desired.Encode()
+		if err != nil {
+			return err
+		}
+		seq, err := p.o.Bus.PutDesired(ctx, h.record.Host, data, h.seq)
+		switch {
+		case err == nil:
+			h.seq, h.seen, h.synced = seq, true, true
+			return nil
+		case !errors.Is(err, bus.ErrConflict):
+			h.seen = false
+			return err
+		}
+		if err := p.giveWay(ctx, h, insist); err != nil {
+			return err
+		}
+		if h.synced {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w %d times in a row: is another controller writing?", bus.ErrConflict, maxConflicts)
+}
+
+// giveWay looks at what another writer put on the bus. The caller holds h.mu.
+func (p *Publisher) giveWay(ctx context.Context, h *host, insist bool) error {
+	ours := h.record
+	h.seen = false
+	if err := p.look(ctx, ours.Host, h); err != nil {
+		return err
+	}
+	if !insist || !h.record.newer(ours) {
+		return nil
+	}
+	r, err := proto.OpenRelease(ours.Desired.Release, p.o.Signer.ReleaseKeys(), 1)
+	if err != nil {
+		return fmt.Errorf("open our release: %w", err)
+	}
+	again, err := p.sign(r, ours.Desired.Release, h.record)
+	if err != nil {
+		return err
+	}
+	p.o.Log.WarnContext(ctx, "another controller wrote; published above it", "host", ours.Host,
+		"serial", again.Target.Serial, "theirs", h.record.Target.Serial)
+	return p.save(h, again)
+}
+
+// look learns what the bus holds for a host, unless that is known, and adopts it
+// if it is ours and newer than what is durable. The caller holds h.mu.
+func (p *Publisher) look(ctx context.Context, name proto.HostName, h *host) error {
+	if h.seen {
+		return nil
+	}
+	raw, err := p.o.Bus.GetDesired(ctx, name)
+	if errors.Is(err, bus.ErrNoDesired) {
+		h.seq, h.seen = 0, true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	theirs, err := p.open(name, raw.Data)
+	switch {
+	case err != nil:
+		p.o.Log.WarnContext(ctx, "desired state on the bus is not ours; it will be overwritten", "host", name, "err", err)
+	case theirs.newer(h.record):
+		p.o.Log.WarnContext(ctx, "desired state on the bus is newer than ours; adopted", "host", name,
+			"ours", h.record.Target.Serial, "theirs", theirs.Target.Serial)
+		if err := p.save(h, theirs); err != nil {
+			return err
+		}
+		h.synced = true
+	default:
+		ours, err := h.record.Desired.Encode()
+		if err != nil {
+			return err
+		}
+		h.synced = bytes.Equal(ours, raw.Data)
+	}
+	h.seq, h.seen = raw.Seq, true
+	return nil
+}
+
+// open returns the record that a desired state amounts to, if our keys signed it
+// for this host.
+func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
+	d, err := proto.ParseDesired(data)
+	if err != nil {
+		return Record{}, err
+	}
+	a, err := proto.OpenAssignment(d.Assignment, p.o.Signer.ControllerKeys())
+	if err != nil {
+		return Record{}, fmt.Errorf("assignment: %w", err)
+	}
+	r, err := proto.OpenRelease(d.Release, p.o.Signer.ReleaseKeys(), 1)
+	if err != nil {
+		return Record{}, fmt.Errorf("release: %w", err)
+	}
+	if a.Host != name || r.Host != name || a.Release != proto.DigestOf(d.Release.Payload) {
+		return Record{}, fmt.Errorf("%w: release and assignment are not for %s", proto.ErrMalformed, name)
+	}
+	return Record{
+		Host:    name,
+		Target:  proto.Target{Serial: a.Serial, Toplevel: r.Toplevel, Revision: r.Revision, Published: a.Issued},
+		Issued:  a.Issued,
+		Release: r.Serial,
+		Desired: d,
+	}, nil
+}
+
+// transient reports whether the bus may take the same thing later.
+func transient(err error) bool {
+	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}

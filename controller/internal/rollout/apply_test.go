@@ -1,0 +1,108 @@
+package rollout_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+)
+
+func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
+	fresh := newRollout(t)
+	started := mustApply(t, fresh, rollout.Action{Kind: rollout.StartWave}, 0)
+	web1 := host(t, "web1")
+	published := mustApply(t, started, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+	for name, c := range map[string]struct {
+		rollout rollout.Rollout
+		action  rollout.Action
+		serial  proto.Serial
+	}{
+		"publishing in a wave that was not started": {fresh, rollout.Action{Kind: rollout.Publish, Host: web1}, 7},
+		"publishing without a serial":               {started, rollout.Action{Kind: rollout.Publish, Host: web1}, 0},
+		"publishing twice":                          {published, rollout.Action{Kind: rollout.Publish, Host: web1}, 8},
+		"publishing to a stranger":                  {started, rollout.Action{Kind: rollout.Publish, Host: host(t, "stranger")}, 7},
+		"an action of another wave":                 {started, rollout.Action{Kind: rollout.EndWave, Wave: 1}, 0},
+		"starting a wave twice":                     {started, rollout.Action{Kind: rollout.StartWave}, 0},
+		"ending a wave that was not started":        {fresh, rollout.Action{Kind: rollout.EndWave}, 0},
+		"finishing before the last wave ended":      {started, rollout.Action{Kind: rollout.Finish}, 0},
+		"settling a host that waits":                {started, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0},
+		"settling without a final verdict":          {published, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictPending}, 0},
+		"anything for a superseded rollout":         {started.Supersede(start), rollout.Action{Kind: rollout.Publish, Host: web1}, 7},
+		"an action of an unknown kind":              {started, rollout.Action{Kind: "dance"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.rollout.Apply(c.action, c.serial, start); err == nil {
+				t.Error("it was accepted")
+			} else if !strings.Contains(err.Error(), string(c.action.Kind)) {
+				t.Errorf("error %q does not name the action", err)
+			}
+		})
+	}
+}
+
+func TestSupersedeLeavesAnEndedRolloutAlone(t *testing.T) {
+	r := rollout.New("r", proto.Revision{}, start, nil)
+	r = mustApply(t, mustApply(t, mustApply(t, r, rollout.Action{Kind: rollout.StartWave}, 0),
+		rollout.Action{Kind: rollout.EndWave}, 0), rollout.Action{Kind: rollout.Finish, Wave: 1}, 0)
+	if got := r.Supersede(start).State; got != rollout.Done {
+		t.Errorf("state: got %s, want %s", got, rollout.Done)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const host = `"web1":{"toplevel":"/nix/store/00000000000000000000000000000000-a","state":"waiting","since":"2026-01-01T00:00:00Z"}`
+	for name, c := range map[string]struct {
+		text string
+		want error
+	}{
+		"no JSON":                    {`rollout`, proto.ErrMalformed},
+		"no format":                  {`{}`, proto.ErrUnknownFormat},
+		"a newer format":             {`{"format":2,"state":"running"}`, proto.ErrUnknownFormat},
+		"an unknown state":           {`{"format":1,"state":"flying"}`, proto.ErrMalformed},
+		"a wave that does not exist": {`{"format":1,"state":"running","wave":1}`, proto.ErrMalformed},
+		"a negative wave":            {`{"format":1,"state":"running","wave":-1}`, proto.ErrMalformed},
+		"a wave with a stranger":     {`{"format":1,"state":"running","waves":[{"name":"a","hosts":["web1"]}]}`, proto.ErrMalformed},
+		"a host in an unknown state": {`{"format":1,"state":"running","hosts":{"web1":{"state":"lost"}}}`, proto.ErrMalformed},
+		"a host with a bad name":     {`{"format":1,"state":"running","hosts":{"web.1":{"state":"waiting"}}}`, proto.ErrMalformed},
+		"an unsorted wave":           {`{"format":1,"state":"running","waves":[{"name":"a","hosts":["web2","web1"]}],"hosts":{` + host + `}}`, proto.ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := rollout.Parse([]byte(c.text)); !errors.Is(err, c.want) {
+				t.Errorf("got error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// BenchmarkNext is what a controller of 10,000 hosts does at every report.
+func BenchmarkNext(b *testing.B) {
+	const hosts = 10_000
+	var targets []rollout.Target
+	fleet := rollout.Fleet{}
+	for i := range hosts {
+		h, err := proto.ParseHostName(fmt.Sprint("host", i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		targets = append(targets, rollout.Target{Host: h})
+		fleet[h] = rollout.Host{Serial: 1, Reported: 1, Verdict: proto.VerdictPending}
+	}
+	r := rollout.New("r", proto.Revision{}, start, targets)
+	for b.Loop() {
+		if got := len(rollout.Next(r, fleet, start)); got != hosts+1 {
+			b.Fatalf("got %d actions, want %d", got, hosts+1)
+		}
+	}
+}
+
+func mustApply(t *testing.T, r rollout.Rollout, a rollout.Action, serial proto.Serial) rollout.Rollout {
+	t.Helper()
+	next, err := r.Apply(a, serial, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}

@@ -1,0 +1,140 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopDelay is how long git may take to end after SIGTERM: it removes its
+	// lock files then.
+	stopDelay = 5 * time.Second
+	// outputLimit is how much of what git writes to stderr is kept.
+	outputLimit = 4 << 10
+)
+
+// git runs the git command line. The zero value works.
+type git struct {
+	dir string // the repository, with .git in it; "" for commands that need none
+	env []string
+}
+
+// A gitError says that a git command failed.
+type gitError struct {
+	command  string
+	exitCode int // -1: not started, or ended by a signal
+	stderr   string
+	err      error
+}
+
+func (e *gitError) Error() string {
+	text := fmt.Sprintf("git %s: %v", e.command, e.err)
+	if e.stderr != "" {
+		text += ": " + e.stderr
+	}
+	return text
+}
+
+func (e *gitError) Unwrap() error { return e.err }
+
+// isAbsence reports whether a repository answered that it lacks what was asked
+// for. These are the words of git's servers; hosting services use them too.
+func (e *gitError) isAbsence() bool {
+	for _, text := range []string{"not our ref", "unadvertised object", "couldn't find remote ref"} {
+		if strings.Contains(e.stderr, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// settings keep git to what it is asked to do: no questions, no work in the
+// background, no hooks, nothing but the transports that [parseURL] lets in.
+func settings() []string {
+	return []string{
+		"-c", "core.hooksPath=/dev/null",
+		"-c", "gc.autoDetach=false",
+		// Packs are synced to the disk, loose objects are not.
+		"-c", "fetch.unpackLimit=1",
+		"-c", "protocol.allow=never",
+		"-c", "protocol.file.allow=always",
+		"-c", "protocol.ssh.allow=always",
+		"-c", "protocol.https.allow=always",
+		"-c", "http.lowSpeedLimit=1000",
+		"-c", "http.lowSpeedTime=30",
+	}
+}
+
+// run runs git with args and returns its standard output. The whole process
+// group, with ssh in it, ends with ctx.
+func (g git) run(ctx context.Context, args ...string) (string, error) {
+	argv := settings()
+	if g.dir != "" {
+		argv = append(argv, "-C", g.dir)
+	}
+	var stdout bytes.Buffer
+	stderr := tail{limit: outputLimit}
+	cmd := exec.CommandContext(ctx, "git", append(argv, args...)...)
+	cmd.Env = g.environ()
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = stopDelay
+	err := cmd.Run()
+	if err == nil {
+		return stdout.String(), nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+		if cmd.Process != nil {
+			// exec kills only the leader after WaitDelay. Mostly the group has
+			// ended by itself; that this fails then is what we want.
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+	}
+	exitCode := -1
+	if cmd.ProcessState != nil {
+		exitCode = cmd.ProcessState.ExitCode()
+	}
+	return "", &gitError{command: args[0], exitCode: exitCode, stderr: stderr.line(), err: err}
+}
+
+// environ returns the process's environment without what would make git look at
+// another repository, and with what keeps it from asking questions.
+func (g git) environ() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GIT_SSH")
+	})
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "GIT_SSH_COMMAND=") }) {
+		env = append(env, "GIT_SSH_COMMAND=ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15")
+	}
+	env = append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
+	return append(env, g.env...)
+}
+
+// A tail keeps the last limit bytes written to it.
+type tail struct {
+	limit int
+	kept  []byte
+}
+
+// Write implements io.Writer. It never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+// line returns what was kept, as one line.
+func (t *tail) line() string {
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(t.kept), "\uFFFD")), " ")
+}

@@ -1,0 +1,115 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// fetchedRef keeps git from collecting what was fetched last, and tells it what
+// need not be fetched again.
+const fetchedRef = "refs/kedge/fetched"
+
+// Fetch brings revision into our copy, without history. Errors wrap
+// [ErrUnreachable] or [ErrRevisionGone], unless ctx ended or our disk failed.
+// A copy that is damaged is made anew.
+func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fetched == revision {
+		return nil
+	}
+	err := r.fetch(ctx, revision)
+	if err != nil && ctx.Err() == nil && r.damaged(ctx) {
+		r.log.WarnContext(ctx, "copy of the repository is damaged, made anew", "dir", r.mirror.dir, "err", err)
+		if err := os.RemoveAll(r.mirror.dir); err != nil {
+			return fmt.Errorf("fetch revision %s: %w", revision, err)
+		}
+		err = r.fetch(ctx, revision)
+	}
+	if err != nil {
+		return fmt.Errorf("fetch revision %s from %s: %w", revision, r.location.url, err)
+	}
+	r.fetched = revision
+	return nil
+}
+
+func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
+	if _, err := os.Stat(filepath.Join(r.mirror.dir, ".git", "HEAD")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.run(ctx, r.remote, "init", "--quiet", "--template=", "--", r.mirror.dir); err != nil {
+			return err
+		}
+	}
+	if err := r.borrow(); err != nil {
+		return err
+	}
+	if r.location.local && r.present(ctx, revision) {
+		return nil
+	}
+	_, err := r.ask(ctx, r.mirror, "fetch", "--quiet", "--force",
+		"--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+		"--", r.location.url, revision.String()+":"+fetchedRef)
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {
+		return fmt.Errorf("%w: %w", ErrRevisionGone, failed)
+	}
+	return err
+}
+
+// borrow lets our copy use the objects of a repository on this machine where
+// they are, which is faster by far than fetching them: git's alternates. A
+// repository of an unusual shape is left alone, and fetched from.
+func (r *Repository) borrow() error {
+	alternates := filepath.Join(r.mirror.dir, ".git", "objects", "info", "alternates")
+	objects := r.location.objects()
+	if objects == "" {
+		return durable.Remove(alternates)
+	}
+	line := []byte(objects + "\n")
+	if had, err := os.ReadFile(alternates); err == nil && bytes.Equal(had, line) {
+		return nil
+	}
+	if err := durable.MkdirAll(filepath.Dir(alternates), dirPerm); err != nil {
+		return err
+	}
+	return durable.WriteFile(alternates, line, 0o600)
+}
+
+// present reports whether our copy has revision already. It looks for the flake
+// first, so that mostly this is all there is to ask.
+func (r *Repository) present(ctx context.Context, revision proto.Revision) bool {
+	if r.flakeAt(ctx, revision) == nil {
+		return true
+	}
+	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+"^{commit}")
+	return err == nil
+}
+
+// damaged reports whether our copy is there and not whole.
+func (r *Repository) damaged(ctx context.Context) bool {
+	if _, err := os.Stat(r.mirror.dir); err != nil {
+		return false
+	}
+	_, err := r.run(ctx, r.mirror, "fsck", "--no-dangling", "--no-progress")
+	return err != nil && ctx.Err() == nil
+}
+
+// Tidy packs our copy and removes what has not been needed for two weeks, if
+// there is enough to do. It is for when there is time.
+func (r *Repository) Tidy(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fetched.IsZero() {
+		return nil
+	}
+	if _, err := r.run(ctx, r.mirror, "gc", "--auto", "--quiet"); err != nil {
+		return fmt.Errorf("tidy %s: %w", r.mirror.dir, err)
+	}
+	return nil
+}

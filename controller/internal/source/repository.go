@@ -1,0 +1,168 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// Errors of a repository. Each says what to do about it.
+var (
+	// ErrUnreachable: the repository does not answer, or not to us. To be tried
+	// again later.
+	ErrUnreachable = errors.New("the repository cannot be read")
+	// ErrNoBranch: the repository answers and has no such branch. To be tried
+	// again later too: somebody may be about to push it.
+	ErrNoBranch = errors.New("the branch does not exist")
+	// ErrRevisionGone: the branch was pushed over since it was checked. To be
+	// checked again at once.
+	ErrRevisionGone = errors.New("the repository does not have the revision any more")
+	// ErrNoFlake: nothing can be evaluated at this revision.
+	ErrNoFlake = errors.New("there is no flake.nix")
+)
+
+const (
+	defaultTimeout             = 2 * time.Minute
+	dirPerm        fs.FileMode = 0o700
+)
+
+// Options says which repository is followed.
+type Options struct {
+	URL     string        // required; see the package's comment
+	Branch  string        // required
+	Subdir  string        // of the flake in the repository
+	Dir     string        // for our copy; required
+	Timeout time.Duration // of one git command; defaults to 2 min
+	Log     *slog.Logger  // required
+}
+
+// Validate reports everything that is wrong with URL, Branch and Subdir.
+func (o Options) Validate() error {
+	_, urlErr := parseURL(o.URL)
+	_, dirErr := cleanSubdir(o.Subdir)
+	return errors.Join(urlErr, checkBranch(o.Branch), dirErr)
+}
+
+// A Repository is one branch of one git repository. It is safe for concurrent
+// use.
+type Repository struct {
+	location location
+	branch   string
+	subdir   string
+	mirror   git // our copy
+	remote   git // commands that need no repository
+	timeout  time.Duration
+	log      *slog.Logger
+
+	mu      sync.Mutex     // held while our copy is used, and guards what follows
+	fetched proto.Revision // the last one
+	seen    proto.Revision // the last one that was seen to have a flake
+}
+
+// New returns the repository that o describes. It makes o.Dir, and does not go
+// to the network.
+func New(o Options) (*Repository, error) {
+	if o.Dir == "" || o.Log == nil {
+		return nil, errors.New("repository options: Dir and Log are required")
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.MkdirAll(dir, dirPerm); err != nil {
+		return nil, err
+	}
+	r := &Repository{branch: o.Branch, timeout: o.Timeout, log: o.Log}
+	// Validate has seen to the errors of these two.
+	r.location, _ = parseURL(o.URL)
+	r.subdir, _ = cleanSubdir(o.Subdir)
+	if r.timeout == 0 {
+		r.timeout = defaultTimeout
+	}
+	if r.location.local {
+		env, err := trustOwner(dir)
+		if err != nil {
+			return nil, err
+		}
+		r.remote.env = env
+	}
+	r.mirror = git{dir: filepath.Join(dir, "mirror"), env: r.remote.env}
+	return r, nil
+}
+
+// trustOwner makes git read local repositories whoever owns them: that ours may
+// be read, our configuration says by naming it.
+func trustOwner(dir string) (env []string, err error) {
+	config := filepath.Join(dir, "gitconfig")
+	if err := durable.WriteFile(config, []byte("[safe]\n\tdirectory = *\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return []string{"GIT_CONFIG_GLOBAL=" + config}, nil
+}
+
+// URL returns where the repository is. There is no password in it.
+func (r *Repository) URL() string { return r.location.url }
+
+// Branch returns the branch that is followed.
+func (r *Repository) Branch() string { return r.branch }
+
+// Check asks the repository for the newest revision of the branch. Errors wrap
+// [ErrUnreachable] or [ErrNoBranch], unless ctx ended.
+func (r *Repository) Check(ctx context.Context) (proto.Revision, error) {
+	if err := context.Cause(ctx); err != nil {
+		return proto.Revision{}, fmt.Errorf("check %s: %w", r.location.url, err)
+	}
+	if revision, found := r.location.branch(r.branch); found {
+		return revision, nil // without starting anything
+	}
+	ref := "refs/heads/" + r.branch
+	out, err := r.ask(ctx, r.remote, "ls-remote", "--", r.location.url, ref)
+	if err != nil {
+		return proto.Revision{}, fmt.Errorf("check %s: %w", r.location.url, err)
+	}
+	for line := range strings.Lines(out) {
+		// ls-remote also prints refs that only end like this one.
+		name, found := strings.CutSuffix(strings.TrimSuffix(line, "\n"), "\t"+ref)
+		if !found {
+			continue
+		}
+		revision, err := proto.ParseRevision(name)
+		if err != nil {
+			return proto.Revision{}, fmt.Errorf("check %s: %w", r.location.url, err)
+		}
+		return revision, nil
+	}
+	return proto.Revision{}, fmt.Errorf("check %s: %w: %s", r.location.url, ErrNoBranch, r.branch)
+}
+
+// ask runs a git command that talks to the repository. Errors wrap
+// [ErrUnreachable], unless ctx ended.
+func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, error) {
+	out, err := r.run(ctx, g, args...)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return out, err
+}
+
+// run runs git for at most the timeout.
+func (r *Repository) run(ctx context.Context, g git, args ...string) (string, error) {
+	inTime, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no end within %s", r.timeout))
+	defer cancel()
+	start := time.Now()
+	out, err := g.run(inTime, args...)
+	r.log.DebugContext(ctx, "git command ended", "command", args[0], "seconds", time.Since(start).Seconds(), "ok", err == nil)
+	return out, err
+}

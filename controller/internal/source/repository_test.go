@@ -1,0 +1,241 @@
+package source_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/source"
+)
+
+func TestANewRevisionIsFoundAndReady(t *testing.T) {
+	for name, origin := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
+		t.Run(name, func(t *testing.T) {
+			first := origin.commit("flake.nix", "{ }")
+			r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+
+			if got := check(t, r); got != first {
+				t.Fatalf("newest revision: got %s, want %s", got, first)
+			}
+			second := origin.commit("flake.nix", "{ outputs = _: { }; }")
+			if got := check(t, r); got != second {
+				t.Fatalf("newest revision after a push: got %s, want %s", got, second)
+			}
+			tree := checkout(t, r, second)
+			if tree.Revision != second || !strings.Contains(tree.FlakeRef, second.String()) {
+				t.Errorf("tree: got %+v, want one of %s", tree, second)
+			}
+			checkout(t, r, second) // again changes nothing
+			checkout(t, r, first)  // an older one is there, too
+		})
+	}
+}
+
+func TestAForcePushIsJustAnotherRevision(t *testing.T) {
+	for name, origin := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
+		t.Run(name, func(t *testing.T) {
+			base := origin.commit("flake.nix", "{ }")
+			lost := origin.commit("flake.nix", "{ outputs = 1; }")
+			r := newRepository(t, source.Options{URL: "file://" + origin.dir, Branch: "main"})
+			checkout(t, r, check(t, r))
+
+			origin.git("reset", "--quiet", "--hard", base.String())
+			pushed := origin.commit("flake.nix", "{ outputs = 2; }")
+			if got := check(t, r); got != pushed {
+				t.Fatalf("newest revision: got %s, want %s", got, pushed)
+			}
+			checkout(t, r, pushed)
+
+			// A repository that has let go of a revision cannot give it.
+			origin.git("-c", "gc.reflogExpire=now", "-c", "gc.reflogExpireUnreachable=now", "gc", "--quiet", "--prune=now")
+			fresh := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+			if err := fresh.Fetch(t.Context(), lost); !errors.Is(err, source.ErrRevisionGone) || errors.Is(err, source.ErrUnreachable) {
+				t.Errorf("fetch of a revision that was pushed over: got error %v, want only ErrRevisionGone", err)
+			}
+			if err := fresh.Fetch(t.Context(), pushed); err != nil {
+				t.Errorf("fetch after a failed one: %v", err)
+			}
+		})
+	}
+}
+
+func TestOnlyTheBranchItselfCounts(t *testing.T) {
+	for name, origin := range map[string]*origin{"on this machine": newOrigin(t), "anywhere": newRemoteOrigin(t)} {
+		t.Run(name, func(t *testing.T) {
+			old := origin.commit("flake.nix", "{ }")
+			origin.git("branch", "other/main")
+			origin.git("update-ref", "refs/x/refs/heads/main", old.String())
+			origin.git("tag", "main")
+			newest := origin.commit("flake.nix", "{ outputs = 1; }")
+			r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+			if got := check(t, r); got != newest {
+				t.Errorf("newest revision: got %s, want %s", got, newest)
+			}
+			origin.git("pack-refs", "--all")
+			if got := check(t, r); got != newest {
+				t.Errorf("newest revision, after the refs were packed: got %s, want %s", got, newest)
+			}
+			origin.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
+			alias := newRepository(t, source.Options{URL: origin.dir, Branch: "alias"})
+			if got := check(t, alias); got != newest {
+				t.Errorf("newest revision of another name of the branch: got %s, want %s", got, newest)
+			}
+		})
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	origin := newOrigin(t)
+	revision := origin.commit("README", "no flake here")
+
+	missing := newRepository(t, source.Options{URL: filepath.Join(t.TempDir(), "gone"), Branch: "main"})
+	if _, err := missing.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "gone") {
+		t.Errorf("repository that does not exist: got error %v, want ErrUnreachable with its name", err)
+	}
+	branch := newRepository(t, source.Options{URL: origin.dir, Branch: "production"})
+	if _, err := branch.Check(t.Context()); !errors.Is(err, source.ErrNoBranch) || !strings.Contains(err.Error(), "production") {
+		t.Errorf("branch that does not exist: got error %v, want ErrNoBranch with its name", err)
+	}
+	noFlake := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+	if err := noFlake.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := noFlake.Checkout(t.Context(), revision); !errors.Is(err, source.ErrNoFlake) {
+		t.Errorf("revision without a flake: got error %v, want ErrNoFlake", err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := noFlake.Check(stopped); !errors.Is(err, context.Canceled) || errors.Is(err, source.ErrUnreachable) {
+		t.Errorf("after ctx ended: got error %v, want only context.Canceled", err)
+	}
+}
+
+func TestAFlakeInASubdirectory(t *testing.T) {
+	origin := newOrigin(t)
+	revision := origin.commit("nix/fleet/flake.nix", "{ }")
+	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main", Subdir: "nix/fleet/"})
+	if tree := checkout(t, r, revision); !strings.Contains(tree.FlakeRef, "dir=nix%2Ffleet") {
+		t.Errorf("flake reference: got %s, want one with the subdirectory", tree.FlakeRef)
+	}
+	other := newRepository(t, source.Options{URL: origin.dir, Branch: "main", Subdir: "nix"})
+	if err := other.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Checkout(t.Context(), revision); !errors.Is(err, source.ErrNoFlake) || !strings.Contains(err.Error(), "nix/flake.nix") {
+		t.Errorf("flake elsewhere: got error %v, want ErrNoFlake with the file's name", err)
+	}
+}
+
+func TestOurCopyHeals(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"an empty HEAD":     func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "HEAD")) },
+		"no objects":        func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "objects")) },
+		"half initialised":  func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "HEAD")) },
+		"torn packs":        tearPacks,
+		"a damaged pointer": func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "refs", "kedge", "fetched")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			origin := newRemoteOrigin(t)
+			state := t.TempDir()
+			first := origin.commit("flake.nix", "{ }")
+			checkout(t, newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state}), first)
+			damage(t, filepath.Join(state, "mirror"))
+			second := origin.commit("flake.nix", "{ outputs = 1; }")
+			checkout(t, newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state}), second)
+		})
+	}
+}
+
+func TestOurCopyFollowsItsRepositoryElsewhere(t *testing.T) {
+	old, other := newOrigin(t), newRemoteOrigin(t)
+	state := t.TempDir()
+	checkout(t, newRepository(t, source.Options{URL: old.dir, Branch: "main", Dir: state}), old.commit("flake.nix", "{ }"))
+	removeAll(t, old.dir)
+	checkout(t, newRepository(t, source.Options{URL: other.dir, Branch: "main", Dir: state}), other.commit("flake.nix", "{ outputs = 1; }"))
+}
+
+func TestARepositoryOfAnotherUserCanBeRead(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	origin := newOrigin(t)
+	revision := origin.commit("flake.nix", "{ }")
+	const nobody = 65534
+	err := filepath.WalkDir(origin.dir, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, nobody, nobody))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+	if got := check(t, r); got != revision {
+		t.Errorf("newest revision: got %s, want %s", got, revision)
+	}
+	checkout(t, r, revision)
+}
+
+func TestTidyKeepsWhatIsInUse(t *testing.T) {
+	origin := newOrigin(t)
+	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+	if err := r.Tidy(t.Context()); err != nil {
+		t.Errorf("before anything was fetched: %v", err)
+	}
+	revision := origin.commit("flake.nix", "{ }")
+	checkout(t, r, revision)
+	if err := r.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkout(t, r, revision)
+}
+
+// TestASilentServerIsGivenUp needs no ssh: a server that never answers looks the
+// same to git over any transport.
+func TestASilentServerIsGivenUp(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	r := newRepository(t, source.Options{
+		URL: "https://" + listener.Addr().String() + "/fleet.git", Branch: "main", Timeout: 200 * time.Millisecond,
+	})
+	start := time.Now()
+	_, err = r.Check(t.Context())
+	if !errors.Is(err, source.ErrUnreachable) {
+		t.Errorf("got error %v, want ErrUnreachable", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s to give up", took)
+	}
+}
+
+// TestGitNeverAsks runs git with a terminal's worth of reasons to ask, and
+// requires that it fails instead.
+func TestGitNeverAsks(t *testing.T) {
+	helper := filepath.Join(t.TempDir(), "asked")
+	script := "#!/bin/sh\necho asked >>" + helper + ".log\n"
+	if err := os.WriteFile(helper, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_ASKPASS", helper)
+	t.Setenv("SSH_ASKPASS", helper)
+	t.Setenv("GIT_DIR", "/nonexistent") // must not reach git either
+	origin := newOrigin(t)
+	revision := origin.commit("flake.nix", "{ }")
+	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
+	if got := check(t, r); got != revision {
+		t.Errorf("newest revision: got %s, want %s", got, revision)
+	}
+	unreachable := newRepository(t, source.Options{URL: "ssh://git@127.0.0.1:1/fleet.git", Branch: "main", Timeout: 10 * time.Second})
+	if _, err := unreachable.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) {
+		t.Errorf("got error %v, want ErrUnreachable", err)
+	}
+	if _, err := os.Stat(helper + ".log"); err == nil {
+		t.Error("git asked for a password")
+	}
+}

@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"kedge/proto"
+)
+
+func TestMetrics(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	f := NewFleet(func() time.Time { return now })
+	web1, web2, web3 := host(t, "web1"), host(t, "web2"), host(t, "web3")
+	a := storePath(t, "a")
+	f.Want(web1, proto.Target{Serial: 1, Toplevel: a})
+	s := status(web1, 1, proto.PhaseCommitted)
+	s.Systems = proto.Systems{Current: a, Proven: a}
+	s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusTrue}}
+	f.Apply(s, now)
+	f.Apply(status(web2, 1, proto.PhaseRolledBack), now)
+	f.Trouble(web3, &proto.Problem{Reason: proto.ReasonBuildFailed})
+	f.Looked(proto.SourceStatus{Revision: revision(t, "a"), Checked: now})
+
+	registry := prometheus.NewPedanticRegistry()
+	m := newMetrics(registry)
+	registry.MustRegister(newFleetCollector(f, func() time.Time { return now }, func() int { return 1 }, func() bool { return true }))
+
+	problems, err := testutil.GatherAndLint(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	want := `
+# HELP kedge_controller_hosts_problem Hosts that the newest revision did not reach, by reason.
+# TYPE kedge_controller_hosts_problem gauge
+kedge_controller_hosts_problem{reason="build-failed"} 1
+kedge_controller_hosts_problem{reason="disk-full"} 0
+kedge_controller_hosts_problem{reason="eval-failed"} 0
+kedge_controller_hosts_problem{reason="not-a-toplevel"} 0
+kedge_controller_hosts_problem{reason="retrying"} 0
+# HELP kedge_controller_hosts_ready Hosts that run what was published for them, proven.
+# TYPE kedge_controller_hosts_ready gauge
+kedge_controller_hosts_ready 1
+# HELP kedge_controller_hosts_silent Hosts that were not heard of for three heartbeats.
+# TYPE kedge_controller_hosts_silent gauge
+kedge_controller_hosts_silent 0
+# HELP kedge_controller_source_healthy 1 if the source could be looked at and its newest revision was published whole.
+# TYPE kedge_controller_source_healthy gauge
+kedge_controller_source_healthy 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "kedge_controller_hosts_problem",
+		"kedge_controller_hosts_ready", "kedge_controller_hosts_silent", "kedge_controller_source_healthy"); err != nil {
+		t.Error(err)
+	}
+	phases, err := testutil.GatherAndCount(registry, "kedge_controller_hosts")
+	if err != nil || phases != len(proto.Phases())+1 {
+		t.Errorf("%d phases are shown (%v), want all %d and none", phases, err, len(proto.Phases()))
+	}
+	for _, name := range []string{
+		"kedge_controller_revisions_total", "kedge_controller_builds_total", "kedge_controller_api_requests_total",
+		"kedge_controller_deployments_total", "kedge_controller_stage_duration_seconds",
+	} {
+		if n, err := testutil.GatherAndCount(registry, name); err != nil || n == 0 {
+			t.Errorf("%s: %d series before anything happened (%v)", name, n, err)
+		}
+	}
+
+	now2 := now
+	watch := m.watch(now, func() time.Time { now2 = now2.Add(time.Second); return now2 })
+	watch.lap(stageBuild)
+	if got := watch.LogValue().String(); got != "[build=1s]" {
+		t.Errorf("stopwatch logs as %q", got)
+	}
+}

@@ -1,0 +1,82 @@
+package controller
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"kedge/controller/internal/build"
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/source"
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// A Cache is a binary cache.
+type Cache interface {
+	Pusher
+	Relay
+	closureLister
+	// PublicKey is the key that signs what is pushed.
+	PublicKey() proto.PublicKey
+	// Handler serves it, below /.
+	Handler() http.Handler
+}
+
+var _ Cache = (*cache.Cache)(nil)
+
+// Parts are what runs git and Nix. Tests replace them.
+type Parts struct {
+	Source        Source
+	Builder       Builder
+	Cache         Cache
+	CheckToplevel func(proto.StorePath) error // whether a store path is a NixOS toplevel
+}
+
+// NewParts returns the parts that a configuration asks for. They make their
+// folders below the state directory, and their keys on the first start.
+func NewParts(c Config, log *slog.Logger) (Parts, error) {
+	cli := &nix.CLI{Log: log}
+	if c.Build.Jobs > 0 {
+		cli.Settings = append(cli.Settings, nix.Setting{Name: "max-jobs", Value: strconv.Itoa(c.Build.Jobs)})
+	}
+	repository, err := source.New(source.Options{
+		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
+		Dir: filepath.Join(c.StateDir, "source"), Log: log,
+	})
+	if err != nil {
+		return Parts{}, fmt.Errorf("source: %w", err)
+	}
+	binaries, err := cache.Open(cache.Options{
+		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
+		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", Log: log,
+	})
+	if err != nil {
+		return Parts{}, fmt.Errorf("cache: %w", err)
+	}
+	builder, err := build.New(build.Options{
+		Nix: cli, CopyTo: binaries.URL(), EvalTimeout: c.Build.Timeout, BuildTimeout: c.Build.Timeout, Log: log,
+	})
+	if err != nil {
+		return Parts{}, fmt.Errorf("build: %w", err)
+	}
+	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}, nil
+}
+
+// keyName returns what new keys are called after: this machine, if it has a name
+// that can be part of one.
+func keyName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "controller"
+	}
+	label, _, _ := strings.Cut(strings.ToLower(name), ".")
+	if h, err := proto.ParseHostName(label); err == nil {
+		return h.String()
+	}
+	return "controller"
+}

@@ -1,0 +1,197 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"kedge/proto"
+)
+
+// Failures of a revision are tried again when the source is looked at, but after
+// ever more time: a build that fails costs as much as one that succeeds.
+const (
+	firstRetry = 30 * time.Second
+	lastRetry  = time.Hour
+)
+
+// errSuperseded ends the work on a revision that is not the newest any more.
+var errSuperseded = errors.New("superseded by a newer revision")
+
+// A Deployer brings one revision to the hosts, which was looked for since some
+// instant. Deploy is idempotent, and returns soon after ctx ends. Its error says what kept the revision, or a part of it,
+// from them; it has shown that already.
+type Deployer interface {
+	Deploy(ctx context.Context, rev proto.Revision, since time.Time) error
+}
+
+// A Looker finds the newest revision.
+type Looker interface {
+	Check(ctx context.Context) (proto.Revision, error)
+	URL() string
+	Branch() string
+}
+
+// PipelineOptions is what a [Pipeline] needs. All are required.
+type PipelineOptions struct {
+	Source   Looker
+	Deployer Deployer
+	Fleet    *Fleet        // shown how the source stands
+	Poll     time.Duration // how often to look without being asked, give or take a fifth
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// A Pipeline watches the source and keeps one deployment under way at most: that
+// of the newest revision.
+type Pipeline struct {
+	o        PipelineOptions
+	trigger  chan struct{} // asked to look
+	finished chan ended    // from the goroutine of running
+
+	// What follows belongs to the goroutine of Run.
+	running *work
+	last    ended
+	retryAt time.Time
+	delay   time.Duration
+}
+
+// NewPipeline returns a pipeline that does nothing yet.
+func NewPipeline(o PipelineOptions) *Pipeline {
+	return &Pipeline{o: o, trigger: make(chan struct{}, 1), finished: make(chan ended, 1)}
+}
+
+// work is the deployment under way.
+type work struct {
+	revision proto.Revision
+	cancel   context.CancelCauseFunc
+}
+
+// ended is how the work on a revision ended.
+type ended struct {
+	revision proto.Revision
+	err      error
+}
+
+// Trigger asks the pipeline to look at its source at once, and to try again what
+// failed. It returns at once.
+func (p *Pipeline) Trigger() {
+	select {
+	case p.trigger <- struct{}{}:
+	default: // it is going to look already
+	}
+}
+
+// Run watches until ctx ends, and returns when nothing is under way any more.
+func (p *Pipeline) Run(ctx context.Context) error {
+	defer func() { p.stop(context.Cause(ctx)) }()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.trigger:
+			p.look(ctx, true)
+		case <-timer.C:
+			p.look(ctx, false)
+		case e := <-p.finished:
+			p.settle(ctx, e)
+			continue
+		}
+		timer.Reset(jitter(p.o.Poll))
+	}
+}
+
+// look finds the newest revision and starts on it, if there is something to do.
+// asked is true when somebody waits for it.
+func (p *Pipeline) look(ctx context.Context, asked bool) {
+	started := p.o.Now()
+	rev, err := p.o.Source.Check(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s := p.o.Fleet.SourceStatus()
+		s.URL, s.Branch, s.Checked, s.Error = p.o.Source.URL(), p.o.Source.Branch(), p.o.Now(), err.Error()
+		p.o.Fleet.Looked(s)
+		p.o.Log.WarnContext(ctx, "source could not be looked at", "err", err, "again_in", p.o.Poll)
+		return
+	}
+	s := proto.SourceStatus{URL: p.o.Source.URL(), Branch: p.o.Source.Branch(), Revision: rev, Checked: p.o.Now()}
+	if p.last.revision == rev && p.last.err != nil {
+		s.Error = p.last.err.Error() // still so, until it was tried again
+	}
+	begin := p.wanted(rev, asked)
+	if begin {
+		s.Error = ""
+	}
+	p.o.Fleet.Looked(s)
+	if begin {
+		p.stop(errSuperseded)
+		p.start(ctx, rev, started)
+	}
+}
+
+// wanted reports whether to start on rev.
+func (p *Pipeline) wanted(rev proto.Revision, asked bool) bool {
+	switch {
+	case p.running != nil:
+		return p.running.revision != rev
+	case p.last.revision != rev:
+		return true
+	case p.last.err == nil:
+		return false
+	}
+	return asked || !p.o.Now().Before(p.retryAt)
+}
+
+func (p *Pipeline) start(ctx context.Context, rev proto.Revision, since time.Time) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p.running = &work{revision: rev, cancel: cancel}
+	p.o.Log.InfoContext(ctx, "revision found", "revision", rev, "looked_for", p.o.Now().Sub(since))
+	go func() { // waited for by stop or settle, through finished
+		p.finished <- ended{revision: rev, err: p.o.Deployer.Deploy(ctx, rev, since)}
+	}()
+}
+
+// stop ends what is under way, for a reason, and waits until it has ended.
+func (p *Pipeline) stop(why error) {
+	if p.running == nil {
+		return
+	}
+	p.running.cancel(why)
+	e := <-p.finished
+	p.running = nil
+	p.o.Log.Info("work on a revision ended early", "revision", e.revision, "err", why)
+}
+
+// settle takes note of how a revision ended, and when to try again if it failed.
+func (p *Pipeline) settle(ctx context.Context, e ended) {
+	p.running.cancel(nil)
+	p.running = nil
+	again := p.last.revision == e.revision && p.last.err != nil
+	p.last = e
+	if e.err == nil {
+		p.delay = 0
+		return
+	}
+	if p.delay = min(2*p.delay, lastRetry); !again || p.delay == 0 {
+		p.delay = firstRetry
+	}
+	p.retryAt = p.o.Now().Add(p.delay)
+	s := p.o.Fleet.SourceStatus()
+	if s.Revision == e.revision {
+		s.Error = e.err.Error()
+		p.o.Fleet.Looked(s)
+	}
+	p.o.Log.WarnContext(ctx, "revision not published whole", "revision", e.revision, "err", e.err, "not_again_before", p.delay)
+}
+
+// jitter returns d, give or take a fifth, so that many controllers do not ask
+// one server at once.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d)) //nolint:gosec // spreads load, keeps no secret
+}

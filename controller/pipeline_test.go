@@ -1,0 +1,175 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/proto"
+)
+
+func revision(t testing.TB, digit string) proto.Revision {
+	t.Helper()
+	r, err := proto.ParseRevision(strings.Repeat(digit, 40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// fakeRepository is a Looker made of what Check shall return.
+type fakeRepository struct {
+	head proto.Revision
+	err  error
+}
+
+func (r *fakeRepository) URL() string    { return "/srv/fleet.git" }
+func (r *fakeRepository) Branch() string { return "main" }
+func (r *fakeRepository) Check(context.Context) (proto.Revision, error) {
+	return r.head, r.err
+}
+
+// fakeDeployer notes what it does, takes some time over it, and may fail.
+type fakeDeployer struct {
+	takes time.Duration
+	err   error
+	log   []string
+}
+
+func (d *fakeDeployer) Deploy(ctx context.Context, rev proto.Revision, _ time.Time) error {
+	d.log = append(d.log, "begin "+rev.String()[:1])
+	if !sleep(ctx, d.takes) {
+		d.log = append(d.log, fmt.Sprintf("end %s: %v", rev.String()[:1], context.Cause(ctx)))
+		return context.Cause(ctx)
+	}
+	d.log = append(d.log, "end "+rev.String()[:1])
+	return d.err
+}
+
+// pipelineTest is a pipeline that runs in a bubble.
+type pipelineTest struct {
+	*Pipeline
+	repository *fakeRepository
+	deployer   *fakeDeployer
+	fleet      *Fleet
+}
+
+func inBubble(t *testing.T, do func(t *testing.T, p pipelineTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := pipelineTest{repository: &fakeRepository{}, deployer: &fakeDeployer{takes: time.Second}, fleet: NewFleet(time.Now)}
+		p.Pipeline = NewPipeline(PipelineOptions{
+			Source: p.repository, Deployer: p.deployer, Fleet: p.fleet, Poll: time.Minute,
+			Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		p.repository.head = revision(t, "a")
+		go func() { ended <- p.Run(ctx) }()
+		synctest.Wait()
+		do(t, p)
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+func (p pipelineTest) did(t *testing.T, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, p.deployer.log); diff != "" {
+		t.Errorf("what was done (-want +got):\n%s", diff)
+	}
+}
+
+func TestPipelineDeploysOnceAtStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		time.Sleep(10 * time.Minute)
+		p.Trigger()
+		p.did(t, "begin a", "end a")
+	})
+}
+
+func TestPipelineFindsARevisionByPolling(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		time.Sleep(time.Second)
+		p.repository.head = revision(t, "b")
+		time.Sleep(74 * time.Second) // a poll and its jitter
+		p.did(t, "begin a", "end a", "begin b", "end b")
+	})
+}
+
+func TestPipelineLooksAtOnceWhenAsked(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.repository.head = revision(t, "b")
+		p.Trigger()
+		p.did(t, "begin a", "end a", "begin b")
+	})
+}
+
+func TestPipelineTakesTheNewestOnly(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		p.repository.head = revision(t, "b")
+		p.Trigger()
+		p.did(t, "begin a", "end a: superseded by a newer revision", "begin b")
+		p.Trigger() // nothing new: b goes on
+		time.Sleep(2 * time.Second)
+		p.did(t, "begin a", "end a: superseded by a newer revision", "begin b", "end b")
+	})
+}
+
+func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		p.deployer.err = errors.New("does not build")
+		time.Sleep(2 * time.Second)
+		if got := p.fleet.SourceStatus().Error; got != "does not build" {
+			t.Errorf("source error = %q", got)
+		}
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if n := len(p.deployer.log) / 2; n < 20 || n > 35 {
+			t.Errorf("tried %d times in a day, want about once an hour", n)
+		}
+		if got := p.fleet.SourceStatus().Error; got != "does not build" {
+			t.Errorf("source error = %q after a day", got)
+		}
+		p.deployer.log = nil
+		p.Trigger() // but at once when asked
+		p.did(t, "begin a")
+		p.deployer.err = nil
+		time.Sleep(time.Hour)
+		p.did(t, "begin a", "end a")
+		if got := p.fleet.SourceStatus().Error; got != "" {
+			t.Errorf("source error = %q after it went well", got)
+		}
+	})
+}
+
+func TestPipelineLivesWithoutItsRepository(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.repository.err = errors.New("connection refused")
+		p.Trigger()
+		synctest.Wait()
+		s := p.fleet.SourceStatus()
+		if s.Error != "connection refused" || s.Revision != revision(t, "a") || !s.Checked.Equal(time.Now()) {
+			t.Errorf("source = %+v, want the error, now, and the revision seen before", s)
+		}
+		p.repository.err, p.repository.head = nil, revision(t, "b")
+		time.Sleep(2 * time.Minute)
+		p.did(t, "begin a", "end a", "begin b", "end b")
+	})
+}
+
+func TestPipelineEndsWhatIsUnderWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) { p.deployer.takes = time.Hour }) // Run has to return at once
+}

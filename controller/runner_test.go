@@ -1,0 +1,254 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+)
+
+// fakePublisher publishes into a fleet. It fails for hosts that fail names.
+type fakePublisher struct {
+	fleet *Fleet
+	fail  map[proto.HostName]error
+
+	mu        sync.Mutex // guards published
+	published []string
+}
+
+func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
+
+func (p *fakePublisher) Publish(_ context.Context, _ string, e proto.Envelope) (proto.Serial, error) {
+	release := string(e.Payload) // what fakeSigner made
+	name, toplevel, _ := cutRelease(release)
+	if err := p.fail[name]; err != nil {
+		return 0, err
+	}
+	r, _ := p.fleet.Host(name)
+	serial := r.Host.Want.Serial + 1
+	p.fleet.Want(name, proto.Target{Serial: serial, Toplevel: toplevel})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.published = append(p.published, name.String()+"="+toplevel.Base()[33:])
+	slices.Sort(p.published)
+	return serial, nil
+}
+
+// fakeSigner signs by writing down what it is asked to sign.
+type fakeSigner struct{}
+
+func (fakeSigner) Release(r proto.Release) (proto.Envelope, error) {
+	return proto.Envelope{Payload: []byte(r.Host.String() + " " + r.Toplevel.String())}, nil
+}
+
+func cutRelease(s string) (proto.HostName, proto.StorePath, error) {
+	for i := range s {
+		if s[i] == ' ' {
+			h, err := proto.ParseHostName(s[:i])
+			if err != nil {
+				return h, proto.StorePath{}, err
+			}
+			p, err := proto.ParseStorePath(s[i+1:])
+			return h, p, err
+		}
+	}
+	return proto.HostName{}, proto.StorePath{}, errors.New("no release")
+}
+
+// fakeClosures lists each toplevel alone.
+type fakeClosures struct{}
+
+func (fakeClosures) Closures(_ context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	c := cache.Closures{}
+	for _, p := range toplevels {
+		c[p] = proto.Closure{{Path: p, NarHash: "sha256:0", NarSize: 1}}
+	}
+	return c, nil
+}
+
+// memorySaver is a disk that may crash.
+type memorySaver struct {
+	saved rollout.Rollout
+	err   error
+}
+
+func (m *memorySaver) Save(r rollout.Rollout) error {
+	if m.err == nil {
+		m.saved = r
+	}
+	return m.err
+}
+
+func (m *memorySaver) Copy(context.Context) error { return nil }
+
+type runnerTest struct {
+	*runner
+	publisher *fakePublisher
+	saver     *memorySaver
+}
+
+func newRunner() runnerTest {
+	fleet := NewFleet(time.Now)
+	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}}
+	r.runner = &runner{
+		publisher: r.publisher, signer: fakeSigner{}, closures: fakeClosures{}, fleet: fleet, saver: r.saver,
+		now: time.Now, log: slog.New(slog.DiscardHandler),
+	}
+	return r
+}
+
+// deploy does with a revision what the deployer does.
+func (r runnerTest) deploy(t *testing.T, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath) error {
+	t.Helper()
+	var all []proto.StorePath
+	for _, p := range toplevels {
+		all = append(all, p)
+	}
+	closures, _ := fakeClosures{}.Closures(t.Context(), all...) // never fails
+	signed, err := r.sign(rev, toplevels, closures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.begin(t.Context(), rev, toplevels, signed)
+}
+
+func storePath(t testing.TB, name string) proto.StorePath {
+	t.Helper()
+	p, err := proto.ParseStorePath(proto.StoreDir + "00000000000000000000000000000000-" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestRunnerPublishesWhatChanged(t *testing.T) {
+	r := newRunner()
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	a, b := storePath(t, "a"), storePath(t, "b")
+	for _, step := range []struct {
+		rev       string
+		toplevels map[proto.HostName]proto.StorePath
+		want      []string
+	}{
+		{"1", map[proto.HostName]proto.StorePath{web1: a, web2: a}, []string{"web1=a", "web2=a"}},
+		{"2", map[proto.HostName]proto.StorePath{web1: b, web2: a}, []string{"web1=b"}},
+		{"3", map[proto.HostName]proto.StorePath{web1: a, web2: a}, []string{"web1=a"}}, // a git revert
+		{"3", map[proto.HostName]proto.StorePath{web1: a, web2: a}, nil},
+	} {
+		r.publisher.published = nil
+		if err := r.deploy(t, revision(t, step.rev), step.toplevels); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, r.publisher.published); diff != "" {
+			t.Errorf("revision %s (-want +got):\n%s", step.rev, diff)
+		}
+	}
+}
+
+func TestRunnerLeavesAloneWhatAPersonPublished(t *testing.T) {
+	r := newRunner()
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	a, b, mine := storePath(t, "a"), storePath(t, "b"), storePath(t, "mine")
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a}); err != nil {
+		t.Fatal(err)
+	}
+	r.fleet.Want(web1, proto.Target{Serial: 2, Toplevel: mine})
+	r.publisher.published = nil
+
+	// The same revision again, with a host that did not build before: as after a
+	// restart, or a retry.
+	r.resume(r.saver.saved)
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web2=b"}, r.publisher.published); diff != "" {
+		t.Errorf("the same revision again (-want +got):\n%s", diff)
+	}
+	if err := r.deploy(t, revision(t, "2"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web1=a", "web2=b"}, r.publisher.published); diff != "" {
+		t.Errorf("a newer revision (-want +got):\n%s", diff)
+	}
+}
+
+func TestRunnerGoesOnAfterACrash(t *testing.T) {
+	r := newRunner()
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	a := storePath(t, "a")
+	r.publisher.fail[web2] = errors.New("killed")
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: a}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web1=a"}, r.publisher.published); diff != "" {
+		t.Errorf("one host's failure (-want +got):\n%s", diff)
+	}
+	if v, _ := r.fleet.Host(web2); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonRetrying {
+		t.Errorf("problem of web2 = %+v, want one that is retried", v.Host.Problem)
+	}
+
+	again := newRunner()
+	again.fleet, again.publisher.fleet = r.fleet, r.fleet // what is durable
+	again.resume(r.saver.saved)
+	if err := again.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web2=a"}, again.publisher.published); diff != "" {
+		t.Errorf("after the restart (-want +got):\n%s", diff)
+	}
+	if v, _ := again.fleet.Host(web2); v.Host.Problem != nil {
+		t.Errorf("problem of web2 = %+v after it was published", v.Host.Problem)
+	}
+}
+
+func TestRunnerBeginsNothingThatIsNotDurable(t *testing.T) {
+	r := newRunner()
+	r.saver.err = syscall.ENOSPC
+	err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error = %v, want that of the disk", err)
+	}
+	if len(r.publisher.published) != 0 {
+		t.Errorf("published %v", r.publisher.published)
+	}
+}
+
+func TestRunnerSettles(t *testing.T) {
+	r := newRunner()
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	a := storePath(t, "a")
+	r.fleet.Heard(web1, time.Now())
+	r.fleet.Heard(web2, time.Now())
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: a}); err != nil {
+		t.Fatal(err)
+	}
+	r.fleet.Apply(status(web1, 1, proto.PhaseCommitted), time.Now())
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.current(); got.State != rollout.Running || got.Hosts[web1].Verdict != proto.VerdictSucceeded {
+		t.Errorf("rollout = %+v, want it running, with web1 done", got)
+	}
+
+	// web2 ran it already, and has nothing to deploy.
+	r.fleet.Apply(proto.Status{
+		Host: web2, Serial: 1, Systems: proto.Systems{Current: a, Proven: a},
+		Conditions: []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusTrue}},
+	}, time.Now())
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.current(); got.State != rollout.Done || r.saver.saved.State != rollout.Done {
+		t.Errorf("rollout = %s, saved %s; want both done", got.State, r.saver.saved.State)
+	}
+}
