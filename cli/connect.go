@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+const (
+	defaultServer        = "nats://127.0.0.1:4222"
+	buildHostCredentials = "/var/lib/kedge-controller/admin.creds"
+	callTimeout          = 10 * time.Second
+	waitTimeout          = 30 * time.Minute
+)
+
+// retryDelay is how long to wait after a call of a long wait was not answered:
+// a controller that restarts is back within a few of these.
+const retryDelay = 500 * time.Millisecond
+
+// withController runs do with a connection to the controller. With bounded, do's
+// context ends after --timeout or limit.
+func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded bool, do func(context.Context, *bus.Conn) error) error {
+	if k.timeout < 0 {
+		return usage("--timeout: must not be negative, got %s", k.timeout)
+	}
+	if k.timeout > 0 {
+		limit = k.timeout
+	}
+	credentials, err := k.credentialsFile()
+	if err != nil {
+		return err
+	}
+	server := k.serverURL()
+	conn, err := bus.Connect(ctx, bus.Options{
+		Servers:     []string{server},
+		Name:        "kedge",
+		Credentials: credentials,
+		Backoff:     bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second},
+		Timeout:     min(limit, callTimeout),
+		Log:         slog.New(slog.DiscardHandler), // its news reach the user as errors
+	})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", server, err)
+	}
+	defer conn.Close()
+
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	connecting, stop := context.WithTimeout(within, callTimeout)
+	defer stop()
+	if err := conn.AwaitConnected(connecting); err != nil {
+		return fmt.Errorf("connect to %s with %s: %w", server, credentials, err)
+	}
+	if !bounded {
+		return do(ctx, conn)
+	}
+	return do(within, conn)
+}
+
+func (k *kedge) serverURL() string {
+	for _, s := range []string{k.server, k.Getenv("KEDGE_SERVER")} {
+		if s != "" {
+			return s
+		}
+	}
+	return defaultServer
+}
+
+// credentialsFile returns the credentials to use: those named, else the first
+// of the usual ones that can be read.
+func (k *kedge) credentialsFile() (string, error) {
+	for _, s := range []string{k.credentials, k.Getenv("KEDGE_CREDS")} {
+		if s != "" {
+			return s, nil
+		}
+	}
+	usual := []string{buildHostCredentials}
+	if dir := k.Getenv("XDG_CONFIG_HOME"); dir != "" {
+		usual = append(usual, filepath.Join(dir, "kedge", "creds"))
+	} else if home := k.Getenv("HOME"); home != "" {
+		usual = append(usual, filepath.Join(home, ".config", "kedge", "creds"))
+	}
+	for _, path := range usual {
+		f, err := os.Open(path)
+		if err == nil {
+			return path, f.Close()
+		}
+	}
+	return "", fmt.Errorf("no credentials: none of %v can be read; name a file with --creds or KEDGE_CREDS", usual)
+}
+
+// call makes one call. Refusals by the controller read as what it said.
+func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, req Req) (Rep, error) {
+	rep, err := bus.Call[Req, Rep](ctx, conn, e, req)
+	var said *bus.APIError
+	switch {
+	case err == nil:
+		return rep, nil
+	case errors.As(err, &said):
+		return rep, errors.New(said.Message)
+	case errors.Is(err, bus.ErrDenied):
+		return rep, fmt.Errorf("%s: these credentials do not allow it: %w", e.Name(), err)
+	case errors.Is(err, bus.ErrNoResponders):
+		return rep, fmt.Errorf("%s: no controller is running: %w", e.Name(), err)
+	}
+	return rep, fmt.Errorf("%s: %w", e.Name(), err)
+}
+
+// transient reports whether a call that failed with err is worth repeating while
+// there is time: nobody answered, this time.
+func transient(err error) bool {
+	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits for retryDelay, or less if ctx ends.
+func pause(ctx context.Context) {
+	t := time.NewTimer(retryDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

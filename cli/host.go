@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// hostCredentials is where a host's configuration expects its credentials.
+const hostCredentials = "/var/lib/kedge/host.creds"
+
+func (k *kedge) host() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "host",
+		Short: "Add hosts, and list them",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(k.hostAdd(), k.hostList(), k.hostShow())
+	return cmd
+}
+
+func (k *kedge) hostAdd() *cobra.Command {
+	var o addOptions
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Make a host's credentials",
+		Long: `Make the credentials with which a host connects, and print them, or write them to
+a file for its owner only. The key is made here; its private half goes nowhere
+else. What the host has to trust goes to standard error, or to a file, as a piece
+of its agent's configuration.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "write the credentials to this file, which must not exist")
+	cmd.Flags().StringVar(&o.config, "config", "", "write the configuration to this file, which must not exist")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print what to trust as JSON instead; needs --out")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		host, err := parseHost(args[0])
+		if err != nil {
+			return err
+		}
+		if o.asJSON && o.out == "" {
+			return usage("--json: needs --out, since the credentials go to standard output otherwise")
+		}
+		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+			return k.addHost(ctx, conn, host, o)
+		})
+	}
+	return cmd
+}
+
+// addOptions are the flags of kedge host add.
+type addOptions struct {
+	out, config string
+	asJSON      bool
+}
+
+func (k *kedge) addHost(ctx context.Context, conn *bus.Conn, host proto.HostName, o addOptions) (err error) {
+	credentialsFile, err := newFile(o.out, k.Stdout, 0o600)
+	if err != nil {
+		return fmt.Errorf("credentials of %s: %w", host, err)
+	}
+	defer func() { err = errors.Join(err, credentialsFile.end(err)) }()
+	configFile, err := newFile(o.config, k.Stderr, 0o644)
+	if err != nil {
+		return fmt.Errorf("configuration of %s: %w", host, err)
+	}
+	defer func() { err = errors.Join(err, configFile.end(err)) }()
+
+	id, err := bus.NewIdentity()
+	if err != nil {
+		return err
+	}
+	r, err := call[proto.HostAddRequest, proto.HostAddReply](ctx, conn, proto.EndpointHostAdd, proto.HostAddRequest{Host: host, PublicKey: id.PublicKey})
+	if err != nil {
+		return err
+	}
+	text, err := bus.FormatCredentials(r.JWT, id.Seed)
+	if err != nil {
+		return err
+	}
+	if _, err := credentialsFile.Write(text); err != nil {
+		return fmt.Errorf("write credentials of %s: %w", host, err)
+	}
+	if o.asJSON && o.config == "" {
+		return writeJSON(k.Stdout, r)
+	}
+	if _, err := io.WriteString(configFile, agentConfig(host, r)); err != nil {
+		return fmt.Errorf("write configuration of %s: %w", host, err)
+	}
+	return nil
+}
+
+// agentConfig returns the part of a host's agent.yaml that says who it is, where
+// to connect and whom to trust.
+func agentConfig(host proto.HostName, r proto.HostAddReply) string {
+	var b strings.Builder
+	list := func(indent, key string, values []string) {
+		fmt.Fprintf(&b, "%s%s:\n", indent, key)
+		for _, v := range values {
+			fmt.Fprintf(&b, "%s  - %q\n", indent, v)
+		}
+	}
+	fmt.Fprintf(&b, "host: %q\nnats:\n", host)
+	list("  ", "servers", r.Servers)
+	fmt.Fprintf(&b, "  credentials_file: %q\ntrust:\n", hostCredentials)
+	list("  ", "release_keys", keys(r.ReleaseKeys))
+	list("  ", "controller_keys", keys(r.ControllerKeys))
+	list("  ", "cache_keys", r.CacheKeys)
+	list("", "caches", r.Caches)
+	return b.String()
+}
+
+func keys(ks []proto.PublicKey) []string {
+	var s []string
+	for _, k := range ks {
+		s = append(s, k.String())
+	}
+	return s
+}
+
+func (k *kedge) hostList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the hosts, and when each was last heard of",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+				r, err := call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{})
+				if err != nil {
+					return err
+				}
+				t := tabwriter.NewWriter(k.Stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "HOST\tSEEN\tAGENT\tSERIAL")
+				for _, v := range r.Hosts {
+					agent := ""
+					if v.Status != nil {
+						agent = v.Status.Agent
+					}
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.Host, ago(v.Seen, k.Now()), dash(printable(agent)), v.Want.Serial)
+				}
+				return t.Flush()
+			})
+		},
+	}
+}
+
+func (k *kedge) hostShow() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show everything that is known of a host",
+		Args:  cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the controller says, as JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		host, err := parseHost(args[0])
+		if err != nil {
+			return err
+		}
+		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+			return k.shown(ctx, conn, k.showHost(host), asJSON, false)
+		})
+	}
+	return cmd
+}
+
+// output is a file that is being made, or a stream.
+type output struct {
+	io.Writer
+	file *os.File // nil for a stream
+}
+
+// newFile makes a file at path, which must not exist; without a path it is the
+// stream.
+func newFile(path string, stream io.Writer, perm os.FileMode) (output, error) {
+	if path == "" {
+		return output{Writer: stream}, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return output{}, err
+	}
+	return output{Writer: f, file: f}, nil
+}
+
+// end makes the file durable, or removes it if what it was made for failed.
+func (o output) end(failure error) error {
+	if o.file == nil {
+		return nil
+	}
+	if failure != nil {
+		return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
+	}
+	return errors.Join(o.file.Sync(), o.file.Close())
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"kedge/proto"
+)
+
+// drawHost writes everything that is known of one host.
+func drawHost(w io.Writer, v proto.HostView, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("Host", "%s", v.Host)
+	switch {
+	case v.Seen.IsZero():
+		line("Seen", "never")
+	case v.Silent:
+		line("Seen", "%s ago: silent", ago(v.Seen, now))
+	default:
+		line("Seen", "%s ago", ago(v.Seen, now))
+	}
+	if v.Want.Serial != 0 {
+		line("Wanted", "%s as serial %s, revision %s, published %s ago",
+			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), ago(v.Want.Published, now))
+	} else {
+		line("Wanted", "nothing was ever published")
+	}
+	if p := v.Problem; p != nil {
+		line("Problem", "revision %s was not published %s ago: %s", p.Revision.Short(), ago(p.Time, now), p.Reason)
+	}
+	if s := v.Status; s != nil {
+		drawSystems(line, *s)
+		drawDeployment(line, s.Deployment, now)
+		for _, c := range s.Conditions {
+			line(string(c.Type), "%s", because(string(c.Status), c.Reason, c.Message))
+		}
+	}
+	_ = t.Flush() // an error of w shows where it is next written to
+	if v.Problem != nil {
+		drawLines(w, "\nProblem", []string{v.Problem.Message})
+	}
+	if v.Status != nil {
+		drawFailed(w, "\n", v.Status.Deployment.Failed)
+	}
+}
+
+type drawLine func(name, format string, args ...any)
+
+func drawSystems(line drawLine, s proto.Status) {
+	line("Runs", "%s", dash(s.Systems.Current.String()))
+	proven := dash(s.Systems.Proven.String())
+	if s.Systems.Proven == s.Systems.Current {
+		proven = "the same"
+	}
+	line("Proven", "%s, revision %s", proven, s.Systems.Revision.Short())
+	line("Generation", "%s", s.Systems.Generation)
+	if s.Systems.Booted != s.Systems.Current {
+		line("Booted", "%s", dash(s.Systems.Booted.String()))
+	}
+	line("Agent", "%s", dash(s.Agent))
+}
+
+func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
+	if d.Phase == proto.PhaseNone {
+		line("Deployment", "none yet")
+		return
+	}
+	line("Deployment", "serial %s, revision %s: %s since %s, %s",
+		d.Serial, d.Revision.Short(), d.Phase, ago(d.Since, now), d.Verdict)
+	if d.Reason != "" || d.Message != "" {
+		line("Reason", "%s", because(dash(d.Reason), "", d.Message))
+	}
+}
+
+// drawFailed writes units that failed, each with its last lines of log.
+func drawFailed(w io.Writer, before string, units []proto.FailedUnit) {
+	for _, u := range units {
+		drawLines(w, before+"Failed: "+printable(u.Name), u.Log)
+	}
+}
+
+func drawLines(w io.Writer, title string, lines []string) {
+	fmt.Fprintln(w, title)
+	for _, text := range lines {
+		for _, l := range splitLines(text) {
+			fmt.Fprintln(w, "  "+printable(l))
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// hookTimeout is how long a push waits at most for a controller that is not
+// there; it finds the push by itself when it is back.
+const hookTimeout = 3 * time.Second
+
+func (k *kedge) reconcile() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "reconcile [HOST...]",
+		Short: "Make the controller look at its repository now, and the named hosts at what they shall run",
+		Long: `Make the controller look at its git repository now, and try again what failed.
+Hosts that are named look at once at what they shall run. It does not wait for
+any of that, unless asked to; a repository's post-receive hook may call it.`,
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision is published, and the named hosts (or all) have come to a verdict")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		hosts, err := parseHosts(args)
+		if err != nil {
+			return err
+		}
+		limit := hookTimeout
+		if wait {
+			limit = waitTimeout
+		}
+		return k.withController(cmd.Context(), limit, true, func(ctx context.Context, conn *bus.Conn) error {
+			r, err := call[proto.ReconcileRequest, proto.ReconcileReply](ctx, conn, proto.EndpointReconcile, proto.ReconcileRequest{Hosts: hosts})
+			if err != nil || !wait {
+				return err
+			}
+			return k.await(ctx, conn, judgeRevision(r.Source.Checked, hosts))
+		})
+	}
+	return cmd
+}
+
+// judgeRevision waits until a revision that was looked for after before is
+// published, and the hosts (none: all) have come to what they come to.
+func judgeRevision(before time.Time, hosts []proto.HostName) judge {
+	return func(r proto.FleetReply) ([]judged, bool, error) {
+		if !r.Source.Checked.After(before) {
+			return nil, false, nil
+		}
+		if r.Revision != r.Source.Revision || r.Revision.IsZero() {
+			if r.Source.Error != "" {
+				return nil, false, errors.New(r.Source.Error)
+			}
+			return nil, false, nil
+		}
+		var verdicts []judged
+		for _, v := range r.Hosts {
+			if len(hosts) > 0 && !slices.Contains(hosts, v.Host) {
+				continue
+			}
+			if j, concerned := judgeHost(v, r, before); concerned {
+				verdicts = append(verdicts, j)
+			}
+		}
+		return verdicts, allEnded(verdicts), nil
+	}
+}
+
+// judgeHost judges what the newest revision came to for one host. A host that
+// nothing was ever published for is not concerned.
+func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) (j judged, concerned bool) {
+	j.host = v.Host
+	switch p := v.Problem; {
+	case p != nil && p.Revision == r.Revision && p.Time.After(before):
+		j.outcome, j.why = outcomeBad, because("not published", p.Reason, p.Message)
+	case p != nil:
+		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)
+	case v.Want.Serial == 0:
+		return j, false
+	default:
+		j.outcome, j.why = outcomeOf(v, v.Want.Serial)
+	}
+	return j, true
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// clearScreen moves to the top of a terminal and erases what follows.
+const clearScreen = "\x1b[H\x1b[2J"
+
+func (k *kedge) status() *cobra.Command {
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:   "status [HOST]",
+		Short: "Show what the hosts run, and how their last deployment went",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the controller says, as JSON")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show every change, until interrupted")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		show := k.showFleet
+		if len(args) == 1 {
+			host, err := parseHost(args[0])
+			if err != nil {
+				return err
+			}
+			show = k.showHost(host)
+		}
+		return k.withController(cmd.Context(), callTimeout, !watch, func(ctx context.Context, conn *bus.Conn) error {
+			return k.shown(ctx, conn, show, asJSON, watch)
+		})
+	}
+	return cmd
+}
+
+// A view asks for something newer than a version, and returns that version, the
+// answer itself, and how to draw it. It returns at once if after is zero.
+type view func(ctx context.Context, conn *bus.Conn, after uint64, wait time.Duration) (shown, error)
+
+// shown is one state of a view.
+type shown struct {
+	version uint64
+	answer  any
+	draw    func(io.Writer)
+}
+
+// shown shows v once, or watches it until ctx ends.
+func (k *kedge) shown(ctx context.Context, conn *bus.Conn, v view, asJSON, watch bool) error {
+	for after := uint64(0); ; {
+		s, err := v(ctx, conn, after, proto.MaxWait)
+		switch {
+		case ctx.Err() != nil && watch:
+			return nil // interrupted, as intended
+		case err != nil && watch && after != 0 && transient(err):
+			pause(ctx)
+			continue
+		case err != nil:
+			return err
+		case s.version != after:
+			if err := k.print(s, asJSON, watch); err != nil {
+				return err
+			}
+		}
+		if after = s.version; !watch {
+			return nil
+		}
+	}
+}
+
+func (k *kedge) print(s shown, asJSON, watch bool) error {
+	if asJSON {
+		return writeJSON(k.Stdout, s.answer)
+	}
+	if watch && k.Terminal {
+		fmt.Fprint(k.Stdout, clearScreen)
+	}
+	s.draw(k.Stdout)
+	if watch && !k.Terminal {
+		fmt.Fprintln(k.Stdout)
+	}
+	return nil
+}
+
+func (k *kedge) showFleet(ctx context.Context, conn *bus.Conn, after uint64, wait time.Duration) (shown, error) {
+	r, err := call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{After: after, Wait: wait})
+	return shown{version: r.Version, answer: r, draw: func(w io.Writer) { drawFleet(w, r, k.Now()) }}, err
+}
+
+func (k *kedge) showHost(host proto.HostName) view {
+	return func(ctx context.Context, conn *bus.Conn, after uint64, wait time.Duration) (shown, error) {
+		r, err := call[proto.HostRequest, proto.HostReply](ctx, conn, proto.EndpointHost, proto.HostRequest{Host: host, After: after, Wait: wait})
+		return shown{version: r.Version, answer: r, draw: func(w io.Writer) { drawHost(w, r.Host, k.Now()) }}, err
+	}
+}
+
+// drawFleet writes a line for each host, and what is wrong with the source.
+func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "HOST\tGENERATION\tREVISION\tPHASE\tVERDICT\tSINCE\tNOTE")
+	for _, v := range r.Hosts {
+		var s proto.Status
+		if v.Status != nil {
+			s = *v.Status
+		}
+		d := s.Deployment
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Host, s.Systems.Generation, s.Systems.Revision.Short(),
+			dash(d.Phase), dash(d.Verdict), ago(d.Since, now), note(v, now))
+	}
+	_ = t.Flush() // an error of w shows where it is next written to
+	if r.Source.Error != "" {
+		fmt.Fprintf(w, "\nsource: %s\n", printable(r.Source.Error))
+	}
+}
+
+// note says what a reader of the table should know about a host, if anything.
+func note(v proto.HostView, now time.Time) string {
+	switch {
+	case v.Problem != nil:
+		return printable(because("not published", v.Problem.Reason, firstLine(v.Problem.Message)))
+	case v.Status == nil && v.Seen.IsZero():
+		return "never heard of"
+	case v.Silent:
+		return "silent for " + ago(v.Seen, now)
+	case v.Status == nil:
+		return "no status yet"
+	}
+	if c, ok := v.Status.Condition(proto.ConditionAccepted); ok && c.Status == proto.StatusFalse {
+		return printable(because("refuses", c.Reason, firstLine(c.Message)))
+	}
+	d := v.Status.Deployment
+	if d.Verdict.Bad() || d.Reason != "" && d.Verdict == proto.VerdictPending {
+		return printable(because(string(d.Reason), "", firstLine(d.Message)))
+	}
+	if c, ok := v.Status.Condition(proto.ConditionDrifted); ok && c.Status == proto.StatusTrue {
+		return printable(because("drifted", c.Reason, firstLine(c.Message)))
+	}
+	if ready, ok := v.Status.Condition(proto.ConditionReady); ok && ready.Status == proto.StatusFalse && ready.Reason != proto.ReasonDeploying {
+		return printable(because("not ready", ready.Reason, firstLine(ready.Message)))
+	}
+	if v.Want.Serial > v.Status.Serial {
+		return "serial " + v.Want.Serial.String() + " not accepted yet"
+	}
+	return ""
+}
+
+// parseHost parses an argument that names a host.
+func parseHost(s string) (proto.HostName, error) {
+	h, err := proto.ParseHostName(s)
+	if err != nil {
+		return h, usage("%w", err)
+	}
+	return h, nil
+}
+
+// parseHosts parses arguments that name hosts. Naming one twice is naming it.
+func parseHosts(args []string) ([]proto.HostName, error) {
+	var hosts []proto.HostName
+	for _, a := range args {
+		h, err := parseHost(a)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
+}
