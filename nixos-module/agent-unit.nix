@@ -1,0 +1,46 @@
+# The unit of kedge-agent, as a value of systemd.services.<name>. A function without nixpkgs, so that
+# the module and the toplevels of the test hosts have the very same unit.
+#
+# package      what has bin/kedge-agent
+# configFile   the agent's configuration; a fixed path, so that another configuration alone leaves
+#              the unit as it is
+{
+  package,
+  configFile ? "/etc/kedge/agent.yaml",
+}:
+{
+  description = "Kedge agent: keeps this host on the system published for it";
+  wantedBy = [ "multi-user.target" ];
+  # Not network-online.target: the agent connects again and again by itself, and settles what is
+  # unfinished on the disk without any network.
+  wants = [ "network.target" ];
+  after = [ "network.target" ];
+
+  # The switch that brings another agent is run by a transaction that this agent started. It must
+  # neither stop nor restart the agent; the transaction does that when it is time.
+  restartIfChanged = false;
+  stopIfChanged = false;
+
+  unitConfig = {
+    X-StopOnRemoval = false;
+    StartLimitIntervalSec = 0;
+  };
+
+  serviceConfig = {
+    Type = "notify";
+    ExecStart = "${package}/bin/kedge-agent run --config ${configFile}";
+    Restart = "always";
+    RestartSec = 2;
+    # The agent ends what it started itself; what is left after that is killed.
+    KillMode = "mixed";
+    TimeoutStopSec = 30;
+    OOMScoreAdjust = -500;
+
+    StateDirectory = "kedge";
+    StateDirectoryMode = "0700";
+    RuntimeDirectory = "kedge";
+    RuntimeDirectoryMode = "0700";
+    RuntimeDirectoryPreserve = true;
+    UMask = "0077";
+  };
+}

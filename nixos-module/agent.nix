@@ -1,0 +1,112 @@
+# services.kedge-agent: this host follows its controller.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib)
+    mkEnableOption
+    mkIf
+    mkOption
+    mkPackageOption
+    types
+    ;
+  cfg = config.services.kedge-agent;
+  format = pkgs.formats.yaml { };
+in
+{
+  options.services.kedge-agent = {
+    enable = mkEnableOption "the Kedge agent, which keeps this host on the system published for it";
+
+    package = mkPackageOption pkgs "kedge" { };
+
+    servers = mkOption {
+      type = types.listOf types.str;
+      example = [ "nats://build.example.org:4222" ];
+      description = "URLs of the NATS servers. The agent makes one outbound connection to one of them.";
+    };
+
+    credentialsFile = mkOption {
+      type = types.path // {
+        # A path literal would be copied into the store, where everybody can read it.
+        check = x: types.path.check x && builtins.isString x && !lib.hasPrefix builtins.storeDir x;
+      };
+      example = "/run/secrets/kedge.creds";
+      description = ''
+        The NATS credentials of this host, as made by `kedge host add`, outside of the store: place it
+        with sops-nix or agenix.
+      '';
+    };
+
+    trust = {
+      releaseKeys = mkOption {
+        type = types.nonEmptyListOf types.str;
+        example = [ "release-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+        description = "Public keys, in Nix's format, of those who may say what was built for this host.";
+      };
+      controllerKeys = mkOption {
+        type = types.nonEmptyListOf types.str;
+        example = [ "controller-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+        description = "Public keys, in Nix's format, of those who may say what this host shall run now.";
+      };
+      cacheKeys = mkOption {
+        type = types.nonEmptyListOf types.str;
+        example = [ "cache-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+        description = "Public keys that store paths must be signed with. Nix's own `trusted-public-keys` do not count here.";
+      };
+    };
+
+    caches = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "http://build.example.org:8080/cache/" ];
+      description = "Binary caches to fetch from, after those that the controller names.";
+    };
+
+    settings = mkOption {
+      type = types.submodule { freeformType = format.type; };
+      default = { };
+      example = {
+        probation.checks = [
+          {
+            name = "web";
+            unit = "nginx.service";
+            required = true;
+          }
+        ];
+      };
+      description = "Further settings of {file}`/etc/kedge/agent.yaml`. `kedge-agent --check-config` names every problem.";
+    };
+  };
+
+  config = mkIf cfg.enable {
+    services.kedge-agent.settings = {
+      host = lib.mkDefault config.networking.hostName;
+      nats.servers = cfg.servers;
+      nats.credentials_file = cfg.credentialsFile;
+      trust.release_keys = cfg.trust.releaseKeys;
+      trust.controller_keys = cfg.trust.controllerKeys;
+      trust.cache_keys = cfg.trust.cacheKeys;
+      inherit (cfg) caches;
+    };
+
+    assertions = [
+      {
+        assertion = config.nix.enable;
+        message = "services.kedge-agent: nix.enable is false, but the agent fetches systems with Nix; set nix.enable = true.";
+      }
+      {
+        assertion = config.system.switch.enable;
+        message = "services.kedge-agent: system.switch.enable is false, so no system can be switched to; set system.switch.enable = true.";
+      }
+    ];
+
+    environment.etc."kedge/agent.yaml".source = format.generate "agent.yaml" cfg.settings;
+
+    systemd.services.kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
+      path = [ config.nix.package ];
+    };
+  };
+}
