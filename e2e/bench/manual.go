@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kedge/e2e/fleet"
+)
+
+// manualScript is what a person would write for some hosts: one build for all,
+// then the other three steps for each host, the hosts side by side. Its
+// arguments are the flake's directory and the names of the hosts. The last step
+// is what nixos-rebuild does.
+const manualScript = `set -eu
+flake=$1; shift
+installables=()
+for host; do installables+=("$flake#nixosConfigurations.$host.config.system.build.toplevel"); done
+systems=($(nix build --no-link --print-out-paths "${installables[@]}"))
+
+deploy() {
+	nix copy --to "ssh://$1" "$2"
+	ssh "$1" nix-env --profile /nix/var/nix/profiles/system --set "$2"
+	ssh "$1" systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
+		--unit=nixos-rebuild-switch-to-configuration "$2/bin/switch-to-configuration" switch
+}
+
+running=()
+for host; do
+	deploy "$host" "${systems[${#running[@]}]}" & running+=($!)
+done
+for one in "${running[@]}"; do wait "$one"; done
+`
+
+// measureManual does by hand what Kedge does. The clock starts right before
+// `nix build`.
+func (b *bench) measureManual(ctx context.Context, c change) (round, error) {
+	var answered []time.Time
+	g, waiting := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		answered, err = c.answers(waiting)
+		return err
+	})
+	before, err := c.cpuTime()
+	if err != nil {
+		return round{}, err
+	}
+	started := time.Now()
+	g.Go(func() error {
+		_, err := b.fleet.Build().Run(waiting, append([]string{"bash", "-c", manualScript, "manual", fleet.Worktree}, c.names()...)...)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return round{}, err
+	}
+	after, err := c.cpuTime()
+	if err != nil {
+		return round{}, err
+	}
+	return round{
+		activated: slices.MaxFunc(answered, time.Time.Compare).Sub(started),
+		cpu:       after - before,
+	}, nil
+}
+
+const sshDir = "/root/.ssh"
+
+// openConnections makes a key for the build host, lets it in on every host, and
+// opens the connections that the steps by hand share.
+func (b *bench) openConnections(ctx context.Context) error {
+	build := b.fleet.Build()
+	if _, err := build.Run(ctx, "install", "--directory", "--mode=0700", sshDir); err != nil {
+		return err
+	}
+	if _, err := build.Run(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", sshDir+"/id_ed25519"); err != nil {
+		return err
+	}
+	key, err := build.ReadFile(sshDir + "/id_ed25519.pub")
+	if err != nil {
+		return err
+	}
+	config := "Host *\n\tUser root\n\tControlPath /run/ssh-%n\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n"
+	for _, h := range b.fleet.Hosts() {
+		config += fmt.Sprintf("Host %s\n\tHostName %s\n", h.Name(), h.WANAddr())
+	}
+	if err := build.WriteFile(sshDir+"/config", []byte(config), 0o600); err != nil {
+		return err
+	}
+	for _, h := range b.fleet.Hosts() {
+		if err := h.WriteFile(sshDir+"/authorized_keys", key, 0o600); err != nil {
+			return err
+		}
+		if _, err := h.Run(ctx, "systemctl", "start", "ssh.service"); err != nil {
+			return err
+		}
+		// ssh goes to the background when the connection is open.
+		if _, err := build.Run(ctx, "systemd-run", "--quiet", "--service-type=forking", "--unit=ssh-"+h.Name(),
+			"ssh", "-f", "-N", "-M", h.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+// Command demo shows Kedge's main job on hosts with real systemd and real Nix,
+// and checks every claim on the hosts themselves. It needs root on Debian.
+//
+// Three revisions are pushed to a git repository: a first one, a changed
+// service, and one whose service fails on one host. Then a host loses its power
+// in the middle of a deployment. It exits 0 only if every claim holds.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/hosts"
+)
+
+const (
+	fleetName    = "demo"
+	downTimeout  = time.Minute
+	demoTimeout  = 15 * time.Minute // with the first preparation
+	checkTimeout = 2 * time.Minute  // for one claim
+)
+
+func main() {
+	keep := flag.Bool("keep", false, "leave the hosts running at the end")
+	down := flag.Bool("down", false, "take down what -keep left, and do nothing else")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *keep, *down)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, keep, down bool) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	defer cancel()
+	swept, err := hosts.Sweep(ctx, fleetName)
+	if err != nil {
+		return fmt.Errorf("remove what an earlier demo left: %w", err)
+	}
+	if down {
+		fmt.Fprintf(out, "taken down: %v\n", swept)
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "kedge-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	s := &show{out: out, began: time.Now()}
+	s.say("prepare: tools, binaries and the hosts' root file system")
+	parts, err := fleet.MakeParts(ctx, dir, func(line string) { s.say("  " + line) })
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	s.began = time.Now()
+	s.say("boot the build host and web1, web2, db1, each behind a NAT of its own")
+	f, err := fleet.Up(ctx, fleet.Options{Name: fleetName, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Outlive: keep})
+	if err != nil {
+		return fmt.Errorf("boot: %w", err)
+	}
+	s.fleet = f
+	if err = s.perform(ctx); err == nil && keep {
+		s.howToLook()
+		return nil
+	}
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
+	defer cancel()
+	if err != nil {
+		s.explain(ctx)
+	}
+	return errors.Join(err, f.Down(ctx))
+}

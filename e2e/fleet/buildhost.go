@@ -1,0 +1,166 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kedge/e2e/hosts"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// Worktree is where the operator works on the build host: the fleet's flake, in
+// git.
+const Worktree = "/root/fleet"
+
+// repository is what the controller watches.
+const repository = "/srv/fleet.git"
+
+const controllerUnit = `[Unit]
+Description=Kedge controller
+After=network.target
+
+[Service]
+Type=notify
+ExecStart=/usr/local/bin/kedge-controller run --config /etc/kedge/controller.yaml
+Restart=always
+RestartSec=1
+StateDirectory=kedge-controller
+StateDirectoryMode=0700
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+`
+
+const postReceive = "#!/bin/sh\nexec kedge reconcile\n"
+
+// A buildHost is the machine that the controller runs on.
+type buildHost struct {
+	*hosts.Machine
+	store, agent, tools string // store paths
+}
+
+func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
+	m, err := f.network.Machine(ctx, hosts.Options{Name: "build", Public: true})
+	if err != nil {
+		return nil, err
+	}
+	b := &buildHost{Machine: m}
+	if b.agent, err = toplevel.AddToStore(ctx, m, f.options.Parts.Agent); err != nil {
+		return nil, err
+	}
+	if b.tools, err = toplevel.AddToStore(ctx, m, f.options.Parts.Tools); err != nil {
+		return nil, err
+	}
+	f.world.Tools = b.tools
+	for _, name := range []string{"kedge", "kedge-controller"} {
+		content, err := os.ReadFile(filepath.Join(f.options.Parts.Bin, name))
+		if err != nil {
+			return nil, fmt.Errorf("install %s: %w", name, err)
+		}
+		if err := m.WriteFile("/usr/local/bin/"+name, content, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for name, content := range map[string]string{
+		"/etc/kedge/controller.yaml":                   b.config(),
+		"/etc/systemd/system/kedge-controller.service": controllerUnit,
+	} {
+		if err := m.WriteFile(name, []byte(content), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	for _, argv := range [][]string{
+		{"systemd-machine-id-setup"}, // a first boot would apply presets, and disable what is enabled here
+		{"systemctl", "enable", "--quiet", "kedge-controller.service"},
+		{"git", "init", "--quiet", "--bare", "--initial-branch=main", repository},
+		{"git", "init", "--quiet", "--initial-branch=main", Worktree},
+		{"git", "-C", Worktree, "remote", "add", "origin", repository},
+		{"git", "config", "--system", "user.name", "Operator"},
+		{"git", "config", "--system", "user.email", "operator@example.org"},
+	} {
+		if _, err := m.RunOffline(ctx, argv...); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.WriteFile(repository+"/hooks/post-receive", []byte(postReceive), 0o755); err != nil {
+		return nil, err
+	}
+	return b, b.start(ctx)
+}
+
+func (b *buildHost) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	if err := b.PowerOn(ctx); err != nil {
+		return err
+	}
+	if err := b.AwaitBoot(ctx); err != nil {
+		return err
+	}
+	if _, err := b.Run(ctx, "systemctl", "is-active", "kedge-controller.service"); err != nil {
+		log, _ := b.Run(ctx, "journalctl", "--no-pager", "-u", "kedge-controller.service", "-n", "30") // for the message only
+		return fmt.Errorf("start the controller: %w\n%s", err, log)
+	}
+	return nil
+}
+
+func (b *buildHost) config() string {
+	return fmt.Sprintf(`source:
+  url: %s
+  branch: main
+nats:
+  listen: 0.0.0.0:4222
+  advertise: ["nats://%[2]s:4222"]
+http:
+  listen: 0.0.0.0:8080
+cache:
+  urls: ["http://%[2]s:8080/cache/"]
+`, repository, b.Addr())
+}
+
+// commit writes the flake and commits it.
+func (b *buildHost) commit(ctx context.Context, w toplevel.Fleet, message string) (proto.Revision, error) {
+	if err := w.Write(filepath.Join(b.Root(), Worktree)); err != nil {
+		return proto.Revision{}, err
+	}
+	var out string
+	for _, argv := range [][]string{
+		{"git", "-C", Worktree, "add", "--all"},
+		{"git", "-C", Worktree, "commit", "--quiet", "--allow-empty", "-m", message},
+		{"git", "-C", Worktree, "rev-parse", "HEAD"},
+	} {
+		var err error
+		if out, err = b.Run(ctx, argv...); err != nil {
+			return proto.Revision{}, fmt.Errorf("commit %q: %w", message, err)
+		}
+	}
+	return proto.ParseRevision(strings.TrimSpace(out))
+}
+
+// push pushes what was committed.
+func (b *buildHost) push(ctx context.Context) error {
+	if _, err := b.Run(ctx, "git", "-C", Worktree, "push", "--quiet", "--force", "origin", "main"); err != nil {
+		return fmt.Errorf("push: %w", err)
+	}
+	return nil
+}
+
+// enrol makes a host's credentials.
+func (b *buildHost) enrol(ctx context.Context, name string) (creds []byte, reply proto.HostAddReply, err error) {
+	file := "/root/" + name + ".creds"
+	out, err := b.Run(ctx, "kedge", "host", "add", name, "--out", file, "--json")
+	if err != nil {
+		return nil, reply, err
+	}
+	if err := json.Unmarshal([]byte(out), &reply); err != nil {
+		return nil, reply, fmt.Errorf("read what `kedge host add` said: %w", err)
+	}
+	creds, err = b.ReadFile(file)
+	return creds, reply, err
+}

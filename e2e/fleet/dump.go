@@ -1,0 +1,23 @@
+package fleet
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+)
+
+// Dump prints what the machines have logged.
+func (f *Fleet) Dump(ctx context.Context, printf func(format string, args ...any)) {
+	journal := func(name, unit string, run func(context.Context, ...string) (string, error)) {
+		out, err := run(ctx, "journalctl", "--no-pager", "-o", "short-precise", "-n", "80", "-u", unit)
+		printf("==== %s: %s (%v)\n%s", name, unit, err, out)
+	}
+	journal("build", "kedge-controller.service", f.build.Run)
+	for _, h := range f.Hosts() {
+		journal(h.Name(), "kedge-agent.service", h.Run)
+		journal(h.Name(), "kedge-transact-*", h.Run)
+		if b, err := os.ReadFile(filepath.Join(h.Root(), stateDir, "deployment.json")); err == nil {
+			printf("==== %s: record\n%s", h.Name(), b)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kedge/e2e/hosts"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// Options say what fleet to set up.
+type Options struct {
+	Name  string   // required; unique among the fleets that run at a time
+	Hosts []string // required
+	Parts Parts    // required
+	// Log hears what the harness does; nil for nobody.
+	Log *slog.Logger
+	// Grace is the hosts' probation.grace; zero for the agent's default.
+	Grace time.Duration
+	// Deadline is the hosts' probation.deadline; zero for a minute.
+	Deadline time.Duration
+	// Inbound lets the build host reach the hosts by SSH, for benchmarks.
+	Inbound bool
+	// Outlive leaves everything running when this process ends without Down.
+	Outlive bool
+}
+
+// A Fleet is a build host and its hosts, all running.
+type Fleet struct {
+	options Options
+	network *hosts.Network
+	build   *buildHost
+	hosts   map[string]*Host
+	world   toplevel.Fleet // what was pushed last
+}
+
+// bootTimeout bounds the boot of a machine.
+const bootTimeout = time.Minute
+
+// Up sets up a fleet: the build host with the controller, then every host,
+// installed with revision 0 of its system, enrolled, and running. With an
+// error nothing is left behind.
+func Up(ctx context.Context, o Options) (f *Fleet, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Deadline == 0 {
+		o.Deadline = time.Minute
+	}
+	n, err := hosts.New(ctx, hosts.NetworkOptions{Fleet: o.Name, Rootfs: o.Parts.Rootfs, Log: o.Log, Outlive: o.Outlive})
+	if err != nil {
+		return nil, err
+	}
+	f = &Fleet{options: o, network: n, hosts: map[string]*Host{}, world: toplevel.Fleet{Hosts: map[string]toplevel.Host{}}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Down(context.WithoutCancel(ctx)))
+			f = nil
+		}
+	}()
+	if f.build, err = f.upBuildHost(ctx); err != nil {
+		return f, fmt.Errorf("set up the build host: %w", err)
+	}
+	for _, name := range o.Hosts {
+		m, err := n.Machine(ctx, hosts.Options{Name: name, Inbound: o.Inbound})
+		if err != nil {
+			return f, err
+		}
+		f.hosts[name] = &Host{Machine: m, fleet: f}
+		f.world.Hosts[name] = toplevel.Host{App: &toplevel.App{Text: "revision 0"}}
+	}
+	var g errgroup.Group
+	for _, h := range f.hosts {
+		g.Go(func() error {
+			if err := h.install(ctx); err != nil {
+				return fmt.Errorf("set up %s: %w", h.Name(), err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return f, err
+	}
+	for _, h := range f.hosts {
+		f.world.Hosts[h.Name()] = h.system
+	}
+	return f, nil
+}
+
+// Down removes everything of the fleet.
+func (f *Fleet) Down(ctx context.Context) error { return f.network.Destroy(ctx) }
+
+// Host returns the host of that name; there must be one.
+func (f *Fleet) Host(name string) *Host { return f.hosts[name] }
+
+// Hosts returns all hosts, by name.
+func (f *Fleet) Hosts() []*Host {
+	var hs []*Host
+	for _, name := range slices.Sorted(maps.Keys(f.hosts)) {
+		hs = append(hs, f.hosts[name])
+	}
+	return hs
+}
+
+// Build returns the build host's machine.
+func (f *Fleet) Build() *hosts.Machine { return f.build.Machine }
+
+// Push changes the fleet's flake, commits it on the build host, and pushes it
+// to the repository that the controller watches.
+func (f *Fleet) Push(ctx context.Context, message string, change func(w *toplevel.Fleet)) (proto.Revision, error) {
+	rev, err := f.Commit(ctx, message, change)
+	if err != nil {
+		return rev, err
+	}
+	return rev, f.PushCommitted(ctx)
+}
+
+// Commit is the first half of Push: the change is in [Worktree] and committed
+// there, and nobody else knows of it.
+func (f *Fleet) Commit(ctx context.Context, message string, change func(w *toplevel.Fleet)) (proto.Revision, error) {
+	change(&f.world)
+	return f.build.commit(ctx, f.world, message)
+}
+
+// PushCommitted is the second half of Push. It returns when git has.
+func (f *Fleet) PushCommitted(ctx context.Context) error { return f.build.push(ctx) }
+
+// Kedge runs the command line on the build host.
+func (f *Fleet) Kedge(ctx context.Context, args ...string) (stdout string, err error) {
+	return f.build.Run(ctx, append([]string{"kedge"}, args...)...)
+}
+
+// Edit changes the systems of the hosts named, or of all if none is.
+func Edit(w *toplevel.Fleet, change func(h *toplevel.Host), names ...string) {
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(w.Hosts))
+	}
+	for _, name := range names {
+		h := w.Hosts[name]
+		// What a change adds to one system must not appear in an earlier one.
+		h.Units, h.Etc, h.Activation = maps.Clone(h.Units), maps.Clone(h.Etc), maps.Clone(h.Activation)
+		change(&h)
+		w.Hosts[name] = h
+	}
+}
+
+// App makes the app of a system answer text.
+func App(text string) func(h *toplevel.Host) {
+	return func(h *toplevel.Host) { h.App = &toplevel.App{Text: text} }
+}
+
+// AddUnit adds a unit to a system.
+func AddUnit(name string, u toplevel.Unit) func(h *toplevel.Host) {
+	return func(h *toplevel.Host) {
+		if h.Units == nil {
+			h.Units = map[string]toplevel.Unit{}
+		}
+		h.Units[name] = u
+	}
+}

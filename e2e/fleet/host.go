@@ -1,0 +1,131 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"kedge/e2e/hosts"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// A Host is a host of the fleet with its agent.
+type Host struct {
+	*hosts.Machine
+	fleet  *Fleet
+	system toplevel.Host // as it was installed
+}
+
+// credentialsFile is where the harness puts what a secrets tool would.
+const credentialsFile = "/var/lib/kedge/host.creds"
+
+// install does what the operator does once: install a system with the agent,
+// place the credentials, and switch the machine on.
+func (h *Host) install(ctx context.Context) error {
+	b := h.fleet.build
+	creds, reply, err := b.enrol(ctx, h.Name())
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{h.fleet.options.Parts.Agent, h.fleet.options.Parts.Tools} {
+		if _, err := toplevel.AddToStore(ctx, h.Machine, dir); err != nil {
+			return err
+		}
+	}
+	h.system = toplevel.Host{
+		Agent:       b.agent,
+		AgentConfig: h.agentConfig(reply),
+		App:         &toplevel.App{Text: "revision 0"},
+	}
+	world := toplevel.Fleet{Tools: b.tools, Hosts: map[string]toplevel.Host{h.Name(): h.system}}
+	if _, err := toplevel.Install(ctx, h.Machine, world, h.Name()); err != nil {
+		return err
+	}
+	if err := h.WriteFile(credentialsFile, creds, 0o600); err != nil {
+		return err
+	}
+	return h.Start(ctx)
+}
+
+// Start switches the power on and waits for the boot.
+func (h *Host) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	if err := h.PowerOn(ctx); err != nil {
+		return err
+	}
+	return h.AwaitBoot(ctx)
+}
+
+func (h *Host) agentConfig(reply proto.HostAddReply) string {
+	var b strings.Builder
+	list := func(key string, values any) {
+		text, err := json.Marshal(values) // JSON is YAML
+		if err != nil {
+			text = fmt.Appendf(nil, "%q", err)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", key, text)
+	}
+	fmt.Fprintf(&b, "host: %s\nnats:\n", h.Name())
+	list("  servers", reply.Servers)
+	fmt.Fprintf(&b, "  credentials_file: %s\n  max_reconnect_delay: 2s\ntrust:\n", credentialsFile)
+	list("  release_keys", reply.ReleaseKeys)
+	list("  controller_keys", reply.ControllerKeys)
+	list("  cache_keys", reply.CacheKeys)
+	list("caches", reply.Caches)
+	fmt.Fprintf(&b, "probation:\n  deadline: %s\n", h.fleet.options.Deadline)
+	if g := h.fleet.options.Grace; g != 0 {
+		fmt.Fprintf(&b, "  grace: %s\n", g)
+	}
+	b.WriteString("log:\n  level: debug\n")
+	return b.String()
+}
+
+// Facts is what the host itself shows.
+type Facts struct {
+	Current     string // /run/current-system
+	Booted      string // /run/booted-system
+	Profile     string // what the system profile names
+	Generation  string // the link that the system profile is, such as system-2-link
+	BootDefault string // what the boot loader would boot
+	App         string // what the running app answers
+}
+
+// Facts reads them.
+func (h *Host) Facts(ctx context.Context) (Facts, error) {
+	var f Facts
+	var err error
+	read := func(to *string, path string) {
+		if err == nil {
+			*to, err = h.Readlink(path)
+		}
+	}
+	read(&f.Current, "/run/current-system")
+	read(&f.Booted, "/run/booted-system")
+	read(&f.Generation, "/nix/var/nix/profiles/system")
+	if err == nil {
+		read(&f.Profile, "/nix/var/nix/profiles/"+f.Generation)
+	}
+	if err != nil {
+		return f, err
+	}
+	b, err := h.ReadFile("/boot/loader/default")
+	if err != nil {
+		return f, err
+	}
+	f.BootDefault = strings.TrimSpace(string(b))
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out, err := h.Run(ctx, "curl", "--silent", "--max-time", "3", "http://127.0.0.1:8090/")
+	if err != nil {
+		out = "" // no answer is a fact, too
+	}
+	f.App = strings.TrimSpace(out)
+	return f, nil
+}
+
+// One reports whether everything on the host names the same system.
+func (f Facts) One() bool { return f.Current == f.Profile && f.Current == f.BootDefault }

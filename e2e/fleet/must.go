@@ -1,0 +1,107 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// A T is what scenarios fail with; *testing.T is one.
+type T interface {
+	Helper()
+	Name() string
+	Context() context.Context
+	Cleanup(f func())
+	Logf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Failed() bool
+}
+
+// Patience of the Must functions.
+const (
+	upTimeout   = 5 * time.Minute
+	stepTimeout = 2 * time.Minute
+)
+
+// MustUp is [Up] with the deadline of a scenario. The fleet goes down with t;
+// if t failed, the logs of all machines are printed before.
+func MustUp(t T, o Options) *Fleet {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), upTimeout)
+	defer cancel()
+	f, err := Up(ctx, o)
+	if err != nil {
+		t.Fatalf("set up fleet %s: %v", o.Name, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), stepTimeout)
+		defer cancel()
+		if t.Failed() {
+			f.Dump(ctx, t.Logf)
+		}
+		if err := f.Down(ctx); err != nil {
+			t.Logf("take fleet %s down: %v", o.Name, err)
+		}
+	})
+	return f
+}
+
+// MustPush is [Fleet.Push].
+func (f *Fleet) MustPush(t T, message string, change func(w *toplevel.Fleet)) proto.Revision {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	rev, err := f.Push(ctx, message, change)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return rev
+}
+
+// MustAwaitPhase is [Host.AwaitPhase] within a scenario's patience.
+func (h *Host) MustAwaitPhase(t T, rev proto.Revision, phases ...proto.Phase) proto.HostView {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	v, err := h.AwaitPhase(ctx, rev, phases...)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return v
+}
+
+// MustAwaitRecord is [Host.AwaitRecord] within a scenario's patience.
+func (h *Host) MustAwaitRecord(t T, what string, ok func(Record) bool) Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	r, err := h.AwaitRecord(ctx, what, ok)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return r
+}
+
+// MustFacts is [Host.Facts].
+func (h *Host) MustFacts(t T) Facts {
+	t.Helper()
+	f, err := h.Facts(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", h.Name(), err)
+	}
+	return f
+}
+
+// MustRun runs a program on the host.
+func (h *Host) MustRun(t T, argv ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	out, err := h.Run(ctx, argv...)
+	if err != nil {
+		t.Fatalf("%s: %v", h.Name(), err)
+	}
+	return out
+}

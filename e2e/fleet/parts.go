@@ -1,0 +1,88 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"kedge/e2e/rootfs"
+	"kedge/e2e/toplevel"
+)
+
+// Parts is what every machine of a fleet is made of.
+type Parts struct {
+	Rootfs string // of every machine
+	Bin    string // kedge, kedge-agent, kedge-controller
+	Agent  string // a directory with bin/kedge-agent, to go into stores
+	Tools  string // a directory with the toplevels' programs
+}
+
+// MakeParts installs what this machine lacks, makes the root file system
+// unless it is there, and builds Kedge and the toplevels' programs into dir.
+// log hears what is being done while it takes long.
+func MakeParts(ctx context.Context, dir string, log func(string)) (Parts, error) {
+	if err := rootfs.EnsureTools(ctx, log); err != nil {
+		return Parts{}, err
+	}
+	p := Parts{
+		Bin:   filepath.Join(dir, "bin"),
+		Agent: filepath.Join(dir, "kedge-agent"),
+		Tools: filepath.Join(dir, "tools"),
+	}
+	var built, rooted error
+	var wg sync.WaitGroup
+	wg.Go(func() { built = p.build(ctx, log) })
+	wg.Go(func() { p.Rootfs, rooted = rootfs.Ensure(ctx, log) })
+	wg.Wait()
+	return p, errors.Join(built, rooted)
+}
+
+func (p Parts) build(ctx context.Context, log func(string)) error {
+	log("build kedge, kedge-agent, kedge-controller")
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.Bin, 0o755); err != nil {
+		return fmt.Errorf("build Kedge: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", p.Bin+"/", "./cmd/...")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build Kedge: %w: %s", err, out)
+	}
+	if err := toplevel.BuildTools(ctx, p.Tools); err != nil {
+		return err
+	}
+	return p.pack()
+}
+
+// pack makes the directory that becomes the agent's store path.
+func (p Parts) pack() error {
+	bin := filepath.Join(p.Agent, "bin")
+	b, err := os.ReadFile(filepath.Join(p.Bin, "kedge-agent"))
+	if err == nil {
+		err = os.MkdirAll(bin, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(bin, "kedge-agent"), b, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("pack the agent: %w", err)
+	}
+	return nil
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

@@ -1,0 +1,129 @@
+//go:build e2e
+
+package hosts_test
+
+import (
+	"bufio"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/e2e/hosts"
+	"kedge/e2e/rootfs"
+)
+
+// childFleet is set in the environment of a copy of this test that is to be killed.
+const childFleet = "KEDGE_E2E_CHILD_FLEET"
+
+// childOutlive is set there if the child's machines shall outlive it.
+const childOutlive = "KEDGE_E2E_CHILD_OUTLIVE"
+
+// TestChild is no test of its own: it is the process that TestSweep kills.
+func TestChild(t *testing.T) {
+	fleet := os.Getenv(childFleet)
+	if fleet == "" {
+		t.Skip("runs only as a child of TestSweep")
+	}
+	dir, err := rootfs.Ensure(t.Context(), func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := hosts.New(t.Context(), hosts.NetworkOptions{
+		Fleet: fleet, Rootfs: dir, Log: slog.New(slog.DiscardHandler), Outlive: os.Getenv(childOutlive) != "",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mustMachine(t, n, hosts.Options{Name: "web1"})
+	mustBoot(t, m)
+	os.Stdout.WriteString("leader " + strconv.Itoa(m.LeaderPID()) + "\n")
+	<-t.Context().Done() // until it is killed
+}
+
+// startChild runs TestChild with env in a process of its own, until its machine has booted, and returns the process and
+// the machine's leader.
+func startChild(t *testing.T, env ...string) (child *exec.Cmd, leader string) {
+	t.Helper()
+	child = exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$")
+	child.Env = append(os.Environ(), env...)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if pid, ok := strings.CutPrefix(lines.Text(), "leader "); ok {
+			return child, pid
+		}
+	}
+	t.Fatalf("the child booted no machine: %v", child.Wait())
+	return nil, ""
+}
+
+func TestSweep(t *testing.T) {
+	const fleet = testFleets + "killed"
+	child, leader := startChild(t, childFleet+"="+fleet)
+	swept, err := hosts.Sweep(t.Context(), fleet)
+	if err != nil || len(swept) != 0 {
+		t.Errorf("Sweep while the child lives = %v, %v, want nothing swept", swept, err)
+	}
+	if _, err := hosts.New(t.Context(), hosts.NetworkOptions{Fleet: fleet}); !errors.Is(err, hosts.ErrInUse) {
+		t.Errorf("New with the fleet of a living process = %v, want ErrInUse", err)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // killed
+	awaitGone(t, "/proc/"+leader)
+	mustSweep(t, fleet)
+}
+
+func TestSweepOfMachinesThatOutlive(t *testing.T) {
+	const fleet = testFleets + "outlive"
+	child, leader := startChild(t, childFleet+"="+fleet, childOutlive+"=1")
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // killed
+	out, err := exec.CommandContext(t.Context(), "nsenter", "--target="+leader, "--all", "systemctl", "is-system-running").Output()
+	if err != nil || string(out) != "running\n" {
+		t.Errorf("the machine that shall outlive its process is %q, %v, want it running", out, err)
+	}
+	mustSweep(t, fleet)
+	awaitGone(t, "/proc/"+leader)
+}
+
+func mustSweep(t *testing.T, fleet string) {
+	t.Helper()
+	swept, err := hosts.Sweep(t.Context(), fleet)
+	if err != nil || !slices.Equal(swept, []string{fleet}) {
+		t.Errorf("Sweep = %v, %v, want %s swept", swept, err, fleet)
+	}
+	checkNothingLeft(t, fleet)
+}
+
+// awaitGone waits until path does not exist: until the kernel has ended the process whose parent was killed.
+func awaitGone(t *testing.T, path string) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatalf("%s is still there", path)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// TestMainJob is the way of three revisions: a first one, a changed service,
+// and one that fails on one host.
+func TestMainJob(t *testing.T) {
+	f := up(t, "web1", "web2", "db1")
+	commit(t, f, "revision 1", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("revision 1")) })
+	for _, h := range f.Hosts() {
+		requireOn(t, h, "revision 1")
+	}
+	second := commit(t, f, "revision 2", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("revision 2")) })
+	before := requireOn(t, f.Host("web2"), "revision 2")
+
+	third := f.MustPush(t, "revision 3", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("revision 3"))
+		fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.ExitsAtOnce("cannot open the frobnicator")), "web2")
+	})
+	for _, name := range []string{"web1", "db1"} {
+		f.Host(name).MustAwaitPhase(t, third, proto.PhaseCommitted)
+		requireOn(t, f.Host(name), "revision 3")
+	}
+	v := f.Host("web2").MustAwaitPhase(t, third, proto.PhaseRolledBack)
+	d := v.Status.Deployment
+	if d.Reason != proto.ReasonUnitsFailed || d.Verdict != proto.VerdictRolledBack {
+		t.Errorf("web2: reason %q and verdict %q, want %q and %q", d.Reason, d.Verdict, proto.ReasonUnitsFailed, proto.VerdictRolledBack)
+	}
+	if len(d.Failed) != 1 || d.Failed[0].Name != "broken.service" ||
+		!slices.ContainsFunc(d.Failed[0].Log, func(l string) bool { return strings.Contains(l, "frobnicator") }) {
+		t.Errorf("web2: failed units are %+v, want broken.service with its log", d.Failed)
+	}
+	if v.Status.Systems.Revision != second {
+		t.Errorf("web2: runs revision %s, want %s", v.Status.Systems.Revision.Short(), second.Short())
+	}
+	if after := requireOn(t, f.Host("web2"), "revision 2"); after != before {
+		t.Errorf("web2: is not as it was before: %+v, was %+v", after, before)
+	}
+}
+
+// TestRevertDeploysAgain: a git revert to a system that ran before is a
+// deployment like any other.
+func TestRevertDeploysAgain(t *testing.T) {
+	f := up(t, "web1")
+	a := func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("A")) }
+	commit(t, f, "A", a)
+	first := requireOn(t, f.Host("web1"), "A")
+	commit(t, f, "B", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("B")) })
+	requireOn(t, f.Host("web1"), "B")
+	commit(t, f, "A again", a)
+	if again := requireOn(t, f.Host("web1"), "A"); again.Current != first.Current {
+		t.Errorf("runs %s, want %s again", again.Current, first.Current)
+	}
+}

@@ -1,0 +1,67 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"kedge/e2e/internal/command"
+)
+
+// tool is a program that the test hosts need, and the Debian package that has it.
+type tool struct{ program, pkg string }
+
+func tools() []tool {
+	return []tool{
+		{"debootstrap", "debootstrap"},
+		{"systemd-nspawn", "systemd-container"},
+		{"nft", "nftables"},
+		{"ip", "iproute2"},
+		{"nsenter", "util-linux"},
+		{"unshare", "util-linux"},
+		{"mkfs.ext4", "e2fsprogs"},
+	}
+}
+
+// ErrNotRoot says that hosts cannot be made because the process is not root.
+var ErrNotRoot = errors.New("test hosts need root: run as root, for example with sudo")
+
+// EnsureTools installs, through apt-get, what is missing of the programs that make and run test hosts. It returns
+// [ErrNotRoot] without trying anything if the process is not root.
+func EnsureTools(ctx context.Context, log func(string)) error {
+	if os.Geteuid() != 0 {
+		return ErrNotRoot
+	}
+	missing := missingPackages(exec.LookPath)
+	if len(missing) == 0 {
+		return nil
+	}
+	names := strings.Join(missing, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("install %s: this machine has no apt-get; install them by hand: %w", names, err)
+	}
+	log("installing " + names)
+	env := append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if _, err := command.Run(ctx, command.Command{Args: []string{"apt-get", "update"}, Env: env}); err != nil {
+		return fmt.Errorf("install %s: %w", names, err)
+	}
+	args := append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, missing...)
+	if _, err := command.Run(ctx, command.Command{Args: args, Env: env}); err != nil {
+		return fmt.Errorf("install %s: %w", names, err)
+	}
+	return nil
+}
+
+// missingPackages returns the packages of the programs that look does not find, each once.
+func missingPackages(look func(string) (string, error)) (pkgs []string) {
+	for _, t := range tools() {
+		if _, err := look(t.program); err != nil && !slices.Contains(pkgs, t.pkg) {
+			pkgs = append(pkgs, t.pkg)
+		}
+	}
+	return pkgs
+}

@@ -1,0 +1,129 @@
+package bootloader
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A lab is a boot partition, a profile folder, and a store to link from.
+type lab struct {
+	Disk
+	t     *testing.T
+	store string
+}
+
+func newLab(t *testing.T) lab {
+	return lab{Disk: Disk{Boot: t.TempDir(), Profiles: t.TempDir()}, t: t, store: t.TempDir()}
+}
+
+// system makes a toplevel with a kernel of the version, and links it as generation n unless n is 0.
+func (l lab) system(name, kernel string, n int) string {
+	l.t.Helper()
+	toplevel, linux := filepath.Join(l.store, name), filepath.Join(l.store, "linux-"+kernel)
+	for file, text := range map[string]string{
+		linux + "/bzImage": kernel, linux + "/initrd": "i" + kernel,
+		toplevel + "/nixos-version": "26.05", toplevel + "/kernel-params": "quiet",
+	} {
+		l.must(os.MkdirAll(filepath.Dir(file), 0o755))
+		l.must(os.WriteFile(file, []byte(text), 0o644))
+	}
+	l.must(os.Symlink(linux+"/bzImage", toplevel+"/kernel"))
+	l.must(os.Symlink(linux+"/initrd", toplevel+"/initrd"))
+	if n > 0 {
+		l.must(os.Symlink(toplevel, l.link(n)))
+	}
+	return toplevel
+}
+
+func (l lab) link(n int) string {
+	return filepath.Join(l.Profiles, "system-"+string(rune('0'+n))+"-link")
+}
+
+func (l lab) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l lab) files() []string {
+	l.t.Helper()
+	var all []string
+	l.must(filepath.WalkDir(l.Boot, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			all = append(all, strings.TrimPrefix(path, l.Boot+"/"))
+		}
+		return err
+	}))
+	return all
+}
+
+func (l lab) defaultSystem() string {
+	text, _ := os.ReadFile(filepath.Join(l.Boot, "loader/default")) // none is an empty default
+	return strings.TrimSpace(string(text))
+}
+
+func TestInstallWritesAnEntryForEveryGeneration(t *testing.T) {
+	l := newLab(t)
+	a := l.system("a", "6.1", 1)
+	b := l.system("b", "6.2", 2)
+	l.must(l.Install(b, false))
+	want := []string{
+		"EFI/nixos/linux-6.1-bzImage.efi", "EFI/nixos/linux-6.1-initrd.efi", "EFI/nixos/linux-6.2-bzImage.efi", "EFI/nixos/linux-6.2-initrd.efi",
+		"loader/default", "loader/entries/nixos-generation-1.conf", "loader/entries/nixos-generation-2.conf",
+	}
+	if diff := cmp.Diff(want, l.files()); diff != "" {
+		t.Errorf("boot partition (-want +got):\n%s", diff)
+	}
+	if l.defaultSystem() != b {
+		t.Errorf("default = %q, want %q", l.defaultSystem(), b)
+	}
+	entry, err := os.ReadFile(filepath.Join(l.Boot, "loader/entries/nixos-generation-1.conf"))
+	l.must(err)
+	if want := "options init=" + a + "/init quiet\n"; !strings.HasSuffix(string(entry), want) {
+		t.Errorf("entry = %q, want it to end with %q", entry, want)
+	}
+}
+
+func TestInstallRemovesWhatNoGenerationHas(t *testing.T) {
+	l := newLab(t)
+	a := l.system("a", "6.1", 1)
+	l.must(l.Install(a, false))
+	b := l.system("b", "6.2", 2)
+	l.must(os.Remove(l.link(1)))
+	l.must(l.Install(b, true))
+	want := []string{
+		"EFI/BOOT/BOOTX64.EFI", "EFI/nixos/linux-6.2-bzImage.efi", "EFI/nixos/linux-6.2-initrd.efi",
+		"loader/default", "loader/entries/nixos-generation-2.conf",
+	}
+	if diff := cmp.Diff(want, l.files()); diff != "" {
+		t.Errorf("boot partition (-want +got):\n%s", diff)
+	}
+}
+
+func TestInstallOfNoGenerationKeepsTheDefault(t *testing.T) {
+	l := newLab(t)
+	a := l.system("a", "6.1", 1)
+	l.must(l.Install(a, false))
+	l.must(l.Install(l.system("b", "6.1", 0), false))
+	if l.defaultSystem() != a {
+		t.Errorf("default = %q, want %q as before", l.defaultSystem(), a)
+	}
+}
+
+func TestInstallFailsWhenATestAsksForIt(t *testing.T) {
+	l := newLab(t)
+	a := l.system("a", "6.1", 1)
+	l.must(os.WriteFile(filepath.Join(l.Boot, "e2e-fail"), nil, 0o644))
+	if err := l.Install(a, false); !errors.Is(err, ErrInjected) {
+		t.Errorf("Install = %v, want %v", err, ErrInjected)
+	}
+	if l.defaultSystem() != "" {
+		t.Errorf("default = %q after a failure, want none", l.defaultSystem())
+	}
+}
