@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -138,6 +139,7 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 			return proto.ReconcileReply{}, unavailable("ring the doorbell of "+h.String(), err)
 		}
 	}
+	a.audit(ctx, proto.AuditEntry{Time: a.now().UTC(), Actor: c.Name, Act: proto.ActReconcile, Message: hostNames(req.Hosts)})
 	a.log.InfoContext(ctx, "asked to reconcile", "by", c.Name, "hosts", len(req.Hosts))
 	return reply, nil
 }
@@ -176,6 +178,15 @@ func (a *api) audit(ctx context.Context, e proto.AuditEntry) {
 	if err := a.history.Audit(ctx, e); err != nil { // what was done is durable elsewhere
 		a.log.WarnContext(ctx, "audit entry lost", "act", e.Act, "host", e.Host, "err", err)
 	}
+}
+
+// hostNames joins the names of hosts.
+func hostNames(hosts []proto.HostName) string {
+	var names []string
+	for _, h := range hosts {
+		names = append(names, h.String())
+	}
+	return strings.Join(names, " ")
 }
 
 // bounded returns how long a call that asks to wait d may wait.

@@ -65,7 +65,7 @@ type CacheConfig struct {
 
 // A BuildConfig bounds builds.
 type BuildConfig struct {
-	Jobs    int           `config:"jobs"`    // at once; 0 leaves it to Nix
+	Jobs    int           `config:"jobs"`    // at once; 0 means one for each processor
 	Timeout time.Duration `config:"timeout"` // of one revision's evaluation and of its build
 }
 

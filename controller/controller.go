@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -14,8 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kedge/controller/internal/enroll"
-	"kedge/controller/internal/natsd"
-	"kedge/controller/internal/publish"
 	"kedge/controller/internal/sign"
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -54,9 +51,9 @@ type Controller struct {
 	fleet    *Fleet
 	pipeline *Pipeline
 	runner   *runner
-	rollouts *rolloutStore
 	keeper   *keeper
 	feeds    *feeds
+	serving  chan struct{} // closed once operators' calls are answered
 	service  *bus.Service
 	web      *web
 	conn     *bus.Conn
@@ -79,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now)}
+	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), serving: make(chan struct{})}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -128,121 +125,6 @@ func (c *Controller) open(ctx context.Context) error {
 	return c.writeAdminCredentials(keys)
 }
 
-// connect starts the embedded NATS server, unless there is another, and begins
-// to connect.
-func (c *Controller) connect(ctx context.Context) (*natsd.Keys, error) {
-	cfg := c.o.Config
-	var keys *natsd.Keys
-	credentials := cfg.NATS.CredentialsFile
-	c.natsURL = cfg.NATS.URL
-	if cfg.NATS.URL == "" {
-		server, err := natsd.Start(ctx, natsd.Options{StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Log: c.log})
-		if err != nil {
-			return nil, fmt.Errorf("start the NATS server: %w", err)
-		}
-		c.closing("NATS server", func() error { server.Shutdown(); return nil })
-		keys, credentials, c.natsURL = server.Keys, server.ControllerCredentials(), server.ClientURL()
-	} else {
-		k, err := natsd.OpenKeys(cfg.StateDir)
-		if err != nil {
-			return nil, fmt.Errorf("open the NATS keys: %w", err)
-		}
-		keys = k
-	}
-	// What is under way when ctx ends is still to be published; Close ends it.
-	conn, err := bus.Connect(context.WithoutCancel(ctx), bus.Options{
-		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
-		Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS: %w", err)
-	}
-	c.closing("NATS connection", func() error { conn.Close(); return nil })
-	c.conn = conn
-	return keys, nil
-}
-
-// wire makes the parts of the controller from what was opened.
-func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, keys *natsd.Keys) error {
-	cfg, now := c.o.Config, c.o.Now
-	m := newMetrics(c.o.Registry)
-	busFleet := bus.NewFleet(c.conn, c.log)
-	publisher, err := publish.Open(publish.Options{
-		Shelf: publish.Files{Dir: c.path(desiredDir)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
-		Published: c.fleet.Want, Now: now, Log: c.log,
-	})
-	if err != nil {
-		return err
-	}
-	for _, h := range book.Hosts() {
-		c.fleet.Know(h)
-	}
-	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
-	c.keeper = &keeper{conn: c.conn, bus: busFleet, publisher: publisher, log: c.log}
-	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
-	c.rollouts = &rolloutStore{path: c.path(rolloutFile), bucket: busFleet}
-	c.runner = &runner{
-		publisher: publisher, signer: signer, closures: parts.Cache, fleet: c.fleet, saver: c.rollouts, now: now, log: c.log,
-	}
-	c.pipeline = NewPipeline(PipelineOptions{
-		Source: parts.Source, Fleet: c.fleet, Poll: cfg.Source.Poll, Now: now, Log: c.log,
-		Deployer: &deployer{
-			source: parts.Source, builder: parts.Builder, cache: parts.Cache, runner: c.runner,
-			fleet: c.fleet, metrics: m, now: now, log: c.log,
-		},
-	})
-	anchors := c.anchors(parts.Cache, signer)
-	a := &api{
-		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: keys, book: book, anchors: anchors,
-		metrics: m, now: now, log: c.log,
-		importer: &importer{
-			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, root: parts.Builder.Root,
-			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...), runner: c.runner, log: c.log,
-		},
-	}
-	c.service = bus.NewService(bus.ServiceOptions{Conn: c.conn, Version: c.o.Version, Log: c.log})
-	a.register(c.service)
-	collector := newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected })
-	if err := c.o.Registry.Register(collector); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
-	}
-	return nil
-}
-
-// anchors returns what a new host needs besides its own credentials.
-func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddReply {
-	cfg := c.o.Config
-	servers := cfg.NATS.Advertise
-	if len(servers) == 0 {
-		servers = []string{cfg.NATS.URL}
-	}
-	cacheKeys := []string{cache.PublicKey().String()}
-	for _, k := range cfg.Keys.Cache {
-		cacheKeys = append(cacheKeys, k.String())
-	}
-	return proto.HostAddReply{
-		ReleaseKeys: signer.ReleaseKeys(), ControllerKeys: signer.ControllerKeys(),
-		CacheKeys: cacheKeys, Servers: servers, Caches: cfg.Cache.URLs,
-	}
-}
-
-// writeAdminCredentials makes the credentials of whoever is root on this
-// machine, once.
-func (c *Controller) writeAdminCredentials(keys *natsd.Keys) error {
-	path := c.AdminCredentials()
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	text, err := keys.OperatorCredentials(proto.RoleAdmin, "admin")
-	if err != nil {
-		return fmt.Errorf("make credentials for the administrator: %w", err)
-	}
-	if err := durable.WriteFile(path, text, 0o600); err != nil {
-		return fmt.Errorf("write the administrator's credentials: %w", err)
-	}
-	return nil
-}
-
 // Run runs the controller until ctx ends, and returns when nothing of it runs
 // any more; nil if ctx was the reason. What was being published is published.
 func (c *Controller) Run(ctx context.Context) error {
@@ -260,15 +142,31 @@ func (c *Controller) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	c.o.Notify("READY=1")
-	c.log.InfoContext(ctx, "controller runs", "version", c.o.Version, "nats", c.natsURL, "http", c.HTTPAddress())
+	c.sayReady(ctx)
 	err := g.Wait()
 	c.o.Notify("STOPPING=1")
 	return err
 }
 
-// start brings NATS in step and takes up the rollout. If NATS cannot be reached
-// then that happens later, and nothing else waits for it.
+// sayReady says that operators' calls are answered as soon as that is so. Without
+// NATS it is not, but the rest of the controller goes on, and is not to be taken
+// for dead.
+func (c *Controller) sayReady(ctx context.Context) {
+	t := time.NewTimer(connectTimeout)
+	defer t.Stop()
+	select {
+	case <-c.serving:
+	case <-t.C:
+		c.log.WarnContext(ctx, "operators' calls are not answered yet")
+	case <-ctx.Done():
+		return
+	}
+	c.o.Notify("READY=1")
+	c.log.InfoContext(ctx, "controller runs", "version", c.o.Version, "nats", c.natsURL, "http", c.HTTPAddress())
+}
+
+// start brings NATS in step. If it cannot be reached then that happens later, and
+// nothing else waits for it.
 func (c *Controller) start(ctx context.Context) {
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -276,15 +174,8 @@ func (c *Controller) start(ctx context.Context) {
 	if err == nil {
 		err = c.keeper.once(ctx)
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		c.log.WarnContext(ctx, "started without NATS", "err", err)
-	}
-	saved, found, err := c.rollouts.Load(ctx)
-	switch {
-	case err != nil:
-		c.log.WarnContext(ctx, "rollout not taken up; the newest revision begins another", "err", err)
-	case found:
-		c.runner.resume(saved)
 	}
 }
 

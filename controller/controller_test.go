@@ -105,11 +105,12 @@ func (c *controllerTest) await(t *testing.T, what string, ok func(proto.FleetRep
 	}
 }
 
+// wants is true once the newest revision is published, and a host is to run p.
 func wants(h proto.HostName, serial proto.Serial, p proto.StorePath) func(proto.FleetReply) bool {
 	return func(r proto.FleetReply) bool {
 		for _, v := range r.Hosts {
 			if v.Host == h {
-				return v.Want.Serial == serial && v.Want.Toplevel == p
+				return v.Want.Serial == serial && v.Want.Toplevel == p && r.Revision == r.Source.Revision
 			}
 		}
 		return false

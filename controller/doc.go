@@ -11,10 +11,11 @@
 // # What is durable
 //
 // The truth is on disk: desired/<host>.json holds what was last signed for a
-// host, keys/ the keys, rollout.json the rollout. NATS is a cache of it: what
-// is missing or older there is put again at every connection. A controller that
-// was killed at any instant goes on from there; nothing that a host was told is
-// ever taken back, and no serial is used twice for two statements.
+// host, keys/ the keys, rollout.json the rollout. NATS holds a copy of what was
+// signed, which hosts read: what is missing or older there is put again at every
+// connection. A controller that was killed at any instant goes on from there;
+// nothing that a host was told is ever taken back, and no serial is used twice
+// for two statements.
 //
 // # Concurrency
 //

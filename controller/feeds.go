@@ -23,7 +23,10 @@ type feeds struct {
 
 // statuses keeps the fleet at what every host said last.
 func (f *feeds) statuses(ctx context.Context) error {
-	return f.bus.Statuses(ctx, bus.StatusFeed{Status: func(r bus.StatusReport) { f.fleet.Apply(r.Status, r.Received) }})
+	return f.bus.Statuses(ctx, bus.StatusFeed{
+		Status:   func(r bus.StatusReport) { f.fleet.Apply(r.Status, r.Received) },
+		CaughtUp: f.fleet.CaughtUp,
+	})
 }
 
 // heartbeats notes who lives.

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -30,6 +29,7 @@ type Fleet struct {
 	hosts    map[proto.HostName]*hostState
 	source   proto.SourceStatus
 	revision proto.Revision // the newest that was built
+	caughtUp bool
 }
 
 // hostState is one host, and the version that changed it last.
@@ -164,49 +164,11 @@ func (f *Fleet) Host(host proto.HostName) (proto.HostReply, bool) {
 	return proto.HostReply{Version: h.version, Host: h.view}, true
 }
 
-// Version returns the fleet's version.
-func (f *Fleet) Version() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.version
-}
-
 // SourceStatus returns how the controller stands to its repository.
 func (f *Fleet) SourceStatus() proto.SourceStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.source
-}
-
-// Await returns when the fleet's version is not after any more, or when ctx
-// ends. A version from another life of the controller is no reason to wait.
-func (f *Fleet) Await(ctx context.Context, after uint64) {
-	f.await(ctx, func() bool { return f.version != after })
-}
-
-// AwaitHost is [Fleet.Await] for one host: other hosts' changes do not end it.
-func (f *Fleet) AwaitHost(ctx context.Context, host proto.HostName, after uint64) {
-	f.await(ctx, func() bool {
-		h, known := f.hosts[host]
-		return known && h.version != after
-	})
-}
-
-// await returns when done, called under the mutex, says so, or when ctx ends.
-func (f *Fleet) await(ctx context.Context, done func() bool) {
-	for {
-		f.mu.Lock()
-		ready, changed := done(), f.changed
-		f.mu.Unlock()
-		if ready {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // change applies do to a host's view, under the mutex, and wakes readers.
@@ -227,16 +189,6 @@ func (f *Fleet) add(host proto.HostName) *hostState {
 	h := &hostState{view: proto.HostView{Host: host, Silent: f.silent(time.Time{})}}
 	f.hosts[host] = h
 	return h
-}
-
-// bump makes a new version, of h if it is not nil. The caller holds the mutex.
-func (f *Fleet) bump(h *hostState) {
-	f.version++
-	if h != nil {
-		h.version = f.version
-	}
-	close(f.changed)
-	f.changed = make(chan struct{})
 }
 
 // silent reports whether a host seen last at seen is silent by now. A controller

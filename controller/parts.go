@@ -41,9 +41,11 @@ type Parts struct {
 // folders below the state directory, and their keys on the first start.
 func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	cli := &nix.CLI{Log: log}
+	jobs := "auto" // Nix's own default is one at a time
 	if c.Build.Jobs > 0 {
-		cli.Settings = append(cli.Settings, nix.Setting{Name: "max-jobs", Value: strconv.Itoa(c.Build.Jobs)})
+		jobs = strconv.Itoa(c.Build.Jobs)
 	}
+	cli.Settings = append(cli.Settings, nix.Setting{Name: "max-jobs", Value: jobs})
 	repository, err := source.New(source.Options{
 		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
 		Dir: filepath.Join(c.StateDir, "source"), Log: log,

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,31 +28,61 @@ func revision(t testing.TB, digit string) proto.Revision {
 
 // fakeRepository is a Looker made of what Check shall return.
 type fakeRepository struct {
+	mu   sync.Mutex // guards what follows
 	head proto.Revision
 	err  error
+}
+
+func (r *fakeRepository) set(head proto.Revision, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.head, r.err = head, err
 }
 
 func (r *fakeRepository) URL() string    { return "/srv/fleet.git" }
 func (r *fakeRepository) Branch() string { return "main" }
 func (r *fakeRepository) Check(context.Context) (proto.Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.head, r.err
 }
 
 // fakeDeployer notes what it does, takes some time over it, and may fail.
 type fakeDeployer struct {
+	mu    sync.Mutex // guards what follows
 	takes time.Duration
 	err   error
 	log   []string
 }
 
+func (d *fakeDeployer) set(takes time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.takes, d.err, d.log = takes, err, nil
+}
+
+// note adds to the log, and returns how the deployer is set.
+func (d *fakeDeployer) note(format string, args ...any) (time.Duration, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.log = append(d.log, fmt.Sprintf(format, args...))
+	return d.takes, d.err
+}
+
+func (d *fakeDeployer) did() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.log)
+}
+
 func (d *fakeDeployer) Deploy(ctx context.Context, rev proto.Revision, _ time.Time) error {
-	d.log = append(d.log, "begin "+rev.String()[:1])
-	if !sleep(ctx, d.takes) {
-		d.log = append(d.log, fmt.Sprintf("end %s: %v", rev.String()[:1], context.Cause(ctx)))
+	takes, _ := d.note("begin %s", rev.String()[:1])
+	if !sleep(ctx, takes) {
+		d.note("end %s: %v", rev.String()[:1], context.Cause(ctx))
 		return context.Cause(ctx)
 	}
-	d.log = append(d.log, "end "+rev.String()[:1])
-	return d.err
+	_, err := d.note("end %s", rev.String()[:1])
+	return err
 }
 
 // pipelineTest is a pipeline that runs in a bubble.
@@ -71,7 +103,7 @@ func inBubble(t *testing.T, do func(t *testing.T, p pipelineTest)) {
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
-		p.repository.head = revision(t, "a")
+		p.repository.set(revision(t, "a"), nil)
 		go func() { ended <- p.Run(ctx) }()
 		synctest.Wait()
 		do(t, p)
@@ -85,7 +117,7 @@ func inBubble(t *testing.T, do func(t *testing.T, p pipelineTest)) {
 func (p pipelineTest) did(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	if diff := cmp.Diff(want, p.deployer.log); diff != "" {
+	if diff := cmp.Diff(want, p.deployer.did()); diff != "" {
 		t.Errorf("what was done (-want +got):\n%s", diff)
 	}
 }
@@ -101,7 +133,7 @@ func TestPipelineDeploysOnceAtStart(t *testing.T) {
 func TestPipelineFindsARevisionByPolling(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		time.Sleep(time.Second)
-		p.repository.head = revision(t, "b")
+		p.repository.set(revision(t, "b"), nil)
 		time.Sleep(74 * time.Second) // a poll and its jitter
 		p.did(t, "begin a", "end a", "begin b", "end b")
 	})
@@ -110,7 +142,7 @@ func TestPipelineFindsARevisionByPolling(t *testing.T) {
 func TestPipelineLooksAtOnceWhenAsked(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		time.Sleep(2 * time.Second)
-		p.repository.head = revision(t, "b")
+		p.repository.set(revision(t, "b"), nil)
 		p.Trigger()
 		p.did(t, "begin a", "end a", "begin b")
 	})
@@ -118,7 +150,7 @@ func TestPipelineLooksAtOnceWhenAsked(t *testing.T) {
 
 func TestPipelineTakesTheNewestOnly(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
-		p.repository.head = revision(t, "b")
+		p.repository.set(revision(t, "b"), nil)
 		p.Trigger()
 		p.did(t, "begin a", "end a: superseded by a newer revision", "begin b")
 		p.Trigger() // nothing new: b goes on
@@ -129,23 +161,22 @@ func TestPipelineTakesTheNewestOnly(t *testing.T) {
 
 func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
-		p.deployer.err = errors.New("does not build")
+		p.deployer.set(time.Second, errors.New("does not build"))
 		time.Sleep(2 * time.Second)
 		if got := p.fleet.SourceStatus().Error; got != "does not build" {
 			t.Errorf("source error = %q", got)
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if n := len(p.deployer.log) / 2; n < 20 || n > 35 {
+		if n := len(p.deployer.did()) / 2; n < 20 || n > 35 {
 			t.Errorf("tried %d times in a day, want about once an hour", n)
 		}
 		if got := p.fleet.SourceStatus().Error; got != "does not build" {
 			t.Errorf("source error = %q after a day", got)
 		}
-		p.deployer.log = nil
+		p.deployer.set(time.Second, nil)
 		p.Trigger() // but at once when asked
 		p.did(t, "begin a")
-		p.deployer.err = nil
 		time.Sleep(time.Hour)
 		p.did(t, "begin a", "end a")
 		if got := p.fleet.SourceStatus().Error; got != "" {
@@ -157,19 +188,19 @@ func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 func TestPipelineLivesWithoutItsRepository(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		time.Sleep(2 * time.Second)
-		p.repository.err = errors.New("connection refused")
+		p.repository.set(proto.Revision{}, errors.New("connection refused"))
 		p.Trigger()
 		synctest.Wait()
 		s := p.fleet.SourceStatus()
 		if s.Error != "connection refused" || s.Revision != revision(t, "a") || !s.Checked.Equal(time.Now()) {
 			t.Errorf("source = %+v, want the error, now, and the revision seen before", s)
 		}
-		p.repository.err, p.repository.head = nil, revision(t, "b")
+		p.repository.set(revision(t, "b"), nil)
 		time.Sleep(2 * time.Minute)
 		p.did(t, "begin a", "end a", "begin b", "end b")
 	})
 }
 
 func TestPipelineEndsWhatIsUnderWay(t *testing.T) {
-	inBubble(t, func(t *testing.T, p pipelineTest) { p.deployer.takes = time.Hour }) // Run has to return at once
+	inBubble(t, func(t *testing.T, p pipelineTest) { p.deployer.set(time.Hour, nil) }) // Run has to return at once
 }

@@ -2,14 +2,10 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/rollout"
@@ -21,14 +17,11 @@ import (
 // and one look costs as much as the fleet is large; and how often it looks
 // without news.
 const (
-	runnerRetry = 10 * time.Second
-	runnerPause = 100 * time.Millisecond
-	runnerLook  = 30 * time.Second
+	runnerRetry        = 10 * time.Second
+	runnerPause        = 100 * time.Millisecond
+	runnerPausePerHost = 100 * time.Microsecond
+	runnerLook         = 30 * time.Second
 )
-
-// publishAtOnce is how many hosts are published for at the same time: most of
-// each publication is waiting for disks.
-const publishAtOnce = 16
 
 // A publisher says to hosts what they shall run; see [publish.Publisher].
 type publisher interface {
@@ -46,13 +39,9 @@ type closureLister interface {
 	Closures(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
 }
 
-// rolloutSaver keeps a rollout.
+// rolloutSaver makes a rollout durable before it returns nil.
 type rolloutSaver interface {
-	// Save makes it durable before it returns nil.
 	Save(r rollout.Rollout) error
-	// Copy lets other controllers have it, as it was saved last. It does
-	// nothing if they do.
-	Copy(ctx context.Context) error
 }
 
 // releases holds the signed releases of a revision.
@@ -160,9 +149,8 @@ func (r *runner) run(ctx context.Context) error {
 		version := r.fleet.Version()
 		r.mu.Lock()
 		err := r.round(ctx)
+		wait := runnerPause + time.Duration(len(r.rollout.Hosts))*runnerPausePerHost
 		r.mu.Unlock()
-		err = errors.Join(err, r.saver.Copy(ctx))
-		wait := runnerPause
 		if err != nil && ctx.Err() == nil {
 			wait = runnerRetry
 			r.log.WarnContext(ctx, "rollout held up", "err", err, "again_in", wait)
@@ -182,124 +170,4 @@ func (r *runner) awaitNews(ctx context.Context, version uint64) {
 	ctx, cancel := context.WithTimeout(ctx, runnerLook)
 	defer cancel()
 	r.fleet.Await(ctx, version)
-}
-
-// round carries out what is to be done now, until there is nothing left. What
-// cannot be done for one host is its problem, shown there, and in the error. The
-// caller holds r.mu.
-func (r *runner) round(ctx context.Context) error {
-	changed := false
-	var problems []error
-	for len(problems) == 0 {
-		actions := rollout.Next(r.rollout, r.observe(), r.now())
-		if len(actions) == 0 {
-			break
-		}
-		changed = true
-		problems = r.carryOut(ctx, actions)
-	}
-	if changed {
-		if err := r.saver.Save(r.rollout); err != nil {
-			problems = append(problems, fmt.Errorf("save rollout %s: %w", r.rollout.ID, err))
-		}
-	}
-	return errors.Join(problems...)
-}
-
-// carryOut does what actions say: first outside, for all hosts side by side, and
-// then in the rollout, in order. Repeating it after a crash in between does no
-// harm: the fleet then shows what was published.
-func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error {
-	results := make([]result, len(actions))
-	var g errgroup.Group
-	g.SetLimit(publishAtOnce)
-	for i, a := range actions {
-		if a.Kind == rollout.Publish {
-			g.Go(func() error {
-				results[i].serial, results[i].err = r.publish(ctx, a.Host, a.Toplevel)
-				return nil
-			})
-		}
-	}
-	_ = g.Wait() // every error is in its result
-	var problems []error
-	for i, a := range actions {
-		if err := results[i].err; err != nil {
-			r.fleet.Trouble(a.Host, &proto.Problem{
-				Reason: publishReason(err), Message: err.Error(), Revision: r.rollout.Revision, Time: r.now(),
-			})
-			problems = append(problems, err)
-			continue
-		}
-		next, err := r.rollout.Apply(a, results[i].serial, r.now())
-		if err != nil {
-			return append(problems, fmt.Errorf("rollout %s: %w", r.rollout.ID, err))
-		}
-		r.rollout = next
-	}
-	return problems
-}
-
-// result is what came of an action outside the rollout.
-type result struct {
-	serial proto.Serial
-	err    error
-}
-
-// publish publishes a toplevel for a host, under the release signed for it. A
-// rollout that outlived its controller has none at hand: it is signed again.
-func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel proto.StorePath) (proto.Serial, error) {
-	signed, at := r.releases[host]
-	if !at {
-		closures, err := r.closures.Closures(ctx, toplevel)
-		if err != nil {
-			return 0, fmt.Errorf("list closure of %s: %w", toplevel, err)
-		}
-		if signed, err = r.release(host, toplevel, r.rollout.Revision, closures[toplevel]); err != nil {
-			return 0, err
-		}
-	}
-	serial, err := r.publisher.Publish(ctx, proto.ServiceName, signed)
-	if err != nil {
-		return 0, err
-	}
-	r.log.InfoContext(ctx, "published", "host", host, "serial", serial, "toplevel", toplevel, "revision", r.rollout.Revision)
-	r.fleet.Trouble(host, nil)
-	return serial, nil
-}
-
-// observe returns the fleet as a rollout sees it.
-func (r *runner) observe() rollout.Fleet {
-	fleet := rollout.Fleet{}
-	for _, v := range r.fleet.View().Hosts {
-		h := rollout.Host{Toplevel: v.Want.Toplevel, Serial: v.Want.Serial, Silent: v.Silent || v.Seen.IsZero()}
-		if s := v.Status; s != nil {
-			h.Reported, h.Verdict = s.Deployment.Serial, s.Deployment.Verdict
-			if s.Serial == v.Want.Serial && s.Runs(v.Want.Toplevel) {
-				h.Reported, h.Verdict = v.Want.Serial, proto.VerdictSucceeded // there was nothing to deploy
-			}
-		}
-		fleet[v.Host] = h
-	}
-	return fleet
-}
-
-// publishReason says in a word why something could not be published.
-func publishReason(err error) proto.Reason {
-	if errors.Is(err, syscall.ENOSPC) {
-		return proto.ReasonDiskFull
-	}
-	return proto.ReasonRetrying
-}
-
-// sleep waits, and reports whether it was for the whole of d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

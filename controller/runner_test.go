@@ -40,8 +40,14 @@ func (p *fakePublisher) Publish(_ context.Context, _ string, e proto.Envelope) (
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.published = append(p.published, name.String()+"="+toplevel.Base()[33:])
-	slices.Sort(p.published)
 	return serial, nil
+}
+
+// did returns what was published, sorted.
+func (p *fakePublisher) did() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(slices.Values(p.published))
 }
 
 // fakeSigner signs by writing down what it is asked to sign.
@@ -88,8 +94,6 @@ func (m *memorySaver) Save(r rollout.Rollout) error {
 	}
 	return m.err
 }
-
-func (m *memorySaver) Copy(context.Context) error { return nil }
 
 type runnerTest struct {
 	*runner
@@ -149,7 +153,7 @@ func TestRunnerPublishesWhatChanged(t *testing.T) {
 		if err := r.deploy(t, revision(t, step.rev), step.toplevels); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(step.want, r.publisher.published); diff != "" {
+		if diff := cmp.Diff(step.want, r.publisher.did()); diff != "" {
 			t.Errorf("revision %s (-want +got):\n%s", step.rev, diff)
 		}
 	}
@@ -171,13 +175,13 @@ func TestRunnerLeavesAloneWhatAPersonPublished(t *testing.T) {
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"web2=b"}, r.publisher.published); diff != "" {
+	if diff := cmp.Diff([]string{"web2=b"}, r.publisher.did()); diff != "" {
 		t.Errorf("the same revision again (-want +got):\n%s", diff)
 	}
 	if err := r.deploy(t, revision(t, "2"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"web1=a", "web2=b"}, r.publisher.published); diff != "" {
+	if diff := cmp.Diff([]string{"web1=a", "web2=b"}, r.publisher.did()); diff != "" {
 		t.Errorf("a newer revision (-want +got):\n%s", diff)
 	}
 }
@@ -190,7 +194,7 @@ func TestRunnerGoesOnAfterACrash(t *testing.T) {
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: a}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"web1=a"}, r.publisher.published); diff != "" {
+	if diff := cmp.Diff([]string{"web1=a"}, r.publisher.did()); diff != "" {
 		t.Errorf("one host's failure (-want +got):\n%s", diff)
 	}
 	if v, _ := r.fleet.Host(web2); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonRetrying {
@@ -203,7 +207,7 @@ func TestRunnerGoesOnAfterACrash(t *testing.T) {
 	if err := again.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"web2=a"}, again.publisher.published); diff != "" {
+	if diff := cmp.Diff([]string{"web2=a"}, again.publisher.did()); diff != "" {
 		t.Errorf("after the restart (-want +got):\n%s", diff)
 	}
 	if v, _ := again.fleet.Host(web2); v.Host.Problem != nil {
@@ -220,6 +224,23 @@ func TestRunnerBeginsNothingThatIsNotDurable(t *testing.T) {
 	}
 	if len(r.publisher.published) != 0 {
 		t.Errorf("published %v", r.publisher.published)
+	}
+}
+
+func TestRunnerTakesNobodyForSilentBeforeItHeardAll(t *testing.T) {
+	r := newRunner()
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.current().State; got != rollout.Running {
+		t.Errorf("rollout = %s before anybody was heard, want it running", got)
+	}
+	r.fleet.CaughtUp()
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.current().State; got != rollout.Done {
+		t.Errorf("rollout = %s, want done: web1 never said a word", got)
 	}
 }
 

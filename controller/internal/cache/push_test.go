@@ -110,6 +110,10 @@ func TestPushMendsTheCache(t *testing.T) {
 				if _, err := c.lookUp(path(t, base)); err != nil {
 					t.Errorf("%s still cannot be fetched: %v", base, err)
 				}
+				nar, err := os.ReadFile(filepath.Join(c.dir, "nar", path(t, base).Hash()+".nar.zst"))
+				if want := "NAR of " + path(t, base).String(); err != nil || string(nar) != want {
+					t.Errorf("NAR of %s: got %q, %v, want %q", base, nar, err, want)
+				}
 			})
 		}
 	}

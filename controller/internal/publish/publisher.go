@@ -139,7 +139,7 @@ func (p *Publisher) Oldest() time.Time {
 
 // sign returns the record that follows before, with r assigned.
 func (p *Publisher) sign(r proto.Release, release proto.Envelope, before Record) (Record, error) {
-	now := p.issue(before)
+	now := p.o.Now().UTC()
 	serial := before.Target.Serial + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
 		Release: release, Serial: serial, Issued: now, Mode: proto.ModeSwitch, Caches: p.o.Caches,
@@ -154,16 +154,6 @@ func (p *Publisher) sign(r proto.Release, release proto.Envelope, before Record)
 		Release: r.Serial,
 		Desired: proto.Desired{Format: proto.Format1, Release: release, Assignment: assignment},
 	}, nil
-}
-
-// issue returns when to issue the statement after before: now, unless the clock
-// went back meanwhile. A host takes nothing that was issued before what it has.
-func (p *Publisher) issue(before Record) time.Time {
-	now := p.o.Now().UTC()
-	if now.After(before.Issued) {
-		return now
-	}
-	return before.Issued.Add(time.Millisecond)
 }
 
 // save makes r the host's durable truth. The caller holds h.mu.

@@ -10,6 +10,11 @@ import (
 	"kedge/proto"
 )
 
+// maxAhead is how far in the future an assignment may be dated before it is
+// clear that the clock was wrong then. Hosts whose clocks are right refuse it, and
+// take an earlier date under a new serial only.
+const maxAhead = time.Minute
+
 // Renew signs every assignment anew that is due, under its serial and with a
 // later date, and puts it on the bus. Each host has its own point in the
 // renewal interval, so that a large fleet is renewed evenly. The error names
@@ -31,20 +36,37 @@ func (p *Publisher) renewHost(ctx context.Context, name proto.HostName) error {
 	h := p.host(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.record.Host.IsZero() || !due(name, h.record.Issued, p.o.Now()) {
+	now := p.o.Now().UTC()
+	var next Record
+	var err error
+	switch r := h.record; {
+	case r.Host.IsZero():
+		return nil
+	case r.Issued.After(now.Add(maxAhead)):
+		next, err = p.again(r, r)
+	case due(name, r.Issued, now):
+		next = r
+		next.Issued = now
+		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches)
+	default:
 		return nil
 	}
-	r := h.record
-	issued := p.issue(r)
-	assignment, err := p.o.Signer.Renew(r.Desired.Assignment, issued, p.o.Caches)
 	if err != nil {
 		return err
 	}
-	r.Issued, r.Desired.Assignment = issued, assignment
-	if err := p.save(h, r); err != nil {
+	if err := p.save(h, next); err != nil {
 		return err
 	}
 	return p.deliver(ctx, h, false)
+}
+
+// again signs what r says under a new serial, above that of before.
+func (p *Publisher) again(r, before Record) (Record, error) {
+	release, err := proto.OpenRelease(r.Desired.Release, p.o.Signer.ReleaseKeys(), 1)
+	if err != nil {
+		return Record{}, fmt.Errorf("open our release: %w", err)
+	}
+	return p.sign(release, r.Desired.Release, before)
 }
 
 // due reports whether an assignment of that date is to be renewed by now: once

@@ -115,11 +115,7 @@ func (p *Publisher) giveWay(ctx context.Context, h *host, insist bool) error {
 	if !insist || !h.record.newer(ours) {
 		return nil
 	}
-	r, err := proto.OpenRelease(ours.Desired.Release, p.o.Signer.ReleaseKeys(), 1)
-	if err != nil {
-		return fmt.Errorf("open our release: %w", err)
-	}
-	again, err := p.sign(r, ours.Desired.Release, h.record)
+	again, err := p.again(ours, h.record)
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,32 @@ var (
 	errHostState  = errors.New("the host is in another state")
 	errNoSerial   = errors.New("a serial is required")
 	errWaveState  = errors.New("the wave is in another state")
+	errNoAction   = errors.New("there is no such action")
 )
+
+// A Result is an action that was carried out.
+type Result struct {
+	Action Action
+	Serial proto.Serial // of the assignment, if the action is a Publish
+}
 
 // Apply returns r after action a was carried out at now; r itself is not
 // changed. For a [Publish], serial is that of the assignment; other actions
 // take none. An error means that a is not what [Next] asked for.
 func (r Rollout) Apply(a Action, serial proto.Serial, now time.Time) (Rollout, error) {
-	next, err := r.apply(a, serial, now)
-	if err != nil {
-		return r, fmt.Errorf("rollout %s: %s %s: %w", r.ID, a.Kind, subject(a), err)
+	return r.ApplyAll([]Result{{a, serial}}, now)
+}
+
+// ApplyAll returns r after everything in done, in that order; r itself is not changed.
+// For many actions it is faster by far than Apply for each. If one of them is
+// not what [Next] asked for, r is returned as it is, with an error.
+func (r Rollout) ApplyAll(done []Result, now time.Time) (Rollout, error) {
+	next := r
+	next.Waves, next.Hosts = slices.Clone(r.Waves), maps.Clone(r.Hosts)
+	for _, d := range done {
+		if err := next.apply(d.Action, d.Serial, now); err != nil {
+			return r, fmt.Errorf("rollout %s: %s %s: %w", r.ID, d.Action.Kind, subject(d.Action), err)
+		}
 	}
 	return next, nil
 }
@@ -36,83 +53,85 @@ func subject(a Action) string {
 	return a.Host.String()
 }
 
-func (r Rollout) apply(a Action, serial proto.Serial, now time.Time) (Rollout, error) {
+// apply changes r, whose waves and hosts are its own.
+func (r *Rollout) apply(a Action, serial proto.Serial, now time.Time) error {
 	if r.State != Running {
-		return r, errNotRunning
+		return errNotRunning
 	}
 	if a.Wave != r.Wave {
-		return r, errOtherWave
+		return errOtherWave
 	}
 	switch a.Kind {
 	case StartWave:
 		return r.startWave(now)
 	case Publish:
-		return r.published(a.Host, Progress{Serial: serial}, now)
+		return r.publish(a.Host, Progress{Serial: serial}, now)
 	case Keep:
-		return r.published(a.Host, Progress{Serial: a.Serial, Kept: true}, now)
+		return r.publish(a.Host, Progress{Serial: a.Serial, Kept: true}, now)
 	case Settle:
-		return r.settled(a.Host, a.Verdict, now)
+		return r.settle(a.Host, a.Verdict, now)
 	case EndWave:
 		return r.endWave(now)
 	case Finish:
 		if r.Wave < len(r.Waves) {
-			return r, errWaveState
+			return errWaveState
 		}
 		r.State, r.Ended = Done, now
-		return r, nil
+		return nil
 	}
-	return r, errors.New("no such action")
+	return errNoAction
 }
 
-func (r Rollout) startWave(now time.Time) (Rollout, error) {
+func (r *Rollout) startWave(now time.Time) error {
 	if r.Wave == len(r.Waves) || !r.Waves[r.Wave].Started.IsZero() {
-		return r, errWaveState
+		return errWaveState
 	}
-	r.Waves = slices.Clone(r.Waves)
 	r.Waves[r.Wave].Started = now
-	return r, nil
+	return nil
 }
 
-func (r Rollout) endWave(now time.Time) (Rollout, error) {
+func (r *Rollout) endWave(now time.Time) error {
 	if r.Wave == len(r.Waves) || r.Waves[r.Wave].Started.IsZero() {
-		return r, errWaveState
+		return errWaveState
 	}
-	r.Waves = slices.Clone(r.Waves)
 	r.Waves[r.Wave].Ended = now
 	r.Wave++
-	return r, nil
+	return nil
 }
 
-// published returns r after h was assigned its toplevel, as p says.
-func (r Rollout) published(h proto.HostName, p Progress, now time.Time) (Rollout, error) {
+// publish notes that h was assigned its toplevel, as p says.
+func (r *Rollout) publish(h proto.HostName, p Progress, now time.Time) error {
 	if err := r.inWave(h); err != nil {
-		return r, err
+		return err
 	}
 	if p.Serial == 0 {
-		return r, errNoSerial
+		return errNoSerial
 	}
 	was := r.Hosts[h]
 	if was.State != Waiting {
-		return r, errHostState
+		return errHostState
 	}
 	p.Toplevel, p.State, p.Since = was.Toplevel, Published, now
-	return r.with(h, p), nil
+	r.Hosts[h] = p
+	return nil
 }
 
-func (r Rollout) settled(h proto.HostName, v proto.Verdict, now time.Time) (Rollout, error) {
+// settle notes that h came to v.
+func (r *Rollout) settle(h proto.HostName, v proto.Verdict, now time.Time) error {
 	if err := r.inWave(h); err != nil {
-		return r, err
+		return err
 	}
 	p := r.Hosts[h]
 	if p.State == Waiting || !final(v) {
-		return r, errHostState
+		return errHostState
 	}
 	p.State, p.Verdict, p.Since = Settled, v, now
-	return r.with(h, p), nil
+	r.Hosts[h] = p
+	return nil
 }
 
 // inWave reports why h cannot be acted on now, or nil.
-func (r Rollout) inWave(h proto.HostName) error {
+func (r *Rollout) inWave(h proto.HostName) error {
 	if r.Wave == len(r.Waves) || !r.Waves[r.Wave].has(h) {
 		return errOtherWave
 	}
@@ -120,10 +139,4 @@ func (r Rollout) inWave(h proto.HostName) error {
 		return errWaveState
 	}
 	return nil
-}
-
-func (r Rollout) with(h proto.HostName, p Progress) Rollout {
-	r.Hosts = maps.Clone(r.Hosts)
-	r.Hosts[h] = p
-	return r
 }

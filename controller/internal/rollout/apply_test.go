@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kedge/controller/internal/rollout"
 	"kedge/proto"
 )
@@ -40,6 +42,30 @@ func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
 				t.Errorf("error %q does not name the action", err)
 			}
 		})
+	}
+}
+
+func TestApplyAllIsAllOrNothing(t *testing.T) {
+	fresh := newRollout(t)
+	publish := rollout.Result{Action: rollout.Action{Kind: rollout.Publish, Host: host(t, "web1")}, Serial: 7}
+	all := []rollout.Result{{Action: rollout.Action{Kind: rollout.StartWave}}, publish}
+	got, err := fresh.ApplyAll(all, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := mustApply(t, mustApply(t, fresh, all[0].Action, 0), publish.Action, 7)
+	if diff := cmp.Diff(one, got, comparers); diff != "" {
+		t.Errorf("applied at once (-one by one +at once):\n%s", diff)
+	}
+	got, err = fresh.ApplyAll(append(all, publish), start)
+	if err == nil {
+		t.Error("publishing twice was accepted")
+	}
+	if diff := cmp.Diff(newRollout(t), got, comparers); diff != "" {
+		t.Errorf("after an error (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(newRollout(t), fresh, comparers); diff != "" {
+		t.Errorf("the receiver was changed (-want +got):\n%s", diff)
 	}
 }
 
@@ -79,6 +105,17 @@ func TestParseRefuses(t *testing.T) {
 
 // BenchmarkNext is what a controller of 10,000 hosts does at every report.
 func BenchmarkNext(b *testing.B) {
+	r, fleet := bigFleet(b)
+	for b.Loop() {
+		if got, want := len(rollout.Next(r, fleet, start)), len(fleet)+1; got != want {
+			b.Fatalf("got %d actions, want %d", got, want)
+		}
+	}
+}
+
+// bigFleet returns a rollout to 10,000 hosts.
+func bigFleet(b *testing.B) (rollout.Rollout, rollout.Fleet) {
+	b.Helper()
 	const hosts = 10_000
 	var targets []rollout.Target
 	fleet := rollout.Fleet{}
@@ -90,12 +127,7 @@ func BenchmarkNext(b *testing.B) {
 		targets = append(targets, rollout.Target{Host: h})
 		fleet[h] = rollout.Host{Serial: 1, Reported: 1, Verdict: proto.VerdictPending}
 	}
-	r := rollout.New("r", proto.Revision{}, start, targets)
-	for b.Loop() {
-		if got := len(rollout.Next(r, fleet, start)); got != hosts+1 {
-			b.Fatalf("got %d actions, want %d", got, hosts+1)
-		}
-	}
+	return rollout.New("r", proto.Revision{}, start, targets), fleet
 }
 
 func mustApply(t *testing.T, r rollout.Rollout, a rollout.Action, serial proto.Serial) rollout.Rollout {
@@ -105,4 +137,18 @@ func mustApply(t *testing.T, r rollout.Rollout, a rollout.Action, serial proto.S
 		t.Fatal(err)
 	}
 	return next
+}
+
+// BenchmarkApply publishes to every host of a fleet of 10,000.
+func BenchmarkApply(b *testing.B) {
+	r, fleet := bigFleet(b)
+	for b.Loop() {
+		var done []rollout.Result
+		for _, a := range rollout.Next(r, fleet, start) {
+			done = append(done, rollout.Result{Action: a, Serial: 7})
+		}
+		if _, err := r.ApplyAll(done, start); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

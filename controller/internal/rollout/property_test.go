@@ -178,4 +178,5 @@ func (w *world) save(t *testing.T, r rollout.Rollout) {
 var comparers = cmp.Options{
 	cmp.Comparer(func(a, b proto.HostName) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.StorePath) bool { return a == b }),
+	cmp.Comparer(func(a, b proto.Revision) bool { return a == b }),
 }

@@ -1,0 +1,142 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/natsd"
+	"kedge/controller/internal/publish"
+	"kedge/controller/internal/sign"
+	"kedge/internal/durable"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// connect starts the embedded NATS server, unless there is another, and begins
+// to connect.
+func (c *Controller) connect(ctx context.Context) (*natsd.Keys, error) {
+	cfg := c.o.Config
+	var keys *natsd.Keys
+	credentials := cfg.NATS.CredentialsFile
+	c.natsURL = cfg.NATS.URL
+	if cfg.NATS.URL == "" {
+		server, err := natsd.Start(ctx, natsd.Options{StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Log: c.log})
+		if err != nil {
+			return nil, fmt.Errorf("start the NATS server: %w", err)
+		}
+		c.closing("NATS server", func() error { server.Shutdown(); return nil })
+		keys, credentials, c.natsURL = server.Keys, server.ControllerCredentials(), server.ClientURL()
+	} else {
+		k, err := natsd.OpenKeys(cfg.StateDir)
+		if err != nil {
+			return nil, fmt.Errorf("open the NATS keys: %w", err)
+		}
+		keys = k
+	}
+	// What is under way when ctx ends is still to be published; Close ends it.
+	conn, err := bus.Connect(context.WithoutCancel(ctx), bus.Options{
+		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
+		Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	c.closing("NATS connection", func() error { conn.Close(); return nil })
+	c.conn = conn
+	return keys, nil
+}
+
+// wire makes the parts of the controller from what was opened.
+func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, keys *natsd.Keys) error {
+	cfg, now := c.o.Config, c.o.Now
+	m := newMetrics(c.o.Registry)
+	busFleet := bus.NewFleet(c.conn, c.log)
+	publisher, err := publish.Open(publish.Options{
+		Shelf: publish.Files{Dir: c.path(desiredDir)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
+		Published: c.fleet.Want, Now: now, Log: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	for _, h := range book.Hosts() {
+		c.fleet.Know(h)
+	}
+	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
+	c.keeper = &keeper{conn: c.conn, bus: busFleet, publisher: publisher, log: c.log}
+	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
+	rollouts := rolloutStore{path: c.path(rolloutFile)}
+	c.runner = &runner{
+		publisher: publisher, signer: signer, closures: parts.Cache, fleet: c.fleet, saver: rollouts, now: now, log: c.log,
+	}
+	saved, found, err := rollouts.Load()
+	if err != nil {
+		return err
+	}
+	if found {
+		c.runner.resume(saved)
+	}
+	c.pipeline = NewPipeline(PipelineOptions{
+		Source: parts.Source, Fleet: c.fleet, Poll: cfg.Source.Poll, Now: now, Log: c.log,
+		Deployer: &deployer{
+			source: parts.Source, builder: parts.Builder, cache: parts.Cache, runner: c.runner,
+			fleet: c.fleet, metrics: m, now: now, log: c.log,
+		},
+	})
+	anchors := c.anchors(parts.Cache, signer)
+	a := &api{
+		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: keys, book: book, anchors: anchors,
+		metrics: m, now: now, log: c.log,
+		importer: &importer{
+			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, root: parts.Builder.Root,
+			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...), runner: c.runner, log: c.log,
+		},
+	}
+	c.service = bus.NewService(bus.ServiceOptions{
+		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
+	})
+	a.register(c.service)
+	collector := newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected })
+	if err := c.o.Registry.Register(collector); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// anchors returns what a new host needs besides its own credentials.
+func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddReply {
+	cfg := c.o.Config
+	servers := cfg.NATS.Advertise
+	if len(servers) == 0 {
+		servers = []string{cfg.NATS.URL}
+	}
+	cacheKeys := []string{cache.PublicKey().String()}
+	for _, k := range cfg.Keys.Cache {
+		cacheKeys = append(cacheKeys, k.String())
+	}
+	return proto.HostAddReply{
+		ReleaseKeys: signer.ReleaseKeys(), ControllerKeys: signer.ControllerKeys(),
+		CacheKeys: cacheKeys, Servers: servers, Caches: cfg.Cache.URLs,
+	}
+}
+
+// writeAdminCredentials makes the credentials of whoever is root on this
+// machine, once.
+func (c *Controller) writeAdminCredentials(keys *natsd.Keys) error {
+	path := c.AdminCredentials()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	text, err := keys.OperatorCredentials(proto.RoleAdmin, "admin")
+	if err != nil {
+		return fmt.Errorf("make credentials for the administrator: %w", err)
+	}
+	if err := durable.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("write the administrator's credentials: %w", err)
+	}
+	return nil
+}
