@@ -109,7 +109,12 @@ type Agent struct {
 
 	report  chan struct{} // something that a status says may have changed
 	fetched chan fetchResult
-	fetch   *fetch // the one under way; of the reconciler only
+
+	// Of the reconciler only.
+	fetch      *fetch // the one under way
+	unrecorded error  // why the result of the last one could not be recorded
+	connects   uint64 // connections that were seen
+	complaints complaints
 
 	mu   sync.Mutex
 	view view // guarded by mu

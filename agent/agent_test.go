@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -27,8 +28,7 @@ func TestDeploysWhatIsAssigned(t *testing.T) {
 	})
 
 	w.assign(7, pathB)
-	w.await("the transaction to be started", func() bool { return len(w.ensured) > 0 })
-	d := w.ensured[0]
+	d := w.awaitTransaction()
 	if d.Phase != proto.PhaseFetched || d.Toplevel != pathB || d.Proven.Toplevel != pathA || !d.Proven.Adopted ||
 		d.Serial != 7 || d.Attempt != 1 || d.Agent == "" || d.Probation.Deadline == 0 || d.RollbackProbation.Deadline == 0 {
 		t.Errorf("the transaction got %+v", d)
@@ -117,6 +117,35 @@ func TestRefusesAnOlderSerial(t *testing.T) {
 	w.awaitStatus("a refusal", func(s proto.Status) bool {
 		return condition(s, proto.ConditionAccepted).Reason == proto.ReasonRollback
 	})
+}
+
+func TestAWithdrawalIsRememberedThoughItsStateIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.assign(7, pathA)
+	w.awaitStatus("serial 7", func(s proto.Status) bool { return s.Serial == 7 })
+	d, err := proto.ParseDesired(w.desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := proto.DigestOf(d.Release.Payload)
+	withdrawals, err := proto.Withdrawals{Serial: 1, Issued: time.Now(), Releases: []proto.Digest{release}}.Sign(w.release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Withdrawals = &withdrawals
+	encoded, err := d.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(func() { w.desired = encoded })
+	w.ring()
+	w.awaitStatus("a refusal", func(s proto.Status) bool {
+		return condition(s, proto.ConditionAccepted).Reason == proto.ReasonWithdrawn
+	})
+	if f, err := w.files.Floor(); err != nil || !slices.Contains(f.Withdrawn, release) {
+		t.Errorf("floor is %+v (%v), want %s withdrawn", f, err, release)
+	}
 }
 
 func TestNewerAssignmentOvertakesAFetch(t *testing.T) {

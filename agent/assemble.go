@@ -60,7 +60,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 			closure:   closure.Fetcher{Transport: closure.Copy{Nix: cli}, Store: cli, Roots: roots, Log: log},
 			preflight: closure.Preflight{},
 		},
-		Guard:    systemdGuard{systemd: &systemd.Client{}, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Files:    files,
 		Outbox:   box,

@@ -19,9 +19,23 @@ type Observation struct {
 	Refusal *proto.RefusalError
 	// Quarantined is why Order's toplevel must not be tried here; "" if it may.
 	Quarantined proto.Reason
-	// Rung is true if somebody asked: what waits for a retry waits no longer.
+	// Rung is true if somebody asked: what waits for a retry waits no longer
+	// than it must.
 	Rung bool
 	Now  time.Time
+	// BootID is that of the running boot.
+	BootID string
+}
+
+// sameOrder reports whether the record is of a deployment of Order.
+func (o Observation) sameOrder() bool {
+	return o.Record.Serial == o.Order.Assignment.Serial && o.Record.Release == o.Order.Assignment.Release
+}
+
+// lostTheWay reports whether the last rollback failed and nothing healed the
+// host since: whatever the links say, it is not known what runs.
+func (o Observation) lostTheWay() bool {
+	return o.Record.Phase == proto.PhaseRollbackFailed && o.Record.BootID == o.BootID
 }
 
 // An Action is what the agent does next.
@@ -65,12 +79,15 @@ func Decide(o Observation) Decision {
 		return resting(o)
 	}
 	if o.Order.Release.Toplevel == o.Proven.Toplevel {
+		if o.lostTheWay() {
+			return lost(o)
+		}
 		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}
 	if o.Quarantined != "" {
 		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(o.Quarantined)}
 	}
-	if r.Serial != o.Order.Assignment.Serial {
+	if !o.sameOrder() {
 		return Decision{Action: ActionDeploy, Attempt: 1}
 	}
 	return decideAgain(o)
@@ -88,7 +105,7 @@ func decideUntouched(o Observation) Decision {
 	switch {
 	case o.Order == nil:
 		return resting(o)
-	case o.Order.Assignment.Serial != o.Record.Serial:
+	case !o.sameOrder():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment}
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
@@ -106,12 +123,22 @@ func decideSystem(o Observation) (d Decision, done bool) {
 		return Decision{}, false
 	case s.Current == s.Profile && !s.Current.IsZero():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
+	case o.lostTheWay():
+		return lost(o), true
 	default:
 		return Decision{
 			Action: ActionRest, Reason: proto.ReasonNotProven,
 			Message: "the running system is not the one that the system profile names: " +
 				"run `nixos-rebuild switch`, or switch to the one that shall stay",
 		}, true
+	}
+}
+
+// lost is for a host on which the way back failed: a person should look.
+func lost(o Observation) Decision {
+	return Decision{
+		Action: ActionRest, Reason: proto.ReasonRollbackFailed,
+		Message: "reboot the host, or assign another system to it; " + o.Record.Message,
 	}
 }
 
@@ -126,7 +153,11 @@ func decideAgain(o Observation) Decision {
 		}
 		return Decision{Action: ActionRest, Reason: reason, Message: string(r.Reason)}
 	}
-	if at := r.Since.Add(delay); o.Now.Before(at) && !o.Rung {
+	if o.Rung {
+		delay = min(delay, askedDelay(r))
+	}
+	// A record from the future is one from before the clock was set back.
+	if at := r.Since.Add(delay); o.Now.Before(at) && o.Now.After(r.Since.Add(-delay)) {
 		return Decision{Action: ActionRest, Reason: proto.ReasonRetrying, Message: string(r.Reason), Again: at}
 	}
 	return Decision{Action: ActionDeploy, Attempt: r.Attempt + 1}
@@ -145,7 +176,7 @@ const (
 func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 	switch r.Phase {
 	case proto.PhaseInconclusive:
-		if r.Reason == proto.ReasonPowerLoss || r.Reason == proto.ReasonInterrupted {
+		if r.EndedFromOutside() && r.Interrupted == 0 {
 			return 0, true
 		}
 		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), true
@@ -157,6 +188,15 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 		return 0, false
 	}
 	return 0, false
+}
+
+// askedDelay is how long somebody who asks has to wait. A bell proves nothing:
+// what touches the running system is not done as fast as it can be rung.
+func askedDelay(r deployment.Deployment) time.Duration {
+	if r.Phase == proto.PhaseInconclusive {
+		return inconclusiveRetryBase
+	}
+	return 0
 }
 
 func backoff(base, most time.Duration, attempt int) time.Duration {

@@ -43,6 +43,13 @@ func ended(phase proto.Phase, reason proto.Reason, attempt int) agent.Observatio
 	return o
 }
 
+// lost is a host whose rollback failed in this boot.
+func lost() agent.Observation {
+	return with(ended(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, 1), func(o *agent.Observation) {
+		o.BootID, o.Record.BootID = "this", "this"
+	})
+}
+
 func with(o agent.Observation, change func(o *agent.Observation)) agent.Observation {
 	change(&o)
 	return o
@@ -108,6 +115,39 @@ func TestDecide(t *testing.T) {
 		{"unless somebody asks", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
 			o.Rung = true
 		}), agent.ActionDeploy, "", 4},
+		{"but not as fast as a bell can be rung", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
+			o.Rung = true
+			o.Record.Since = o.Now.Add(-10 * time.Second)
+		}), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"what was interrupted twice waits like everything else", with(ended(proto.PhaseInconclusive, proto.ReasonPowerLoss, 2), func(o *agent.Observation) {
+			o.Record.Interrupted = 1
+			o.Record.Since = o.Now.Add(-10 * time.Second)
+		}), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"a clock that was set back delays nothing", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
+			o.Record.Since = o.Now.Add(1000 * time.Hour)
+		}), agent.ActionDeploy, "", 4},
+		{"another release under the same serial is another order", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Order.Assignment.Release = proto.DigestOf([]byte("another"))
+		}), agent.ActionDeploy, "", 1},
+		{"also for what was fetched", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Order.Assignment.Release = proto.DigestOf([]byte("another"))
+		}), agent.ActionSupersede, proto.ReasonNewerAssignment, 0},
+
+		{"after a rollback that failed a host is not converged, whatever its links say", with(lost(), func(o *agent.Observation) {
+			o.Order.Release.Toplevel = pathA
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+		{"until it was booted", with(lost(), func(o *agent.Observation) {
+			o.Order.Release.Toplevel = pathA
+			o.BootID = "later"
+		}), agent.ActionRest, proto.ReasonConverged, 0},
+		{"it may be given another system", with(lost(), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionDeploy, "", 1},
+		{"it says so, too, where the new system still runs", with(lost(), func(o *agent.Observation) {
+			o.Systems.Current = pathB
+		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"what is no system is not tried again", ended(proto.PhaseFailed, proto.ReasonNotAToplevel, 1), agent.ActionRest, proto.ReasonGaveUp, 0},

@@ -29,13 +29,15 @@ type fetchResult struct {
 // idLength is enough of a random text to tell the attempts of one host apart.
 const idLength = 8
 
-// begin makes the record of a new deployment: accepted.
+// begin makes the record of a new deployment, accepted, in the place of the one
+// that was observed.
 func (a *Agent) begin(o Observation, attempt int) error {
 	order := *o.Order
 	now := a.Now()
 	d, err := deployment.Deployment{
 		ID:                order.Assignment.Serial.String() + "-" + strings.ToLower(rand.Text()[:idLength]),
 		Attempt:           attempt,
+		Interrupted:       interruptions(o),
 		Serial:            order.Assignment.Serial,
 		Release:           order.Assignment.Release,
 		Toplevel:          order.Release.Toplevel,
@@ -49,41 +51,75 @@ func (a *Agent) begin(o Observation, attempt int) error {
 	if err != nil {
 		return err
 	}
-	return a.saveUntouched(d)
+	return a.edit(func(on deployment.Deployment) (deployment.Deployment, error) {
+		if on.ID != o.Record.ID || on.Phase != o.Record.Phase {
+			return on, errOvertaken
+		}
+		return d, nil
+	})
+}
+
+// interruptions counts the earlier attempts at o's order that were ended from
+// outside.
+func interruptions(o Observation) int {
+	if !o.sameOrder() {
+		return 0
+	}
+	n := o.Record.Interrupted
+	if o.Record.EndedFromOutside() {
+		n++
+	}
+	return n
 }
 
 // advance moves the record on, if it is still the deployment called id and no
 // transaction has begun on it.
 func (a *Agent) advance(id string, s deployment.Step) error {
+	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
+		if d.ID != id || d.InTransaction() || d.Terminal() {
+			return d, errOvertaken
+		}
+		s.Time = a.Now()
+		return d.Advance(s)
+	})
+}
+
+// errOvertaken says that the record is not any more what somebody wanted to
+// change: there is nothing to do but to look again.
+var errOvertaken = errors.New("overtaken by events")
+
+// edit replaces the record by what change makes of it. The lock keeps every
+// transaction out from before the record is read until it is saved, so that
+// nothing that one wrote is ever lost. It fails with [statefile.ErrLocked] if
+// one runs.
+func (a *Agent) edit(change func(d deployment.Deployment) (deployment.Deployment, error)) (err error) {
+	lock, err := a.Files.LockTransaction()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	d, err := a.Files.Deployment()
 	if err != nil {
 		return err
 	}
-	if d.ID != id || d.InTransaction() || d.Terminal() {
-		return nil // overtaken by events
-	}
-	s.Time = a.Now()
-	if d, err = d.Advance(s); err != nil {
+	if d, err = change(d); err != nil {
+		if errors.Is(err, errOvertaken) {
+			return nil
+		}
 		return err
 	}
-	return a.saveUntouched(d)
-}
-
-// saveUntouched saves a record that no transaction has begun on. The lock
-// keeps out one that is about to.
-func (a *Agent) saveUntouched(d deployment.Deployment) error {
-	lock, err := a.Files.LockTransaction()
-	if err != nil {
-		return fmt.Errorf("save deployment %s: %w", d.ID, err)
-	}
-	return errors.Join(a.Files.Save(d), lock.Unlock())
+	return a.Files.Save(d)
 }
 
 // startFetch fetches d's closure, unless that is under way. The result comes
-// by a.fetched.
-func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto.Order) {
+// by a.fetched. It fails, once, if the last result could not be recorded.
+func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto.Order) error {
+	if err := a.unrecorded; err != nil {
+		a.unrecorded = nil
+		return err
+	}
 	if a.fetch != nil && a.fetch.id == d.ID {
-		return
+		return nil
 	}
 	a.stopFetch()
 	ctx, cancel := context.WithCancel(ctx)
@@ -92,17 +128,32 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	order := closure.FetchOrder{
 		Toplevel:    o.Release.Toplevel,
 		Closure:     o.Release.Closure,
-		Caches:      append(slices.Clone(o.Assignment.Caches), a.Config.Caches...),
+		Caches:      caches(o.Assignment.Caches, a.Config.Caches),
 		TrustedKeys: a.Config.Trust.CacheKeys,
 	}
 	go func() {
 		defer close(f.done)
 		p, err := a.Fetcher.Fetch(ctx, order)
+		if ctx.Err() != nil {
+			return // what was cut short has no result
+		}
 		select {
 		case a.fetched <- fetchResult{id: d.ID, probation: p, err: err}:
 		case <-ctx.Done():
 		}
 	}()
+	return nil
+}
+
+// caches returns both lists, one after the other, each cache once.
+func caches(first, then []string) []string {
+	var all []string
+	for _, c := range slices.Concat(first, then) {
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // stopFetch ends the fetch under way, if any, and waits for its end.
@@ -119,13 +170,14 @@ func (a *Agent) stopFetch() {
 	}
 }
 
-// endFetch moves the record on with what a fetch came to.
-func (a *Agent) endFetch(ctx context.Context, r fetchResult) {
+// endFetch moves the record on with what a fetch came to. If that cannot be
+// recorded, the fetch begins again, but after a pause: see [Agent.startFetch].
+func (a *Agent) endFetch(r fetchResult) {
 	a.fetch.cancel()
 	<-a.fetch.done
 	a.fetch = nil
 	if err := a.keepFetched(r); err != nil {
-		a.Log.ErrorContext(ctx, "a fetched closure could not be recorded; it is fetched again", "deployment", r.id, "err", err)
+		a.unrecorded = fmt.Errorf("record what was fetched for deployment %s: %w", r.id, err)
 	}
 }
 
@@ -133,13 +185,11 @@ func (a *Agent) keepFetched(r fetchResult) error {
 	if r.err != nil {
 		return a.advance(r.id, deployment.Step{Phase: proto.PhaseFailed, Reason: rejection(r.err), Message: r.err.Error()})
 	}
-	d, err := a.Files.Deployment()
-	if err != nil || d.ID != r.id {
-		return err
-	}
-	d.Probation = r.probation
-	if d, err = d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()}); err != nil {
-		return err
-	}
-	return a.saveUntouched(d)
+	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
+		if d.ID != r.id || d.Phase != proto.PhaseAccepted {
+			return d, errOvertaken
+		}
+		d.Probation = r.probation
+		return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
+	})
 }

@@ -37,6 +37,9 @@ type world struct {
 
 	mu       sync.Mutex
 	desired  []byte // guarded by mu, as all below
+	unread   error  // why the desired state cannot be read
+	reads    int    // how often it was asked for
+	connects uint64
 	systems  proto.Systems
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
@@ -55,6 +58,7 @@ func newWorld(t *testing.T) *world {
 		systems:  proto.Systems{Current: pathA, Booted: pathA, Profile: pathA, Generation: 1},
 		fetch:    func(context.Context, closure.FetchOrder) error { return nil },
 		changed:  make(chan struct{}),
+		connects: 1,
 	}
 	w.release, w.controller = newKey(t, "release-1"), newKey(t, "controller-1")
 	var err error
@@ -77,6 +81,23 @@ func newKey(t *testing.T, name string) proto.SecretKey {
 // earlier.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
+	a := w.agent()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Run = %v", err)
+		}
+		w.registry = prometheus.NewRegistry()
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+func (w *world) agent() *agent.Agent {
+	w.t.Helper()
 	c := agent.DefaultConfig()
 	c.Host = w.host
 	c.StateDir, c.RuntimeDir = w.files.State, w.files.Runtime
@@ -96,18 +117,7 @@ func (w *world) start() (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("Run = %v", err)
-		}
-		w.registry = prometheus.NewRegistry()
-	})
-	w.t.Cleanup(stop)
-	return stop
+	return a
 }
 
 // assign signs an order and rings the bell.
@@ -188,6 +198,19 @@ func (w *world) awaitStatus(what string, ok func(s proto.Status) bool) proto.Sta
 	return found
 }
 
+// awaitTransaction waits until a transaction was started or seen to, and returns
+// the record of the first.
+func (w *world) awaitTransaction() (d deployment.Deployment) {
+	w.t.Helper()
+	w.await("a transaction to be seen to", func() bool {
+		if len(w.ensured) > 0 {
+			d = w.ensured[0]
+		}
+		return len(w.ensured) > 0
+	})
+	return d
+}
+
 func condition(s proto.Status, t proto.ConditionType) proto.Condition {
 	for _, c := range s.Conditions {
 		if c.Type == t {
@@ -202,6 +225,12 @@ func (w *world) Doorbell() <-chan struct{} { return w.bell }
 func (w *world) Desired(context.Context) (bus.Raw, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.reads++
+	close(w.changed)
+	w.changed = make(chan struct{})
+	if w.unread != nil {
+		return bus.Raw{}, w.unread
+	}
 	if w.desired == nil {
 		return bus.Raw{}, bus.ErrNoDesired
 	}
@@ -221,7 +250,9 @@ func (w *world) PublishEvent(_ context.Context, e proto.Event) (uint64, error) {
 func (w *world) Heartbeat(context.Context, proto.Heartbeat) error { return nil }
 
 func (w *world) Watch() (bus.State, <-chan struct{}) {
-	return bus.State{Connected: true, Connects: 1}, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return bus.State{Connected: true, Connects: w.connects}, nil
 }
 
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -16,12 +18,20 @@ const (
 	// guardStop is how long the unit may take to note that the host goes down.
 	guardStop  = 5 * time.Second
 	guardScore = -900 // OOMScoreAdjust: nearly the last to go
+	// guardPatience is how long systemd may take to start it: the reconciler
+	// waits meanwhile, and asks again later.
+	guardPatience = 30 * time.Second
 )
 
 // A systemdGuard runs each transaction as a transient unit of PID 1, started
 // again until its record is settled.
+//
+// The flags that it passes are read by the agent of the proven system, which
+// may be older: a flag may be used once every agent that one can go back to
+// knows it.
 type systemdGuard struct {
 	systemd    *systemd.Client
+	own        string // path of this agent's binary
 	stateDir   string
 	runtimeDir string
 	path       string // PATH of the transaction
@@ -29,6 +39,8 @@ type systemdGuard struct {
 
 // Ensure implements [Guard].
 func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
+	ctx, cancel := context.WithTimeout(ctx, guardPatience)
+	defer cancel()
 	u, err := g.systemd.Unit(ctx, d.Unit())
 	if err != nil {
 		return err
@@ -44,7 +56,7 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 	err = g.systemd.StartTransient(ctx, systemd.TransientUnit{
 		Name:           d.Unit(),
 		Description:    fmt.Sprintf("Kedge deployment %s of %s", d.ID, d.Toplevel.Base()),
-		ExecStart:      []string{d.Agent, "transact", "--state-dir", g.stateDir, "--runtime-dir", g.runtimeDir},
+		ExecStart:      g.command(d),
 		Environment:    []string{"PATH=" + g.path},
 		Restart:        "on-failure",
 		RestartDelay:   guardRestart,
@@ -55,4 +67,15 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 		return nil // somebody was faster
 	}
 	return err
+}
+
+// command is what runs d's transaction: the proven system's binary. If that is
+// gone (it was the agent of a system that a person replaced, and that was
+// collected since), our own is better than none: d has to be settled.
+func (g systemdGuard) command(d deployment.Deployment) []string {
+	binary := d.Agent
+	if _, err := os.Stat(binary); errors.Is(err, fs.ErrNotExist) {
+		binary = g.own
+	}
+	return []string{binary, "transact", "--deployment", d.ID, "--state-dir", g.stateDir, "--runtime-dir", g.runtimeDir}
 }

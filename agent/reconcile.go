@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
-	"kedge/proto/bus"
 )
 
 // Intervals of the reconciler.
@@ -40,12 +39,15 @@ func (a *Agent) reconcile(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.Bus.Doorbell():
-			stale, rung = true, true
+			stale, rung = true, a.asked()
 		case <-poll.C:
 			stale = true
-		case <-changed:
+		case _, open := <-changed:
+			if !open && ctx.Err() == nil {
+				return errors.New("watch the record: the state directory was removed")
+			}
 		case r := <-a.fetched:
-			a.endFetch(ctx, r)
+			a.endFetch(r)
 		case <-again.C:
 		}
 		at := time.Time{}
@@ -53,9 +55,9 @@ func (a *Agent) reconcile(ctx context.Context) error {
 			poll.Reset(jitter(pollInterval))
 			err := a.readDesired(ctx)
 			if stale = err != nil; stale {
-				a.Log.DebugContext(ctx, "desired state could not be read", "err", err)
 				at = a.Now().Add(jitter(readRetry))
 			}
+			a.tell(ctx, readLevel(err), "desired state could not be read and is asked for again", err)
 		}
 		if next := a.act(ctx, rung); !next.IsZero() && (at.IsZero() || next.Before(at)) {
 			at = next
@@ -66,85 +68,14 @@ func (a *Agent) reconcile(ctx context.Context) error {
 	}
 }
 
-// readDesired reads and verifies the desired state, and leaves the receipt
-// that a transaction in probation waits for. It fails if there was no contact;
-// a state that was read and refused is contact without acceptance.
-func (a *Agent) readDesired(ctx context.Context) error {
-	raw, err := a.Bus.Desired(ctx)
-	if errors.Is(err, bus.ErrNoDesired) {
-		a.change(func(v *view) { v.desired, v.order, v.refusal = nil, nil, nil })
-		return a.leaveReceipt(statefile.Contact{Reason: proto.ReasonNoDesired})
-	}
-	if err != nil {
-		return err
-	}
-	d, err := proto.ParseDesired(raw.Data)
-	if err != nil {
-		return a.refuse(ctx, proto.RefusalOf(err))
-	}
-	order, err := a.verify(d)
-	if err != nil {
-		if r, ok := errors.AsType[*proto.RefusalError](err); ok {
-			return a.refuse(ctx, r)
-		}
-		return err
-	}
-	a.change(func(v *view) { v.desired, v.order, v.refusal, v.contact = &d, &order, nil, a.Now() })
-	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
-}
-
-// verify decides whether d may be acted on now, and remembers, durably, what
-// it then must not fall behind.
-func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
-	floor, err := a.Files.Floor()
-	if err != nil {
-		return proto.Order{}, &proto.RefusalError{Reason: proto.ReasonStateUnreadable, Err: err}
-	}
-	order, err := d.Verify(a.Config.Trust.trust(), a.Config.Host, floor, a.Now())
-	if err != nil {
-		return proto.Order{}, err
-	}
-	if !order.Floor.Equal(floor) {
-		if err := a.Files.SaveFloor(order.Floor); err != nil {
-			return proto.Order{}, fmt.Errorf("remember what was accepted: %w", err)
-		}
-	}
-	return order, nil
-}
-
-// refuse makes nothing of a desired state but a report.
-func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
-	before := a.look().refusal
-	a.change(func(v *view) {
-		v.order, v.refusal = nil, r
-		v.refusals[r.Reason]++
-	})
-	if before == nil || before.Error() != r.Error() {
-		a.Log.WarnContext(ctx, "desired state refused", "reason", r.Reason, "err", r.Err)
-		if err := a.note(proto.Event{Reason: r.Reason, Message: "desired state refused: " + r.Error()}); err != nil {
-			a.Log.ErrorContext(ctx, "event lost", "err", err)
-		}
-	}
-	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
-}
-
-func (a *Agent) leaveReceipt(c statefile.Contact) error {
-	c.InvocationID, c.BootID = a.Identity.InvocationID, a.Identity.BootID
-	c.PID, c.Version, c.At = os.Getpid(), a.Identity.Version, a.Now()
-	if err := a.Files.SaveContact(c); err != nil {
-		return fmt.Errorf("leave a receipt of the contact: %w", err)
-	}
-	return nil
-}
-
 // act decides and acts until there is nothing more to do now. It returns when
 // to decide again even if nothing happens; zero for never.
 func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 	for range maxActions {
-		o, err := a.observe()
+		o, err := a.observe(ctx)
 		a.change(func(v *view) { v.stateErr = err })
+		a.tell(ctx, slog.LevelError, "the host cannot be observed; it is left as it is", err)
 		if err != nil {
-			a.Log.ErrorContext(ctx, "the host cannot be observed; it is left as it is", "err", err)
 			return a.Now().Add(pollInterval)
 		}
 		o.Rung = rung
@@ -155,7 +86,10 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 			return time.Time{} // asked to leave, in the middle of something that is repeated
 		}
 		if err != nil {
-			a.Log.ErrorContext(ctx, "action failed and is tried again", "action", d.Action, "err", err)
+			err = fmt.Errorf("%s: %w", d.Action, err)
+		}
+		a.tell(ctx, actionLevel(err), "action failed and is tried again", err)
+		if err != nil {
 			return a.Now().Add(readRetry)
 		}
 		if !again {
@@ -170,6 +104,15 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 	return a.Now().Add(pollInterval)
 }
 
+// actionLevel is how loud an action that failed is. That a transaction, which
+// has only just begun, keeps the agent from its record is as it should be.
+func actionLevel(err error) slog.Level {
+	if errors.Is(err, statefile.ErrLocked) {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
+}
+
 func (a *Agent) decided(ctx context.Context, d Decision) {
 	before := a.look().decision
 	if before.Action == d.Action && before.Reason == d.Reason && before.Message == d.Message {
@@ -179,12 +122,23 @@ func (a *Agent) decided(ctx context.Context, d Decision) {
 	a.Log.InfoContext(ctx, "decided", "action", d.Action, "reason", d.Reason, "detail", d.Message)
 }
 
-// observe reads everything that Decide wants to know.
-func (a *Agent) observe() (Observation, error) {
+// observe reads everything that Decide wants to know, and hands what is new in
+// the record to the outbox. Of a deployment that its transaction has to settle
+// nothing but the record matters: then no other file, and no event that cannot
+// be written, keeps the host from being settled.
+func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	v := a.look()
-	o := Observation{Order: v.order, Refusal: v.refusal, Now: a.Now()}
+	o := Observation{Order: v.order, Refusal: v.refusal, Now: a.Now(), BootID: a.Identity.BootID}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {
+		return o, err
+	}
+	err = a.reportSteps(o.Record)
+	if o.Record.InTransaction() {
+		a.tell(ctx, slog.LevelWarn, "steps of the deployment cannot be reported yet", err)
+		return o, nil
+	}
+	if err != nil {
 		return o, err
 	}
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -202,7 +156,7 @@ func (a *Agent) observe() (Observation, error) {
 			o.Quarantined = q.Reason
 		}
 	}
-	return o, a.reportSteps(o.Record)
+	return o, nil
 }
 
 // do carries out a decision. It reports whether to decide again at once.
@@ -228,8 +182,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionDeploy:
 		return true, a.begin(o, d.Attempt)
 	case ActionFetch:
-		a.startFetch(ctx, o.Record, *o.Order)
-		return false, nil
+		return false, a.startFetch(ctx, o.Record, *o.Order)
 	case ActionSettle:
 		return a.settle(ctx, o.Record)
 	}
@@ -240,13 +193,15 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 // once more.
 func (a *Agent) settle(ctx context.Context, r deployment.Deployment) (again bool, err error) {
 	if r.Phase == proto.PhaseFetched {
-		if _, err := a.verify(*a.look().desired); err != nil {
-			a.change(func(v *view) { v.order = nil })
-			reason := proto.ReasonMalformed
-			if rf, ok := errors.AsType[*proto.RefusalError](err); ok {
-				reason = rf.Reason
+		_, err := a.verify(*a.look().desired)
+		if refusal, ok := errors.AsType[*proto.RefusalError](err); ok {
+			if err := a.advance(r.ID, deployment.Step{Phase: proto.PhaseFailed, Reason: refusal.Reason, Message: err.Error()}); err != nil {
+				return false, err
 			}
-			return true, a.advance(r.ID, deployment.Step{Phase: proto.PhaseFailed, Reason: reason, Message: err.Error()})
+			return true, a.refuse(ctx, refusal)
+		}
+		if err != nil {
+			return false, err
 		}
 	}
 	if err := a.Guard.Ensure(ctx, r); err != nil {

@@ -75,14 +75,14 @@ func (a *Agent) reportSteps(d deployment.Deployment) error {
 			return err
 		}
 	}
-	if d.Terminal() {
-		a.change(func(v *view) { v.deployments[d.Phase.Verdict()]++ })
-	}
 	next.Steps = len(d.History)
 	if err := c.file.Write(next); err != nil {
 		return err
 	}
 	c.last = next
+	if d.Terminal() {
+		a.change(func(v *view) { v.deployments[d.Phase.Verdict()]++ })
+	}
 	ring(a.report)
 	return nil
 }

@@ -13,6 +13,7 @@ func (a *Agent) Status() proto.Status {
 	v := a.look()
 	record, recordErr := a.Files.Deployment()
 	proven, provenErr := a.Files.Proven()
+	_, floorErr := a.Files.Floor()
 	systems, systemsErr := a.Systems.Systems()
 	systems.Proven, systems.Revision = proven.Toplevel, proven.Revision
 	link, _ := a.Link.Watch()
@@ -31,7 +32,7 @@ func (a *Agent) Status() proto.Status {
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
-		stateValid(errors.Join(v.stateErr, recordErr, provenErr, systemsErr)),
+		stateValid(errors.Join(v.stateErr, recordErr, provenErr, floorErr, systemsErr)),
 	}
 	return s
 }
@@ -41,7 +42,7 @@ func ready(v view, record deployment.Deployment, proven deployment.Proven) proto
 	switch {
 	case v.order == nil && v.refusal == nil:
 		c.Status = proto.StatusUnknown
-	case v.order != nil && v.decision.Action == ActionRest && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
+	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
 		c.Status = proto.StatusTrue
 	}
 	return c

@@ -5,30 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/transaction"
+	"kedge/internal/durable"
 	"kedge/internal/nix"
 )
 
 // TransactOptions is what a transaction's process needs. Everything else is in
 // the record.
 type TransactOptions struct {
-	StateDir   string       // required
-	RuntimeDir string       // required
+	StateDir   string // required
+	RuntimeDir string // required
+	// Deployment is the ID of the one to settle: another one in the record is
+	// left to its own unit. Empty means whichever is there.
+	Deployment string
 	Log        *slog.Logger // required
 }
 
+// ErrUnsettled is wrapped by the error of [Transact] when it was asked to leave
+// before the deployment was settled.
+var ErrUnsettled = errors.New("asked to leave before the deployment was settled; it goes on when this is started again")
+
 // Transact settles the deployment that the record names: it goes on from
-// wherever the record stands, to committed or back. A record that is settled
-// already is left alone.
+// wherever the record stands, to committed or back. What cannot be done now is
+// tried again for as long as it takes.
 //
-// It returns nil when the record is settled, and when ctx ended: then the
-// record says how far it came. Any other error means that it should be run
-// again.
+// It returns nil when there is nothing for it to do, any more or at all. After
+// any error it should be run again. That is so for an end by ctx, too: whoever
+// ends it, but for a shutdown, must not leave the host on an unproven system.
 func Transact(ctx context.Context, o TransactOptions) error {
 	files := statefile.Dir{State: o.StateDir, Runtime: o.RuntimeDir}
 	if err := files.Prepare(); err != nil {
@@ -38,24 +48,84 @@ func Transact(ctx context.Context, o TransactOptions) error {
 	if err != nil {
 		return err
 	}
-	d, err := files.Deployment()
-	if err != nil {
-		return errors.Join(err, lock.Unlock())
+	s := settling{
+		options: transaction.Options{
+			Host: machine.New(machine.Options{
+				Files:   files,
+				Nix:     &nix.CLI{Log: o.Log},
+				Systemd: &systemd.Client{},
+				Log:     o.Log,
+			}),
+			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots}},
+			Log:   o.Log,
+		},
+		read: files.Deployment,
+		only: o.Deployment,
+		pause: func(n int) time.Duration {
+			return backoff(transactPause, transactMaxPause, n)
+		},
 	}
-	o.Log.InfoContext(ctx, "transaction begins", "deployment", d.ID, "phase", d.Phase, "toplevel", d.Toplevel)
-	d, err = transaction.Run(ctx, d, transaction.Options{
-		Host: machine.New(machine.Options{
-			Files:   files,
-			Nix:     &nix.CLI{Log: o.Log},
-			Systemd: &systemd.Client{},
-			Log:     o.Log,
-		}),
-		Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots}},
-		Log:   o.Log,
-	})
-	if ctx.Err() != nil {
-		o.Log.InfoContext(ctx, "transaction was asked to leave; it goes on when it is started again", "deployment", d.ID, "phase", d.Phase)
-		err = nil
+	return errors.Join(s.run(ctx), lock.Unlock())
+}
+
+// Pauses before a transaction that could not go on is tried again.
+const (
+	transactPause    = time.Second
+	transactMaxPause = 30 * time.Second
+)
+
+// A settling is one process' work on the record.
+type settling struct {
+	options transaction.Options
+	read    func() (deployment.Deployment, error)
+	only    string                    // ID of the deployment; empty for any
+	pause   func(n int) time.Duration // after the n-th failure, from 1
+}
+
+// run goes on with the record until it is settled, or ctx ends. In between it
+// is read anew: it says what was done, whatever this process believes.
+func (s settling) run(ctx context.Context) error {
+	log := s.options.Log
+	for n := 1; ; n++ {
+		d, err := s.read()
+		if unreadable(err) {
+			log.ErrorContext(ctx, "the record cannot be understood; the host is left as it is", "err", err)
+			return nil
+		}
+		if err == nil && !s.mine(d) {
+			log.WarnContext(ctx, "the record is not of a deployment for this transaction", "deployment", d.ID, "phase", d.Phase, "want", s.only)
+			return nil
+		}
+		if err == nil {
+			log.InfoContext(ctx, "transaction goes on", "deployment", d.ID, "phase", d.Phase, "toplevel", d.Toplevel)
+			_, err = transaction.Run(ctx, d, s.options)
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("deployment %s, %s: %w", d.ID, d.Phase, ErrUnsettled)
+		}
+		delay := s.pause(n)
+		log.ErrorContext(ctx, "transaction could not go on and tries again", "deployment", d.ID, "try", n, "delay", delay, "err", err)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
 	}
-	return errors.Join(err, lock.Unlock())
+}
+
+// mine reports whether d is there to be settled.
+func (s settling) mine(d deployment.Deployment) bool {
+	return (s.only == "" || s.only == d.ID) && (d.Terminal() || d.InTransaction() || d.Fetched())
+}
+
+// unreadable reports whether reading again cannot end otherwise, until a person
+// has looked.
+func unreadable(err error) bool {
+	if _, torn := errors.AsType[*durable.CorruptError](err); torn {
+		return true
+	}
+	_, foreign := errors.AsType[*durable.FormatError](err)
+	return foreign
 }

@@ -102,9 +102,12 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 	defer closeLink()
 	exporter, err := agent.Export(c.Metrics.Listen, registry)
 	if err != nil {
-		return err
+		// The agent may be the only way to this host: that somebody else has the
+		// port is no reason to lose it.
+		log.ErrorContext(ctx, "metrics are not served; the agent goes on without: set metrics.listen", "err", err)
+	} else {
+		defer exporter.Close()
 	}
-	defer exporter.Close()
 	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("tell systemd that the agent is ready: %w", err)
 	}
@@ -127,5 +130,6 @@ func transactCommand(stderr io.Writer) *cobra.Command {
 	d := agent.DefaultConfig()
 	cmd.Flags().StringVar(&o.StateDir, "state-dir", d.StateDir, "the agent's state `DIR`")
 	cmd.Flags().StringVar(&o.RuntimeDir, "runtime-dir", d.RuntimeDir, "the agent's runtime `DIR`")
+	cmd.Flags().StringVar(&o.Deployment, "deployment", "", "settle only the deployment with this `ID`")
 	return cmd
 }

@@ -39,6 +39,7 @@ type ending struct {
 	signal      syscall.Signal
 	interrupted bool // by us, because ctx ended
 	output      []string
+	unheard     bool // nothing could be written to output
 }
 
 // run runs the child to its end. If ctx ends first, the whole process group is

@@ -19,6 +19,7 @@ type Run struct {
 	Signal        syscall.Signal // what ended it, if one did
 	TimedOut      bool           // we ended it, at its deadline
 	Output        []string       // lines of stdout and stderr
+	Unheard       bool           // there was no room for the output
 }
 
 // Exit codes of switch-to-configuration that mean something of their own.
@@ -41,7 +42,7 @@ const (
 // and Busy do not mean that the old system is whole.
 func Classify(r Run) Result {
 	s := read(r.Output)
-	touched := s.touched || r.Before != r.After
+	touched := s.touched || r.Unheard || r.Before != r.After
 	switch {
 	case r.TimedOut:
 		return result(Broken, proto.ReasonActivationHung, "switch-to-configuration did not end before its deadline", s)

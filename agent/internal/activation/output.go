@@ -2,11 +2,14 @@ package activation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -26,12 +29,25 @@ type output struct{ file *os.File }
 // outputPerm lets root alone read it: scripts print what they like.
 const outputPerm = 0o600
 
+// createOutput makes the file at path and takes room for what is looked at of
+// it. Where there is none it returns an output that forgets, with the reason:
+// no way back may end because somebody filled the file system of a log, and
+// switch-to-configuration crashes when it cannot write.
 func createOutput(path string) (*output, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, outputPerm)
-	if err != nil {
-		return nil, fmt.Errorf("make output file: %w", err)
+	if err == nil {
+		const keepSize = unix.FALLOC_FL_KEEP_SIZE
+		err = unix.Fallocate(int(f.Fd()), keepSize, 0, headLimit+tailLimit)
+		if err == nil || !errors.Is(err, unix.ENOSPC) { // some file systems cannot do it
+			return &output{file: f}, nil
+		}
+		err = errors.Join(err, f.Close(), os.Remove(path))
 	}
-	return &output{file: f}, nil
+	null, nullErr := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if nullErr != nil {
+		return nil, fmt.Errorf("make output file: %w", errors.Join(err, nullErr))
+	}
+	return &output{file: null}, fmt.Errorf("make output file: %w", err)
 }
 
 // lines returns what was written: all of it, or its beginning, a line that

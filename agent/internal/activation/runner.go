@@ -78,6 +78,7 @@ func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bo
 		Signal:   end.signal,
 		TimedOut: end.interrupted,
 		Output:   end.output,
+		Unheard:  end.unheard,
 	}), nil
 }
 
@@ -88,8 +89,12 @@ func (r Runner) run(ctx context.Context, toplevel proto.StorePath, mode string, 
 		grace = defaultStopGrace
 	}
 	out, err := createOutput(filepath.Join(r.OutputDir, "activation-"+mode+".log"))
-	if err != nil {
+	if out == nil {
 		return ending{}, err
+	}
+	unheard := err != nil
+	if unheard {
+		r.Log.WarnContext(ctx, "output of the activation is not kept", "err", err)
 	}
 	c := child{
 		path:  filepath.Join(r.Root, toplevel.String(), program),
@@ -99,6 +104,7 @@ func (r Runner) run(ctx context.Context, toplevel proto.StorePath, mode string, 
 		grace: grace,
 	}
 	end, err := c.run(ctx)
+	end.unheard = unheard
 	err = errors.Join(err, out.file.Close())
 	logLines(ctx, r.Log, end.output)
 	return end, err

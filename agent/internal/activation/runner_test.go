@@ -91,6 +91,26 @@ func TestActivate(t *testing.T) {
 	}
 }
 
+func TestActivateWithoutRoomForOutput(t *testing.T) {
+	for _, tt := range []struct {
+		script string
+		want   Effect
+	}{
+		{moves + "echo activating >&2", Active},
+		{"echo 'Error: no answer' >&2; exit 1", Partial}, // what it said is not known
+	} {
+		h := newHost(t, tt.script)
+		h.runner.OutputDir = filepath.Join(h.runner.Root, "missing")
+		got, err := h.runner.Activate(t.Context(), path(t, newPath), false)
+		if err != nil || got.Effect != tt.want {
+			t.Errorf("%s: got %+v, %v, want %v", tt.script, got, err, tt.want)
+		}
+		if !strings.Contains(h.log.String(), "not kept") {
+			t.Errorf("log: %s", h.log)
+		}
+	}
+}
+
 func TestActivateWithoutCurrentSystem(t *testing.T) {
 	h := newHost(t, moves)
 	if err := os.Remove(filepath.Join(h.runner.Root, "run/current-system")); err != nil {

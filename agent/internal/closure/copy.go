@@ -40,7 +40,20 @@ func (c Copy) Bring(ctx context.Context, cache string, toplevel proto.StorePath,
 	if err := proto.ValidateCacheURL(cache); err != nil {
 		return &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
 	}
-	err := c.Nix.Copy(ctx, nix.CopyOptions{From: cache, Paths: []proto.StorePath{toplevel}, TrustedKeys: keys})
+	o := nix.CopyOptions{From: cache, Paths: []proto.StorePath{toplevel}, TrustedKeys: keys}
+	err := c.copy(ctx, o)
+	var r *Rejection
+	if errors.As(err, &r) && r.Reason != proto.ReasonDiskFull && r.Reason != proto.ReasonCacheUnreachable {
+		// It may be what Nix remembers of the cache that is wrong.
+		o.Fresh = true
+		err = c.copy(ctx, o)
+	}
+	return err
+}
+
+// copy copies once.
+func (c Copy) copy(ctx context.Context, o nix.CopyOptions) error {
+	err := c.Nix.Copy(ctx, o)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}

@@ -191,12 +191,30 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 
 type copier struct {
 	options nix.CopyOptions
-	err     error
+	err     error // of every call, unless mended
+	mended  bool  // the cache is whole again; only what Nix remembers of it is not
 }
 
 func (c *copier) Copy(_ context.Context, o nix.CopyOptions) error {
 	c.options = o
+	if c.mended && o.Fresh {
+		return nil
+	}
 	return c.err
+}
+
+func TestCopyDoesNotBelieveWhatNixRemembersOfABadCache(t *testing.T) {
+	for _, said := range []string{
+		"error: cannot add path 'x' because it lacks a signature by a trusted key",
+		"error: hash mismatch importing path 'x'",
+		"error: file 'nar/x.nar.zst' does not exist in binary cache 'http://a'",
+	} {
+		c := &copier{mended: true, err: &nix.CommandError{Args: []string{"nix", "copy"}, ExitCode: 1, Stderr: said, Err: errors.New("exit status 1")}}
+		free := func() (uint64, error) { return 1 << 40, nil }
+		if err := (Copy{Nix: c, Free: free}).Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 1)); err != nil {
+			t.Errorf("%s: got %v, though the cache is mended", said, err)
+		}
+	}
 }
 
 func TestCopy(t *testing.T) {

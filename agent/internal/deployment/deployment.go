@@ -23,11 +23,14 @@ import (
 type Deployment struct {
 	ID string `json:"id"`
 	// Attempt counts the deployments of this assignment on this host, from 1.
-	Attempt  int             `json:"attempt"`
-	Serial   proto.Serial    `json:"serial"`
-	Release  proto.Digest    `json:"release"`
-	Toplevel proto.StorePath `json:"toplevel"`
-	Revision proto.Revision  `json:"revision,omitzero"`
+	Attempt int `json:"attempt"`
+	// Interrupted counts those before this one that were ended from outside:
+	// by a boot, or by kills.
+	Interrupted int             `json:"interrupted,omitempty"`
+	Serial      proto.Serial    `json:"serial"`
+	Release     proto.Digest    `json:"release"`
+	Toplevel    proto.StorePath `json:"toplevel"`
+	Revision    proto.Revision  `json:"revision,omitzero"`
 
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`
@@ -106,6 +109,9 @@ type Step struct {
 // Terminal reports whether d is over, or never was.
 func (d Deployment) Terminal() bool { return d.Phase == proto.PhaseNone || d.Phase.Terminal() }
 
+// Fetched reports whether d waits for its transaction to begin.
+func (d Deployment) Fetched() bool { return d.Phase == proto.PhaseFetched }
+
 // InTransaction reports whether d is in the hands of the transaction: only a
 // transaction may settle it.
 func (d Deployment) InTransaction() bool {
@@ -118,6 +124,12 @@ func (d Deployment) InTransaction() bool {
 		return false
 	}
 	return false
+}
+
+// EndedFromOutside reports whether d came to nothing because of what happened
+// to the host, and not because of what the new system did.
+func (d Deployment) EndedFromOutside() bool {
+	return d.Reason == proto.ReasonPowerLoss || d.Reason == proto.ReasonInterrupted
 }
 
 // Unit returns the name of the transaction's transient unit.
@@ -133,7 +145,7 @@ func transitions() map[proto.Phase][]proto.Phase {
 		// Failed only if switch-to-configuration refused before it touched anything.
 		proto.PhaseActivating:  {proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseFailed, proto.PhaseSuperseded},
 		proto.PhaseProbation:   {proto.PhaseCommitting, proto.PhaseRollingBack, proto.PhaseSuperseded},
-		proto.PhaseCommitting:  {proto.PhaseCommitted, proto.PhaseRollingBack},
+		proto.PhaseCommitting:  {proto.PhaseCommitted, proto.PhaseRollingBack, proto.PhaseSuperseded},
 		proto.PhaseRollingBack: {proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed, proto.PhaseSuperseded},
 	}
 }

@@ -30,6 +30,12 @@ type Contact struct {
 	At       time.Time    `json:"at"`
 }
 
+// A receipt is a Contact as it is written.
+type receipt struct {
+	Format int `json:"format"`
+	Contact
+}
+
 // contactPerm lets root alone read it, like everything else of ours.
 const contactPerm fs.FileMode = 0o600
 
@@ -44,17 +50,21 @@ func (d Dir) Contact() (Contact, error) {
 	if err != nil {
 		return Contact{}, fmt.Errorf("read contact receipt: %w", err)
 	}
-	var c Contact
-	if err := json.Unmarshal(b, &c); err != nil {
+	var r receipt
+	if err := json.Unmarshal(b, &r); err != nil {
 		return Contact{}, fmt.Errorf("read contact receipt: %w", &durable.CorruptError{Path: path, Err: err})
 	}
-	return c, nil
+	if r.Format != format1 {
+		// Of another version's agent, which may mean something else by it.
+		return Contact{}, fmt.Errorf("read contact receipt: %w", &durable.FormatError{Path: path, Got: r.Format, Oldest: format1, Newest: format1})
+	}
+	return r.Contact, nil
 }
 
 // SaveContact replaces the receipt: at once and whole, but not durably, as it
 // means nothing after a boot.
 func (d Dir) SaveContact(c Contact) error {
-	b, err := json.Marshal(c)
+	b, err := json.Marshal(receipt{Format: format1, Contact: c})
 	if err != nil {
 		return fmt.Errorf("write contact receipt: %w", err)
 	}

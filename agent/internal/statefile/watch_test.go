@@ -56,6 +56,15 @@ func TestContact(t *testing.T) {
 	if _, err := d.Contact(); !errors.As(err, &corrupt) {
 		t.Errorf("torn: got %v", err)
 	}
+	for _, other := range []string{`{"format":2,"accepted":true}`, `{"accepted":true}`} {
+		if err := os.WriteFile(filepath.Join(d.Runtime, ContactFile), []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var format *durable.FormatError
+		if c, err := d.Contact(); !errors.As(err, &format) || c.Accepted {
+			t.Errorf("of another format: got %+v, %v", c, err)
+		}
+	}
 }
 
 func TestWatch(t *testing.T) {

@@ -22,7 +22,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		return superseded(s), nil
 	}
 	// What bars the way does not keep the running system from going back.
-	barred := t.retry(ctx, "point the profile back", func() error { return t.Host.Restore(ctx, t.d.Proven) })
+	barred := t.retry(ctx, "point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, t.d.Proven) })
 	again, err := t.rebooted()
 	if err != nil {
 		return deployment.Step{}, err
@@ -41,7 +41,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		}
 	}
 	if t.d.Registered {
-		barred = errors.Join(barred, t.retry(ctx, "make the proven system the boot default", func() error {
+		barred = errors.Join(barred, t.retry(ctx, "make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {
 			return t.Host.SetDefault(ctx, t.d.Proven.Toplevel)
 		}))
 		if err := t.Store.Prove(t.d.Proven); err != nil {
@@ -55,8 +55,10 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		return because(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed,
 			"the proven system was activated, but: %v; rolling back because of %s: %s", barred, t.d.Reason, t.d.Message), nil
 	}
-	if back {
-		return t.settled(health.Judgement{Good: true, Contact: true})
+	if back && t.blameless() {
+		// Nothing is held against the new system, whatever the proven one does;
+		// the next attempt need not wait for a judgement.
+		return to(proto.PhaseInconclusive), nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.d.RollbackProbation.Deadline)
 	defer cancel()
@@ -126,6 +128,5 @@ func (t *transaction) settled(j health.Judgement) (deployment.Step, error) {
 // blameless reports whether nothing is proven against the new system: it was
 // interrupted from outside, and not for the second time.
 func (t *transaction) blameless() bool {
-	interrupted := t.d.Reason == proto.ReasonPowerLoss || t.d.Reason == proto.ReasonInterrupted
-	return interrupted && t.d.Attempt < 2 || t.d.Reason == proto.ReasonBusy
+	return t.d.EndedFromOutside() && t.d.Interrupted == 0 || t.d.Reason == proto.ReasonBusy
 }

@@ -35,7 +35,10 @@ type fakeHost struct {
 	unitsFail     bool
 	contact       map[proto.StorePath]bool // by the system that runs
 	loaderRefuses bool                     // the new system
+	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
 	intruder      func(h *fakeHost)        // runs during the new system's judgement
+	waiting       func(h *fakeHost)        // runs in every pause
+	clock         time.Duration            // since the beginning; pauses make it pass
 
 	calls   int
 	crashAt map[int]bool // by call
@@ -106,7 +109,7 @@ func (h *fakeHost) do(effect func()) error {
 func (h *fakeHost) check() {
 	h.t.Helper()
 	decided := h.record.Registered && h.record.Phase != proto.PhaseProbation
-	if !decided && (h.profile != oldSystem || h.bootDefault != oldSystem) {
+	if !decided && (h.profile == newSystem || h.bootDefault == newSystem) {
 		h.t.Fatalf("call %d: phase %s, but the profile names %s and %s would boot", h.calls, h.record.Phase, h.profile, h.bootDefault)
 	}
 }
@@ -167,6 +170,10 @@ func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
 	if p == newSystem && h.loaderRefuses {
 		return errors.New("no space left on /boot")
 	}
+	if h.loaderBusy > 0 {
+		h.loaderBusy--
+		return &activation.DefaultError{Toplevel: p, Err: activation.ErrBusy}
+	}
 	return h.do(func() { h.bootDefault = p })
 }
 
@@ -183,7 +190,14 @@ func (h *fakeHost) settle() deployment.Deployment {
 	h.t.Helper()
 	o := transaction.Options{
 		Host: h, Store: h, Log: slog.New(slog.DiscardHandler),
-		Wait: func(context.Context, time.Duration) error { return nil },
+		Now: func() time.Time { return time.Unix(0, 0).Add(h.clock) },
+		Wait: func(_ context.Context, d time.Duration) error {
+			h.clock += d
+			if h.waiting != nil {
+				h.waiting(h)
+			}
+			return nil
+		},
 	}
 	for range 20 {
 		h.dead = false

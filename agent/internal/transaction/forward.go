@@ -22,7 +22,7 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	d := t.d
 	if d.Proven.Adopted {
 		// A system that we did not commit: its boot default is not known.
-		err := t.retry(ctx, "make the running system the boot default, so that there is a way back", func() error {
+		err := t.retry(ctx, "make the running system the boot default, so that there is a way back", loaderTimeout, func(ctx context.Context) error {
 			return t.Host.SetDefault(ctx, d.Proven.Toplevel)
 		})
 		if ctx.Err() != nil {
@@ -55,6 +55,7 @@ func (t *transaction) activate(ctx context.Context) (deployment.Step, error) {
 		return revertedByPowerLoss(), nil
 	}
 	patience := t.Now().Add(busyPatience)
+	last := "it was killed before it said anything"
 	for t.d.Activations < maxActivations {
 		s, err := t.Host.Systems()
 		if err != nil {
@@ -93,13 +94,14 @@ func (t *transaction) activate(ctx context.Context) (deployment.Step, error) {
 				return deployment.Step{}, err
 			}
 		case activation.Partial:
+			last = r.Message
 			t.Log.WarnContext(ctx, "activation was interrupted and is run again", "deployment", t.d.ID, "detail", r.Message)
 		}
 		if err := t.Wait(ctx, retryPause); err != nil {
 			return deployment.Step{}, err
 		}
 	}
-	return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "the activation was interrupted %d times", t.d.Activations), nil
+	return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "the activation was interrupted %d times: %s", t.d.Activations, last), nil
 }
 
 func (t *transaction) gaveUpWaiting(first bool, r activation.Result) deployment.Step {
@@ -154,13 +156,21 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	if s.Current != t.d.Toplevel || s.Profile != t.d.Proven.Toplevel {
 		return superseded(s), nil
 	}
-	return to(proto.PhaseCommitting), nil
+	// What speaks against it and was not required goes into the history.
+	return because(proto.PhaseCommitting, "", "%s", j.Message), nil
 }
 
 // commit registers the system and makes it the boot default. Where the power
 // was lost in the middle, the proven system may be running again: the decision
 // stands, and the new one is activated again.
 func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
+	s, err := t.Host.Systems()
+	if err != nil {
+		return deployment.Step{}, err
+	}
+	if !t.ours(s) {
+		return superseded(s), nil
+	}
 	if !t.d.Registered {
 		d := t.d
 		d.Registered = true
@@ -169,12 +179,14 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 		}
 	}
 	var g proto.Generation
-	err := t.retry(ctx, "register the system", func() (err error) {
+	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
 		g, err = t.Host.Register(ctx, t.d.Toplevel)
 		return err
 	})
 	if err == nil {
-		err = t.retry(ctx, "make it the boot default", func() error { return t.Host.SetDefault(ctx, t.d.Toplevel) })
+		err = t.retry(ctx, "make it the boot default", loaderTimeout, func(ctx context.Context) error {
+			return t.Host.SetDefault(ctx, t.d.Toplevel)
+		})
 	}
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
@@ -182,9 +194,11 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 	if err != nil {
 		return because(proto.PhaseRollingBack, proto.ReasonRegisterFailed, "%v", err), nil
 	}
-	s, err := t.Host.Systems()
-	if err != nil {
+	if s, err = t.Host.Systems(); err != nil {
 		return deployment.Step{}, err
+	}
+	if !t.ours(s) {
+		return superseded(s), nil
 	}
 	if s.Current != t.d.Toplevel {
 		r, err := t.run(ctx, t.d.Toplevel, true)

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"time"
 
+	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
 )
@@ -41,6 +42,10 @@ const (
 	maxTries = 3
 	// busyPatience is how long somebody else's switch is waited for.
 	busyPatience = 10 * time.Minute
+	// profileTimeout bounds one change of the profile, which waits for Nix's own
+	// locks, and loaderTimeout one of the boot default, on a slow boot partition.
+	profileTimeout = 2 * time.Minute
+	loaderTimeout  = 10 * time.Minute
 	// retryPause is between two tries.
 	retryPause = 2 * time.Second
 )
@@ -126,12 +131,17 @@ func (t *transaction) save(d deployment.Deployment) error {
 	return nil
 }
 
-// retry runs f until it succeeds, has failed too often, or ctx ended.
-func (t *transaction) retry(ctx context.Context, what string, f func() error) error {
+// retry runs f, each time for at most limit, until it succeeds, has failed too often, or
+// ctx ended. That somebody else is switching is no failure for a while.
+func (t *transaction) retry(ctx context.Context, what string, limit time.Duration, f func(ctx context.Context) error) error {
+	patience := t.Now().Add(busyPatience)
 	for n := 1; ; n++ {
-		err := f()
+		err := bounded(ctx, limit, f)
 		if err == nil {
 			return nil
+		}
+		if errors.Is(err, activation.ErrBusy) && t.Now().Before(patience) {
+			n--
 		}
 		if n == maxTries || ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -156,7 +166,8 @@ func (t *transaction) rebooted() (bool, error) {
 // else, may have left it.
 func (t *transaction) ours(s proto.Systems) bool {
 	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
-	if !mine(s.Current) {
+	// An activation that died may have left none: that was not somebody else.
+	if !mine(s.Current) && !s.Current.IsZero() {
 		return false
 	}
 	if t.d.Registered {
@@ -180,6 +191,12 @@ func superseded(s proto.Systems) deployment.Step {
 
 func revertedByPowerLoss() deployment.Step {
 	return because(proto.PhaseRollingBack, proto.ReasonPowerLoss, "the host was booted in the middle of the deployment")
+}
+
+func bounded(ctx context.Context, d time.Duration, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return f(ctx)
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/proto"
@@ -40,9 +41,13 @@ func scenarios() []scenario {
 		{"an activation that is interrupted every time is inconclusive at first", func(h *fakeHost) {
 			h.activates = activation.Result{Effect: activation.Partial}
 		}, proto.PhaseInconclusive, proto.ReasonInterrupted, false},
-		{"and quarantined at the second attempt", func(h *fakeHost) {
+		{"however many attempts ended otherwise before", func(h *fakeHost) {
 			h.activates = activation.Result{Effect: activation.Partial}
-			h.record.Attempt = 2
+			h.record.Attempt = 5
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, false},
+		{"and quarantined at the second interruption", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Partial}
+			h.record.Interrupted = 1
 		}, proto.PhaseRolledBack, proto.ReasonInterrupted, true},
 		{"a loader that refuses rolls back", func(h *fakeHost) { h.loaderRefuses = true }, proto.PhaseRolledBack, proto.ReasonRegisterFailed, false},
 	}
@@ -145,6 +150,9 @@ func crashed(t *testing.T, s scenario, power, applied bool, at ...int) *fakeHost
 	if s.want != proto.PhaseCommitted && d.Phase == proto.PhaseCommitted {
 		t.Errorf("crash at %v: committed a system that must not be", at)
 	}
+	if !h.contact[oldSystem] && (d.Phase == proto.PhaseRolledBack || len(h.quarantined) > 0) {
+		t.Errorf("crash at %v: ended %s, quarantined %v: nobody saw the proven system make contact", at, d.Phase, h.quarantined)
+	}
 	h.requireSettled(t)
 	if t.Failed() {
 		t.Fatalf("history: %+v", d.History)
@@ -174,6 +182,28 @@ func TestThirdParty(t *testing.T) {
 			h.intruder = func(h *fakeHost) { h.current = foreign }
 			h.contact[foreign] = false
 		}},
+		{"the profile during probation", func(h *fakeHost) { h.intruder = func(h *fakeHost) { h.profile = foreign } }},
+		{"the profile during a probation that then fails", func(h *fakeHost) {
+			h.unitsFail = true
+			h.intruder = func(h *fakeHost) { h.profile = foreign }
+		}},
+		{"the profile before the activation", func(h *fakeHost) { h.profile = foreign }},
+		{"between two tries of an activation", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Partial}
+			h.waiting = func(h *fakeHost) { h.current = foreign }
+		}},
+		{"between two tries of a registration", func(h *fakeHost) {
+			h.loaderRefuses = true
+			h.waiting = func(h *fakeHost) { h.current, h.profile = foreign, foreign }
+		}},
+		{"after the decision to commit", func(h *fakeHost) {
+			h.record.Phase, h.record.BootID = proto.PhaseCommitting, "a"
+			h.current = foreign
+		}},
+		{"in the middle of the commit", func(h *fakeHost) {
+			h.record.Phase, h.record.BootID, h.record.Registered = proto.PhaseCommitting, "a", true
+			h.current, h.profile = foreign, foreign
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newFakeHost(t)
@@ -182,9 +212,35 @@ func TestThirdParty(t *testing.T) {
 			if d.Phase != proto.PhaseSuperseded || d.Reason != proto.ReasonThirdParty {
 				t.Errorf("ended %s because of %q, want superseded by a third party", d.Phase, d.Reason)
 			}
-			if h.current != foreign {
-				t.Errorf("current is %s, want the third party's system left alone", h.current)
+			if h.current != foreign && h.profile != foreign {
+				t.Errorf("%s runs and the profile names %s, want the third party's system left alone", h.current, h.profile)
 			}
+		})
+	}
+}
+
+func TestSomebodyElsesSwitchIsWaitedFor(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		setUp func(h *fakeHost)
+		want  proto.Phase
+	}{
+		{"with the boot default", func(h *fakeHost) { h.loaderBusy = 100 }, proto.PhaseCommitted},
+		{"but not for ever", func(h *fakeHost) { h.loaderBusy = 305 }, proto.PhaseRolledBack},
+		{"with the activation, and nothing was touched", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Busy}
+		}, proto.PhaseFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			tt.setUp(h)
+			if d := h.settle(); d.Phase != tt.want {
+				t.Errorf("ended %s after %s because of %s: %s; want %s", d.Phase, h.clock, d.Reason, d.Message, tt.want)
+			}
+			if h.clock < time.Minute || h.clock > 15*time.Minute {
+				t.Errorf("waited %s, want minutes", h.clock)
+			}
+			h.requireSettled(t)
 		})
 	}
 }

@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// asked reports whether the bell that rang may have been somebody's: every new
+// connection rings it, too.
+func (a *Agent) asked() bool {
+	state, _ := a.Link.Watch()
+	same := state.Connects == a.connects
+	a.connects = state.Connects
+	return same
+}
+
+// readLevel is how loud a failure to read the desired state is: that there is
+// no connection is for the connection to say.
+func readLevel(err error) slog.Level {
+	if errors.Is(err, bus.ErrNotConnected) {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+// readDesired reads and verifies the desired state, and leaves the receipt
+// that a transaction in probation waits for. It fails if there was no contact;
+// a state that was read and refused is contact without acceptance.
+func (a *Agent) readDesired(ctx context.Context) error {
+	raw, err := a.Bus.Desired(ctx)
+	if errors.Is(err, bus.ErrNoDesired) {
+		a.change(func(v *view) { v.desired, v.order, v.refusal = nil, nil, nil })
+		return a.leaveReceipt(statefile.Contact{Reason: proto.ReasonNoDesired})
+	}
+	if errors.Is(err, bus.ErrTooLarge) {
+		return a.refuse(ctx, &proto.RefusalError{Reason: proto.ReasonOversized, Err: err})
+	}
+	if err != nil {
+		return err
+	}
+	d, err := proto.ParseDesired(raw.Data)
+	if err != nil {
+		return a.refuse(ctx, proto.RefusalOf(err))
+	}
+	order, err := a.verify(d)
+	if err != nil {
+		if r, ok := errors.AsType[*proto.RefusalError](err); ok {
+			return a.refuse(ctx, r)
+		}
+		return err
+	}
+	a.change(func(v *view) { v.desired, v.order, v.refusal, v.contact = &d, &order, nil, a.Now() })
+	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
+}
+
+// verify decides whether d may be acted on now, and remembers, durably, what
+// it then must not fall behind.
+func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
+	floor, err := a.Files.Floor()
+	if err != nil {
+		return proto.Order{}, &proto.RefusalError{Reason: proto.ReasonStateUnreadable, Err: err}
+	}
+	order, refusal := d.Verify(a.Config.Trust.trust(), a.Config.Host, floor, a.Now())
+	if !order.Floor.Equal(floor) { // even of what is refused: a withdrawal stays
+		if err := a.Files.SaveFloor(order.Floor); err != nil {
+			return proto.Order{}, fmt.Errorf("remember what was accepted: %w", err)
+		}
+	}
+	return order, refusal
+}
+
+// refuse makes nothing of a desired state but a report.
+func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
+	before := a.look().refusal
+	a.change(func(v *view) {
+		v.order, v.refusal = nil, r
+		v.refusals[r.Reason]++
+	})
+	if before == nil || before.Error() != r.Error() {
+		a.Log.WarnContext(ctx, "desired state refused", "reason", r.Reason, "err", r.Err)
+		if err := a.note(proto.Event{Reason: r.Reason, Message: "desired state refused: " + r.Error()}); err != nil {
+			a.Log.ErrorContext(ctx, "event lost", "err", err)
+		}
+	}
+	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
+}
+
+func (a *Agent) leaveReceipt(c statefile.Contact) error {
+	c.InvocationID, c.BootID = a.Identity.InvocationID, a.Identity.BootID
+	c.PID, c.Version, c.At = os.Getpid(), a.Identity.Version, a.Now()
+	if err := a.Files.SaveContact(c); err != nil {
+		return fmt.Errorf("leave a receipt of the contact: %w", err)
+	}
+	return nil
+}
