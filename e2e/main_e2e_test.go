@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/hosts"
+	"kedge/e2e/internal/command"
 	"kedge/e2e/toplevel"
 	"kedge/proto"
 )
@@ -59,12 +61,20 @@ const grace = time.Second
 // up sets up a fleet named after the test.
 func up(t *testing.T, names ...string) *fleet.Fleet {
 	t.Helper()
-	name := "t-" + strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
-	if len(name) > 24 {
-		name = name[:24]
-	}
-	return fleet.MustUp(t, fleet.Options{Name: name, Hosts: names, Parts: parts, Grace: grace})
+	return upWith(t, fleet.Options{Hosts: names})
 }
+
+// upWith is up with more to say.
+func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
+	t.Helper()
+	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
+	o.Name = o.Name[:min(len(o.Name), maxName)]
+	o.Parts, o.Grace = parts, grace
+	return fleet.MustUp(t, o)
+}
+
+// maxName is how long a fleet's name may be.
+const maxName = 24
 
 // requireOn fails unless everything on the host says that it runs the app
 // version given, committed.
@@ -88,4 +98,77 @@ func commit(t *testing.T, f *fleet.Fleet, message string, change func(w *topleve
 		h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 	}
 	return rev
+}
+
+// requireEnd waits until the host has decided about rev, and fails unless it
+// ended in the phase for the reason, in its status and in its history.
+func requireEnd(t *testing.T, h *fleet.Host, rev proto.Revision, phase proto.Phase, reason proto.Reason) proto.DeploymentStatus {
+	t.Helper()
+	v := h.MustAwaitView(t, "an end of "+rev.Short(), func(v proto.HostView) bool {
+		return v.Status != nil && v.Status.Deployment.Revision == rev && v.Status.Deployment.Phase.Terminal()
+	})
+	d := v.Status.Deployment
+	if d.Phase != phase || d.Verdict != phase.Verdict() || d.Reason != reason {
+		t.Errorf("%s: ended %s (%s) because of %q: %s; want %s because of %q", h.Name(), d.Phase, d.Verdict, d.Reason, d.Message, phase, reason)
+		return d
+	}
+	h.MustAwaitEvent(t, fmt.Sprintf("the event %s, %s", phase, reason), func(e proto.Event) bool {
+		return e.Deployment == d.ID && e.Phase == phase && (e.Reason == reason || phase == proto.PhaseCommitted)
+	})
+	return d
+}
+
+// requireSame fails unless the host is as it was, in every respect.
+func requireSame(t *testing.T, h *fleet.Host, before fleet.Facts) {
+	t.Helper()
+	if after := h.MustFacts(t); after != before {
+		t.Errorf("%s: is not as it was before: %+v, was %+v", h.Name(), after, before)
+	}
+}
+
+// An end is how a deployment ends, and why.
+type end struct {
+	phase  proto.Phase
+	reason proto.Reason
+}
+
+// condition returns a condition that the host reports; zero if it does not.
+func condition(v proto.HostView, of proto.ConditionType) proto.Condition {
+	if v.Status == nil {
+		return proto.Condition{}
+	}
+	c, _ := v.Status.Condition(of)
+	return c
+}
+
+// awaitReason waits until a condition of the host is as given, for that reason.
+func awaitReason(t *testing.T, h *fleet.Host, of proto.ConditionType, is proto.ConditionStatus, why proto.Reason) proto.HostView {
+	t.Helper()
+	return h.MustAwaitView(t, fmt.Sprintf("%s to be %s because of %q", of, is, why), func(v proto.HostView) bool {
+		c := condition(v, of)
+		return c.Status == is && c.Reason == why
+	})
+}
+
+// requireSays fails unless text has every one of the words.
+func requireSays(t *testing.T, what, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("%s does not say %q:\n%s", what, w, text)
+		}
+	}
+}
+
+// exitCode returns the code that a program ended with, and what it said.
+func exitCode(t *testing.T, err error) (code int, stderr string) {
+	t.Helper()
+	var failed *command.Error
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	if err == nil {
+		return 0, ""
+	}
+	return failed.Code, failed.Stderr
 }

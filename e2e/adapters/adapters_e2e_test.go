@@ -9,58 +9,97 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"kedge/e2e/hosts"
+	"kedge/e2e/layers"
 	"kedge/e2e/rootfs"
 )
 
-func TestAdaptersInAHost(t *testing.T) {
-	m := host(t)
-	for _, pkg := range []string{
-		"kedge/internal/nix",
-		"kedge/agent/internal/systemd",
-		"kedge/agent/internal/closure",
-		"kedge/agent/internal/profile",
-		"kedge/agent/internal/health",
-	} {
-		t.Run(path.Base(pkg), func(t *testing.T) {
-			program := "/root/" + path.Base(pkg) + ".test"
-			if err := m.WriteFile(program, compile(t, pkg), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			out, err := m.Run(t.Context(), program, "-test.v", "-test.run=^TestReal", "-test.timeout=3m")
-			t.Log(out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(out, "--- PASS: TestReal") {
-				t.Error("no test ran")
-			}
+// TestInAHost runs every test with the build tag host in one host, which is a
+// machine of its own for them to upset. What became of each test there is what
+// becomes of a subtest here.
+func TestInAHost(t *testing.T) {
+	t.Chdir(filepath.Join("..", "..")) // the module's directory
+	packages, err := layers.Tagged(t.Context(), "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(packages) == 0 {
+		t.Fatal("no package has tests with the build tag host")
+	}
+	programs := compile(t, packages)
+	m := machine(t)
+	for _, p := range packages {
+		t.Run(strings.TrimPrefix(p.ImportPath, "kedge/"), func(t *testing.T) {
+			runOn(t, m, filepath.Join(programs, path.Base(p.ImportPath)+".test"), p.Tests)
 		})
 	}
 }
 
-// compile returns the test program of a package, static, as a host needs it.
-func compile(t *testing.T, pkg string) []byte {
+// compile returns a directory with the packages' test programs, static, as a
+// host needs them.
+func compile(t *testing.T, packages []layers.TaggedPackage) (dir string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "test")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags=host", "-o", file, pkg)
+	dir = t.TempDir()
+	args := []string{"test", "-c", "-tags=host", "-o", dir + "/"}
+	for _, p := range packages {
+		args = append(args, p.ImportPath)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("compile tests of %s: %v: %s", pkg, err, out)
+		t.Fatalf("compile tests with the build tag host: %v\n%s", err, out)
 	}
-	program, err := os.ReadFile(file)
+	return dir
+}
+
+// ended matches what a test program says when a test or subtest has ended.
+var ended = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) `)
+
+// runOn runs the tests on m and reports each.
+func runOn(t *testing.T, m *hosts.Machine, program string, tests []string) {
+	t.Helper()
+	content, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return program
+	there := path.Join("/root", filepath.Base(program))
+	if err := m.WriteFile(there, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// A tool that is missing there is a failure, as in CI.
+	out, err := m.Run(t.Context(), "env", "CI=true", there, "-test.v", "-test.run=^("+strings.Join(tests, "|")+")$", "-test.timeout=4m")
+	results := map[string]string{} // of a test with a subtest that was skipped, SKIP
+	for _, match := range ended.FindAllStringSubmatch(out, -1) {
+		test, _, sub := strings.Cut(match[2], "/")
+		if skip := match[1] == "SKIP"; skip || !sub && results[test] != "SKIP" {
+			results[test] = match[1]
+		}
+	}
+	for _, test := range tests {
+		t.Run(test, func(t *testing.T) {
+			switch results[test] {
+			case "PASS":
+			case "SKIP":
+				t.Skip("skipped there")
+			case "FAIL":
+				t.Error("failed there")
+			default:
+				t.Error("did not end there")
+			}
+		})
+	}
+	if err != nil || t.Failed() {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
-// host returns a host that has booted.
-func host(t *testing.T) *hosts.Machine {
+// machine returns a host that has booted.
+func machine(t *testing.T) *hosts.Machine {
 	t.Helper()
 	ctx := t.Context()
 	progress := func(line string) { t.Log(line) }

@@ -1,5 +1,4 @@
-// Package adapters runs the tests of the packages that wrap a program of the
-// system, such as systemd or Nix, where that program is: in a test host. Those
-// tests have the build tag host and names that begin with TestReal; go test on
-// the machine itself does not see them.
+// Package adapters takes tests to where the programs are that they need: the
+// tests with the build tag host, of packages that wrap a program such as Nix or
+// systemd, are compiled here and run in a test host. It finds them by itself.
 package adapters

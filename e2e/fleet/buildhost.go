@@ -20,23 +20,6 @@ const Worktree = "/root/fleet"
 // repository is what the controller watches.
 const repository = "/srv/fleet.git"
 
-const controllerUnit = `[Unit]
-Description=Kedge controller
-After=network.target
-
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/kedge-controller run --config /etc/kedge/controller.yaml
-Restart=always
-RestartSec=1
-StateDirectory=kedge-controller
-StateDirectoryMode=0700
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
-`
-
 const postReceive = "#!/bin/sh\nexec kedge reconcile\n"
 
 // A buildHost is the machine that the controller runs on.
@@ -58,26 +41,11 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 		return nil, err
 	}
 	f.world.Tools = b.tools
-	for _, name := range []string{"kedge", "kedge-controller"} {
-		content, err := os.ReadFile(filepath.Join(f.options.Parts.Bin, name))
-		if err != nil {
-			return nil, fmt.Errorf("install %s: %w", name, err)
-		}
-		if err := m.WriteFile("/usr/local/bin/"+name, content, 0o755); err != nil {
-			return nil, err
-		}
-	}
-	for name, content := range map[string]string{
-		"/etc/kedge/controller.yaml":                   b.config(),
-		"/etc/systemd/system/kedge-controller.service": controllerUnit,
-	} {
-		if err := m.WriteFile(name, []byte(content), 0o644); err != nil {
-			return nil, err
-		}
+	if err := b.installController(ctx, f.options.Parts.Bin); err != nil {
+		return nil, err
 	}
 	for _, argv := range [][]string{
 		{"systemd-machine-id-setup"}, // a first boot would apply presets, and disable what is enabled here
-		{"systemctl", "enable", "--quiet", "kedge-controller.service"},
 		{"git", "init", "--quiet", "--bare", "--initial-branch=main", repository},
 		{"git", "init", "--quiet", "--initial-branch=main", Worktree},
 		{"git", "-C", Worktree, "remote", "add", "origin", repository},
@@ -92,6 +60,41 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 		return nil, err
 	}
 	return b, b.start(ctx)
+}
+
+// prefix is where the build host has its programs.
+const prefix = "/usr/local"
+
+// installController installs the programs of the folder bin, and the service as
+// the NixOS module would.
+func (b *buildHost) installController(ctx context.Context, bin string) error {
+	for _, name := range []string{"kedge", "kedge-controller"} {
+		content, err := os.ReadFile(filepath.Join(bin, name))
+		if err != nil {
+			return fmt.Errorf("install %s: %w", name, err)
+		}
+		if err := b.WriteFile(prefix+"/bin/"+name, content, 0o755); err != nil {
+			return err
+		}
+	}
+	service, err := toplevel.ControllerService(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{
+		"/etc/kedge/controller.yaml":                   b.config(),
+		"/etc/systemd/system/kedge-controller.service": service.Text,
+	} {
+		if err := b.WriteFile(name, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, target := range service.WantedBy {
+		if _, err := b.RunOffline(ctx, "systemctl", "add-wants", "--quiet", target, "kedge-controller.service"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *buildHost) start(ctx context.Context) error {

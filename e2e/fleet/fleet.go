@@ -27,6 +27,8 @@ type Options struct {
 	Grace time.Duration
 	// Deadline is the hosts' probation.deadline; zero for a minute.
 	Deadline time.Duration
+	// DiskBytes is the size of each host's disk; zero for as much as there is.
+	DiskBytes int64
 	// Inbound lets the build host reach the hosts by SSH, for benchmarks.
 	Inbound bool
 	// Outlive leaves everything running when this process ends without Down.
@@ -70,7 +72,7 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 		return f, fmt.Errorf("set up the build host: %w", err)
 	}
 	for _, name := range o.Hosts {
-		m, err := n.Machine(ctx, hosts.Options{Name: name, Inbound: o.Inbound})
+		m, err := n.Machine(ctx, hosts.Options{Name: name, Inbound: o.Inbound, DiskBytes: o.DiskBytes})
 		if err != nil {
 			return f, err
 		}
@@ -136,33 +138,4 @@ func (f *Fleet) PushCommitted(ctx context.Context) error { return f.build.push(c
 // Kedge runs the command line on the build host.
 func (f *Fleet) Kedge(ctx context.Context, args ...string) (stdout string, err error) {
 	return f.build.Run(ctx, append([]string{"kedge"}, args...)...)
-}
-
-// Edit changes the systems of the hosts named, or of all if none is.
-func Edit(w *toplevel.Fleet, change func(h *toplevel.Host), names ...string) {
-	if len(names) == 0 {
-		names = slices.Collect(maps.Keys(w.Hosts))
-	}
-	for _, name := range names {
-		h := w.Hosts[name]
-		// What a change adds to one system must not appear in an earlier one.
-		h.Units, h.Etc, h.Activation = maps.Clone(h.Units), maps.Clone(h.Etc), maps.Clone(h.Activation)
-		change(&h)
-		w.Hosts[name] = h
-	}
-}
-
-// App makes the app of a system answer text.
-func App(text string) func(h *toplevel.Host) {
-	return func(h *toplevel.Host) { h.App = &toplevel.App{Text: text} }
-}
-
-// AddUnit adds a unit to a system.
-func AddUnit(name string, u toplevel.Unit) func(h *toplevel.Host) {
-	return func(h *toplevel.Host) {
-		if h.Units == nil {
-			h.Units = map[string]toplevel.Unit{}
-		}
-		h.Units[name] = u
-	}
 }

@@ -84,6 +84,30 @@ func (h *Host) MustAwaitRecord(t T, what string, ok func(Record) bool) Record {
 	return r
 }
 
+// MustAwaitView is [Host.AwaitView] within a scenario's patience.
+func (h *Host) MustAwaitView(t T, what string, ok func(proto.HostView) bool) proto.HostView {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	v, err := h.AwaitView(ctx, what, ok)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return v
+}
+
+// MustAwaitEvent is [Host.AwaitEvent] within a scenario's patience.
+func (h *Host) MustAwaitEvent(t T, what string, ok func(proto.Event) bool) proto.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	e, err := h.AwaitEvent(ctx, what, ok)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return e
+}
+
 // MustFacts is [Host.Facts].
 func (h *Host) MustFacts(t T) Facts {
 	t.Helper()
@@ -104,4 +128,22 @@ func (h *Host) MustRun(t T, argv ...string) string {
 		t.Fatalf("%s: %v", h.Name(), err)
 	}
 	return out
+}
+
+// MustRunOnBuild runs a program on the build host.
+func (f *Fleet) MustRunOnBuild(t T, argv ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	defer cancel()
+	out, err := f.build.Run(ctx, argv...)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return out
+}
+
+// MustKedge is [Fleet.Kedge].
+func (f *Fleet) MustKedge(t T, args ...string) string {
+	t.Helper()
+	return f.MustRunOnBuild(t, append([]string{"kedge"}, args...)...)
 }

@@ -44,18 +44,8 @@ func MakeParts(ctx context.Context, dir string, log func(string)) (Parts, error)
 
 func (p Parts) build(ctx context.Context, log func(string)) error {
 	log("build kedge, kedge-agent, kedge-controller")
-	root, err := moduleRoot(ctx)
-	if err != nil {
+	if err := goBuild(ctx, p.Bin, "-trimpath", "./cmd/..."); err != nil {
 		return err
-	}
-	if err := os.MkdirAll(p.Bin, 0o755); err != nil {
-		return fmt.Errorf("build Kedge: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", p.Bin+"/", "./cmd/...")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build Kedge: %w: %s", err, out)
 	}
 	if err := toplevel.BuildTools(ctx, p.Tools); err != nil {
 		return err
@@ -75,6 +65,30 @@ func (p Parts) pack() error {
 	}
 	if err != nil {
 		return fmt.Errorf("pack the agent: %w", err)
+	}
+	return nil
+}
+
+// BuildAgent builds another agent, which says that it is of that version, into
+// dir, to go into a store as [Parts.Agent] does.
+func BuildAgent(ctx context.Context, dir, version string) error {
+	return goBuild(ctx, filepath.Join(dir, "bin"), "-trimpath", "-ldflags=-X main.version="+version, "./cmd/kedge-agent")
+}
+
+// goBuild builds programs of Kedge into dir.
+func goBuild(ctx context.Context, dir string, args ...string) error {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("build Kedge: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + "/"}, args...)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build Kedge: %w: %s", err, out)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func fuzz(ctx context.Context, r *Report) error {
 }
 
 func (p goPackage) fuzz(ctx context.Context, r *Report, dir string) error {
-	targets, err := p.fuzzTargets()
+	targets, err := p.functions(p.testFiles(), "Fuzz")
 	if err != nil || len(targets) == 0 {
 		return err
 	}

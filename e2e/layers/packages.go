@@ -48,9 +48,15 @@ func packages(ctx context.Context, tags string) ([]goPackage, error) {
 	}
 }
 
-// packagesWith returns the import paths of the packages that have more tests
-// with a build tag than without.
-func packagesWith(ctx context.Context, tag string) ([]string, error) {
+// A TaggedPackage is a package with tests that have a build tag.
+type TaggedPackage struct {
+	ImportPath string
+	Tests      []string // names of the tests that are there with the tag only
+}
+
+// Tagged returns the packages below the current directory, a module's, that
+// have tests with the build tag.
+func Tagged(ctx context.Context, tag string) ([]TaggedPackage, error) {
 	without, err := packages(ctx, "")
 	if err != nil {
 		return nil, err
@@ -59,29 +65,36 @@ func packagesWith(ctx context.Context, tag string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]int{}
+	always := map[string][]string{} // files, by package
 	for _, p := range without {
-		files[p.ImportPath] = len(p.testFiles())
+		always[p.ImportPath] = p.testFiles()
 	}
-	var paths []string
+	var tagged []TaggedPackage
 	for _, p := range with {
-		if len(p.testFiles()) > files[p.ImportPath] {
-			paths = append(paths, p.ImportPath)
+		files := slices.DeleteFunc(p.testFiles(), func(f string) bool { return slices.Contains(always[p.ImportPath], f) })
+		tests, err := p.functions(files, "Test")
+		if err != nil {
+			return nil, err
+		}
+		tests = slices.DeleteFunc(tests, func(name string) bool { return name == "TestMain" })
+		if len(tests) > 0 {
+			tagged = append(tagged, TaggedPackage{ImportPath: p.ImportPath, Tests: tests})
 		}
 	}
-	return paths, nil
+	return tagged, nil
 }
 
-// fuzzTargets returns the names of the fuzz tests in the package.
-func (p goPackage) fuzzTargets() ([]string, error) {
+// functions returns the names of the functions in these files of the package
+// that begin with prefix.
+func (p goPackage) functions(files []string, prefix string) ([]string, error) {
 	var names []string
-	for _, file := range p.testFiles() {
+	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
 		if err != nil {
-			return nil, fmt.Errorf("look for fuzz tests in %s: %w", p.ImportPath, err)
+			return nil, fmt.Errorf("look for tests in %s: %w", p.ImportPath, err)
 		}
 		for _, decl := range f.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Fuzz") {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, prefix) {
 				names = append(names, fn.Name.Name)
 			}
 		}

@@ -2,7 +2,6 @@ package layers
 
 import (
 	"context"
-	"slices"
 
 	"kedge/e2e/internal/command"
 )
@@ -42,12 +41,16 @@ func integration(ctx context.Context, r *Report) error {
 // all, if it is empty. One package after the other: the hosts need the machine.
 func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 	return func(ctx context.Context, r *Report) error {
-		paths, err := packagesWith(ctx, "e2e")
+		tagged, err := Tagged(ctx, "e2e")
 		if err != nil {
 			return err
 		}
-		paths = slices.DeleteFunc(paths, func(p string) bool { return p == adapters })
 		args := []string{"-count=1", "-timeout=28m", "-tags=e2e", "-p=1", "-run=" + expression}
-		return goTest(ctx, r, staticBuild(), append(args, paths...)...)
+		for _, p := range tagged {
+			if p.ImportPath != adapters {
+				args = append(args, p.ImportPath)
+			}
+		}
+		return goTest(ctx, r, staticBuild(), args...)
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,7 +19,9 @@ func main() {
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "layers:", err)
+		if !errors.Is(err, layers.ErrFailed) { // which was printed, at length
+			fmt.Fprintln(os.Stderr, "layers:", err)
+		}
 		os.Exit(1)
 	}
 }

@@ -1,0 +1,127 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// TestBadRevision: what is wrong in a flake is said, of the host whose fault it
+// is, and holds up no other; what was published before stays as it was.
+func TestBadRevision(t *testing.T) {
+	t.Parallel()
+	f := up(t, "web1", "web2", "db1", "db2")
+	good := commit(t, f, "good", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("good")) })
+	before := map[string]fleet.Facts{}
+	published := map[string]proto.Target{}
+	for _, h := range f.Hosts() {
+		before[h.Name()] = requireOn(t, h, "good")
+		published[h.Name()] = requirePublished(t, h, good)
+	}
+
+	bad := f.MustPush(t, "one host is good", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("one host is good"))
+		w.Hosts["Bad_Name"] = w.Hosts["db2"]
+		fleet.Edit(w, func(h *toplevel.Host) { h.EvalError = "nobody set the frobnicator" }, "web1")
+		fleet.Edit(w, func(h *toplevel.Host) { h.BuildError = "cannot compile the frobnicator" }, "web2")
+		fleet.Edit(w, func(h *toplevel.Host) { h.NotASystem = true }, "db1")
+	})
+	f.Host("db2").MustAwaitPhase(t, bad, proto.PhaseCommitted)
+	requireOn(t, f.Host("db2"), "one host is good")
+	for name, want := range map[string]struct {
+		reason proto.Reason
+		says   string
+	}{
+		"web1": {proto.ReasonEvalFailed, "nobody set the frobnicator"},
+		"web2": {proto.ReasonBuildFailed, "cannot compile the frobnicator"},
+		"db1":  {proto.ReasonNotAToplevel, "is not a NixOS toplevel: it lacks bin/switch-to-configuration"},
+	} {
+		h := f.Host(name)
+		v := h.MustAwaitView(t, "a problem", func(v proto.HostView) bool { return v.Problem != nil })
+		if v.Problem.Reason != want.reason || v.Problem.Revision != bad {
+			t.Errorf("%s: problem is %+v, want reason %q of revision %s", name, *v.Problem, want.reason, bad)
+		}
+		requireSays(t, "`kedge status "+name+"`", f.MustKedge(t, "status", name), want.says, string(want.reason))
+		if v.Want != published[name] {
+			t.Errorf("%s: %+v is published, want %+v as before", name, v.Want, published[name])
+		}
+		requireSame(t, h, before[name])
+	}
+	said := awaitSourceError(t, f, "Bad_Name")
+	requireSays(t, "the source's error", said, "web1", "web2", "db1")
+	if strings.Contains(said, "db2") {
+		t.Errorf("the source's error names db2, which was published: %s", said)
+	}
+	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), "Bad_Name", "not published: build-failed")
+
+	published["db2"], before["db2"] = requirePublished(t, f.Host("db2"), bad), f.Host("db2").MustFacts(t)
+	f.MustPush(t, "no configurations", func(w *toplevel.Fleet) {
+		delete(w.Hosts, "Bad_Name")
+		w.NoConfigurations = true
+	})
+	awaitSourceError(t, f, "nixosConfigurations")
+	for _, h := range f.Hosts() {
+		if v, err := h.View(t.Context()); err != nil || v.Want != published[h.Name()] {
+			t.Errorf("%s: %+v is published (%v), want %+v as before", h.Name(), v.Want, err, published[h.Name()])
+		}
+		requireSame(t, h, before[h.Name()])
+	}
+
+	commit(t, f, "mended", func(w *toplevel.Fleet) {
+		w.NoConfigurations = false
+		fleet.Edit(w, func(h *toplevel.Host) { h.EvalError, h.BuildError, h.NotASystem = "", "", false })
+		fleet.Edit(w, fleet.App("mended"))
+	})
+	for _, h := range f.Hosts() {
+		requireOn(t, h, "mended")
+		if v, err := h.View(t.Context()); err != nil || v.Problem != nil {
+			t.Errorf("%s: still has the problem %+v (%v)", h.Name(), v.Problem, err)
+		}
+	}
+}
+
+// requirePublished returns what is published for a host, and fails unless it is
+// of that revision.
+func requirePublished(t *testing.T, h *fleet.Host, rev proto.Revision) proto.Target {
+	t.Helper()
+	v, err := h.View(t.Context())
+	if err != nil || v.Want.Revision != rev {
+		t.Fatalf("%s: %+v is published (%v), want revision %s", h.Name(), v.Want, err, rev.Short())
+	}
+	return v.Want
+}
+
+// awaitSourceError waits until the controller says of its source what has that
+// word in it.
+func awaitSourceError(t *testing.T, f *fleet.Fleet, word string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		var r proto.FleetReply
+		if err := json.Unmarshal([]byte(f.MustKedge(t, "status", "--json")), &r); err != nil {
+			t.Fatalf("read what `kedge status` said: %v", err)
+		}
+		if strings.Contains(r.Source.Error, word) {
+			return r.Source.Error
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("the source's error does not say %q: %q", word, r.Source.Error)
+		}
+	}
+}
+
+// lookInterval is between two looks at what nobody tells of.
+const lookInterval = 200 * time.Millisecond

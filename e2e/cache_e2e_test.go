@@ -1,0 +1,127 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"path"
+	"strings"
+	"testing"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// TestCacheUnreachable: a host that cannot fetch says so, stays as it is, and
+// tries again by itself.
+func TestCacheUnreachable(t *testing.T) {
+	t.Parallel()
+	f := up(t, "web1")
+	h := f.Host("web1")
+	commit(t, f, "before", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("before")) })
+	before := requireOn(t, h, "before")
+	if err := f.CutHTTP(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("after")) })
+	requireEnd(t, h, rev, proto.PhaseFailed, proto.ReasonCacheUnreachable)
+	awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonRetrying)
+	requireSame(t, h, before)
+	if err := f.MendHTTP(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireOn(t, h, "after")
+}
+
+// TestCacheTampered: a cache that lies is found out, whatever it lies about.
+func TestCacheTampered(t *testing.T) {
+	t.Parallel()
+	tampers := map[string]struct {
+		tamper func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo)
+		reason proto.Reason
+	}{
+		"bytes":     {tamperNAR, proto.ReasonDigestMismatch},
+		"hash":      {tamperField("NarHash", "sha256:0000000000000000000000000000000000000000000000000000"), proto.ReasonUntrustedPath},
+		"signature": {tamperField("Sig", ""), proto.ReasonUntrustedPath},
+		"refs":      {tamperField("References", ""), proto.ReasonUntrustedPath},
+	}
+	var names []string
+	for name := range tampers {
+		names = append(names, name)
+	}
+	f := up(t, names...)
+	commit(t, f, "before", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("before")) })
+	before := map[string]fleet.Facts{}
+	for _, h := range f.Hosts() {
+		before[h.Name()] = requireOn(t, h, "before")
+		h.MustRun(t, "systemctl", "stop", "kedge-agent.service")
+	}
+	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("after")) })
+	whole := map[string][]byte{}
+	for _, h := range f.Hosts() {
+		v := h.MustAwaitView(t, "a publication", func(v proto.HostView) bool { return v.Want.Revision == rev })
+		n, err := f.NarInfo(v.Want.Toplevel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{n.File, path.Join(fleet.CacheDir, n.Field("URL"))} {
+			if whole[file], err = f.Build().ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tampers[h.Name()].tamper(t, f, n)
+		h.MustRun(t, "systemctl", "start", "kedge-agent.service")
+	}
+	for _, h := range f.Hosts() {
+		d := requireEnd(t, h, rev, proto.PhaseFailed, tampers[h.Name()].reason)
+		t.Logf("%s: %s", h.Name(), d.Message)
+		requireSame(t, h, before[h.Name()])
+	}
+
+	for file, content := range whole {
+		if err := f.Build().WriteFile(file, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.MustKedge(t, append([]string{"reconcile"}, names...)...)
+	for _, h := range f.Hosts() {
+		h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+		requireOn(t, h, "after")
+	}
+}
+
+// tamperNAR changes one byte in the middle of the archive.
+func tamperNAR(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
+	t.Helper()
+	file := path.Join(fleet.CacheDir, n.Field("URL"))
+	b, err := f.Build().ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Clone(b)
+	b[len(b)/2] ^= 1
+	if err := f.Build().WriteFile(file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tamperField makes a field of the description say something else; nothing, if
+// value is empty.
+func tamperField(name, value string) func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
+	return func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
+		t.Helper()
+		was := name + ": " + n.Field(name)
+		if n.Field(name) == "" {
+			t.Fatalf("%s has no %s: %s", n.File, name, n.Text)
+		}
+		text := strings.Replace(n.Text, was, name+": "+value, 1)
+		if value == "" {
+			text = strings.Replace(n.Text, was+"\n", "", 1)
+		}
+		if err := f.Build().WriteFile(n.File, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
