@@ -1,6 +1,9 @@
 {
   description = "Kedge: NixOS fleets that pull, prove and roll back by themselves";
 
+  # Where the tests run there is no nixpkgs: they evaluate this flake and the modules against
+  # nixos-module/tests, which stands in for it. Nothing here was built with nixpkgs by them.
+
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 
   outputs =
@@ -12,27 +15,32 @@
         "aarch64-linux"
       ];
       forAll = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
+
+      # The module of a service, with the programs of this flake: built with its own nixpkgs, whose Go is
+      # new enough, whatever nixpkgs the host is made of.
+      module =
+        name:
+        { lib, pkgs, ... }:
+        {
+          imports = [ ./nixos-module/${name}.nix ];
+          services."kedge-${name}".package =
+            lib.mkDefault
+              self.packages.${pkgs.stdenv.hostPlatform.system}.kedge;
+        };
     in
     {
       packages = forAll (pkgs: rec {
-        kedge = pkgs.callPackage ./nixos-module/package.nix { version = self.shortRev or "dev"; };
+        inherit (self.overlays.default pkgs pkgs) kedge;
         default = kedge;
       });
 
       overlays.default = final: _: {
-        kedge = final.callPackage ./nixos-module/package.nix { version = self.shortRev or "dev"; };
+        kedge = final.callPackage ./nixos-module/package.nix {
+          version = self.shortRev or self.dirtyShortRev or "dev";
+        };
       };
 
-      nixosModules = {
-        agent = {
-          imports = [ ./nixos-module/agent.nix ];
-          nixpkgs.overlays = [ self.overlays.default ];
-        };
-        controller = {
-          imports = [ ./nixos-module/controller.nix ];
-          nixpkgs.overlays = [ self.overlays.default ];
-        };
-      };
+      nixosModules = lib.genAttrs [ "agent" "controller" ] module;
 
       devShells = forAll (pkgs: {
         default = pkgs.mkShell {
@@ -45,6 +53,6 @@
         };
       });
 
-      formatter = forAll (pkgs: pkgs.nixfmt);
+      formatter = forAll (pkgs: pkgs.nixfmt-tree);
     };
 }

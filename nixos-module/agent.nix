@@ -15,6 +15,7 @@ let
     ;
   cfg = config.services.kedge-agent;
   format = pkgs.formats.yaml { };
+  configFile = format.generate "agent.yaml" cfg.settings;
 in
 {
   options.services.kedge-agent = {
@@ -29,14 +30,12 @@ in
     };
 
     credentialsFile = mkOption {
-      type = types.path // {
-        # A path literal would be copied into the store, where everybody can read it.
-        check = x: types.path.check x && builtins.isString x && !lib.hasPrefix builtins.storeDir x;
-      };
+      # Not a path literal either: Nix would copy it into the store, where everybody can read it.
+      type = types.externalPath;
       example = "/run/secrets/kedge.creds";
       description = ''
-        The NATS credentials of this host, as made by `kedge host add`, outside of the store: place it
-        with sops-nix or agenix.
+        The NATS credentials of this host, as made by `kedge host add`, outside of the store: place
+        it with sops-nix or agenix.
       '';
     };
 
@@ -77,7 +76,10 @@ in
           }
         ];
       };
-      description = "Further settings of {file}`/etc/kedge/agent.yaml`. `kedge-agent --check-config` names every problem.";
+      description = ''
+        Further settings of {file}`/etc/kedge/agent.yaml`. A system with a wrong one does not build,
+        and `kedge-agent --check-config` names every problem.
+      '';
     };
   };
 
@@ -103,10 +105,21 @@ in
       }
     ];
 
-    environment.etc."kedge/agent.yaml".source = format.generate "agent.yaml" cfg.settings;
+    environment.etc."kedge/agent.yaml".source = configFile;
+
+    # A configuration that the agent would refuse is no system at all.
+    system.checks = lib.optional (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) (
+      pkgs.runCommand "kedge-agent-config" { } ''
+        ${lib.getExe' cfg.package "kedge-agent"} --check-config --config ${configFile} > $out
+      ''
+    );
 
     systemd.services.kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
-      path = [ config.nix.package ];
+      # What the agent and its transactions run: nix, nix-store, nix-env and journalctl.
+      path = [
+        config.nix.package
+        config.systemd.package
+      ];
     };
   };
 }

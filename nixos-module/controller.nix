@@ -15,6 +15,7 @@ let
     ;
   cfg = config.services.kedge-controller;
   format = pkgs.formats.yaml { };
+  configFile = format.generate "controller.yaml" cfg.settings;
   portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
 in
 {
@@ -58,7 +59,10 @@ in
       type = types.submodule { freeformType = format.type; };
       default = { };
       example.source.poll = "5m";
-      description = "Further settings of {file}`/etc/kedge/controller.yaml`. `kedge-controller --check-config` names every problem.";
+      description = ''
+        Further settings of {file}`/etc/kedge/controller.yaml`. A system with a wrong one does not
+        build, and `kedge-controller --check-config` names every problem.
+      '';
     };
   };
 
@@ -79,8 +83,16 @@ in
       }
     ];
 
-    environment.etc."kedge/controller.yaml".source = format.generate "controller.yaml" cfg.settings;
+    environment.etc."kedge/controller.yaml".source = configFile;
+    # For kedge, the command line.
     environment.systemPackages = [ cfg.package ];
+
+    # A configuration that the controller would refuse is no system at all.
+    system.checks = lib.optional (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) (
+      pkgs.runCommand "kedge-controller-config" { } ''
+        ${lib.getExe' cfg.package "kedge-controller"} --check-config --config ${configFile} > $out
+      ''
+    );
 
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [
       (portOf cfg.settings.nats.listen)
@@ -88,11 +100,14 @@ in
     ];
 
     systemd.services.kedge-controller = import ./controller-unit.nix { inherit (cfg) package; } // {
+      # The controller runs nix and git; both run ssh, for repositories and remote builders.
       path = [
         config.nix.package
         pkgs.git
-        pkgs.openssh
+        config.programs.ssh.package
       ];
+      # Its text names a fixed path, so that another configuration alone would not change it.
+      restartTriggers = [ configFile ];
     };
   };
 }

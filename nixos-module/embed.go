@@ -1,10 +1,15 @@
-// Package nixosmodule carries those of the NixOS module's files that the test hosts' systems are made
-// of as well.
+// Package nixosmodule carries those of the NixOS modules' files that the test hosts are made of as
+// well. Its tests evaluate the modules and the flake.
 package nixosmodule
 
-import _ "embed" // for agent-unit.nix
+import _ "embed" // for the units
 
 // AgentUnit is the text of agent-unit.nix, the unit of kedge-agent.
 //
 //go:embed agent-unit.nix
 var AgentUnit string
+
+// ControllerUnit is the text of controller-unit.nix, the unit of kedge-controller.
+//
+//go:embed controller-unit.nix
+var ControllerUnit string

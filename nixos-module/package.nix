@@ -1,24 +1,31 @@
-# The three programs, statically linked.
+# The three programs, statically linked. Needs Go 1.26 or newer, as go.mod says.
 {
   lib,
   buildGoModule,
   version,
 }:
+let
+  inherit (lib) fileset;
+in
 buildGoModule {
   pname = "kedge";
   inherit version;
-  src = lib.fileset.toSource {
+  # What the programs are made of and nothing else: another test makes no other program.
+  src = fileset.toSource {
     root = ../.;
-    fileset = lib.fileset.unions [
+    fileset = fileset.difference (fileset.unions [
       ../go.mod
       ../go.sum
       ../agent
+      ../cli
       ../cmd
       ../controller
       ../internal
       ../proto
-    ];
+    ]) (fileset.fileFilter (file: lib.hasSuffix "_test.go" file.name) ../.);
   };
+  # Of the folder that `go mod vendor` makes in src. The test of package_e2e_test.go says when it is
+  # another one, and `make vendor-hash` writes it.
   vendorHash = lib.fileContents ./vendor-hash;
   subPackages = [
     "cmd/kedge"

@@ -1,0 +1,154 @@
+//go:build e2e
+
+package nixosmodule_test
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"testing"
+
+	"kedge/e2e/hosts"
+	"kedge/e2e/toplevel"
+)
+
+// options is a set of options.
+type options = map[string]any
+
+const exampleKey = "example-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
+
+// An evaluation is what tests/eval.nix says about a host.
+type evaluation struct {
+	Unit               string
+	WantedBy           []string
+	Path               []string
+	RestartsWithConfig bool
+	Settings           options
+	Refusals           []string
+	Checks             []string // derivations
+	Packages           []string
+	Ports              []int
+}
+
+// An evaluator evaluates the modules on a machine.
+type evaluator struct {
+	machine  *hosts.Machine
+	programs string // store path
+	lib      string // where the machine has it
+}
+
+func (e evaluator) evaluate(t *testing.T, service string, config options) (evaluation, error) {
+	t.Helper()
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.machine.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode",
+		"--argstr", "service", service, "--argstr", "config", string(text), "--argstr", "package", e.programs,
+		"--arg", "lib", "import "+e.lib, project+"/nixos-module/tests/eval.nix")
+	if err != nil {
+		return evaluation{}, err
+	}
+	var got evaluation
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	return got, nil
+}
+
+func (e evaluator) mustEvaluate(t *testing.T, service string, config options) evaluation {
+	t.Helper()
+	got, err := e.evaluate(t, service, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// check builds what is built with the system to check it.
+func (e evaluator) check(t *testing.T, got evaluation) error {
+	t.Helper()
+	if len(got.Checks) != 1 {
+		t.Fatalf("got checks %q, want one", got.Checks)
+	}
+	_, err := e.machine.RunOffline(t.Context(), "nix-store", "--realise", got.Checks[0])
+	return err
+}
+
+// agent returns the configuration of a host that the agent runs on, with other options of the agent and of the host.
+func agent(service, host options) options {
+	o := options{
+		"enable":          true,
+		"servers":         []string{"nats://build.example.org:4222"},
+		"credentialsFile": "/run/secrets/kedge.creds",
+		"trust": options{
+			"releaseKeys": []string{exampleKey}, "controllerKeys": []string{exampleKey}, "cacheKeys": []string{exampleKey},
+		},
+	}
+	maps.Copy(o, service)
+	return with(host, "kedge-agent", o)
+}
+
+// controller returns the configuration of a host that the controller runs on, with other options.
+func controller(service, host options) options {
+	o := options{
+		"enable":    true,
+		"source":    options{"url": "/srv/git/fleet.git"},
+		"advertise": []string{"nats://build.example.org:4222"},
+		"cacheUrls": []string{"http://build.example.org:8080/cache/"},
+	}
+	maps.Copy(o, service)
+	return with(host, "kedge-controller", o)
+}
+
+func with(host options, name string, service options) options {
+	o := options{"networking": options{"hostName": "web1"}, "services": options{name: service}}
+	maps.Copy(o, host)
+	return o
+}
+
+// addPrograms builds Kedge, puts it into the machine's store, and returns its path there.
+func addPrograms(t *testing.T, m *hosts.Machine) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "kedge")
+	run(t, root, "go", "build", "-o", filepath.Join(dir, "bin")+"/", "./cmd/...")
+	path, err := toplevel.AddToStore(t.Context(), m, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// installedUnit returns kedge-agent.service as the system of a test host has it.
+func installedUnit(t *testing.T, e evaluator) toplevel.Service {
+	t.Helper()
+	tools := filepath.Join(t.TempDir(), "kedge-stand-in")
+	if err := toplevel.BuildTools(t.Context(), tools); err != nil {
+		t.Fatal(err)
+	}
+	path, err := toplevel.AddToStore(t.Context(), e.machine, tools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet := toplevel.Fleet{Tools: path, Hosts: map[string]toplevel.Host{"web1": {Agent: e.programs, AgentConfig: "{}"}}}
+	systems, err := toplevel.Build(t.Context(), e.machine, fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := systems["web1"] + "/etc/systemd/system/"
+	text, err := e.machine.ReadFile(units + "kedge-agent.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := toplevel.Service{Text: string(text)}
+	for _, target := range []string{"multi-user.target", "basic.target"} {
+		there, err := e.machine.Exists(units + target + ".wants/kedge-agent.service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			service.WantedBy = append(service.WantedBy, target)
+		}
+	}
+	return service
+}

@@ -1,0 +1,202 @@
+//go:build e2e
+
+package nixosmodule_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/e2e/toplevel"
+)
+
+// nixpkgsLib names the directory lib of a nixpkgs. With it the modules are evaluated by the real module
+// system, too.
+const nixpkgsLib = "KEDGE_NIXPKGS_LIB"
+
+func TestModules(t *testing.T) {
+	m := newMachine(t, "modules")
+	e := evaluator{machine: m, programs: addPrograms(t, m), lib: project + "/nixos-module/tests/lib.nix"}
+	testModules(t, e)
+
+	if dir := os.Getenv(nixpkgsLib); dir != "" {
+		e.lib = "/srv/nixpkgs-lib"
+		if err := os.CopyFS(filepath.Join(m.Root(), e.lib), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		t.Run("with the lib of nixpkgs", func(t *testing.T) { testModules(t, e) })
+	}
+}
+
+func testModules(t *testing.T, e evaluator) {
+	t.Run("the agent's unit is that of the test hosts", func(t *testing.T) {
+		got := e.mustEvaluate(t, "agent", agent(nil, nil))
+		if want := installedUnit(t, e); got.Unit != want.Text || !slices.Equal(got.WantedBy, want.WantedBy) {
+			t.Errorf("(-test host +module):\n%s", cmp.Diff(want, toplevel.Service{Text: got.Unit, WantedBy: got.WantedBy}))
+		}
+		if want := []string{"nix", "systemd"}; !slices.Equal(got.Path, want) {
+			t.Errorf("PATH has %q, want %q", got.Path, want)
+		}
+		if got.RestartsWithConfig {
+			t.Error("another configuration restarts the agent, want only its transaction to do that")
+		}
+	})
+
+	t.Run("the controller's unit is that of the test build host", func(t *testing.T) {
+		got := e.mustEvaluate(t, "controller", controller(nil, nil))
+		want, err := toplevel.ControllerService(t.Context(), e.machine, e.programs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Unit != want.Text || !slices.Equal(got.WantedBy, want.WantedBy) {
+			t.Errorf("(-build host +module):\n%s", cmp.Diff(want, toplevel.Service{Text: got.Unit, WantedBy: got.WantedBy}))
+		}
+		if want := []string{"nix", "git", "openssh"}; !slices.Equal(got.Path, want) {
+			t.Errorf("PATH has %q, want %q", got.Path, want)
+		}
+		if !got.RestartsWithConfig {
+			t.Error("another configuration does not restart the controller")
+		}
+		if want := []string{"kedge"}; !slices.Equal(got.Packages, want) {
+			t.Errorf("operators have %q, want %q", got.Packages, want)
+		}
+	})
+
+	t.Run("ports are opened when asked for", func(t *testing.T) {
+		moved := options{"openFirewall": true, "settings": options{"http": options{"listen": "[::]:8443"}}}
+		for name, tt := range map[string]struct {
+			service options
+			want    []int
+		}{
+			"not asked": {nil, []int{}},
+			"asked":     {options{"openFirewall": true}, []int{4222, 8080}},
+			"moved":     {moved, []int{4222, 8443}},
+		} {
+			if got := e.mustEvaluate(t, "controller", controller(tt.service, nil)); !slices.Equal(got.Ports, tt.want) {
+				t.Errorf("%s: ports %v, want %v", name, got.Ports, tt.want)
+			}
+		}
+	})
+
+	t.Run("configuration", func(t *testing.T) { testConfiguration(t, e) })
+	t.Run("refusals", func(t *testing.T) { testRefusals(t, e) })
+}
+
+// testConfiguration shows what the daemons get, and that a system that they would not run on does not build.
+func testConfiguration(t *testing.T, e evaluator) {
+	got := e.mustEvaluate(t, "agent", agent(options{
+		"caches": []string{"http://cache.example.org/"},
+		"settings": options{"probation": options{
+			"grace":  "20s",
+			"checks": []options{{"name": "web", "unit": "nginx.service", "required": true}},
+		}},
+	}, nil))
+	keys := []any{exampleKey}
+	want := options{
+		"host":   "web1",
+		"nats":   options{"servers": []any{"nats://build.example.org:4222"}, "credentials_file": "/run/secrets/kedge.creds"},
+		"trust":  options{"release_keys": keys, "controller_keys": keys, "cache_keys": keys},
+		"caches": []any{"http://cache.example.org/"},
+		"probation": options{
+			"grace":  "20s",
+			"checks": []any{options{"name": "web", "unit": "nginx.service", "required": true}},
+		},
+	}
+	if diff := cmp.Diff(want, got.Settings); diff != "" {
+		t.Errorf("agent.yaml (-want +got):\n%s", diff)
+	}
+	if err := e.check(t, got); err != nil {
+		t.Errorf("the agent refuses its configuration: %v", err)
+	}
+
+	got = e.mustEvaluate(t, "controller", controller(options{"settings": options{"source": options{"poll": "5m"}}}, nil))
+	want = options{
+		"source": options{"url": "/srv/git/fleet.git", "branch": "main", "poll": "5m"},
+		"nats":   options{"listen": "0.0.0.0:4222", "advertise": []any{"nats://build.example.org:4222"}},
+		"http":   options{"listen": "0.0.0.0:8080"},
+		"cache":  options{"urls": []any{"http://build.example.org:8080/cache/"}},
+	}
+	if diff := cmp.Diff(want, got.Settings); diff != "" {
+		t.Errorf("controller.yaml (-want +got):\n%s", diff)
+	}
+	if err := e.check(t, got); err != nil {
+		t.Errorf("the controller refuses its configuration: %v", err)
+	}
+
+	for _, tt := range []struct {
+		service string
+		config  options
+		want    string // in the error
+	}{
+		{"agent", agent(options{"settings": options{"probation": options{"grase": "20s"}}}, nil), "probation.grase"},
+		{"agent", agent(options{"servers": []string{"build.example.org"}}, nil), "nats.servers"},
+		{"agent", agent(nil, options{"networking": options{"hostName": "Web_1"}}), "host: "},
+		{"controller", controller(options{"settings": options{"source": options{"pol": "5m"}}}, nil), "source.pol"},
+		{"controller", controller(options{"cacheUrls": []string{"cache"}}, nil), "cache.urls[0]"},
+	} {
+		err := e.check(t, e.mustEvaluate(t, tt.service, tt.config))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("a system with a wrong configuration of the %s: error %v, want %q in it", tt.service, err, tt.want)
+		}
+	}
+}
+
+// testRefusals shows what is no system at all.
+func testRefusals(t *testing.T, e evaluator) {
+	for _, tt := range []struct {
+		name    string
+		service string
+		config  options
+		want    string // in the only refusal
+	}{
+		{"agent without Nix", "agent", agent(nil, options{"nix": options{"enable": false}}), "set nix.enable = true"},
+		{
+			"agent without switching", "agent",
+			agent(nil, options{"system": options{"switch": options{"enable": false}}}),
+			"set system.switch.enable = true",
+		},
+		{"controller without Nix", "controller", controller(nil, options{"nix": options{"enable": false}}), "set nix.enable = true"},
+	} {
+		got := e.mustEvaluate(t, tt.service, tt.config)
+		if len(got.Refusals) != 1 || !strings.Contains(got.Refusals[0], tt.want) {
+			t.Errorf("%s: refused with %q, want one message with %q", tt.name, got.Refusals, tt.want)
+		}
+	}
+	for _, got := range []evaluation{e.mustEvaluate(t, "agent", agent(nil, nil)), e.mustEvaluate(t, "controller", controller(nil, nil))} {
+		if len(got.Refusals) > 0 {
+			t.Errorf("a good host is refused: %q", got.Refusals)
+		}
+	}
+
+	for _, tt := range []struct {
+		name    string
+		service string
+		config  options
+		want    []string // in the error
+	}{
+		{
+			"credentials in the store", "agent", agent(options{"credentialsFile": e.programs + "/kedge.creds"}, nil),
+			[]string{"services.kedge-agent.credentialsFile", "not in the Nix store"},
+		},
+		{
+			"no key is trusted", "agent", agent(options{"trust": options{"releaseKeys": []string{}, "controllerKeys": []string{exampleKey}, "cacheKeys": []string{exampleKey}}}, nil),
+			[]string{"services.kedge-agent.trust.releaseKeys"},
+		},
+		{"an unknown option", "agent", agent(options{"server": "x"}, nil), []string{"services.kedge-agent.server", "does not exist"}},
+		{
+			"no source", "controller", controller(options{"source": options{}}, nil),
+			[]string{"services.kedge-controller.source.url", "no value defined"},
+		},
+	} {
+		_, err := e.evaluate(t, tt.service, tt.config)
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q in it", tt.name, err, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,57 @@
+# What a host gets from one of the modules, as a set that is JSON.
+#
+# service   agent or controller
+# config    JSON of the host's configuration
+# package   store path with the programs
+# lib       another one, such as that of nixpkgs
+{
+  service,
+  config,
+  package,
+  lib ? import ./lib.nix,
+}:
+let
+  pkgs = import ./pkgs.nix {
+    inherit lib;
+    kedge = {
+      type = "derivation";
+      name = "kedge";
+      outPath = builtins.storePath package;
+    };
+  };
+  host = lib.evalModules {
+    modules = [
+      ./nixos.nix
+      (../. + "/${service}.nix")
+      { config = builtins.fromJSON config; }
+    ];
+    specialArgs = { inherit pkgs; };
+  };
+  inherit (host.config)
+    assertions
+    environment
+    networking
+    system
+    systemd
+    ;
+  name = "kedge-${service}";
+  unit = systemd.services.${name};
+  configFile = environment.etc."kedge/${service}.yaml".source;
+in
+{
+  # As the hosts of the tests have it, who bring their own programs and restart nothing by triggers.
+  unit = (import ../../e2e/toplevel/nix/unit.nix).render "${name}.service" (
+    removeAttrs unit [
+      "path"
+      "restartTriggers"
+    ]
+  );
+  inherit (unit) wantedBy;
+  path = map (p: p.name) unit.path;
+  restartsWithConfig = unit.restartTriggers or [ ] == [ configFile ];
+  settings = builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
+  refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);
+  checks = map (c: c.drvPath) system.checks;
+  packages = map (p: p.name) environment.systemPackages;
+  ports = networking.firewall.allowedTCPPorts;
+}

@@ -1,0 +1,74 @@
+# Stands in for nixpkgs' lib where that cannot be had: what flake.nix, package.nix and the modules use
+# of it, with the same meaning. Options have no documentation, and a submodule is its freeform type.
+let
+  inherit (builtins)
+    filter
+    isString
+    listToAttrs
+    stringLength
+    substring
+    ;
+
+  lib = rec {
+    types = import ./types.nix { inherit lib; };
+    fileset = import ./fileset.nix { inherit lib; };
+    inherit (import ./modules.nix { inherit lib; })
+      evalModules
+      mergeOption
+      mkDefault
+      mkForce
+      mkIf
+      mkOverride
+      pushDown
+      showOption
+      ;
+
+    mkOption = attrs: attrs // { _type = "option"; };
+    mkEnableOption =
+      name:
+      mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether to enable ${name}.";
+      };
+    mkPackageOption =
+      pkgs: name: _:
+      mkOption {
+        type = types.package;
+        default = pkgs.${name} or (throw "${name} cannot be found in pkgs");
+      };
+
+    genAttrs =
+      names: f:
+      listToAttrs (
+        map (name: {
+          inherit name;
+          value = f name;
+        }) names
+      );
+    optional = condition: value: if condition then [ value ] else [ ];
+    last = list: builtins.elemAt list (builtins.length list - 1);
+
+    hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
+    hasSuffix =
+      suffix: text:
+      let
+        start = stringLength text - stringLength suffix;
+      in
+      start >= 0 && substring start (-1) text == suffix;
+    removePrefix =
+      prefix: text:
+      if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
+    splitString = separator: text: filter isString (builtins.split "[${separator}]" text);
+    toInt = builtins.fromJSON;
+    fileContents = file: builtins.replaceStrings [ "\n" ] [ "" ] (builtins.readFile file);
+    getExe' = package: name: "${package}/bin/${name}";
+
+    licenses.mit.spdxId = "MIT";
+    platforms.linux = [
+      "x86_64-linux"
+      "aarch64-linux"
+    ];
+  };
+in
+lib

@@ -1,0 +1,22 @@
+# Stands in for NixOS: the options that the modules read and set.
+{ lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+  option = type: default: mkOption { inherit type default; };
+in
+{
+  options = {
+    assertions = option (types.listOf types.raw) [ ];
+    environment.etc = option (types.attrsOf (types.attrsOf types.raw)) { };
+    environment.systemPackages = option (types.listOf types.package) [ ];
+    networking.firewall.allowedTCPPorts = option (types.listOf types.int) [ ];
+    networking.hostName = option types.str "nixos";
+    nix.enable = option types.bool true;
+    nix.package = option types.package pkgs.nix;
+    programs.ssh.package = option types.package pkgs.openssh;
+    system.checks = option (types.listOf types.package) [ ];
+    system.switch.enable = option types.bool true;
+    systemd.package = option types.package pkgs.systemd;
+    systemd.services = option (types.attrsOf (types.attrsOf types.raw)) { };
+  };
+}
