@@ -1,7 +1,6 @@
 # What a person, CI and a reviewer run: `make test`. What shows the main job: `make demo`.
 
-# The binaries say their version; a tree that git cannot describe says "dev".
-VERSION ?= $(shell GIT_OPTIONAL_LOCKS=0 git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell .ci/version)
 
 export PATH := $(shell go env GOPATH)/bin:$(PATH)
 export GOFLAGS := -buildvcs=false
@@ -35,6 +34,10 @@ bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual s
 .PHONY: format
 format: prepare ## format every Go file
 	golangci-lint fmt
+
+.PHONY: vendor-hash
+vendor-hash: ## write nixos-module/vendor-hash anew, when what the programs import has changed
+	go test -count=1 -tags=e2e -run='^TestVendorHash$$' ./nixos-module -update
 
 .PHONY: prepare prepare-hosts
 prepare: ## install what tests and linter need

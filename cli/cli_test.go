@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,21 +18,6 @@ import (
 	"kedge/proto"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kedge": kedge})
-}
-
-// kedge is the command as scripts run it.
-func kedge() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := cli.Run(ctx, cli.Options{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "kedge:", err)
-	}
-	os.Exit(cli.ExitCode(err)) //nolint:forbidigo // this is a main
-}
-
 // TestScripts runs each script against a controller of its own. Besides
 // testscript's commands there are:
 //
@@ -43,7 +28,8 @@ func kedge() {
 //	import-unsigned NAME  one that nobody signed
 //	agent HOST PHASE      an agent that ends every deployment in PHASE, with
 //	                      credentials HOST.creds
-//	exits CODE kedge...   runs a command and compares its exit code
+//	kedge ARG...          the command line, in this process
+//	exits CODE kedge ARG...   the same, where another exit code than 0 is meant
 //
 // The store path of a toplevel called NAME is in the variable NAME.
 func TestScripts(t *testing.T) {
@@ -56,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"import":          func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, true) },
 			"import-unsigned": func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, false) },
 			"agent":           agent,
+			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
 			"exits":           exits,
 		},
 	})
@@ -163,13 +150,24 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {
-	err := ts.Exec(args[1], args[2:]...)
-	got := "0"
-	if err != nil {
-		got = strings.TrimPrefix(err.Error(), "exit status ")
+	code, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	kedge(ts, code, args[2:]) // args[1] is kedge
+}
+
+// kedge runs a command line as cmd/kedge does.
+func kedge(ts *testscript.TestScript, want int, args []string) {
+	for i := range args {
+		if i > 0 && (args[i-1] == "--out" || args[i-1] == "--config") {
+			args[i] = ts.MkAbs(args[i])
+		}
 	}
-	if got != args[0] {
-		ts.Fatalf("exit code %s, want %s", got, args[0])
+	err := cli.Run(of(ts).ctx, cli.Options{Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv}, args)
+	if err != nil {
+		fmt.Fprintln(ts.Stderr(), "kedge:", err)
+	}
+	if got := cli.ExitCode(err); got != want {
+		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
 	}
 }
 
@@ -185,8 +183,9 @@ func TestReconcileIsQuick(t *testing.T) {
 		}
 	}()
 	env := map[string]string{"KEDGE_SERVER": c.NATSURL(), "KEDGE_CREDS": c.AdminCredentials()}
+	const limit, tries = 60 * time.Millisecond, 50 // the machine may be busy with other tests
 	best := time.Hour
-	for range 10 {
+	for i := 0; i < tries && best > limit; i++ {
 		began := time.Now()
 		if err := cli.Run(t.Context(), cli.Options{
 			Stdout: t.Output(), Stderr: t.Output(), Getenv: func(k string) string { return env[k] },
@@ -196,7 +195,7 @@ func TestReconcileIsQuick(t *testing.T) {
 		best = min(best, time.Since(began))
 	}
 	t.Logf("kedge reconcile took %s", best)
-	if limit := 60 * time.Millisecond; best > limit {
+	if best > limit {
 		t.Errorf("kedge reconcile took %s at best, want less than %s", best, limit)
 	}
 }

@@ -82,5 +82,9 @@ func ValidateCacheURL(s string) error {
 	if u.Host == "" || u.User != nil {
 		return fmt.Errorf("cache %q: must name a host, and no user", s)
 	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		// Nix reads settings from there, such as where to write what it reads.
+		return fmt.Errorf("cache %q: must have no query and no fragment", s)
+	}
 	return nil
 }

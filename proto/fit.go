@@ -52,12 +52,18 @@ func shortenUnits(units []FailedUnit, budget int) []FailedUnit {
 	return short
 }
 
-// newest returns the last lines that have at most n bytes together.
+// newest returns the last lines that have at most n bytes together, and of the
+// very last one the beginning if it alone has more.
 func newest(lines []string, n int) []string {
+	room := n
 	for i, line := range slices.Backward(lines) {
-		if n -= len(line); n < 0 {
-			return lines[i+1:]
+		if room -= len(line); room >= 0 {
+			continue
 		}
+		if i == len(lines)-1 && n > 0 {
+			return []string{shorten(line, n)}
+		}
+		return lines[i+1:]
 	}
 	return lines
 }

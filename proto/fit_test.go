@@ -13,13 +13,16 @@ import (
 // logLines is how many lines of log a talkative unit has at most.
 const logLines = 20
 
-// talkative returns n failed units with up to n lines of log each, numbered, of
-// text that JSON makes six times as long.
+// talkative returns n failed units, of which the first have up to n lines of log
+// each, numbered, of text that JSON makes six times as long.
 func talkative(n int) []proto.FailedUnit {
 	units := make([]proto.FailedUnit, n)
 	for i := range units {
 		units[i].Name = fmt.Sprintf("unit-%d.service", i)
 		for line := range min(n, logLines) {
+			if i >= 10*logLines {
+				break
+			}
 			units[i].Log = append(units[i].Log, fmt.Sprintf("%d%s", line, strings.Repeat("\x1b", 200)))
 		}
 	}
@@ -28,7 +31,7 @@ func talkative(n int) []proto.FailedUnit {
 
 // A host with much to say is heard nevertheless.
 func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 5, 20, 300} {
+	for _, n := range []int{0, 1, 2, 5, 20, 300, 3000} {
 		t.Run(fmt.Sprintf("%d failed units", n), func(t *testing.T) {
 			status := exampleStatus(t)
 			status.Deployment.Failed = talkative(n)
@@ -78,7 +81,8 @@ func checkShortened(t *testing.T, got, want []proto.FailedUnit) {
 			t.Fatalf("unit %d: got %s with %d lines, want %s with at most %d", i, u.Name, len(u.Log), want[i].Name, len(all))
 		}
 		for j, line := range u.Log {
-			if line != all[len(all)-len(u.Log)+j] {
+			beginning, _ := strings.CutSuffix(line, "…")
+			if !strings.HasPrefix(all[len(all)-len(u.Log)+j], beginning) || beginning != line && len(u.Log) > 1 {
 				t.Fatalf("unit %d, line %d: got %q, not one of the newest", i, j, line)
 			}
 		}
@@ -99,6 +103,22 @@ func TestTheNewestLinesAreKeptWhereNotAllFit(t *testing.T) {
 	log := got.Deployment.Failed[0].Log
 	if len(log) == 0 || len(log) == logLines || !strings.HasPrefix(log[len(log)-1], "19") {
 		t.Errorf("got %d lines %q, want some, of which the last is number 19", len(log), log)
+	}
+}
+
+func TestALineThatIsTooLongIsCutShort(t *testing.T) {
+	event := exampleEvent(t)
+	event.Failed = []proto.FailedUnit{{Name: "a.service", Log: []string{"old", strings.Repeat("x", proto.MaxEvent)}}}
+	b, err := event.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := proto.ParseEvent(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log := got.Failed[0].Log; len(log) != 1 || len(log[0]) < 1000 || !strings.HasSuffix(log[0], "x…") {
+		t.Errorf("got %.60q…, want the beginning of the newest line", log)
 	}
 }
 

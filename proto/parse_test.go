@@ -205,3 +205,21 @@ func TestHowNumbersAreWrittenInTables(t *testing.T) {
 		t.Errorf("revisions: got %q, want %q", got, "- 0123456789")
 	}
 }
+
+func TestValidateCacheURL(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"http://build:8080/cache/":                        true,
+		"https://cache.example.org":                       true,
+		"file:///cache":                                   false,
+		"ssh-ng://build":                                  false,
+		"https://user:secret@build/":                      false,
+		"https:///cache":                                  false,
+		"https://build/cache?local-nar-cache=/etc/cron.d": false,
+		"https://build/cache#fragment":                    false,
+		"--option":                                        false,
+	} {
+		if err := proto.ValidateCacheURL(url); (err == nil) != ok {
+			t.Errorf("ValidateCacheURL(%q) = %v", url, err)
+		}
+	}
+}

@@ -70,6 +70,21 @@ func (c *CLI) Version(ctx context.Context) (string, error) {
 // run runs program with args, the settings, and operands after "--", and
 // returns its standard output.
 func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
+	argv := c.argv(program, args, operands, settings)
+	var stdout bytes.Buffer
+	stderr := tail{limit: stderrLimit}
+	cmd := c.command(ctx, argv, &stderr)
+	cmd.Stdout = &stdout
+	start := time.Now()
+	err := cmd.Run()
+	c.log(ctx, argv, time.Since(start), err)
+	if err != nil {
+		return nil, failure(ctx, cmd, &stderr, err)
+	}
+	return stdout.Bytes(), nil
+}
+
+func (c *CLI) argv(program string, args, operands []string, settings []Setting) []string {
 	argv := append([]string{filepath.Join(c.BinDir, program)}, args...)
 	for _, s := range slices.Concat(settings, c.Settings) {
 		argv = append(argv, "--option", s.Name, s.Value)
@@ -77,22 +92,23 @@ func (c *CLI) run(ctx context.Context, program string, args, operands []string, 
 	if len(operands) > 0 {
 		argv = append(append(argv, "--"), operands...)
 	}
+	return argv
+}
 
-	var stdout bytes.Buffer
-	stderr := tail{limit: stderrLimit}
+// command returns a command that can be run, and that ends with ctx.
+func (c *CLI) command(ctx context.Context, argv []string, stderr *tail) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = c.environ()
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = stopDelay
+	return cmd
+}
 
-	start := time.Now()
-	err := cmd.Run()
-	c.log(ctx, argv, time.Since(start), err)
-	if err == nil {
-		return stdout.Bytes(), nil
-	}
+// failure returns the error of a command that ended with err, and sees to it
+// that nothing of one that ended with ctx runs on.
+func failure(ctx context.Context, cmd *exec.Cmd, stderr *tail, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 		if cmd.Process != nil {
@@ -101,7 +117,7 @@ func (c *CLI) run(ctx context.Context, program string, args, operands []string, 
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
 	}
-	return nil, &CommandError{Args: argv, ExitCode: exitCode(cmd), Stderr: stderr.String(), Err: err}
+	return &CommandError{Args: cmd.Args, ExitCode: exitCode(cmd), Stderr: stderr.String(), Err: err}
 }
 
 func (c *CLI) environ() []string {

@@ -59,6 +59,16 @@ func TestCommandLines(t *testing.T) {
 				" --option max-jobs 3 -- " + a.String() + " " + b.String(),
 		},
 		{
+			"copy from, as it is now",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{From: "http://cache", Paths: []proto.StorePath{a}, TrustedKeys: []proto.PublicKey{key}, Fresh: true})
+			},
+			"nix copy --from http://cache --option extra-experimental-features nix-command" +
+				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
+				" --option require-sigs true --option trusted-public-keys " + key.String() +
+				" --option narinfo-cache-positive-ttl 0 --option max-jobs 3 -- " + a.String(),
+		},
+		{
 			"copy from, unsigned",
 			func(ctx context.Context, c *CLI) error {
 				return c.Copy(ctx, CopyOptions{From: "file:///c", Paths: []proto.StorePath{a}, Unsigned: true})

@@ -22,6 +22,9 @@ type CopyOptions struct {
 	// copied from From. The keys in nix.conf do not count. Their names must
 	// differ: of two keys with one name Nix knows only one.
 	TrustedKeys []proto.PublicKey
+	// Fresh asks From anew what it has. Otherwise Nix believes for a month what
+	// it remembers: also a signature, a hash or a URL that was mended since.
+	Fresh bool
 	// Unsigned accepts paths from From without a signature.
 	Unsigned bool
 }
@@ -63,6 +66,9 @@ func (c *CLI) Copy(ctx context.Context, o CopyOptions) error {
 			Setting{"require-sigs", "true"},
 			Setting{"trusted-public-keys", strings.Join(keys, " ")},
 		)
+		if o.Fresh {
+			settings = append(settings, Setting{"narinfo-cache-positive-ttl", "0"})
+		}
 		if o.Unsigned {
 			args = append(args, "--no-check-sigs")
 		}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -15,14 +16,20 @@ import (
 	"kedge/proto"
 )
 
+// flushTimeout is how long a connected server may take to answer a ping.
+const flushTimeout = 10 * time.Second
+
 // maxCalls is how many calls are carried out at once; more are refused.
 const maxCalls = 256
 
-// ServiceOptions are what a [Service] is made of. All are required.
+// ServiceOptions are what a [Service] is made of. All are required but Serving.
 type ServiceOptions struct {
 	Conn    *Conn
 	Version string // semantic version of the controller
 	Log     *slog.Logger
+	// Serving is called, from the goroutine of [Service.Run], when calls are
+	// answered from now on: once for every connection that was built.
+	Serving func()
 }
 
 // A Service answers the calls of the operator API.
@@ -91,8 +98,21 @@ func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
 			return fmt.Errorf("endpoint %s: %w", e.name, translate(err))
 		}
 	}
+	if err := flush(life, nc); err != nil && life.Err() == nil {
+		s.options.Log.DebugContext(ctx, "operator API may not be known to the server yet", "err", err)
+	}
+	if s.options.Serving != nil {
+		s.options.Serving()
+	}
 	<-life.Done()
 	return nil
+}
+
+// flush returns when the server has dealt with everything that was sent to it.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	return translate(nc.FlushWithContext(ctx))
 }
 
 // A request is one call. Its answer does not go through micro.Request, which is

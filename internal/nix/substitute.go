@@ -1,0 +1,74 @@
+package nix
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"kedge/proto"
+)
+
+// SubstituteOptions says what [CLI.Substitute] brings. All of it is required.
+type SubstituteOptions struct {
+	// From is the URL of a binary cache, such as "http://build:8080/cache",
+	// without parameters: one of them would turn the signatures off.
+	From string
+	// Path is brought with all that it refers to.
+	Path proto.StorePath
+	// TrustedKeys are the keys of which one must have signed every path that is
+	// brought. The keys in nix.conf do not count. Their names must differ: of
+	// two keys with one name Nix knows only one.
+	TrustedKeys []proto.PublicKey
+}
+
+func (o SubstituteOptions) validate() error {
+	switch {
+	case o.From == "" || strings.ContainsAny(o.From, " \t\r\n?#"):
+		return errors.New("substitute: From must be one URL without parameters")
+	case o.Path.IsZero() || len(o.TrustedKeys) == 0:
+		return errors.New("substitute: a path and at least one key are required")
+	}
+	return nil
+}
+
+// errNotBrought is the error when Nix has not said more than on its stderr.
+var errNotBrought = errors.New("the path did not arrive")
+
+// Substitute makes a path and all that it refers to valid in the local store,
+// many at once, and returns them as they are registered then, sorted. What is
+// there already is not brought again. What is brought is on the disk on return
+// (with Nix 2.25 and newer), and stays, also when the rest did not come, until
+// garbage is collected without a root for it.
+//
+// It is one process, where copying and asking would be three.
+func (c *CLI) Substitute(ctx context.Context, o SubstituteOptions) (proto.Closure, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(o.TrustedKeys))
+	for i, k := range o.TrustedKeys {
+		keys[i] = k.String()
+	}
+	var closure proto.Closure
+	err := c.converse(ctx, "nix-store", []string{"--serve", "--write"}, func(to io.Writer, from io.Reader) error {
+		conn := newServeConn(to, from)
+		conn.greet()
+		if !conn.substitute(o.Path) && conn.err == nil {
+			return errNotBrought
+		}
+		closure = conn.closure(o.Path)
+		return conn.err
+	},
+		Setting{"substitute", "true"},
+		Setting{"substituters", o.From},
+		// By default Nix remembers for an hour that a cache lacks a path.
+		Setting{"narinfo-cache-negative-ttl", "0"},
+		Setting{"fsync-store-paths", "true"},
+		Setting{"require-sigs", "true"},
+		Setting{"trusted-public-keys", strings.Join(keys, " ")})
+	if err != nil {
+		return nil, err
+	}
+	return closure, nil
+}
