@@ -39,44 +39,11 @@ func fakeNix(t *testing.T, body string) (*CLI, func() []string) {
 func TestCommandLines(t *testing.T) {
 	a := parsePath(t, "/nix/store/00000000000000000000000000000000-a")
 	b := parsePath(t, "/nix/store/11111111111111111111111111111111-b")
-	key, err := proto.ParsePublicKey("cache-1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
-	if err != nil {
-		t.Fatal(err)
-	}
 	tests := []struct {
 		name string
 		call func(ctx context.Context, c *CLI) error
 		want string
 	}{
-		{
-			"copy from",
-			func(ctx context.Context, c *CLI) error {
-				return c.Copy(ctx, CopyOptions{From: "http://cache", Paths: []proto.StorePath{a, b}, TrustedKeys: []proto.PublicKey{key}})
-			},
-			"nix copy --from http://cache --option extra-experimental-features nix-command" +
-				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
-				" --option require-sigs true --option trusted-public-keys " + key.String() +
-				" --option max-jobs 3 -- " + a.String() + " " + b.String(),
-		},
-		{
-			"copy from, as it is now",
-			func(ctx context.Context, c *CLI) error {
-				return c.Copy(ctx, CopyOptions{From: "http://cache", Paths: []proto.StorePath{a}, TrustedKeys: []proto.PublicKey{key}, Fresh: true})
-			},
-			"nix copy --from http://cache --option extra-experimental-features nix-command" +
-				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
-				" --option require-sigs true --option trusted-public-keys " + key.String() +
-				" --option narinfo-cache-positive-ttl 0 --option max-jobs 3 -- " + a.String(),
-		},
-		{
-			"copy from, unsigned",
-			func(ctx context.Context, c *CLI) error {
-				return c.Copy(ctx, CopyOptions{From: "file:///c", Paths: []proto.StorePath{a}, Unsigned: true})
-			},
-			"nix copy --from file:///c --no-check-sigs --option extra-experimental-features nix-command" +
-				" --option narinfo-cache-negative-ttl 0 --option fsync-store-paths true" +
-				" --option require-sigs true --option trusted-public-keys  --option max-jobs 3 -- " + a.String(),
-		},
 		{
 			"copy to",
 			func(ctx context.Context, c *CLI) error {
@@ -142,11 +109,9 @@ func TestNothingIsRunForInvalidOptions(t *testing.T) {
 	c := &CLI{BinDir: t.TempDir()} // any run fails with fs.ErrNotExist
 	a := []proto.StorePath{parsePath(t, "/nix/store/00000000000000000000000000000000-a")}
 	for name, err := range map[string]error{
-		"copy from nowhere":     c.Copy(t.Context(), CopyOptions{Paths: a}),
-		"copy both ways":        c.Copy(t.Context(), CopyOptions{Paths: a, From: "x", To: "y"}),
-		"copy nothing":          c.Copy(t.Context(), CopyOptions{To: "y"}),
-		"copy from without key": c.Copy(t.Context(), CopyOptions{Paths: a, From: "x"}),
-		"realise nothing":       c.Realise(t.Context(), RealiseOptions{}),
+		"copy to nowhere": c.Copy(t.Context(), CopyOptions{Paths: a}),
+		"copy nothing":    c.Copy(t.Context(), CopyOptions{To: "y"}),
+		"realise nothing": c.Realise(t.Context(), RealiseOptions{}),
 	} {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: got %v", name, err)
@@ -233,7 +198,7 @@ func TestTailKeepsTheLastWholeLines(t *testing.T) {
 	}
 }
 
-func parsePath(t *testing.T, s string) proto.StorePath {
+func parsePath(t testing.TB, s string) proto.StorePath {
 	t.Helper()
 	p, err := proto.ParseStorePath(s)
 	if err != nil {

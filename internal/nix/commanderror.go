@@ -46,9 +46,13 @@ func summary(args []string) string {
 }
 
 // lastMessage returns what follows the last "error:" that begins a line of
-// stderr, or else its last line, as one line.
+// stderr, or else its last line, as one line. That a build failed, after the
+// reason was said, is no message.
 func lastMessage(stderr string) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if n := len(lines) - 1; n > 0 && strings.HasPrefix(lines[n], "warning: build of ") {
+		lines = lines[:n]
+	}
 	from := len(lines) - 1
 	for i := from; i >= 0; i-- {
 		if strings.HasPrefix(strings.TrimSpace(lines[i]), "error:") {

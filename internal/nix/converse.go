@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"syscall"
 	"time"
 )
 
+// errGarbled is wrapped by the error of a conversation that is of no use any
+// more, because the other side says what nobody understands.
+var errGarbled = errors.New("the answer cannot be understood")
+
 // converse runs a program and talks to it on its standard input and output.
-// The program ends when talk has returned: because its input ends, or, if talk
-// did not like what it heard, by a signal.
+// When talk returns, the program's input ends, and it is waited for; if talk's
+// error wraps errGarbled, it is stopped.
 func (c *CLI) converse(ctx context.Context, program string, args []string, talk func(to io.Writer, from io.Reader) error, settings ...Setting) error {
 	argv := c.argv(program, args, nil, settings)
 	running, stop := context.WithCancel(ctx)
@@ -29,15 +31,15 @@ func (c *CLI) converse(ctx context.Context, program string, args []string, talk 
 	}
 
 	start := time.Now()
-	err = cmd.Start()
-	if err == nil {
+	if err = cmd.Start(); err == nil {
 		talked := talk(to, from)
-		if talked != nil && !hungUp(talked) {
+		garbled := errors.Is(talked, errGarbled)
+		if garbled {
 			stop()
 		}
 		_ = to.Close() // it may have gone already
-		err = cmd.Wait()
-		if talked != nil && (err == nil || running.Err() != nil) {
+		// A program that fails says best itself why.
+		if err = cmd.Wait(); err == nil || garbled {
 			err = talked
 		}
 	}
@@ -46,10 +48,4 @@ func (c *CLI) converse(ctx context.Context, program string, args []string, talk 
 		return failure(ctx, cmd, &stderr, err)
 	}
 	return nil
-}
-
-// hungUp reports whether a conversation failed because the other side ended. It
-// says best itself why.
-func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EPIPE)
 }

@@ -91,7 +91,7 @@ func TestRealQueries(t *testing.T) {
 	}
 }
 
-func TestRealCopyWantsTheTrustedSignature(t *testing.T) {
+func TestRealSubstitutionWantsTheTrustedSignature(t *testing.T) {
 	ctx, c := t.Context(), realCLI(t)
 	good := buildGood(t, c)
 	want, err := c.Closure(ctx, good)
@@ -110,24 +110,26 @@ func TestRealCopyWantsTheTrustedSignature(t *testing.T) {
 	}
 	output(t, c, "nix-store", "--delete", good.String())
 
-	from := CopyOptions{From: "file://" + cache, Paths: []proto.StorePath{good}}
-	from.TrustedKeys = []proto.PublicKey{foreign.Public()}
-	if err := c.Copy(ctx, from); err == nil || !strings.Contains(err.Error(), "signature") {
-		t.Errorf("copy with a foreign key: got %v", err)
+	from := SubstituteOptions{From: "file://" + cache, Path: good, TrustedKeys: []proto.PublicKey{foreign.Public()}}
+	if _, err := c.Substitute(ctx, from); err == nil || !strings.Contains(err.Error(), "signed") {
+		t.Errorf("substitute with a foreign key: got %v", err)
 	}
 	if invalid, err := c.Invalid(ctx, good); err != nil || len(invalid) != 1 {
-		t.Errorf("after the refused copy: invalid %v, %v", invalid, err)
+		t.Errorf("after the refusal: invalid %v, %v", invalid, err)
 	}
 	from.TrustedKeys = []proto.PublicKey{foreign.Public(), key.Public()}
-	if err := c.Copy(ctx, from); err != nil {
-		t.Fatal(err)
+	for _, when := range []string{"first", "again"} {
+		got, err := c.Substitute(ctx, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.Text(), got.Text()); diff != "" {
+			t.Errorf("%s: closure (-want +got):\n%s", when, diff)
+		}
 	}
-	got, err := c.Closure(ctx, good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want.Text(), got.Text()); diff != "" {
-		t.Errorf("closure after copying (-want +got):\n%s", diff)
+	from.From += "?trusted=true"
+	if _, err := c.Substitute(ctx, from); err == nil {
+		t.Error("a parameter that turns signatures off was accepted")
 	}
 }
 

@@ -3,7 +3,6 @@ package nix
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -34,8 +33,6 @@ const (
 	maxServeText = 1 << 20
 	maxServeList = 1 << 22
 )
-
-var errServe = errors.New("not the protocol of nix-store --serve")
 
 // A serveConn is one conversation. After an error it is of no use any more, and
 // every further read returns that error.
@@ -86,7 +83,7 @@ func (c *serveConn) readNumber() uint64 {
 func (c *serveConn) readText() string {
 	n := c.readNumber()
 	if c.err == nil && n > maxServeText {
-		c.err = fmt.Errorf("%w: a text of %d bytes", errServe, n)
+		c.err = fmt.Errorf("%w: a text of %d bytes", errGarbled, n)
 	}
 	if c.err != nil {
 		return ""
@@ -99,7 +96,7 @@ func (c *serveConn) readText() string {
 func (c *serveConn) readTexts() []string {
 	n := c.readNumber()
 	if c.err == nil && n > maxServeList {
-		c.err = fmt.Errorf("%w: a list of %d", errServe, n)
+		c.err = fmt.Errorf("%w: a list of %d", errGarbled, n)
 	}
 	var texts []string
 	for i := uint64(0); i < n && c.err == nil; i++ {
@@ -114,7 +111,7 @@ func (c *serveConn) readPaths() []proto.StorePath {
 	for _, text := range texts {
 		p, err := proto.ParseStorePath(text)
 		if err != nil && c.err == nil {
-			c.err = fmt.Errorf("%w: %w", errServe, err)
+			c.err = fmt.Errorf("%w: %w", errGarbled, err)
 		}
 		paths = append(paths, p)
 	}
@@ -133,7 +130,7 @@ func (c *serveConn) greet() {
 	c.flush()
 	welcome, version := c.readNumber(), c.readNumber()
 	if c.err == nil && (welcome != serveWelcome || version>>8 != serveVersion>>8 || version&0xff < servePathInfos) {
-		c.err = fmt.Errorf("%w: it begins with %#x, version %#x", errServe, welcome, version)
+		c.err = fmt.Errorf("%w: it begins with %#x, version %#x", errGarbled, welcome, version)
 	}
 }
 
@@ -172,7 +169,7 @@ func (c *serveConn) closure(path proto.StorePath) proto.Closure {
 		told[i] = p.Path
 	}
 	if c.err == nil && (!slices.Equal(told, paths) || !slices.Contains(paths, path)) {
-		c.err = fmt.Errorf("%w: it told about %v, but was asked about %v", errServe, told, paths)
+		c.err = fmt.Errorf("%w: it told about %v, but was asked about %v", errGarbled, told, paths)
 	}
 	return closure
 }
@@ -182,7 +179,7 @@ func (c *serveConn) readPathInfo(path string) proto.ClosurePath {
 	var info proto.ClosurePath
 	p, err := proto.ParseStorePath(path)
 	if err != nil && c.err == nil {
-		c.err = fmt.Errorf("%w: %w", errServe, err)
+		c.err = fmt.Errorf("%w: %w", errGarbled, err)
 	}
 	info.Path = p
 	c.readText()   // the deriver

@@ -33,7 +33,7 @@ func (o SubstituteOptions) validate() error {
 }
 
 // errNotBrought is the error when Nix has not said more than on its stderr.
-var errNotBrought = errors.New("the path did not arrive")
+var errNotBrought = errors.New("the cache does not have the path, or did not deliver it")
 
 // Substitute makes a path and all that it refers to valid in the local store,
 // many at once, and returns them as they are registered then, sorted. What is
@@ -62,8 +62,10 @@ func (c *CLI) Substitute(ctx context.Context, o SubstituteOptions) (proto.Closur
 	},
 		Setting{"substitute", "true"},
 		Setting{"substituters", o.From},
-		// By default Nix remembers for an hour that a cache lacks a path.
+		// By default Nix remembers for an hour that a cache lacks a path, and for
+		// a month what it said of one, also a hash or a signature mended since.
 		Setting{"narinfo-cache-negative-ttl", "0"},
+		Setting{"narinfo-cache-positive-ttl", "0"},
 		Setting{"fsync-store-paths", "true"},
 		Setting{"require-sigs", "true"},
 		Setting{"trusted-public-keys", strings.Join(keys, " ")})
