@@ -57,7 +57,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Bus:      host,
 		Link:     link,
 		Fetcher: hostFetcher{
-			closure:   closure.Fetcher{Transport: closure.Copy{Nix: cli}, Store: cli, Roots: roots, Log: log},
+			closure:   closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Log: log},
 			preflight: closure.Preflight{},
 		},
 		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},

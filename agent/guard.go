@@ -10,6 +10,7 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/systemd"
+	"kedge/proto"
 )
 
 // Settings of a transaction's unit.
@@ -21,6 +22,8 @@ const (
 	// guardPatience is how long systemd may take to start it: the reconciler
 	// waits meanwhile, and asks again later.
 	guardPatience = 30 * time.Second
+	// oneProcessor spares a program that mostly waits the waking of others.
+	oneProcessor = "GOMAXPROCS=1"
 )
 
 // A systemdGuard runs each transaction as a transient unit of PID 1, started
@@ -41,6 +44,12 @@ type systemdGuard struct {
 func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
 	ctx, cancel := context.WithTimeout(ctx, guardPatience)
 	defer cancel()
+	if d.Phase == proto.PhaseFetched {
+		// Nothing runs yet, as a rule: then starting it is all there is to say.
+		if err := g.start(ctx, d); !errors.Is(err, systemd.ErrUnitExists) {
+			return err
+		}
+	}
 	u, err := g.systemd.Unit(ctx, d.Unit())
 	if err != nil {
 		return err
@@ -53,20 +62,24 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 	if err := g.systemd.ResetFailed(ctx, d.Unit()); err != nil {
 		return err
 	}
-	err = g.systemd.StartTransient(ctx, systemd.TransientUnit{
+	if err := g.start(ctx, d); !errors.Is(err, systemd.ErrUnitExists) {
+		return err
+	}
+	return nil // somebody was faster
+}
+
+// start starts d's transaction; [systemd.ErrUnitExists] if its unit is there.
+func (g systemdGuard) start(ctx context.Context, d deployment.Deployment) error {
+	return g.systemd.StartTransient(ctx, systemd.TransientUnit{
 		Name:           d.Unit(),
 		Description:    fmt.Sprintf("Kedge deployment %s of %s", d.ID, d.Toplevel.Base()),
 		ExecStart:      g.command(d),
-		Environment:    []string{"PATH=" + g.path},
+		Environment:    []string{"PATH=" + g.path, oneProcessor},
 		Restart:        "on-failure",
 		RestartDelay:   guardRestart,
 		StopTimeout:    guardStop,
 		OOMScoreAdjust: guardScore,
 	})
-	if errors.Is(err, systemd.ErrUnitExists) {
-		return nil // somebody was faster
-	}
-	return err
 }
 
 // command is what runs d's transaction: the proven system's binary. If that is

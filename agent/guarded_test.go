@@ -157,10 +157,15 @@ func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
 	}
 	w.awaitStatus("the first pause", waiting(1))
 	reads := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.reads }
-	before := reads()
-	w.change(func() { w.connects++ })
-	w.ring() // by the connection
-	w.await("the bell to be heard", func() bool { return w.reads > before })
+	for range 2 { // when the second is heard, the first was acted on
+		before := reads()
+		w.change(func() { w.connects++ })
+		w.ring() // by the connection
+		w.await("the bell to be heard", func() bool { return w.reads > before })
+	}
+	if d, err := w.files.Deployment(); err != nil || d.Attempt != 1 {
+		t.Errorf("a new connection began attempt %d (%v), want the pause kept", d.Attempt, err)
+	}
 	w.ring() // by somebody
 	w.awaitStatus("the second pause", waiting(2))
 }
@@ -193,4 +198,37 @@ func TestEndsIfItCannotSeeItsRecordAnyMore(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("Run ended without an error")
 	}
+}
+
+func TestARefusalPutsTheOrderBeforeItOutOfForce(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.assign(7, pathA)
+	w.awaitStatus("the host to be ready", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Status == proto.StatusTrue
+	})
+	w.assignBy(8, pathB, w.release, newKey(t, "mallory"))
+	s := w.awaitStatus("the refusal", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonUnknownKey
+	})
+	if got := condition(s, proto.ConditionReady).Status; got != proto.StatusFalse || s.Serial != 0 {
+		t.Errorf("ready is %s, serial %d: want nothing wanted of the host that it believes", got, s.Serial)
+	}
+}
+
+func TestAFetchEndsWithItsDeployment(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan struct{})
+	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error { <-ctx.Done(); close(ended); return ctx.Err() }
+	stop := w.start()
+	w.assign(7, pathB)
+	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+	w.assign(8, pathA) // what runs already: nothing else is fetched
+	w.awaitStatus("the end", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseSuperseded })
+	select {
+	case <-ended:
+	default:
+		t.Error("the deployment is over, and its fetch goes on")
+	}
+	stop()
 }

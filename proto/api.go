@@ -110,7 +110,7 @@ type SourceStatus struct {
 	URL      string    `json:"url,omitempty"`
 	Branch   string    `json:"branch,omitempty"`
 	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
-	Checked  time.Time `json:"checked,omitzero"`
+	Checked  time.Time `json:"checked,omitzero"`  // when the last look began that has ended
 	Error    string    `json:"error,omitempty"`
 }
 
@@ -157,6 +157,9 @@ type ReconcileRequest struct {
 // A ReconcileReply says that the controller will look.
 type ReconcileReply struct {
 	Source SourceStatus `json:"source"` // as it stood when the request came
+	// Time is the controller's clock at that instant: a look that the request
+	// asked for began after it.
+	Time time.Time `json:"time,omitzero"`
 }
 
 // A HostAddRequest asks for credentials. The private half of the key never

@@ -111,7 +111,7 @@ func calls(t testing.TB) []message {
 		call("events-request.all", proto.EventsRequest{}),
 		call("events-reply", proto.EventsReply{Events: []proto.NumberedEvent{{Seq: 10, Event: exampleEvent(t)}}, Next: 10}),
 		call("reconcile-request", proto.ReconcileRequest{Hosts: []proto.HostName{web1}}),
-		call("reconcile-reply", proto.ReconcileReply{Source: source}),
+		call("reconcile-reply", proto.ReconcileReply{Source: source, Time: issued.Add(time.Second)}),
 		call("host-add-request", proto.HostAddRequest{Host: web1, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}),
 		call("host-add-reply", proto.HostAddReply{
 			JWT:            "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ",

@@ -17,6 +17,7 @@
 // # Errors
 //
 // Callers branch on [ErrNotConnected], [ErrTimeout] and [ErrNoResponders] (try
-// again later), [ErrDenied] and [ErrTooLarge] (do not), [ErrConflict] (look
-// again, then decide), [ErrNoDesired] and [ErrNotFound] (there is none).
+// again later: [Transient]), [ErrDenied] and [ErrTooLarge] (do not),
+// [ErrConflict] (look again, then decide), [ErrNoDesired] and [ErrNotFound]
+// (there is none).
 package bus

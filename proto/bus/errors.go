@@ -22,6 +22,12 @@ var (
 	ErrConflict     = errors.New("changed by somebody else meanwhile")
 )
 
+// Transient reports whether the same thing may succeed later, because nobody
+// answered this time.
+func Transient(err error) bool {
+	return errors.Is(err, ErrNotConnected) || errors.Is(err, ErrTimeout) || errors.Is(err, ErrNoResponders)
+}
+
 // translate returns err in terms of this package's errors where there is one
 // for it.
 func translate(err error) error {
@@ -30,6 +36,8 @@ func translate(err error) error {
 		return nil
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
 		return ErrNoResponders
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound):
+		return fmt.Errorf("%w: %w", ErrNoResponders, err) // not made yet, or again
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	case errors.Is(err, nats.ErrMaxPayload):

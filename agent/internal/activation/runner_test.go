@@ -185,7 +185,7 @@ while :; do sleep 60; done
 
 func TestActivateEndsEverythingAtTheDeadline(t *testing.T) {
 	h := newHost(t, hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), hangFor)
 	defer cancel()
 	got, err := h.runner.Activate(ctx, path(t, newPath), false)
 	if err != nil {
@@ -197,12 +197,15 @@ func TestActivateEndsEverythingAtTheDeadline(t *testing.T) {
 	h.requireGone(t)
 }
 
+// hangFor is how long a script that hangs is left to it: enough to have begun.
+const hangFor = 2 * time.Second
+
 func TestActivateEndsEverythingWhenCancelled(t *testing.T) {
 	h := newHost(t, hangs)
 	shutdown := errors.New("the host shuts down")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	timer := time.AfterFunc(300*time.Millisecond, func() { cancel(shutdown) })
+	timer := time.AfterFunc(hangFor, func() { cancel(shutdown) })
 	defer timer.Stop()
 	got, err := h.runner.Activate(ctx, path(t, newPath), false)
 	if !errors.Is(err, shutdown) {
@@ -284,7 +287,7 @@ func TestSetDefault(t *testing.T) {
 
 func TestSetDefaultIsInterrupted(t *testing.T) {
 	h := newHost(t, hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), hangFor)
 	defer cancel()
 	if err := h.runner.SetDefault(ctx, path(t, newPath)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
@@ -295,5 +298,20 @@ func TestSetDefaultIsInterrupted(t *testing.T) {
 func TestGroupRuns(t *testing.T) {
 	if !groupRuns(syscall.Getpgrp()) {
 		t.Error("our own group does not run")
+	}
+}
+
+func TestActivateLeavesNothingOfAGroupThatIgnoresSIGTERM(t *testing.T) {
+	h := newHost(t, `trap 'exit 0' TERM; (trap '' TERM; sleep 60) & wait`)
+	h.runner.StopGrace = time.Minute // the leader ends by itself
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	start := time.Now()
+	got, err := h.runner.Activate(ctx, path(t, newPath), false)
+	if err != nil || got.Effect != Broken {
+		t.Errorf("got %+v, %v, want a broken system", got, err)
+	}
+	if took := time.Since(start); took > killPatience/2 {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -24,10 +24,10 @@ type Store interface {
 // A Transport brings closures from a binary cache.
 type Transport interface {
 	// Bring makes toplevel and all that it refers to valid in the host's store,
-	// from one cache, every path that arrives signed by one of keys. It goes on
-	// from where an earlier call stopped. An error that is not ctx's is a
-	// [*Rejection].
-	Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error
+	// from one cache, every path that arrives signed by one of keys, and returns
+	// them as the store has them then. It goes on from where an earlier call
+	// stopped. An error that is not ctx's is a [*Rejection].
+	Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error)
 }
 
 // A FetchOrder says what to fetch.
@@ -78,14 +78,13 @@ func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
 	if err != nil {
 		return rejectIO(err)
 	}
-	if !present {
-		if err := f.bring(ctx, o); err != nil {
-			return err
+	var c proto.Closure
+	if present {
+		if c, err = f.Store.Closure(ctx, o.Toplevel); err != nil {
+			return rejectIO(err)
 		}
-	}
-	c, err := f.Store.Closure(ctx, o.Toplevel)
-	if err != nil {
-		return rejectIO(err)
+	} else if c, err = f.bring(ctx, o); err != nil {
+		return err
 	}
 	if got := c.Digest(); got != o.Closure {
 		return &Rejection{Reason: proto.ReasonDigestMismatch, Err: fmt.Errorf(
@@ -106,22 +105,22 @@ func (f Fetcher) present(ctx context.Context, toplevel proto.StorePath) (bool, e
 
 // bring tries one cache after the other. If none has it, the reason is the
 // worst that any of them gave.
-func (f Fetcher) bring(ctx context.Context, o FetchOrder) error {
+func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error) {
 	if len(o.Caches) == 0 {
-		return &Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("neither the assignment nor the configuration names a cache")}
+		return nil, &Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("neither the assignment nor the configuration names a cache")}
 	}
 	if len(o.TrustedKeys) == 0 {
-		return &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
+		return nil, &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
 	}
 	var worst proto.Reason
 	var causes []error
 	for _, cache := range o.Caches {
-		err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
+		c, err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
 		if err == nil {
-			return nil
+			return c, nil
 		}
 		if ctx.Err() != nil {
-			return err
+			return nil, err
 		}
 		reason := proto.ReasonFetchFailed
 		if r, ok := errors.AsType[*Rejection](err); ok {
@@ -134,7 +133,7 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) error {
 			break // no cache can help
 		}
 	}
-	return &Rejection{Reason: worst, Err: errors.Join(causes...)}
+	return nil, &Rejection{Reason: worst, Err: errors.Join(causes...)}
 }
 
 // worse returns the one of two reasons that tells more.

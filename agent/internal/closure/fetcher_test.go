@@ -54,7 +54,7 @@ func (f *fakeStore) Closure(context.Context, ...proto.StorePath) (proto.Closure,
 	return f.closure, f.closed
 }
 
-func (f *fakeStore) Bring(_ context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error {
+func (f *fakeStore) Bring(_ context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
 	f.asked = append(f.asked, cache)
 	if len(keys) != 1 {
 		f.t.Errorf("%d keys", len(keys))
@@ -63,10 +63,10 @@ func (f *fakeStore) Bring(_ context.Context, cache string, toplevel proto.StoreP
 		f.t.Errorf("fetching without a root: %q, %v", got, err)
 	}
 	if err := f.answers[cache]; err != nil {
-		return err
+		return nil, err
 	}
 	f.valid = true
-	return nil
+	return f.closure, nil
 }
 
 func newFetch(t *testing.T) (*fakeStore, Fetcher, FetchOrder) {
@@ -146,8 +146,10 @@ func TestFetch(t *testing.T) {
 		{"no digest was signed", func(_ *fakeStore, o *FetchOrder) { o.Closure = proto.Digest{} }, proto.ReasonDigestMismatch, []string{"http://a"}},
 		{"no caches", func(_ *fakeStore, o *FetchOrder) { o.Caches = nil }, proto.ReasonFetchFailed, nil},
 		{"no keys", func(_ *fakeStore, o *FetchOrder) { o.TrustedKeys = nil }, proto.ReasonUntrustedPath, nil},
-		{"the store cannot be read", func(s *fakeStore, _ *FetchOrder) { s.closed = errors.New("database is locked") }, proto.ReasonFetchFailed, []string{"http://a"}},
-		{"no room for a root", func(s *fakeStore, _ *FetchOrder) { s.closed = unix.ENOSPC }, proto.ReasonDiskFull, []string{"http://a"}},
+		{"the store cannot be read", func(s *fakeStore, _ *FetchOrder) {
+			s.there, s.valid, s.closed = true, true, errors.New("database is locked")
+		}, proto.ReasonFetchFailed, nil},
+		{"no room for a root", func(s *fakeStore, _ *FetchOrder) { s.there, s.valid, s.closed = true, true, unix.ENOSPC }, proto.ReasonDiskFull, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -189,45 +191,30 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	}
 }
 
-type copier struct {
-	options nix.CopyOptions
-	err     error // of every call, unless mended
-	mended  bool  // the cache is whole again; only what Nix remembers of it is not
+// A substituter fails with err, or brings the closure.
+type substituter struct {
+	options nix.SubstituteOptions
+	closure proto.Closure
+	err     error
 }
 
-func (c *copier) Copy(_ context.Context, o nix.CopyOptions) error {
-	c.options = o
-	if c.mended && o.Fresh {
-		return nil
-	}
-	return c.err
+func (s *substituter) Substitute(_ context.Context, o nix.SubstituteOptions) (proto.Closure, error) {
+	s.options = o
+	return s.closure, s.err
 }
 
-func TestCopyDoesNotBelieveWhatNixRemembersOfABadCache(t *testing.T) {
-	for _, said := range []string{
-		"error: cannot add path 'x' because it lacks a signature by a trusted key",
-		"error: hash mismatch importing path 'x'",
-		"error: file 'nar/x.nar.zst' does not exist in binary cache 'http://a'",
-	} {
-		c := &copier{mended: true, err: &nix.CommandError{Args: []string{"nix", "copy"}, ExitCode: 1, Stderr: said, Err: errors.New("exit status 1")}}
-		free := func() (uint64, error) { return 1 << 40, nil }
-		if err := (Copy{Nix: c, Free: free}).Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 1)); err != nil {
-			t.Errorf("%s: got %v, though the cache is mended", said, err)
-		}
-	}
-}
-
-func TestCopy(t *testing.T) {
+func TestSubstitution(t *testing.T) {
 	plenty := func() (uint64, error) { return 1 << 40, nil }
 	little := func() (uint64, error) { return 1 << 20, nil }
 	tests := []struct {
 		name   string
-		stderr string // of nix copy; empty: it succeeds
+		stderr string // of Nix; empty: it succeeds
 		free   func() (uint64, error)
 		want   proto.Reason
 	}{
 		{"good", "", plenty, ""},
 		{"no signature", "error: cannot add path '" + toplevelText + "' because it lacks a signature by a trusted key", plenty, proto.ReasonUntrustedPath},
+		{"foreign signature", "warning: ignoring substitute for '" + toplevelText + "' from 'http://a', as it's not signed by any of the keys in 'trusted-public-keys'", plenty, proto.ReasonUntrustedPath},
 		{"nobody listens", "error: unable to download 'http://a/nix-cache-info': Could not connect to server (7)", plenty, proto.ReasonCacheUnreachable},
 		{"nobody listens, older curl", "error: unable to download 'http://a/nix-cache-info': Couldn't connect to server (7)", plenty, proto.ReasonCacheUnreachable},
 		{"no such name", "error: unable to download 'http://a/nix-cache-info': Could not resolve hostname (6)", plenty, proto.ReasonCacheUnreachable},
@@ -243,27 +230,29 @@ func TestCopy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &copier{}
+			c := &substituter{closure: proto.Closure{{Path: parse(t, toplevelText)}}}
 			if tt.stderr != "" {
-				c.err = &nix.CommandError{Args: []string{"nix", "copy"}, ExitCode: 1, Stderr: "copying 3 paths...\n" + tt.stderr, Err: errors.New("exit status 1")}
+				c.err = &nix.CommandError{Args: []string{"nix-store", "--serve"}, Stderr: "copying 3 paths...\n" + tt.stderr, Err: errors.New("the path did not arrive")}
 			}
-			err := Copy{Nix: c, Free: tt.free}.Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 2))
+			got, err := Substitution{Nix: c, Free: tt.free}.Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 2))
 			var r *Rejection
 			switch {
 			case tt.want == "" && err != nil, tt.want != "" && (!errors.As(err, &r) || r.Reason != tt.want):
 				t.Errorf("got %v, want %q", err, tt.want)
+			case tt.want == "" && len(got) != 1:
+				t.Errorf("got %v, want what was brought", got)
 			}
-			if c.options.From != "http://a" || c.options.Unsigned || len(c.options.TrustedKeys) != 2 || len(c.options.Paths) != 1 {
-				t.Errorf("copied with %+v", c.options)
+			if c.options.From != "http://a" || c.options.Path != parse(t, toplevelText) || len(c.options.TrustedKeys) != 2 {
+				t.Errorf("called with %+v", c.options)
 			}
 		})
 	}
 }
 
-func TestCopyRefusesWhatIsNoCache(t *testing.T) {
+func TestSubstitutionRefusesWhatIsNoCache(t *testing.T) {
 	for _, url := range []string{"ssh://root@build", "file:///tmp", "http://", "-h"} {
-		c := &copier{}
-		if err := (Copy{Nix: c}).Bring(t.Context(), url, parse(t, toplevelText), make([]proto.PublicKey, 1)); err == nil || c.options.From != "" {
+		c := &substituter{}
+		if _, err := (Substitution{Nix: c}).Bring(t.Context(), url, parse(t, toplevelText), make([]proto.PublicKey, 1)); err == nil || c.options.From != "" {
 			t.Errorf("%q: got %v, called with %+v", url, err, c.options)
 		}
 	}

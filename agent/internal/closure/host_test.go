@@ -148,7 +148,7 @@ func TestRealFullDisk(t *testing.T) {
 
 func fetcher(t *testing.T, cli *nix.CLI) Fetcher {
 	return Fetcher{
-		Transport: Copy{Nix: cli}, Store: cli, Roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots")},
+		Transport: Substitution{Nix: cli}, Store: cli, Roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots")},
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }

@@ -72,7 +72,9 @@ func TestAdvance(t *testing.T) {
 	d := deployment.Deployment{ID: "7-x"}
 	failed := []proto.FailedUnit{{Name: "app.service"}}
 	for _, s := range []deployment.Step{
-		{Phase: proto.PhaseAccepted}, {Phase: proto.PhaseFetched}, {Phase: proto.PhaseActivating},
+		{Phase: proto.PhaseAccepted},
+		{Phase: proto.PhaseFetched},
+		{Phase: proto.PhaseActivating},
 		{Phase: proto.PhaseProbation, Message: "a note"},
 		{Phase: proto.PhaseRollingBack, Reason: proto.ReasonUnitsFailed, Message: "app.service failed", Failed: failed},
 		{Phase: proto.PhaseRolledBack},

@@ -29,7 +29,8 @@ type host struct {
 	// contactAfter is how long after its restart the agent makes contact; zero
 	// is never.
 	contactAfter time.Duration
-	refused      proto.Reason // the agent's refusal; empty if it accepts
+	refused      proto.Reason  // the agent's refusal; empty if it accepts
+	stopsAfter   time.Duration // the agent ends well, and is not started again
 	restartErr   error
 	restarts     int
 	deaf         time.Duration // systemd does not answer until then
@@ -57,7 +58,12 @@ func (h *host) Snapshot(context.Context) (systemd.Units, error) {
 	if at < h.deaf {
 		return nil, errDeaf
 	}
-	return append(h.units(at), h.agent), nil
+	units := h.units(at)
+	agent := h.agent // units may have changed it
+	if h.stopsAfter > 0 && at >= h.stopsAfter {
+		agent.ActiveState, agent.SubState = systemd.Inactive, "dead"
+	}
+	return append(units, agent), nil
 }
 
 func (h *host) Unit(ctx context.Context, name string) (systemd.Unit, error) {

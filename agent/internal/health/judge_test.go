@@ -51,6 +51,10 @@ func TestJudge(t *testing.T) {
 			p: deployment.Probation{Checks: []deployment.Check{check(app, true)}},
 		},
 		{
+			name: "agent that made contact and was stopped", reason: proto.ReasonNoContact, at: deadline, messages: "inactive",
+			prepare: func(h *host) { h.stopsAfter = 5 * time.Second },
+		},
+		{
 			name: "unit failed", reason: proto.ReasonUnitsFailed, at: grace, contact: true, messages: app,
 			prepare: func(h *host) { h.units = always(failed(app)) },
 		},

@@ -11,9 +11,18 @@ import (
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
+
+// Systemd is the host's; *systemd.Client is it.
+type Systemd interface {
+	health.Units
+	// Troubled returns the units that have failed, and those that wait to be
+	// started again, with details.
+	Troubled(ctx context.Context) (systemd.Units, error)
+}
 
 // Options is what a Machine needs.
 type Options struct {
@@ -21,7 +30,7 @@ type Options struct {
 	// is /.
 	Root    string
 	Files   statefile.Dir  // required
-	Systemd health.Units   // required; *systemd.Client is it
+	Systemd Systemd        // required
 	Nix     profile.Setter // required; *nix.CLI is one
 	Log     *slog.Logger   // required
 }
@@ -30,7 +39,7 @@ type Options struct {
 type Machine struct {
 	root    string
 	files   statefile.Dir
-	systemd health.Units
+	systemd Systemd
 	profile profile.System
 	runner  activation.Runner
 	log     *slog.Logger
@@ -59,7 +68,7 @@ func (m *Machine) Systems() (proto.Systems, error) { return m.profile.Systems() 
 // FailedUnits implements [transaction.Host]: units that failed, or failed and
 // wait to be started again.
 func (m *Machine) FailedUnits(ctx context.Context) ([]string, error) {
-	units, err := m.systemd.Snapshot(ctx)
+	units, err := m.systemd.Troubled(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
-	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/proto"
@@ -29,22 +28,21 @@ func parse(t *testing.T, s string) proto.StorePath {
 	return p
 }
 
-// snapshots is systemd, as far as it lists units.
-type snapshots struct {
-	health.Units
+// troubled is systemd, as far as it lists units that are in trouble.
+type troubled struct {
+	Systemd
 	units systemd.Units
 }
 
-func (s snapshots) Snapshot(context.Context) (systemd.Units, error) { return s.units, nil }
+func (s troubled) Troubled(context.Context) (systemd.Units, error) { return s.units, nil }
 
 func TestFailedUnits(t *testing.T) {
 	units := systemd.Units{
-		{Name: "a.service", ActiveState: systemd.Active},
 		{Name: "b.service", ActiveState: systemd.Failed},
 		{Name: "c.service", ActiveState: systemd.Activating, SubState: "auto-restart", Result: "exit-code", ExecMainStatus: 1},
 		{Name: "d.service", ActiveState: systemd.Activating, SubState: "auto-restart", Result: "success"},
 	}
-	m := New(Options{Systemd: snapshots{units: units}, Log: slog.New(slog.DiscardHandler)})
+	m := New(Options{Systemd: troubled{units: units}, Log: slog.New(slog.DiscardHandler)})
 	got, err := m.FailedUnits(t.Context())
 	if err != nil {
 		t.Fatal(err)

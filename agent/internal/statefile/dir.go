@@ -57,9 +57,14 @@ type Dir struct {
 	Runtime string // gone after a boot; DefaultRuntime on a host
 }
 
-// Prepare makes both directories, where they are missing, for root alone.
+// Prepare makes both directories, where they are missing, for root alone, and
+// reserves room for the record.
 func (d Dir) Prepare() error {
-	return errors.Join(durable.MkdirAll(d.State, privatePerm), durable.MkdirAll(d.Runtime, privatePerm))
+	if err := errors.Join(durable.MkdirAll(d.State, privatePerm), durable.MkdirAll(d.Runtime, privatePerm)); err != nil {
+		return err
+	}
+	d.reserve()
+	return nil
 }
 
 // Deployment returns the record of the current or last deployment; the zero
@@ -70,7 +75,7 @@ func (d Dir) Deployment() (deployment.Deployment, error) {
 
 // Save replaces the record. It is on the disk when Save returns nil.
 func (d Dir) Save(r deployment.Deployment) error {
-	return document[deployment.Deployment](d, DeploymentFile).Write(r)
+	return d.write(func() error { return document[deployment.Deployment](d, DeploymentFile).Write(r) })
 }
 
 // Floor returns what was accepted so far; the zero value if nothing was.
@@ -90,7 +95,7 @@ func (d Dir) Proven() (deployment.Proven, error) {
 
 // SaveProven replaces the proven system durably.
 func (d Dir) SaveProven(p deployment.Proven) error {
-	return document[deployment.Proven](d, provenFile).Write(p)
+	return d.write(func() error { return document[deployment.Proven](d, provenFile).Write(p) })
 }
 
 func document[T any](d Dir, name string) durable.Document[T] {

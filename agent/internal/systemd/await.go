@@ -40,10 +40,13 @@ func (c *Client) AwaitUnit(ctx context.Context, name string, ok func(Unit) bool)
 	var lastErr error
 	err := poll(ctx, func() (bool, error) {
 		u, err := c.Unit(ctx, name)
-		if lastErr = err; err != nil {
+		if err != nil {
+			if ctx.Err() == nil || lastErr == nil { // the end of ctx is no reason beside an earlier one
+				lastErr = err
+			}
 			return false, nil
 		}
-		last = u
+		last, lastErr = u, nil
 		return ok(u), nil
 	})
 	if err == nil {

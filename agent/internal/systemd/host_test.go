@@ -53,12 +53,19 @@ func TestRealSnapshot(t *testing.T) {
 	if u, ok := units.Find("kedge-test-runs.service"); !ok || u.ActiveState != Active || u.SubState != "running" || u.NRestarts != 0 {
 		t.Errorf("running service: %+v", u)
 	}
-	names, err := c.FailedUnits(ctx)
-	if err != nil || !slices.Contains(names, "kedge-test-fails.service") || slices.Contains(names, "kedge-test-runs.service") {
-		t.Errorf("failed units: %v, %v", names, err)
+	troubled, err := c.Troubled(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := troubled.Failed().Names()
+	if !slices.Contains(names, "kedge-test-fails.service") || slices.Contains(troubled.Names(), "kedge-test-runs.service") {
+		t.Errorf("troubled units: %v", troubled.Names())
 	}
 	if !slices.Equal(names, units.Failed().Names()) {
 		t.Errorf("failed units: %v in their list, %v in the snapshot", names, units.Failed().Names())
+	}
+	if u, _ := troubled.Find("kedge-test-fails.service"); !u.Detailed || u.Result == "" {
+		t.Errorf("failed unit: no details: %+v", u)
 	}
 }
 

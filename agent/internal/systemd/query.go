@@ -41,18 +41,32 @@ func (c *Client) Snapshot(ctx context.Context) (Units, error) {
 	return units, nil
 }
 
-// FailedUnits returns the names of the units that have failed, sorted.
-func (c *Client) FailedUnits(ctx context.Context) ([]string, error) {
-	var names []string
+// Troubled returns the units that have failed, and those that wait to be
+// started again, with details. It costs much less than a snapshot.
+func (c *Client) Troubled(ctx context.Context) (Units, error) {
+	var units Units
 	err := c.exchange(ctx, "list failed units", func(ctx context.Context, conn *dbus.Conn) error {
-		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed)})
-		for _, s := range list {
-			names = append(names, s.Name)
+		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), autoRestart, autoRestartQueued})
+		if err != nil {
+			return err
 		}
-		return err
+		for _, s := range list {
+			u := unitOf(s)
+			if err := addRestarts(ctx, conn, &u); err != nil {
+				return err
+			}
+			if err := addDetails(ctx, conn, &u); err != nil {
+				return err
+			}
+			units = append(units, u)
+		}
+		return nil
 	})
-	slices.Sort(names)
-	return names, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
+	return units, nil
 }
 
 // Unit returns the unit of that name, with details, loading its file if need

@@ -42,11 +42,16 @@ type Unit struct {
 // Loaded reports whether systemd knows the unit by more than its name.
 func (u Unit) Loaded() bool { return u.LoadState != "not-found" }
 
+// Sub-states of a service that waits to be started again.
+const (
+	autoRestart       = "auto-restart"
+	autoRestartQueued = "auto-restart-queued" // since systemd 254
+)
+
 // AutoRestarting reports whether the unit's process ended and systemd is
 // waiting to start it again.
 func (u Unit) AutoRestarting() bool {
-	// systemd 254 added auto-restart-queued.
-	return u.SubState == "auto-restart" || u.SubState == "auto-restart-queued"
+	return u.SubState == autoRestart || u.SubState == autoRestartQueued
 }
 
 // Units are sorted by name, each name once.

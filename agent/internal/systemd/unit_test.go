@@ -57,7 +57,7 @@ func TestEveryCallThatFailsSaysWhatItWas(t *testing.T) {
 	cancel() // so that they fail also where there is a systemd
 	c := &Client{}
 	_, snapshot := c.Snapshot(ctx)
-	_, failed := c.FailedUnits(ctx)
+	_, failed := c.Troubled(ctx)
 	_, unit := c.Unit(ctx, "a.service")
 	for want, err := range map[string]error{
 		"list units":               snapshot,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type fakeHost struct {
 	proven      deployment.Proven
 	quarantined []proto.StorePath
 
+	failedBefore []string // units
+
 	// how the new system behaves
 	activates     activation.Result // for the new system
 	unitsFail     bool
@@ -38,7 +41,16 @@ type fakeHost struct {
 	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
 	intruder      func(h *fakeHost)        // runs during the new system's judgement
 	waiting       func(h *fakeHost)        // runs in every pause
-	clock         time.Duration            // since the beginning; pauses make it pass
+	provenFails   bool                     // units of the proven system, once it is back
+	// results of the next activations, by system; then they go well again.
+	results map[proto.StorePath][]activation.Result
+	// dies kills the process in every activation of these.
+	dies map[proto.StorePath]bool
+	// defaulted runs after the boot default was set, and proved after Prove.
+	defaulted func(h *fakeHost, p proto.StorePath) error
+	proved    func(h *fakeHost)
+	activated []proto.StorePath // in this order
+	clock     time.Duration     // since the beginning; pauses make it pass
 
 	calls   int
 	crashAt map[int]bool // by call
@@ -67,14 +79,15 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t:       t,
 		current: oldSystem, booted: oldSystem, profile: oldSystem, bootDefault: oldSystem,
-		proven:    proven,
-		activates: activation.Result{Effect: activation.Active},
-		contact:   map[proto.StorePath]bool{oldSystem: true, newSystem: true},
-		crashAt:   map[int]bool{},
+		proven:       proven,
+		activates:    activation.Result{Effect: activation.Active},
+		contact:      map[proto.StorePath]bool{oldSystem: true, newSystem: true},
+		crashAt:      map[int]bool{},
+		failedBefore: []string{"old.service"},
 		record: deployment.Deployment{
 			ID: "7-test", Attempt: 1, Serial: 7, Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
 			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
-			RollbackProbation: deployment.Probation{Grace: time.Second, Deadline: time.Minute},
+			RollbackProbation: deployment.Probation{Grace: time.Second, Deadline: 2 * time.Minute},
 			ActivationTimeout: time.Minute,
 		},
 	}
@@ -121,7 +134,7 @@ func (h *fakeHost) Systems() (proto.Systems, error) {
 }
 
 func (h *fakeHost) FailedUnits(context.Context) ([]string, error) {
-	return []string{"old.service"}, nil
+	return h.failedBefore, nil
 }
 
 func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (activation.Result, error) {
@@ -132,6 +145,14 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 	if p == newSystem && !force {
 		r = h.activates
 	}
+	if next := h.results[p]; len(next) > 0 {
+		r, h.results[p] = next[0], next[1:]
+	}
+	h.activated = append(h.activated, p)
+	if h.dies[p] {
+		h.dead = true
+		return activation.Result{}, errCrash
+	}
 	err := h.do(func() {
 		if r.Effect == activation.Active || r.Effect == activation.Broken {
 			h.current = p
@@ -140,7 +161,17 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 	return r, err
 }
 
-func (h *fakeHost) Judge(context.Context, deployment.Probation, []string) (health.Judgement, error) {
+func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, failedBefore []string) (health.Judgement, error) {
+	want := h.record.Probation
+	if h.record.Phase == proto.PhaseRollingBack {
+		want = h.record.RollbackProbation
+	}
+	if p.Deadline != want.Deadline {
+		h.t.Errorf("%s: judged by a deadline of %s, want %s", h.record.Phase, p.Deadline, want.Deadline)
+	}
+	if !slices.Equal(failedBefore, h.failedBefore) {
+		h.t.Errorf("%s: judged with %v failed before, want %v", h.record.Phase, failedBefore, h.failedBefore)
+	}
 	if err := h.do(func() {
 		if h.intruder != nil && h.current == newSystem {
 			h.intruder(h)
@@ -154,6 +185,9 @@ func (h *fakeHost) Judge(context.Context, deployment.Probation, []string) (healt
 		return health.Judgement{Contact: contact, Reason: proto.ReasonUnitsFailed, Failed: []proto.FailedUnit{{Name: "app.service"}}}, nil
 	case !contact:
 		return health.Judgement{Reason: proto.ReasonNoContact}, nil
+	}
+	if h.provenFails && h.current == oldSystem {
+		return health.Judgement{Contact: contact, Reason: proto.ReasonUnitsFailed, Message: "old.service failed"}, nil
 	}
 	return health.Judgement{Good: true, Contact: true}, nil
 }
@@ -174,12 +208,21 @@ func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
 		h.loaderBusy--
 		return &activation.DefaultError{Toplevel: p, Err: activation.ErrBusy}
 	}
-	return h.do(func() { h.bootDefault = p })
+	if err := h.do(func() { h.bootDefault = p }); err != nil || h.defaulted == nil {
+		return err
+	}
+	return h.defaulted(h, p)
 }
 
 func (h *fakeHost) Save(d deployment.Deployment) error { return h.do(func() { h.record = d }) }
 
-func (h *fakeHost) Prove(p deployment.Proven) error { return h.do(func() { h.proven = p }) }
+func (h *fakeHost) Prove(p deployment.Proven) error {
+	if err := h.do(func() { h.proven = p }); err != nil || h.proved == nil {
+		return err
+	}
+	h.proved(h)
+	return nil
+}
 
 func (h *fakeHost) Quarantine(p proto.StorePath, _ proto.Reason, _ time.Time) error {
 	return h.do(func() { h.quarantined = append(h.quarantined, p) })

@@ -212,6 +212,9 @@ func TestThirdParty(t *testing.T) {
 			if d.Phase != proto.PhaseSuperseded || d.Reason != proto.ReasonThirdParty {
 				t.Errorf("ended %s because of %q, want superseded by a third party", d.Phase, d.Reason)
 			}
+			if h.current == newSystem && d.Registered {
+				t.Error("the new system was activated over the third party's")
+			}
 			if h.current != foreign && h.profile != foreign {
 				t.Errorf("%s runs and the profile names %s, want the third party's system left alone", h.current, h.profile)
 			}

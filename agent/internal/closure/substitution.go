@@ -19,55 +19,41 @@ const storeDir = "/nix/store"
 // much for its database alone.
 const fullBelow = 16 << 20
 
-// A Copier copies between stores; *nix.CLI is one.
-type Copier interface {
-	Copy(ctx context.Context, o nix.CopyOptions) error
+// A Substituter brings paths from a cache; *nix.CLI is one.
+type Substituter interface {
+	Substitute(ctx context.Context, o nix.SubstituteOptions) (proto.Closure, error)
 }
 
-// Copy is the transport of Nix itself. It asks the cache for one path after the
-// other.
-type Copy struct {
-	Nix Copier // required
+// Substitution is the transport of Nix itself: one process, many paths at once.
+type Substitution struct {
+	Nix Substituter // required
 	// Free returns how many bytes root may still write to the store; defaults
 	// to asking the file system.
 	Free func() (uint64, error)
 }
 
-var _ Transport = Copy{}
+var _ Transport = Substitution{}
 
 // Bring implements [Transport].
-func (c Copy) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) error {
+func (s Substitution) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
 	if err := proto.ValidateCacheURL(cache); err != nil {
-		return &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
+		return nil, &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
 	}
-	o := nix.CopyOptions{From: cache, Paths: []proto.StorePath{toplevel}, TrustedKeys: keys}
-	err := c.copy(ctx, o)
-	var r *Rejection
-	if errors.As(err, &r) && r.Reason != proto.ReasonDiskFull && r.Reason != proto.ReasonCacheUnreachable {
-		// It may be what Nix remembers of the cache that is wrong.
-		o.Fresh = true
-		err = c.copy(ctx, o)
-	}
-	return err
-}
-
-// copy copies once.
-func (c Copy) copy(ctx context.Context, o nix.CopyOptions) error {
-	err := c.Nix.Copy(ctx, o)
+	c, err := s.Nix.Substitute(ctx, nix.SubstituteOptions{From: cache, Path: toplevel, TrustedKeys: keys})
 	if err == nil || ctx.Err() != nil {
-		return err
+		return c, err
 	}
 	if r := rejectIO(err); r.Reason == proto.ReasonDiskFull {
-		return r
+		return nil, r
 	}
-	if c.full() {
-		return &Rejection{Reason: proto.ReasonDiskFull, Err: fmt.Errorf("%s has less than %d MiB free: %w", storeDir, fullBelow>>20, err)}
+	if s.full() {
+		return nil, &Rejection{Reason: proto.ReasonDiskFull, Err: fmt.Errorf("%s has less than %d MiB free: %w", storeDir, fullBelow>>20, err)}
 	}
-	return &Rejection{Reason: reasonOfCopy(err), Err: err}
+	return nil, &Rejection{Reason: reasonOf(err), Err: err}
 }
 
-func (c Copy) full() bool {
-	free := c.Free
+func (s Substitution) full() bool {
+	free := s.Free
 	if free == nil {
 		free = freeBytes
 	}
@@ -83,16 +69,16 @@ func freeBytes() (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), nil
 }
 
-// reasonOfCopy reads the reason from what Nix says. Its words are all there is;
+// reasonOf reads the reason from what Nix says. Its words are all there is;
 // what it never said before is a failed fetch.
-func reasonOfCopy(err error) proto.Reason {
+func reasonOf(err error) proto.Reason {
 	text := saidBy(err)
 	for _, known := range []struct {
 		reason proto.Reason
 		words  []string
 	}{
 		{proto.ReasonUntrustedPath, []string{
-			"lacks a signature by a trusted key", "lacks a valid signature", "is not signed by any of the keys",
+			"lacks a signature by a trusted key", "lacks a valid signature", "not signed by any of the keys",
 		}},
 		{proto.ReasonDigestMismatch, []string{"hash mismatch importing path", "size mismatch importing path"}},
 		{proto.ReasonCacheUnreachable, []string{

@@ -1,0 +1,159 @@
+package transaction_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"kedge/agent/internal/activation"
+	"kedge/proto"
+)
+
+// TestWays goes single ways through the state machine that no crash leads to.
+func TestWays(t *testing.T) {
+	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
+	refused := activation.Result{Effect: activation.Untouched, Reason: proto.ReasonCheckRefused}
+	for _, tt := range []struct {
+		name   string
+		setUp  func(h *fakeHost)
+		want   proto.Phase
+		reason proto.Reason
+		also   func(h *fakeHost) bool // what else must hold at the end
+	}{
+		{
+			"a profile that somebody moved is seen before anything is begun", func(h *fakeHost) { h.profile = foreign },
+			proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return !h.went(proto.PhaseActivating) },
+		},
+		{"an adopted system is the boot default before the new one is tried", func(h *fakeHost) {
+			h.record.Proven.Adopted, h.bootDefault, h.unitsFail = true, foreign, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, (*fakeHost).back},
+		{"an adopted system that cannot be made the boot default", func(h *fakeHost) {
+			h.record.Proven.Adopted = true
+			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("/boot is full") }
+		}, proto.PhaseFailed, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return len(h.activated) == 0 }},
+
+		{
+			"activations that kill the transaction are counted", func(h *fakeHost) { h.dies = map[proto.StorePath]bool{newSystem: true} },
+			proto.PhaseInconclusive, proto.ReasonInterrupted, func(h *fakeHost) bool { return h.back() && h.tried(newSystem) == 3 },
+		},
+		{"a refusal by a system that was begun before is no refusal before it was touched", func(h *fakeHost) {
+			h.results = map[proto.StorePath][]activation.Result{newSystem: {partial, refused}}
+		}, proto.PhaseRolledBack, proto.ReasonCheckRefused, func(h *fakeHost) bool { return h.tried(oldSystem) == 1 }},
+		{"an interrupted activation that ends well at the third try", func(h *fakeHost) {
+			h.results = map[proto.StorePath][]activation.Result{newSystem: {partial, partial}}
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 3 }},
+		{"an activation that left no current system", func(h *fakeHost) {
+			h.activates = activation.Result{Effect: activation.Partial}
+			h.waiting = func(h *fakeHost) { h.current = proto.StorePath{} }
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, (*fakeHost).back},
+
+		{
+			"a boot during the activation is a power loss", func(h *fakeHost) { h.at(proto.PhaseActivating, oldSystem, 1) },
+			proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool { return h.tried(newSystem) == 0 },
+		},
+		{
+			"a boot during the probation is a power loss", func(h *fakeHost) { h.at(proto.PhaseProbation, oldSystem, 1) },
+			proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool { return h.tried(newSystem) == 0 },
+		},
+		{"a probation whose deadline has passed", func(h *fakeHost) {
+			h.at(proto.PhaseProbation, newSystem, 0)
+			h.record.Since = time.Unix(0, 0).Add(-2 * time.Minute)
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, (*fakeHost).back},
+
+		{"a third party between two tries of an activation", func(h *fakeHost) {
+			h.results = map[proto.StorePath][]activation.Result{newSystem: {partial}}
+			h.waiting = func(h *fakeHost) { h.current = foreign }
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.tried(newSystem) == 1 && h.current == foreign }},
+		{
+			"a third party during a good probation", func(h *fakeHost) {
+				h.intruder = func(h *fakeHost) { h.current, h.contact[foreign] = foreign, true }
+			}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return !h.went(proto.PhaseCommitting) },
+		},
+		{
+			"a third party after the decision", func(h *fakeHost) { h.at(proto.PhaseCommitting, foreign, 0) },
+			proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.profile == oldSystem && h.bootDefault == oldSystem },
+		},
+		{"a third party while the boot default is set", func(h *fakeHost) {
+			h.defaulted = func(h *fakeHost, _ proto.StorePath) error { h.current = foreign; return nil }
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == foreign && h.tried(newSystem) == 1 }},
+
+		{"a loader that fails after it has changed the boot default", func(h *fakeHost) {
+			h.defaulted = func(_ *fakeHost, p proto.StorePath) error {
+				if p == newSystem {
+					return errors.New("sync failed")
+				}
+				return nil
+			}
+		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, (*fakeHost).back},
+		{"a loader that fails when the commit is repeated", func(h *fakeHost) {
+			h.proved = func(h *fakeHost) { h.loaderRefuses, h.dead, h.proved = true, true, nil }
+		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, (*fakeHost).back},
+
+		{
+			"a proven system that has failed units once it is back", func(h *fakeHost) { h.unitsFail, h.provenFails = true, true },
+			proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return len(h.quarantined) == 0 },
+		},
+		{"a proven system that comes back at the third try", func(h *fakeHost) {
+			h.unitsFail = true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial}}
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, (*fakeHost).back},
+		{"a proven system that cannot be brought back", func(h *fakeHost) {
+			h.unitsFail = true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 3 }},
+		{"a way back that kills the transaction every time", func(h *fakeHost) {
+			h.unitsFail = true
+			h.dies = map[proto.StorePath]bool{oldSystem: true}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 10 }},
+		{"a loader that refuses the proven system, too", func(h *fakeHost) {
+			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("no space left on /boot") }
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.current == oldSystem }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			tt.setUp(h)
+			d := h.settle()
+			if d.Phase != tt.want || d.Reason != tt.reason {
+				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
+			}
+			if !tt.also(h) {
+				t.Errorf("not as it should be: current %s, profile %s, boot default %s, proven %s, activated %v, quarantined %v",
+					h.current, h.profile, h.bootDefault, h.proven.Toplevel, h.activated, h.quarantined)
+			}
+		})
+	}
+}
+
+// at is the host as a transaction of this boot left it in phase p, after some
+// more boots.
+func (h *fakeHost) at(p proto.Phase, current proto.StorePath, boots int) {
+	h.record.Phase, h.record.BootID, h.record.Activations = p, "a", 1
+	h.record.FailedBefore, h.record.Since = h.failedBefore, time.Unix(0, 0)
+	h.current, h.boot = current, boots
+}
+
+// back reports whether the proven system is everything that a system can be.
+func (h *fakeHost) back() bool {
+	return h.current == oldSystem && h.profile == oldSystem && h.bootDefault == oldSystem && h.proven.Toplevel == oldSystem
+}
+
+// went reports whether the deployment was ever in phase p.
+func (h *fakeHost) went(p proto.Phase) bool {
+	for _, s := range h.record.History {
+		if s.Phase == p {
+			return true
+		}
+	}
+	return false
+}
+
+// tried counts the activations of p that were begun.
+func (h *fakeHost) tried(p proto.StorePath) (n int) {
+	for _, a := range slices.Clone(h.activated) {
+		if a == p {
+			n++
+		}
+	}
+	return n
+}
