@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -132,14 +133,15 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 			return proto.ReconcileReply{}, unknownHost(h)
 		}
 	}
-	reply := proto.ReconcileReply{Source: a.fleet.SourceStatus()}
+	now := a.now().UTC()
+	reply := proto.ReconcileReply{Source: a.fleet.SourceStatus(), Time: now}
 	a.trigger()
 	for _, h := range req.Hosts {
 		if err := a.history.Ring(ctx, h); err != nil {
 			return proto.ReconcileReply{}, unavailable("ring the doorbell of "+h.String(), err)
 		}
 	}
-	a.audit(ctx, proto.AuditEntry{Time: a.now().UTC(), Actor: c.Name, Act: proto.ActReconcile, Message: hostNames(req.Hosts)})
+	a.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActReconcile, Message: hostNames(req.Hosts)})
 	a.log.InfoContext(ctx, "asked to reconcile", "by", c.Name, "hosts", len(req.Hosts))
 	return reply, nil
 }
@@ -180,11 +182,18 @@ func (a *api) audit(ctx context.Context, e proto.AuditEntry) {
 	}
 }
 
+// maxNamed is how many hosts an audit entry names, which has a limited size: what
+// is too long to be stored would be done without a trace.
+const maxNamed = 64
+
 // hostNames joins the names of hosts.
 func hostNames(hosts []proto.HostName) string {
 	var names []string
-	for _, h := range hosts {
+	for _, h := range hosts[:min(len(hosts), maxNamed)] {
 		names = append(names, h.String())
+	}
+	if more := len(hosts) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, " ")
 }
@@ -198,10 +207,8 @@ func unknownHost(h proto.HostName) error {
 
 // unavailable says that something cannot be done now, where that is so.
 func unavailable(what string, err error) error {
-	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
-		if errors.Is(err, t) {
-			return bus.Errorf(bus.CodeUnavailable, "%s: %v", what, err)
-		}
+	if bus.Transient(err) {
+		return bus.Errorf(bus.CodeUnavailable, "%s: %v", what, err)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/controller/internal/source"
 	"kedge/internal/setup"
 	"kedge/proto"
 )
@@ -101,11 +102,11 @@ func (c Config) Validate() error {
 }
 
 func (c SourceConfig) problems() []error {
-	return []error{
-		required("source.url", c.URL),
-		required("source.branch", c.Branch),
-		between("source.poll", c.Poll, minPoll, maxPoll),
+	problems := []error{between("source.poll", c.Poll, minPoll, maxPoll)}
+	for _, err := range (source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir}).Problems() {
+		problems = append(problems, fmt.Errorf("source.%w", err))
 	}
+	return problems
 }
 
 func (c NATSConfig) problems() []error {

@@ -47,7 +47,7 @@ func TestConfig(t *testing.T) {
 func TestConfigNamesEveryProblem(t *testing.T) {
 	_, err := load(t, `
 state_dir: state
-source: {branch: "", poll: 100ms, brnach: main}
+source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
 nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080"}
 cache: {urls: ["ftp://build"]}
@@ -65,7 +65,7 @@ log: {format: xml}
 		keys = append(keys, key)
 	}
 	for _, want := range []string{
-		"state_dir", "source.url", "source.branch", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
+		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "keys.release", "log.format",
 	} {
 		if !strings.Contains(strings.Join(keys, " "), want) {
@@ -74,6 +74,17 @@ log: {format: xml}
 	}
 	if strings.Contains(err.Error(), "u:p") {
 		t.Error("the error shows a password")
+	}
+}
+
+func TestConfigRefusesASourceThatGitIsNotGiven(t *testing.T) {
+	c := DefaultConfig()
+	c.NATS.Advertise, c.Cache.URLs = []string{"nats://build:4222"}, []string{"http://build:8080/cache"}
+	for _, url := range []string{"http://forge/fleet.git", "ext::sh -c id", "https://token@forge/fleet.git", "fleet.git"} {
+		c.Source.URL = url
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "source.url: ") {
+			t.Errorf("source.url %q: error = %v, want one about source.url", url, err)
+		}
 	}
 }
 

@@ -28,7 +28,9 @@ const (
 	adminFile   = "admin.creds"
 )
 
-// connectTimeout is how long a start waits for NATS before it goes on without.
+// connectTimeout is how long a start waits for NATS before it goes on without,
+// and then for operators' calls to be answered: both within the 90 s that systemd
+// gives a service.
 const connectTimeout = 15 * time.Second
 
 // Options is what a controller is made of.
@@ -165,17 +167,17 @@ func (c *Controller) sayReady(ctx context.Context) {
 	c.log.InfoContext(ctx, "controller runs", "version", c.o.Version, "nats", c.natsURL, "http", c.HTTPAddress())
 }
 
-// start brings NATS in step. If it cannot be reached then that happens later, and
-// nothing else waits for it.
+// start brings NATS in step. If that cannot be done soon then it happens later:
+// the service manager, and the HTTP clients, wait for what comes after it.
 func (c *Controller) start(ctx context.Context) {
-	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
+	soon, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	err := c.conn.AwaitConnected(connecting)
+	err := c.conn.AwaitConnected(soon)
 	if err == nil {
-		err = c.keeper.once(ctx)
+		err = c.keeper.once(soon)
 	}
 	if err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "started without NATS", "err", err)
+		c.log.WarnContext(ctx, "started without NATS in step", "err", err)
 	}
 }
 

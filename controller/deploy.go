@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"kedge/controller/internal/build"
-	"kedge/controller/internal/cache"
 	"kedge/controller/internal/source"
 	"kedge/proto"
 )
@@ -25,6 +23,8 @@ type Source interface {
 	// Both are idempotent.
 	Fetch(ctx context.Context, rev proto.Revision) error
 	Checkout(ctx context.Context, rev proto.Revision) (source.Tree, error)
+	// Tidy removes what fetches left behind, if there is enough of it.
+	Tidy(ctx context.Context) error
 }
 
 // A Builder builds the hosts' toplevels. One host's failure is in the results;
@@ -38,16 +38,9 @@ type Builder interface {
 	Prune(host proto.HostName, keep ...proto.StorePath) error
 }
 
-// A Pusher makes closures fetchable, durably, and returns them. It costs little
-// for those that are fetchable already.
-type Pusher interface {
-	Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
-}
-
 var (
 	_ Source  = (*source.Repository)(nil)
 	_ Builder = (*build.Builder)(nil)
-	_ Pusher  = (*cache.Cache)(nil)
 )
 
 // deployer is the way of one revision, from the repository to the rollout.
@@ -78,6 +71,9 @@ func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Ti
 	}
 	d.log.LogAttrs(ctx, slog.LevelInfo, "revision published",
 		slog.String("revision", rev.String()), slog.Int("failed", len(failed)), slog.Any("took", watch))
+	if err := d.source.Tidy(ctx); err != nil && ctx.Err() == nil {
+		d.log.WarnContext(ctx, "source not tidied", "err", err)
+	}
 	if len(failed) > 0 {
 		d.metrics.revisions.WithLabelValues(resultPartial).Inc()
 		return fmt.Errorf("revision %s: not published for %s", rev.Short(), strings.Join(failed, ", "))
@@ -107,8 +103,8 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 		return nil, fmt.Errorf("build: %w", err)
 	}
 	watch.lap(stageBuild)
+	closures, err := push(ctx, d.cache, builds)
 	failed := d.note(ctx, rev, evaluations, builds)
-	closures, err := d.cache.Push(ctx, slices.SortedFunc(maps.Values(builds.Toplevels), proto.StorePath.Compare)...)
 	if err != nil {
 		return nil, fmt.Errorf("copy into the cache: %w", err)
 	}
@@ -155,10 +151,18 @@ func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluat
 	for host, p := range hosts {
 		d.fleet.Trouble(host, p)
 	}
+	var dropped []proto.HostName
 	for _, v := range d.fleet.View().Hosts {
-		if _, known := hosts[v.Host]; !known {
-			d.fleet.Trouble(v.Host, nil) // built, or not part of the flake any more
+		if _, known := hosts[v.Host]; known {
+			continue
 		}
+		d.fleet.Trouble(v.Host, nil)
+		if _, built := b.Toplevels[v.Host]; !built && v.Want.Serial > 0 {
+			dropped = append(dropped, v.Host)
+		}
+	}
+	if len(dropped) > 0 {
+		d.log.WarnContext(ctx, "hosts are not in the flake any more; they keep what they were assigned", "revision", rev, "hosts", hostNames(dropped))
 	}
 	slices.Sort(failed)
 	return failed

@@ -115,18 +115,15 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 	}
 	if err != nil {
 		s := p.o.Fleet.SourceStatus()
-		s.URL, s.Branch, s.Checked, s.Error = p.o.Source.URL(), p.o.Source.Branch(), p.o.Now(), err.Error()
+		s.URL, s.Branch, s.Checked, s.Error = p.o.Source.URL(), p.o.Source.Branch(), started, err.Error()
 		p.o.Fleet.Looked(s)
 		p.o.Log.WarnContext(ctx, "source could not be looked at", "err", err, "again_in", p.o.Poll)
 		return
 	}
-	s := proto.SourceStatus{URL: p.o.Source.URL(), Branch: p.o.Source.Branch(), Revision: rev, Checked: p.o.Now()}
-	if p.last.revision == rev && p.last.err != nil {
-		s.Error = p.last.err.Error() // still so, until it was tried again
-	}
+	s := proto.SourceStatus{URL: p.o.Source.URL(), Branch: p.o.Source.Branch(), Revision: rev, Checked: started}
 	begin := p.wanted(rev, asked)
-	if begin {
-		s.Error = ""
+	if p.last.revision == rev && p.last.err != nil && p.running == nil && !begin {
+		s.Error = p.last.err.Error() // still so, until it is tried again
 	}
 	p.o.Fleet.Looked(s)
 	if begin {

@@ -20,18 +20,18 @@ const publishAtOnce = 16
 // cannot be done for one host is its problem, shown there, and in the error. The
 // caller holds r.mu.
 func (r *runner) round(ctx context.Context) error {
-	changed := false
 	var problems []error
 	for len(problems) == 0 {
 		actions := rollout.Next(r.rollout, r.observe(), r.now())
 		if len(actions) == 0 {
 			break
 		}
-		changed = true
+		r.unsaved = true
 		problems = r.carryOut(ctx, actions)
 	}
-	if changed {
-		if err := r.saver.Save(r.rollout); err != nil {
+	if r.unsaved {
+		err := r.saver.Save(r.rollout)
+		if r.unsaved = err != nil; r.unsaved {
 			problems = append(problems, fmt.Errorf("save rollout %s: %w", r.rollout.ID, err))
 		}
 	}
@@ -63,6 +63,9 @@ func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error
 			})
 			problems = append(problems, err)
 			continue
+		}
+		if a.Kind == rollout.Publish || a.Kind == rollout.Keep {
+			r.fleet.Trouble(a.Host, nil)
 		}
 		done = append(done, rollout.Result{Action: a, Serial: results[i].serial})
 	}
@@ -98,7 +101,6 @@ func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel prot
 		return 0, err
 	}
 	r.log.InfoContext(ctx, "published", "host", host, "serial", serial, "toplevel", toplevel, "revision", r.rollout.Revision)
-	r.fleet.Trouble(host, nil)
 	return serial, nil
 }
 

@@ -61,6 +61,7 @@ type runner struct {
 	mu       sync.Mutex // guards what follows; held for a whole round
 	rollout  rollout.Rollout
 	releases releases
+	unsaved  bool // rollout is not durable yet
 }
 
 // sign makes the releases of those hosts that are to get another toplevel.
@@ -115,7 +116,7 @@ func (r *runner) begin(ctx context.Context, rev proto.Revision, toplevels map[pr
 	if err := r.saver.Save(next); err != nil {
 		return fmt.Errorf("begin rollout %s: %w", next.ID, err)
 	}
-	r.rollout, r.releases = next, signed
+	r.rollout, r.releases, r.unsaved = next, signed, false
 	if err := r.round(ctx); err != nil {
 		r.log.WarnContext(ctx, "rollout held up", "rollout", next.ID, "err", err)
 	}

@@ -215,6 +215,47 @@ func TestRunnerGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
+func TestRunnerTakesBackAProblemThatIsNone(t *testing.T) {
+	r := newRunner()
+	web1, a := host(t, "web1"), storePath(t, "a")
+	r.publisher.fail[web1] = errors.New("durable, but the bus was full")
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a}); err != nil {
+		t.Fatal(err)
+	}
+	r.fleet.Want(web1, proto.Target{Serial: 1, Toplevel: a}) // it was published all the same
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := r.fleet.Host(web1); v.Host.Problem != nil || len(r.publisher.did()) != 0 {
+		t.Errorf("problem = %+v, published %v; want none, and nothing more", v.Host.Problem, r.publisher.did())
+	}
+}
+
+func TestRunnerSavesInTheEndWhatCouldNotBeSaved(t *testing.T) {
+	r := newRunner()
+	r.fleet.CaughtUp()
+	web1, a := host(t, "web1"), storePath(t, "a")
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a}); err != nil {
+		t.Fatal(err)
+	}
+	r.fleet.Heard(web1, time.Now())
+	if err := r.deploy(t, revision(t, "2"), map[proto.HostName]proto.StorePath{web1: storePath(t, "b")}); err != nil {
+		t.Fatal(err)
+	}
+	r.saver.err = syscall.ENOSPC
+	r.fleet.Apply(status(web1, 2, proto.PhaseCommitted), time.Now())
+	if err := r.round(t.Context()); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error = %v, want that of the disk", err)
+	}
+	r.saver.err = nil
+	if err := r.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.saver.saved.State; got != rollout.Done {
+		t.Errorf("saved %s once the disk had room, want %s", got, rollout.Done)
+	}
+}
+
 func TestRunnerBeginsNothingThatIsNotDurable(t *testing.T) {
 	r := newRunner()
 	r.saver.err = syscall.ENOSPC

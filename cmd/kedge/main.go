@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"kedge/cli"
+	"kedge/cmd/kedge/internal/cli"
 )
 
 // version is set by the linker.
@@ -21,7 +21,7 @@ func main() {
 	}, os.Args[1:])
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "kedge:", err)
+		fmt.Fprintln(os.Stderr, "kedge:", cli.Message(err))
 	}
 	os.Exit(cli.ExitCode(err))
 }

@@ -146,6 +146,9 @@ func (r repository) Checkout(_ context.Context, rev proto.Revision) (source.Tree
 	return source.Tree{Revision: rev, FlakeRef: rev.String()}, nil
 }
 
+// Tidy implements [controller.Source].
+func (r repository) Tidy(context.Context) error { return nil }
+
 // builder is a World as Nix.
 type builder struct{ *World }
 

@@ -117,6 +117,39 @@ func TestSomethingElseThanASystemIsRefused(t *testing.T) {
 	}
 }
 
+func TestABuildWithoutEndHoldsUpNobodyElse(t *testing.T) {
+	f := &fakeNix{hangs: map[proto.StorePath]bool{drv(t, "web1"): true}}
+	b := newBuilder(t, f)
+	b.o.BuildTimeout = 10 * time.Millisecond
+	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")})
+	must(t, err)
+	if len(builds.Toplevels) != 1 || builds.Toplevels[host(t, "db1")].IsZero() {
+		t.Errorf("built: got %v, want db1", builds.Toplevels)
+	}
+	failed := builds.Failed[host(t, "web1")]
+	if failed == nil || failed.Reason != proto.ReasonBuildFailed || !strings.Contains(failed.Error(), "no end within 10ms") {
+		t.Errorf("web1: got %v, want it to fail with %s, since it has no end", failed, proto.ReasonBuildFailed)
+	}
+}
+
+func TestAToplevelThatWasRemovedIsBuiltAgain(t *testing.T) {
+	b := newBuilder(t, &fakeNix{})
+	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
+	_, err := b.Build(t.Context(), hosts)
+	must(t, err)
+	must(t, os.RemoveAll(filepath.Join(b.o.Store, evaluation(t, "web1").Toplevel.Base())))
+	builds, err := b.Build(t.Context(), hosts)
+	must(t, err)
+	if len(builds.Failed) != 1 {
+		t.Fatalf("right after: %+v, want it to fail once", builds)
+	}
+	builds, err = b.Build(t.Context(), hosts)
+	must(t, err)
+	if len(builds.Toplevels) != 1 {
+		t.Errorf("tried again: got %v, want it built", builds.Failed)
+	}
+}
+
 func TestCheckToplevelWantsAProgram(t *testing.T) {
 	dir := t.TempDir()
 	toplevel := evaluation(t, "web1").Toplevel

@@ -89,11 +89,9 @@ type Builds struct {
 }
 
 // Build makes what was evaluated. What is there already costs nothing. A host
-// that cannot be built holds up no other; the error is about all of them: ctx
-// ended, or no root could be made.
+// that cannot be built, or not in time, holds up no other; the error is about all
+// of them: ctx ended, or no root could be made.
 func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation) (Builds, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
-	defer cancel()
 	for host, e := range hosts {
 		if err := b.Root(host, e.Toplevel); err != nil {
 			return Builds{}, err
@@ -102,7 +100,7 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 	wanted := b.unknown(hosts)
 	failures := map[proto.HostName]error{}
 	if len(wanted) > 0 {
-		err := b.o.Nix.Realise(ctx, nix.RealiseOptions{Derivations: wanted, KeepGoing: true, CopyTo: b.o.CopyTo})
+		err := b.realise(ctx, wanted)
 		if ctx.Err() != nil {
 			return Builds{}, fmt.Errorf("build: %w", err)
 		}
@@ -113,6 +111,13 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 		}
 	}
 	return b.judge(hosts, failures), nil
+}
+
+// realise builds derivations, in bounded time.
+func (b *Builder) realise(ctx context.Context, derivations []proto.StorePath) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
+	defer cancel()
+	return b.o.Nix.Realise(ctx, nix.RealiseOptions{Derivations: derivations, KeepGoing: true, CopyTo: b.o.CopyTo})
 }
 
 // unknown returns the derivations of the hosts whose toplevel is not known to
@@ -141,6 +146,7 @@ func (b *Builder) judge(hosts map[proto.HostName]Evaluation, failures map[proto.
 			continue
 		}
 		if err := checkToplevel(b.o.Store, e.Toplevel); err != nil {
+			b.forget(e.Toplevel.String()) // it may have been removed by force
 			builds.Failed[host] = &HostError{Host: host, Reason: proto.ReasonNotAToplevel, Err: err}
 			continue
 		}

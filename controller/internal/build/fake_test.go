@@ -26,6 +26,7 @@ type fakeNix struct {
 	answers  map[string]string            // attribute path, with "!" before it for the names → JSON; missing: an error
 	stderr   map[string]string            // of evaluations that fail
 	broken   map[proto.StorePath]bool     // derivations that do not build
+	hangs    map[proto.StorePath]bool     // derivations whose build has no end
 	notASys  map[proto.StorePath]bool     // derivations that build something else
 	requires map[proto.StorePath][]string // what else a derivation needs
 	buildErr string                       // stderr of a build that fails
@@ -55,17 +56,23 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	var failed bool
+	var failed, hangs bool
 	for _, d := range o.Derivations {
 		f.calls = append(f.calls, "build "+name(d))
 		switch {
 		case f.broken[d]:
 			failed = true
+		case f.hangs[d]:
+			hangs = true
 		case f.notASys[d]:
 			must(f.t, os.MkdirAll(filepath.Join(f.store, out(f.t, d).Base()), 0o755))
 		default:
 			makeToplevel(f.t, filepath.Join(f.store, out(f.t, d).Base()))
 		}
+	}
+	if hangs {
+		<-ctx.Done()
+		return context.Cause(ctx)
 	}
 	if failed {
 		return &nix.CommandError{Args: []string{"nix-store"}, ExitCode: 100, Stderr: f.buildErr, Err: errors.New("exit status 100")}

@@ -87,8 +87,10 @@ func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	allowed := grace + time.Duration(stat.Size())*time.Second/slowest
 	// Not every ResponseWriter has deadlines; the server's own bound stays then.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowed))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowed(stat.Size())))
 	http.ServeContent(w, r, "", stat.ModTime(), f)
 }
+
+// allowed returns how long sending size bytes may take.
+func allowed(size int64) time.Duration { return grace + time.Duration(size/slowest)*time.Second }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestHandlerServes(t *testing.T) {
@@ -142,4 +143,16 @@ func get(t *testing.T, method, url string, header http.Header) (*http.Response, 
 	body, err := io.ReadAll(response.Body)
 	must(t, err)
 	return response, string(body)
+}
+
+func TestAllowedGrowsWithTheFile(t *testing.T) {
+	for size, want := range map[int64]time.Duration{
+		0:        time.Minute,
+		64 << 10: time.Minute + 2*time.Second,
+		64 << 30: time.Minute + (2<<20)*time.Second, // nanoseconds times bytes would overflow
+	} {
+		if got := allowed(size); got != want {
+			t.Errorf("allowed(%d) = %s, want %s", size, got, want)
+		}
+	}
 }

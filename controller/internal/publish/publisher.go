@@ -56,15 +56,6 @@ type Publisher struct {
 	hosts map[proto.HostName]*host
 }
 
-// host is what is said to one host, and how far the bus has come with it.
-type host struct {
-	mu     sync.Mutex // guards what follows; held for a whole publication
-	record Record     // zero before the first
-	seq    uint64     // of the state on the bus
-	seen   bool       // seq is known
-	synced bool       // the bus holds record, as far as we know
-}
-
 // Open loads what was published before.
 func Open(o Options) (*Publisher, error) {
 	if o.Now == nil {
@@ -79,7 +70,7 @@ func Open(o Options) (*Publisher, error) {
 	}
 	p := &Publisher{o: o, hosts: map[proto.HostName]*host{}}
 	for _, r := range records {
-		p.hosts[r.Host] = &host{record: r}
+		p.hosts[r.Host] = newHost(r)
 		o.Published(r.Host, r.Target)
 	}
 	return p, nil
@@ -97,7 +88,7 @@ func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Env
 	h := p.host(r.Host)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := p.look(ctx, r.Host, h); err != nil && !transient(err) {
+	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
 	next, err := p.sign(r, release, h.record)
@@ -123,16 +114,13 @@ func (p *Publisher) NextRelease(name proto.HostName) proto.Serial {
 }
 
 // Oldest returns when the oldest of all assignments was issued; zero if there is
-// none.
+// none. It waits for no publication.
 func (p *Publisher) Oldest() time.Time {
 	var oldest time.Time
 	for _, name := range p.names() {
-		h := p.host(name)
-		h.mu.Lock()
-		if t := h.record.Issued; !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
+		if t := p.host(name).shown.Load().issued; !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
 			oldest = t
 		}
-		h.mu.Unlock()
 	}
 	return oldest
 }
@@ -164,7 +152,7 @@ func (p *Publisher) save(h *host, r Record) error {
 	if err := p.o.Shelf.Save(r); err != nil {
 		return fmt.Errorf("save what %s shall run: %w", r.Host, err)
 	}
-	h.record, h.synced = r, false
+	h.set(r, false)
 	p.o.Published(r.Host, r.Target)
 	return nil
 }
@@ -174,7 +162,7 @@ func (p *Publisher) save(h *host, r Record) error {
 // h.mu.
 func (p *Publisher) deliver(ctx context.Context, h *host, insist bool) error {
 	err := p.put(ctx, h, insist)
-	if err == nil || !transient(err) {
+	if err == nil || !bus.Transient(err) {
 		return err
 	}
 	p.o.Log.WarnContext(ctx, "desired state not on the bus yet", "host", h.record.Host, "serial", h.record.Target.Serial, "err", err)
@@ -197,7 +185,7 @@ func (p *Publisher) host(name proto.HostName) *host {
 	defer p.mu.Unlock()
 	h, known := p.hosts[name]
 	if !known {
-		h = &host{}
+		h = newHost(Record{})
 		p.hosts[name] = h
 	}
 	return h

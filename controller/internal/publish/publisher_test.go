@@ -165,6 +165,27 @@ func TestPublishGivesUpWhenTwoControllersFight(t *testing.T) {
 	}
 }
 
+func TestLookingWaitsForNoPublication(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(t)
+	w.mustPublish(t, p, w.toplevels[0])
+	issued := w.shelf.records[web1].Issued
+	asked := false
+	w.bus.meanwhile = func() { // while the bus keeps a publication waiting
+		asked = true
+		if got := p.Unsynced(); got != 1 {
+			t.Errorf("unsynced = %d, want 1", got)
+		}
+		if got := p.Oldest(); !got.After(issued) {
+			t.Errorf("oldest = %s, want that of the new assignment, after %s", got, issued)
+		}
+	}
+	w.mustPublish(t, p, w.toplevels[1])
+	if !asked || p.Unsynced() != 0 {
+		t.Errorf("asked = %t, unsynced = %d; want true, 0", asked, p.Unsynced())
+	}
+}
+
 func TestPublishRefusesAForeignRelease(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	p := w.open(t)

@@ -22,7 +22,8 @@ func (p *Publisher) Sync(ctx context.Context) error {
 	for _, name := range p.names() {
 		h := p.host(name)
 		h.mu.Lock()
-		h.seen, h.synced = false, false
+		h.seen = false
+		h.set(h.record, false)
 		h.mu.Unlock()
 	}
 	return p.SyncRest(ctx)
@@ -38,7 +39,7 @@ func (p *Publisher) SyncRest(ctx context.Context) error {
 		}
 		if err := p.syncHost(ctx, name); err != nil {
 			problems = append(problems, fmt.Errorf("put desired state of %s: %w", name, err))
-			if transient(err) {
+			if bus.Transient(err) {
 				break // the others would fare no better
 			}
 		}
@@ -47,16 +48,13 @@ func (p *Publisher) SyncRest(ctx context.Context) error {
 }
 
 // Unsynced returns how many hosts have something durable that is not known to be
-// on the bus.
+// on the bus. It waits for no publication.
 func (p *Publisher) Unsynced() int {
 	n := 0
 	for _, name := range p.names() {
-		h := p.host(name)
-		h.mu.Lock()
-		if !h.synced && !h.record.Host.IsZero() {
+		if p.host(name).shown.Load().unsynced {
 			n++
 		}
-		h.mu.Unlock()
 	}
 	return n
 }
@@ -89,7 +87,8 @@ func (p *Publisher) put(ctx context.Context, h *host, insist bool) error {
 		seq, err := p.o.Bus.PutDesired(ctx, h.record.Host, data, h.seq)
 		switch {
 		case err == nil:
-			h.seq, h.seen, h.synced = seq, true, true
+			h.seq, h.seen = seq, true
+			h.set(h.record, true)
 			return nil
 		case !errors.Is(err, bus.ErrConflict):
 			h.seen = false
@@ -148,13 +147,13 @@ func (p *Publisher) look(ctx context.Context, name proto.HostName, h *host) erro
 		if err := p.save(h, theirs); err != nil {
 			return err
 		}
-		h.synced = true
+		h.set(h.record, true)
 	default:
 		ours, err := h.record.Desired.Encode()
 		if err != nil {
 			return err
 		}
-		h.synced = bytes.Equal(ours, raw.Data)
+		h.set(h.record, bytes.Equal(ours, raw.Data))
 	}
 	h.seq, h.seen = raw.Seq, true
 	return nil
@@ -185,14 +184,4 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 		Release: r.Serial,
 		Desired: d,
 	}, nil
-}
-
-// transient reports whether the bus may take the same thing later.
-func transient(err error) bool {
-	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
 }

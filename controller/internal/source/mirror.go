@@ -53,6 +53,7 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 	if r.location.local && r.present(ctx, revision) {
 		return nil
 	}
+	r.untidy = true
 	_, err := r.ask(ctx, r.mirror, "fetch", "--quiet", "--force",
 		"--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", r.location.url, revision.String()+":"+fetchedRef)
@@ -101,15 +102,17 @@ func (r *Repository) damaged(ctx context.Context) bool {
 }
 
 // Tidy packs our copy and removes what has not been needed for two weeks, if
-// there is enough to do. It is for when there is time.
+// there is enough to do: every fetch leaves a pack behind. It is for when there is
+// time, and starts nothing unless something was fetched since the last time.
 func (r *Repository) Tidy(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fetched.IsZero() {
+	if !r.untidy {
 		return nil
 	}
 	if _, err := r.run(ctx, r.mirror, "gc", "--auto", "--quiet"); err != nil {
 		return fmt.Errorf("tidy %s: %w", r.mirror.dir, err)
 	}
+	r.untidy = false
 	return nil
 }

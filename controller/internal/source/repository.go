@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ var (
 	// ErrNoBranch: the repository answers and has no such branch. To be tried
 	// again later too: somebody may be about to push it.
 	ErrNoBranch = errors.New("the branch does not exist")
-	// ErrRevisionGone: the branch was pushed over since it was checked. To be
-	// checked again at once.
+	// ErrRevisionGone: the branch was pushed over since it was checked. The next
+	// check finds another revision.
 	ErrRevisionGone = errors.New("the repository does not have the revision any more")
 	// ErrNoFlake: nothing can be evaluated at this revision.
 	ErrNoFlake = errors.New("there is no flake.nix")
@@ -45,11 +46,12 @@ type Options struct {
 	Log     *slog.Logger  // required
 }
 
-// Validate reports everything that is wrong with URL, Branch and Subdir.
-func (o Options) Validate() error {
+// Problems returns everything that is wrong with URL, Branch and Subdir: an error
+// for each, which begins with its name in lower case.
+func (o Options) Problems() []error {
 	_, urlErr := parseURL(o.URL)
 	_, dirErr := cleanSubdir(o.Subdir)
-	return errors.Join(urlErr, checkBranch(o.Branch), dirErr)
+	return slices.DeleteFunc([]error{urlErr, checkBranch(o.Branch), dirErr}, func(err error) bool { return err == nil })
 }
 
 // A Repository is one branch of one git repository. It is safe for concurrent
@@ -66,6 +68,7 @@ type Repository struct {
 	mu      sync.Mutex     // held while our copy is used, and guards what follows
 	fetched proto.Revision // the last one
 	seen    proto.Revision // the last one that was seen to have a flake
+	untidy  bool           // something was fetched since Tidy
 }
 
 // New returns the repository that o describes. It makes o.Dir, and does not go
@@ -74,7 +77,7 @@ func New(o Options) (*Repository, error) {
 	if o.Dir == "" || o.Log == nil {
 		return nil, errors.New("repository options: Dir and Log are required")
 	}
-	if err := o.Validate(); err != nil {
+	if err := errors.Join(o.Problems()...); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(o.Dir)
@@ -85,7 +88,7 @@ func New(o Options) (*Repository, error) {
 		return nil, err
 	}
 	r := &Repository{branch: o.Branch, timeout: o.Timeout, log: o.Log}
-	// Validate has seen to the errors of these two.
+	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)
 	if r.timeout == 0 {

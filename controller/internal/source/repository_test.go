@@ -199,7 +199,7 @@ func giveAway(t *testing.T, dir string) {
 }
 
 func TestTidyKeepsWhatIsInUse(t *testing.T) {
-	origin := newOrigin(t)
+	origin := newRemoteOrigin(t)
 	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main"})
 	if err := r.Tidy(t.Context()); err != nil {
 		t.Errorf("before anything was fetched: %v", err)

@@ -12,11 +12,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
-	"kedge/cli"
+	"kedge/cmd/kedge/internal/cli"
 	"kedge/controller/controllertest"
 	"kedge/proto"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestScripts runs each script against a controller of its own. Besides
 // testscript's commands there are:
@@ -24,6 +27,7 @@ import (
 //	push HOST=NAME...     a revision whose HOST has the toplevel called NAME;
 //	                      NAME "broken" is a host that does not evaluate
 //	push-nothing          a revision without nixosConfigurations
+//	down, up              the repository cannot be read, and can be again
 //	import NAME...        toplevels that others built and a trusted key signed
 //	import-unsigned NAME  one that nobody signed
 //	agent HOST PHASE      an agent that ends every deployment in PHASE, with
@@ -37,8 +41,12 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"push":            push,
-			"push-nothing":    pushNothing,
+			"push":         push,
+			"push-nothing": pushNothing,
+			"down": func(ts *testscript.TestScript, _ bool, _ []string) {
+				of(ts).world.Down(errors.New("connection refused"))
+			},
+			"up":              func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).world.Down(nil) },
 			"import":          func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, true) },
 			"import-unsigned": func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, false) },
 			"agent":           agent,
@@ -164,7 +172,7 @@ func kedge(ts *testscript.TestScript, want int, args []string) {
 	}
 	err := cli.Run(of(ts).ctx, cli.Options{Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv}, args)
 	if err != nil {
-		fmt.Fprintln(ts.Stderr(), "kedge:", err)
+		fmt.Fprintln(ts.Stderr(), "kedge:", cli.Message(err))
 	}
 	if got := cli.ExitCode(err); got != want {
 		ts.Fatalf("exit code %d, want %d: %v", got, want, err)

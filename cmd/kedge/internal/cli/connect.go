@@ -17,6 +17,7 @@ const (
 	defaultServer        = "nats://127.0.0.1:4222"
 	buildHostCredentials = "/var/lib/kedge-controller/admin.creds"
 	callTimeout          = 10 * time.Second
+	publishTimeout       = 10 * time.Minute // the controller copies closures meanwhile
 	waitTimeout          = 30 * time.Minute
 )
 
@@ -111,17 +112,6 @@ func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, r
 		return rep, fmt.Errorf("%s: no controller is running: %w", e.Name(), err)
 	}
 	return rep, fmt.Errorf("%s: %w", e.Name(), err)
-}
-
-// transient reports whether a call that failed with err is worth repeating while
-// there is time: nobody answered, this time.
-func transient(err error) bool {
-	for _, t := range []error{bus.ErrNotConnected, bus.ErrTimeout, bus.ErrNoResponders} {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
 }
 
 // pause waits for retryDelay, or less if ctx ends.

@@ -55,7 +55,7 @@ func (k *kedge) showEvents(ctx context.Context, conn *bus.Conn, first proto.Even
 		switch {
 		case ctx.Err() != nil && follow:
 			return nil // interrupted, as intended
-		case err != nil && begun && transient(err):
+		case err != nil && begun && bus.Transient(err):
 			pause(ctx)
 			continue
 		case err != nil:

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -58,7 +57,7 @@ func (e *lateError) Error() string {
 	if len(e.waiting) > 0 {
 		text += " waiting for " + strings.Join(e.waiting, ", ")
 	}
-	if e.err != nil && !errors.Is(e.err, context.DeadlineExceeded) {
+	if e.err != nil {
 		text = fmt.Sprintf("%s: %v", text, e.err)
 	}
 	return text

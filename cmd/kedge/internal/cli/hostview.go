@@ -13,7 +13,7 @@ import (
 func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(t, "%s\t%s\n", printable(name), printable(fmt.Sprintf(format, args...)))
 	}
 	line("Host", "%s", v.Host)
 	switch {

@@ -30,13 +30,17 @@ nothing is published. What is published stays until there is a newer revision.`,
 		if err != nil {
 			return err
 		}
-		limit := callTimeout
+		limit := publishTimeout
 		if wait {
 			limit = waitTimeout
 		}
 		return k.withController(cmd.Context(), limit, true, func(ctx context.Context, conn *bus.Conn) error {
 			r, err := call[proto.PublishRequest, proto.PublishReply](ctx, conn, proto.EndpointPublish, proto.PublishRequest{Targets: targets})
-			if err != nil {
+			switch {
+			case err == nil:
+			case ctx.Err() != nil: // the controller does not know that nobody waits
+				return stopped(ctx, fmt.Errorf("%w; it may be published all the same, see kedge status", err), wait)
+			default:
 				return err
 			}
 			for _, p := range r.Published {

@@ -38,26 +38,30 @@ any of that, unless asked to; a repository's post-receive hook may call it.`,
 		}
 		return k.withController(cmd.Context(), limit, true, func(ctx context.Context, conn *bus.Conn) error {
 			r, err := call[proto.ReconcileRequest, proto.ReconcileReply](ctx, conn, proto.EndpointReconcile, proto.ReconcileRequest{Hosts: hosts})
-			if err != nil || !wait {
-				return err
+			if err != nil {
+				return stopped(ctx, err, wait)
 			}
-			return k.await(ctx, conn, judgeRevision(r.Source.Checked, hosts))
+			if !wait {
+				return nil
+			}
+			return k.await(ctx, conn, judgeRevision(r.Time, hosts))
 		})
 	}
 	return cmd
 }
 
-// judgeRevision waits until a revision that was looked for after before is
-// published, and the hosts (none: all) have come to what they come to.
+// judgeRevision waits until the source was looked at after before, the revision
+// found is published, and the hosts (none: all) have come to what they come to.
 func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 	return func(r proto.FleetReply) ([]judged, bool, error) {
 		if !r.Source.Checked.After(before) {
 			return nil, false, nil
 		}
-		if r.Revision != r.Source.Revision || r.Revision.IsZero() {
-			if r.Source.Error != "" {
-				return nil, false, errors.New(r.Source.Error)
-			}
+		built := r.Revision == r.Source.Revision && !r.Revision.IsZero()
+		if r.Source.Error != "" && !(built && reachedSome(r, before)) {
+			return nil, false, errors.New(r.Source.Error)
+		}
+		if !built {
 			return nil, false, nil
 		}
 		var verdicts []judged
@@ -73,12 +77,25 @@ func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 	}
 }
 
+// reachedSome reports whether an error of the source is that the newest revision
+// did not reach some hosts, as their own problems say. Any other means that
+// nobody knows what the newest revision is.
+func reachedSome(r proto.FleetReply, before time.Time) bool {
+	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool { return fresh(v.Problem, r, before) })
+}
+
+// fresh reports whether p, which may be nil, is what came of the newest revision
+// since before.
+func fresh(p *proto.Problem, r proto.FleetReply, before time.Time) bool {
+	return p != nil && p.Revision == r.Revision && p.Time.After(before)
+}
+
 // judgeHost judges what the newest revision came to for one host. A host that
 // nothing was ever published for is not concerned.
 func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) (j judged, concerned bool) {
 	j.host = v.Host
 	switch p := v.Problem; {
-	case p != nil && p.Revision == r.Revision && p.Time.After(before):
+	case fresh(p, r, before) && p.Reason != proto.ReasonRetrying:
 		j.outcome, j.why = outcomeBad, because("not published", p.Reason, p.Message)
 	case p != nil:
 		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)

@@ -60,7 +60,7 @@ func (k *kedge) shown(ctx context.Context, conn *bus.Conn, v view, asJSON, watch
 		switch {
 		case ctx.Err() != nil && watch:
 			return nil // interrupted, as intended
-		case err != nil && watch && after != 0 && transient(err):
+		case err != nil && watch && after != 0 && bus.Transient(err):
 			pause(ctx)
 			continue
 		case err != nil:

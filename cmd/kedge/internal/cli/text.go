@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // ago writes how long ago t was, as coarse as a table likes it.
@@ -33,18 +34,28 @@ func dash[T ~string](s T) string {
 	return string(s)
 }
 
-// printable makes text of a host fit for a terminal: one line, and no control
-// characters, which could draw over what is true.
+// printable makes text of a host fit for a terminal: one line, and nothing that
+// could draw over what is true, or turn its order round.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
+		switch {
+		case r == '\n' || r == '\t':
 			return ' '
-		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
 			return -1
 		}
 		return r
 	}, s)
+}
+
+// Message returns what to tell the user about err. Builds, repositories and hosts
+// have a say in many errors, so it is fit for a terminal, as one or more lines.
+func Message(err error) string {
+	lines := splitLines(err.Error())
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // writeJSON writes v, indented.

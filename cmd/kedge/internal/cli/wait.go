@@ -10,6 +10,9 @@ import (
 	"kedge/proto/bus"
 )
 
+// errInterrupted ends a wait that the user did not want to see the end of.
+var errInterrupted = errors.New("interrupted; what was asked for goes on")
+
 // judge says, from one look at the fleet, how each host is that is waited for,
 // and whether there is nothing to wait for. An error ends the waiting.
 type judge func(proto.FleetReply) (verdicts []judged, done bool, err error)
@@ -34,7 +37,7 @@ func (k *kedge) await(ctx context.Context, conn *bus.Conn, j judge) error {
 			return late(ctx, last, lastErr)
 		}
 		if err != nil {
-			if !transient(err) {
+			if !bus.Transient(err) {
 				return err
 			}
 			lastErr = err
@@ -80,7 +83,7 @@ func late(ctx context.Context, verdicts []judged, err error) error {
 		return bad
 	}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return ctx.Err()
+		return errInterrupted
 	}
 	var waiting []string
 	for _, v := range verdicts {
@@ -94,4 +97,13 @@ func late(ctx context.Context, verdicts []judged, err error) error {
 // allEnded reports whether none of the hosts is waited for any more.
 func allEnded(verdicts []judged) bool {
 	return !slices.ContainsFunc(verdicts, func(v judged) bool { return v.outcome == outcomeWaiting })
+}
+
+// stopped returns the error of a call that failed with err: with --wait, that the
+// time was up is told apart from other failures.
+func stopped(ctx context.Context, err error, waiting bool) error {
+	if waiting && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &lateError{err: err}
+	}
+	return err
 }
