@@ -16,21 +16,21 @@
       ];
       forAll = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
 
-      # The module of a service, with the programs of this flake: built with its own nixpkgs, whose Go is
-      # new enough, whatever nixpkgs the host is made of.
+      # The module of a service with a package of this flake: built with its own nixpkgs, whose Go is new
+      # enough, whatever nixpkgs the host is made of.
       module =
-        name:
+        name: package:
         { lib, pkgs, ... }:
         {
           imports = [ ./nixos-module/${name}.nix ];
           services."kedge-${name}".package =
-            lib.mkDefault
-              self.packages.${pkgs.stdenv.hostPlatform.system}.kedge;
+            lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.${package};
         };
     in
     {
       packages = forAll (pkgs: rec {
         inherit (self.overlays.default pkgs pkgs) kedge;
+        kedge-agent = kedge.agent;
         default = kedge;
       });
 
@@ -40,7 +40,10 @@
         };
       };
 
-      nixosModules = lib.genAttrs [ "agent" "controller" ] module;
+      nixosModules = {
+        agent = module "agent" "kedge-agent";
+        controller = module "controller" "kedge";
+      };
 
       devShells = forAll (pkgs: {
         default = pkgs.mkShell {

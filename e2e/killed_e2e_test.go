@@ -19,6 +19,7 @@ import (
 // ends on the proven system or on the new one, committed; then the next
 // deployment works.
 func TestKilledAtEveryBorder(t *testing.T) {
+	t.Parallel()
 	kills := map[string]func(ctx context.Context, h *fleet.Host, r fleet.Record) error{
 		"agent": func(ctx context.Context, h *fleet.Host, _ fleet.Record) error {
 			_, err := h.Run(ctx, "systemctl", "kill", "--kill-whom=all", "--signal=KILL", "kedge-agent.service")

@@ -15,6 +15,7 @@ import (
 // TestMainJob is the way of three revisions: a first one, a changed service,
 // and one that fails on one host.
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	f := up(t, "web1", "web2", "db1")
 	commit(t, f, "revision 1", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("revision 1")) })
 	for _, h := range f.Hosts() {
@@ -51,6 +52,7 @@ func TestMainJob(t *testing.T) {
 // TestRevertDeploysAgain: a git revert to a system that ran before is a
 // deployment like any other.
 func TestRevertDeploysAgain(t *testing.T) {
+	t.Parallel()
 	f := up(t, "web1")
 	a := func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("A")) }
 	commit(t, f, "A", a)

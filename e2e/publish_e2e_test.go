@@ -94,20 +94,27 @@ func TestPublishRefused(t *testing.T) {
 		says []string
 	}{
 		{
-			"a system that nobody signed", []string{"publish", "web1=" + unsigned.String()}, 1,
+			"a system that nobody signed",
+			[]string{"publish", "web1=" + unsigned.String()},
+			1,
 			[]string{"web1", "signed by no trusted key", unsigned.String(), "nothing was published"},
 		},
 		{
 			"everything that is wrong, also for hosts that come later",
-			[]string{"publish", "web1=" + unsigned.String(), "web2=" + file, "ghost=" + good.Current, "ghost2=" + absent}, 1,
+			[]string{"publish", "web1=" + unsigned.String(), "web2=" + file, "ghost=" + good.Current, "ghost2=" + absent},
+			1,
 			[]string{"nothing was published", "web1: ", "signed by no trusted key", "web2: " + file + " is not a NixOS toplevel", "ghost: is not a known host", "ghost2: is not a known host", absent},
 		},
 		{
-			"a good one beside a bad one", []string{"publish", "web2=" + good.Current, "web1=" + file}, 1,
+			"a good one beside a bad one",
+			[]string{"publish", "web2=" + good.Current, "web1=" + file},
+			1,
 			[]string{"nothing was published", "web1: " + file},
 		},
 		{
-			"what cannot be parsed", []string{"publish", "Bad_Name=" + good.Current, "web1=/etc/passwd", "web2"}, 2,
+			"what cannot be parsed",
+			[]string{"publish", "Bad_Name=" + good.Current, "web1=/etc/passwd", "web2"},
+			2,
 			[]string{"Bad_Name", "/etc/passwd", `"web2": want HOST=STOREPATH`},
 		},
 		{"a host with a bad name", []string{"host", "add", "Bad_Name"}, 2, []string{"Bad_Name"}},

@@ -27,45 +27,55 @@ func trials() []trial {
 	return []trial{
 		{
 			"script", func(h *toplevel.Host) { h.Activation = map[string]string{"frobnicate": "frobnicate --now"} },
-			end{proto.PhaseRolledBack, proto.ReasonActivationFailed}, "frobnicate", "",
+			end{proto.PhaseRolledBack, proto.ReasonActivationFailed},
+			"frobnicate", "",
 		},
 		{
 			"refused", func(h *toplevel.Host) {
 				h.PreSwitchChecks = map[string]string{"frobnicator": "exit 1"}
 			},
-			end{proto.PhaseFailed, proto.ReasonCheckRefused}, "frobnicator", "",
+			end{proto.PhaseFailed, proto.ReasonCheckRefused},
+			"frobnicator", "",
 		},
 		{
 			"inhibited", func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "broker"} },
-			end{proto.PhaseFailed, proto.ReasonRebootNeeded}, `bus from "daemon" to "broker"`, "",
+			end{proto.PhaseFailed, proto.ReasonRebootNeeded},
+			`bus from "daemon" to "broker"`, "",
 		},
 		{
 			"init", func(h *toplevel.Host) { h.InitInterface = "systemd 3" },
-			end{proto.PhaseFailed, proto.ReasonRebootNeeded}, "systemd 3", "",
+			end{proto.PhaseFailed, proto.ReasonRebootNeeded},
+			"systemd 3", "",
 		},
 		{
 			"dies", fleet.AddUnit("mortal.service", toplevel.DiesAfter(2*time.Second, "ran out of frobnicators")),
-			end{proto.PhaseRolledBack, proto.ReasonUnitsFailed}, "mortal.service", "mortal.service",
+			end{proto.PhaseRolledBack, proto.ReasonUnitsFailed},
+			"mortal.service", "mortal.service",
 		},
 		{
 			"flaps", fleet.AddUnit("flapping.service", toplevel.Flaps(300*time.Millisecond, 200*time.Millisecond, "lost the frobnicators")),
-			end{proto.PhaseRolledBack, proto.ReasonUnitsFailed}, "flapping.service", "flapping.service",
+			end{proto.PhaseRolledBack, proto.ReasonUnitsFailed},
+			"flapping.service", "flapping.service",
 		},
 		{
 			"idle", fleet.Config("probation:\n", "probation:\n  checks: [{name: works, unit: idle.service, required: true}]\n"),
-			end{proto.PhaseRolledBack, proto.ReasonCheckFailed}, "check works: idle.service is inactive", "",
+			end{proto.PhaseRolledBack, proto.ReasonCheckFailed},
+			"check works: idle.service is inactive", "",
 		},
 		{
 			"advised", fleet.Config("probation:\n", "probation:\n  checks: [{name: works, unit: idle.service}]\n"),
-			end{proto.PhaseCommitted, ""}, "", "",
+			end{proto.PhaseCommitted, ""},
+			"", "",
 		},
 		{
 			"slow", fleet.AddUnit("slow.service", toplevel.StartsSlowly(slowStart)),
-			end{proto.PhaseCommitted, ""}, "", "",
+			end{proto.PhaseCommitted, ""},
+			"", "",
 		},
 		{
 			"failed-before", func(*toplevel.Host) {},
-			end{proto.PhaseCommitted, ""}, "", "",
+			end{proto.PhaseCommitted, ""},
+			"", "",
 		},
 	}
 }
@@ -109,10 +119,9 @@ func TestVerdict(t *testing.T) {
 		h := f.Host(tr.host)
 		d := requireEnd(t, h, rev, tr.end.phase, tr.end.reason)
 		requireSays(t, tr.host+"'s message", d.Message, tr.says)
-		switch {
-		case tr.end.phase == proto.PhaseCommitted:
+		if tr.end.phase == proto.PhaseCommitted {
 			requireOn(t, h, "after")
-		default:
+		} else {
 			requireSame(t, h, before[tr.host])
 		}
 		requireFailed(t, h, d, tr.failed)

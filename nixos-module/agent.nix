@@ -21,7 +21,10 @@ in
   options.services.kedge-agent = {
     enable = mkEnableOption "the Kedge agent, which keeps this host on the system published for it";
 
-    package = mkPackageOption pkgs "kedge" { };
+    package = mkPackageOption pkgs [
+      "kedge"
+      "agent"
+    ] { };
 
     servers = mkOption {
       type = types.listOf types.str;

@@ -49,8 +49,9 @@ func TestFlake(t *testing.T) {
 		}
 		both := func(v set) set { return set{"x86_64-linux": v, "aarch64-linux": v} }
 		kedge := derivation("kedge", "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves")
+		agent := derivation("kedge", "")
 		want := set{
-			"packages":  both(set{"default": kedge, "kedge": kedge}),
+			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": agent}),
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),
 			"overlays":  set{"default": set{"type": "nixpkgs-overlay"}},
@@ -64,7 +65,7 @@ func TestFlake(t *testing.T) {
 		}
 	})
 
-	t.Run("its modules bring the package of the host's system", func(t *testing.T) {
+	t.Run("its modules bring what the service needs, for the host's system", func(t *testing.T) {
 		out, err := m.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", project+"/nixos-module/tests/imported.nix")
 		if err != nil {
 			t.Fatal(err)
@@ -74,8 +75,8 @@ func TestFlake(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]map[string]string{
-			"x86_64-linux":  {"agent": "x86_64-linux", "controller": "x86_64-linux"},
-			"aarch64-linux": {"agent": "aarch64-linux", "controller": "aarch64-linux"},
+			"x86_64-linux":  {"agent": "x86_64-linux agent", "controller": "x86_64-linux out"},
+			"aarch64-linux": {"agent": "aarch64-linux agent", "controller": "aarch64-linux out"},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("packages (-want +got):\n%s", diff)

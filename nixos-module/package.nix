@@ -1,4 +1,5 @@
-# The three programs, statically linked. Needs Go 1.26 or newer, as go.mod says.
+# The programs, statically linked: kedge and kedge-controller, and kedge-agent as an output of its own,
+# since it is all that hosts need. Needs Go 1.26 or newer, as go.mod says.
 {
   lib,
   buildGoModule,
@@ -17,7 +18,6 @@ buildGoModule {
       ../go.mod
       ../go.sum
       ../agent
-      ../cli
       ../cmd
       ../controller
       ../internal
@@ -37,6 +37,13 @@ buildGoModule {
     "-s"
     "-X main.version=${version}"
   ];
+  outputs = [
+    "out"
+    "agent"
+  ];
+  postInstall = ''
+    moveToOutput bin/kedge-agent "$agent"
+  '';
   meta = {
     description = "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves";
     license = lib.licenses.mit;

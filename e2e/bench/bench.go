@@ -42,7 +42,7 @@ type round struct {
 	lag time.Duration
 	// cpu is the processor time that a host used for it, on average.
 	cpu time.Duration
-	// parts are of the host that answered last. None by hand.
+	// parts are of the host that answered last.
 	parts map[part]time.Duration
 }
 

@@ -16,8 +16,8 @@ import (
 	"kedge/proto"
 )
 
-// A part is a stretch of the way from the push to the commit. Each begins where
-// the one before ends.
+// A part is a stretch of the way from the beginning to the commit, or by hand to
+// the activation. Each begins where the one before ends.
 type part string
 
 // The parts.
@@ -36,9 +36,18 @@ const (
 	partProbation  part = "probation" // the grace period and what comes after it
 	partRegister   part = "register"  // the system profile
 	partCommit     part = "commit"    // the boot default, the record
+
+	// By hand, evaluation and build are one step.
+	partCopy   part = "copy"   // nix copy --to ssh://
+	partSet    part = "set"    // nix-env --set
+	partSwitch part = "switch" // switch-to-configuration switch, until the service answers
 )
 
-func parts() []part {
+// partsOf returns the parts of a flow, in their order.
+func partsOf(f flow) []part {
+	if f == byHand {
+		return []part{partBuild, partCopy, partSet, partSwitch}
+	}
 	return []part{
 		partTrigger, partSource, partEvaluation, partBuild, partCache, partSign, partPublish,
 		partNotify, partFetch, partStart, partActivate, partProbation, partRegister, partCommit,

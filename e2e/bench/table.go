@@ -31,8 +31,12 @@ func (r report) writeTable(out io.Writer) error {
 	line("commit after the grace period", seconds(r.One.Kedge.Lag), "", "", seconds(r.Four.Kedge.Lag), "", "")
 	line("", "", "", "", "", "", "")
 	line("parts, of the last host", "", "", "", "", "", "")
-	for _, p := range parts() {
+	for _, p := range partsOf(byKedge) {
 		line(string(p), seconds(r.One.Kedge.Parts[p]), "", "", seconds(r.Four.Kedge.Parts[p]), "", "")
+	}
+	line("", "", "", "", "", "", "")
+	for _, p := range partsOf(byHand) {
+		line(string(p), "", seconds(r.One.Manual.Parts[p]), "", "", seconds(r.Four.Manual.Parts[p]), "")
 	}
 	line("", "", "", "", "", "", "")
 	line("idle agent, MiB", fmt.Sprintf("RSS %.1f", r.RSS), fmt.Sprintf("PSS %.1f", r.PSS), "", "", "", "")

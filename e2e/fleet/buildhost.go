@@ -25,7 +25,7 @@ const postReceive = "#!/bin/sh\nexec kedge reconcile\n"
 // A buildHost is the machine that the controller runs on.
 type buildHost struct {
 	*hosts.Machine
-	store, agent, tools string // store paths
+	agent, tools string // store paths
 }
 
 func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {

@@ -4,12 +4,13 @@ package hosts_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,33 +25,45 @@ const childFleet = "KEDGE_E2E_CHILD_FLEET"
 // childOutlive is set there if the child's machines shall outlive it.
 const childOutlive = "KEDGE_E2E_CHILD_OUTLIVE"
 
-// TestChild is no test of its own: it is the process that TestSweep kills.
-func TestChild(t *testing.T) {
-	fleet := os.Getenv(childFleet)
-	if fleet == "" {
-		t.Skip("runs only as a child of TestSweep")
+func TestMain(m *testing.M) {
+	if fleet := os.Getenv(childFleet); fleet != "" {
+		fmt.Fprintln(os.Stderr, beChild(context.Background(), fleet))
+		os.Exit(1)
 	}
-	dir, err := rootfs.Ensure(t.Context(), func(string) {})
+	os.Exit(m.Run())
+}
+
+// beChild is the process that TestSweep kills. It returns only if it fails.
+func beChild(ctx context.Context, fleet string) error {
+	dir, err := rootfs.Ensure(ctx, func(string) {})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	n, err := hosts.New(t.Context(), hosts.NetworkOptions{
+	n, err := hosts.New(ctx, hosts.NetworkOptions{
 		Fleet: fleet, Rootfs: dir, Log: slog.New(slog.DiscardHandler), Outlive: os.Getenv(childOutlive) != "",
 	})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	m := mustMachine(t, n, hosts.Options{Name: "web1"})
-	mustBoot(t, m)
-	os.Stdout.WriteString("leader " + strconv.Itoa(m.LeaderPID()) + "\n")
-	<-t.Context().Done() // until it is killed
+	m, err := n.Machine(ctx, hosts.Options{Name: "web1"})
+	if err == nil {
+		err = m.PowerOn(ctx)
+	}
+	if err == nil {
+		err = m.AwaitBoot(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stdout, "leader %d\n", m.LeaderPID())
+	select {} // until it is killed
 }
 
-// startChild runs TestChild with env in a process of its own, until its machine has booted, and returns the process and
+// startChild runs beChild with env in a process of its own, until its machine has booted, and returns the process and
 // the machine's leader.
 func startChild(t *testing.T, env ...string) (child *exec.Cmd, leader string) {
 	t.Helper()
-	child = exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$")
+	child = exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), env...)
 	out, err := child.StdoutPipe()
 	if err != nil {

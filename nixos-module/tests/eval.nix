@@ -13,11 +13,14 @@
 let
   pkgs = import ./pkgs.nix {
     inherit lib;
-    kedge = {
-      type = "derivation";
-      name = "kedge";
-      outPath = builtins.storePath package;
+    kedge = programs // {
+      agent = programs;
     };
+  };
+  programs = {
+    type = "derivation";
+    name = "kedge";
+    outPath = builtins.storePath package;
   };
   host = lib.evalModules {
     modules = [

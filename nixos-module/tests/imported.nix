@@ -1,5 +1,5 @@
-# Hosts of both systems that import the modules of the flake: which package each service gets, as the
-# flake's output of which system it is.
+# Hosts of both systems that import the modules of the flake: of which system and which output the
+# package is that each service gets.
 let
   nixpkgs = (import ./flake.nix).outputs { self = nixpkgs; };
   self = (import ../../flake.nix).outputs { inherit self nixpkgs; };
@@ -15,9 +15,10 @@ lib.genAttrs lib.platforms.linux (
   system:
   let
     inherit ((host system).config) services;
+    origin = { package, ... }: "${package.system} ${package.outputName}";
   in
   {
-    agent = services.kedge-agent.package.system;
-    controller = services.kedge-controller.package.system;
+    agent = origin services.kedge-agent;
+    controller = origin services.kedge-controller;
   }
 )

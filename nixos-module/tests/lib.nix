@@ -32,10 +32,12 @@ let
         description = "Whether to enable ${name}.";
       };
     mkPackageOption =
-      pkgs: name: _:
+      pkgs: path: _:
       mkOption {
         type = types.package;
-        default = pkgs.${name} or (throw "${name} cannot be found in pkgs");
+        default = builtins.foldl' (set: name: set.${name}) pkgs (
+          if isString path then [ path ] else path
+        );
       };
 
     genAttrs =

@@ -38,8 +38,13 @@ in
     import f (
       {
         inherit lib;
-        # What it is given, to look at.
-        buildGoModule = module: package module.pname // module;
+        # What it is given, to look at, and its outputs.
+        buildGoModule =
+          module:
+          let
+            output = outputName: package module.pname // { inherit outputName; };
+          in
+          output "out" // module // lib.genAttrs module.outputs output;
       }
       // args
     );
