@@ -21,8 +21,8 @@ const (
 var errSuperseded = errors.New("superseded by a newer revision")
 
 // A Deployer brings one revision to the hosts, which was looked for since some
-// instant. Deploy is idempotent, and returns soon after ctx ends. Its error says what kept the revision, or a part of it,
-// from them; it has shown that already.
+// instant. Deploy is idempotent, and returns soon after ctx ends. Its error says
+// what kept the revision, or a part of it, from them.
 type Deployer interface {
 	Deploy(ctx context.Context, rev proto.Revision, since time.Time) error
 }

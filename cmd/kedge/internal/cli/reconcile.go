@@ -58,10 +58,10 @@ func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 			return nil, false, nil
 		}
 		built := r.Revision == r.Source.Revision && !r.Revision.IsZero()
-		if r.Source.Error != "" && !(built && reachedSome(r, before)) {
+		switch {
+		case r.Source.Error != "" && (!built || !missedSome(r, before)):
 			return nil, false, errors.New(r.Source.Error)
-		}
-		if !built {
+		case !built:
 			return nil, false, nil
 		}
 		var verdicts []judged
@@ -77,10 +77,10 @@ func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 	}
 }
 
-// reachedSome reports whether an error of the source is that the newest revision
-// did not reach some hosts, as their own problems say. Any other means that
-// nobody knows what the newest revision is.
-func reachedSome(r proto.FleetReply, before time.Time) bool {
+// missedSome reports whether an error of the source is that the newest revision
+// did not reach some hosts, as their own problems say. Any other is about the
+// source itself, and means that nobody knows what the newest revision is.
+func missedSome(r proto.FleetReply, before time.Time) bool {
 	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool { return fresh(v.Problem, r, before) })
 }
 
