@@ -52,6 +52,7 @@ type Controller struct {
 
 	fleet    *Fleet
 	pipeline *Pipeline
+	watch    func(context.Context) error // triggers the pipeline; see [Parts.Watch]
 	runner   *runner
 	keeper   *keeper
 	feeds    *feeds
@@ -135,7 +136,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	for name, run := range map[string]func(context.Context) error{
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.pipeline.Run, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
-		"events": c.feeds.events, "sweep": c.feeds.sweep,
+		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watch,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

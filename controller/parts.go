@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -35,6 +36,9 @@ type Parts struct {
 	Builder       Builder
 	Cache         Cache
 	CheckToplevel func(proto.StorePath) error // whether a store path is a NixOS toplevel
+	// Watch calls moved when the source may have a new revision, until ctx
+	// ends. Nil if nobody can tell.
+	Watch func(ctx context.Context, moved func()) error
 }
 
 // NewParts returns the parts that a configuration asks for. They make their
@@ -66,7 +70,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
-	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}, nil
+	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel, Watch: repository.Watch}, nil
 }
 
 // keyName returns what new keys are called after: this machine, if it has a name

@@ -87,6 +87,12 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, k
 			fleet: c.fleet, metrics: m, now: now, log: c.log,
 		},
 	})
+	c.watch = func(ctx context.Context) error {
+		if parts.Watch == nil {
+			return nil // pushes are found by polling, and by `kedge reconcile`
+		}
+		return parts.Watch(ctx, c.pipeline.Trigger)
+	}
 	anchors := c.anchors(parts.Cache, signer)
 	a := &api{
 		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: keys, book: book, anchors: anchors,

@@ -73,6 +73,11 @@ func trials() []trial {
 			"", "",
 		},
 		{
+			"loader", func(*toplevel.Host) {}, // its boot loader refuses everything
+			end{proto.PhaseRollbackFailed, proto.ReasonRollbackFailed},
+			"rolling back because of register-failed: make it the boot default", "",
+		},
+		{
 			"failed-before", func(*toplevel.Host) {},
 			end{proto.PhaseCommitted, ""},
 			"", "",
@@ -103,6 +108,7 @@ func TestVerdict(t *testing.T) {
 	if _, err := h.Run(t.Context(), "systemctl", "restart", "needy.service"); err == nil {
 		t.Fatal("needy.service starts although it was to fail")
 	}
+	f.Host("loader").MustRun(t, "touch", "/boot/e2e-fail")
 	before := map[string]fleet.Facts{}
 	for _, h := range f.Hosts() {
 		before[h.Name()] = requireOn(t, h, "before")

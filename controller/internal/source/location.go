@@ -47,11 +47,7 @@ func (l location) objects() string {
 // in a file of its own: as a rule, and always after a push to it. Git replaces
 // that file whole.
 func (l location) branch(name string) (revision proto.Revision, found bool) {
-	dir := l.gitDir()
-	if dir == "" {
-		return proto.Revision{}, false
-	}
-	file := filepath.Join(dir, "refs", "heads", filepath.FromSlash(name))
+	file := l.branchFile(name)
 	if stat, err := os.Lstat(file); err != nil || !stat.Mode().IsRegular() {
 		return proto.Revision{}, false
 	}
@@ -61,4 +57,14 @@ func (l location) branch(name string) (revision proto.Revision, found bool) {
 	}
 	revision, err = proto.ParseRevision(strings.TrimSuffix(string(text), "\n"))
 	return revision, err == nil
+}
+
+// branchFile returns the file in which a branch of a local repository stands
+// after a push to it, or "" if there is no local repository.
+func (l location) branchFile(name string) string {
+	dir := l.gitDir()
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "refs", "heads", filepath.FromSlash(name))
 }

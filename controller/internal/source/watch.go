@@ -1,0 +1,47 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Watch calls moved soon after each push to the branch of a local repository,
+// before git has even run its hooks, until ctx ends. Of a repository elsewhere
+// nobody tells, and of one that cannot be watched, which is logged: then it only
+// waits.
+func (r *Repository) Watch(ctx context.Context, moved func()) error {
+	if file := r.location.branchFile(r.branch); file != "" {
+		if err := watch(ctx, file, moved); err != nil {
+			r.log.WarnContext(ctx, "repository cannot be watched; it is polled", "err", err)
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// watch calls moved each time that file was replaced.
+func watch(ctx context.Context, file string, moved func()) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	// The directory, because a replaced file is another one each time.
+	if err := w.Add(filepath.Dir(file)); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	for {
+		select {
+		case e := <-w.Events:
+			if e.Name == file && e.Has(fsnotify.Create) {
+				moved()
+			}
+		case <-w.Errors:
+			moved() // events were lost, perhaps ours
+		case <-ctx.Done():
+			return w.Close()
+		}
+	}
+}
