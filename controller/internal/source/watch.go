@@ -38,8 +38,10 @@ func watch(ctx context.Context, file string, moved func()) error {
 			if e.Name == file && e.Has(fsnotify.Create) {
 				moved()
 			}
-		case <-w.Errors:
-			moved() // events were lost, perhaps ours
+		case err := <-w.Errors:
+			if err != nil {
+				moved() // events were lost, perhaps ours
+			}
 		case <-ctx.Done():
 			return w.Close()
 		}
