@@ -33,7 +33,7 @@ const (
 // standIn makes contact %s seconds after its start.
 const standIn = `#!/bin/sh
 sleep %s
-printf '{"invocation_id":"%%s","boot_id":"%%s","pid":%%s,"accepted":true}' $INVOCATION_ID $(cat /proc/sys/kernel/random/boot_id) $$ >%s/new
+printf '{"format":1,"invocation_id":"%%s","boot_id":"%%s","pid":%%s,"accepted":true}' $INVOCATION_ID $(cat /proc/sys/kernel/random/boot_id) $$ >%s/new
 mv %[2]s/new %[2]s/contact.json
 exec sleep infinity
 `
