@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"path"
 	"strings"
 	"testing"
@@ -39,7 +38,7 @@ func TestCacheUnreachable(t *testing.T) {
 func TestCacheTampered(t *testing.T) {
 	t.Parallel()
 	tampers := map[string]struct {
-		tamper func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo)
+		tamper func(t *testing.T, f *fleet.Fleet, n, older fleet.NarInfo)
 		reason proto.Reason
 	}{
 		"bytes":     {tamperNAR, proto.ReasonDigestMismatch},
@@ -71,7 +70,15 @@ func TestCacheTampered(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tampers[h.Name()].tamper(t, f, n)
+		system, err := proto.ParseStorePath(before[h.Name()].Current)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older, err := f.NarInfo(system)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tampers[h.Name()].tamper(t, f, n, older)
 		h.MustRun(t, "systemctl", "start", "kedge-agent.service")
 	}
 	for _, h := range f.Hosts() {
@@ -92,25 +99,23 @@ func TestCacheTampered(t *testing.T) {
 	}
 }
 
-// tamperNAR changes one byte in the middle of the archive.
-func tamperNAR(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
+// tamperNAR delivers an older system's archive in the place of the new one's: a
+// good archive with other bytes in it.
+func tamperNAR(t *testing.T, f *fleet.Fleet, n, older fleet.NarInfo) {
 	t.Helper()
-	file := path.Join(fleet.CacheDir, n.Field("URL"))
-	b, err := f.Build().ReadFile(file)
+	b, err := f.Build().ReadFile(path.Join(fleet.CacheDir, older.Field("URL")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b = bytes.Clone(b)
-	b[len(b)/2] ^= 1
-	if err := f.Build().WriteFile(file, b, 0o644); err != nil {
+	if err := f.Build().WriteFile(path.Join(fleet.CacheDir, n.Field("URL")), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // tamperField makes a field of the description say something else; nothing, if
 // value is empty.
-func tamperField(name, value string) func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
-	return func(t *testing.T, f *fleet.Fleet, n fleet.NarInfo) {
+func tamperField(name, value string) func(t *testing.T, f *fleet.Fleet, n, older fleet.NarInfo) {
+	return func(t *testing.T, f *fleet.Fleet, n, _ fleet.NarInfo) {
 		t.Helper()
 		was := name + ": " + n.Field(name)
 		if n.Field(name) == "" {

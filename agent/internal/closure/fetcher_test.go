@@ -223,6 +223,7 @@ func TestSubstitution(t *testing.T) {
 		{"another site", "error: 'http://a' does not appear to be a binary cache", plenty, proto.ReasonCacheUnreachable},
 		{"not there", "error: path '" + toplevelText + "' does not exist in binary cache 'http://a'", plenty, proto.ReasonFetchFailed},
 		{"other bytes", "error: hash mismatch importing path '" + otherText + "';\n specified: sha256:0\n got: sha256:1", plenty, proto.ReasonDigestMismatch},
+		{"bytes that are no archive", "error: non-zero padding", plenty, proto.ReasonDigestMismatch},
 		{"disk full", "error: writing to file: No space left on device", plenty, proto.ReasonDiskFull},
 		{"disk full of the database", "error: executing SQLite statement: database or disk is full, in '/nix/var/nix/db/db.sqlite'", plenty, proto.ReasonDiskFull},
 		{"disk full in other words", "error: something went wrong", little, proto.ReasonDiskFull},

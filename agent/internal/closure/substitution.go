@@ -80,7 +80,11 @@ func reasonOf(err error) proto.Reason {
 		{proto.ReasonUntrustedPath, []string{
 			"lacks a signature by a trusted key", "lacks a valid signature", "not signed by any of the keys",
 		}},
-		{proto.ReasonDigestMismatch, []string{"hash mismatch importing path", "size mismatch importing path"}},
+		{proto.ReasonDigestMismatch, []string{
+			"hash mismatch importing path", "size mismatch importing path",
+			// Bytes that are no archive at all.
+			"non-zero padding", "input doesn't look like a nix archive", "bad archive", "failed to read compressed data",
+		}},
 		{proto.ReasonCacheUnreachable, []string{
 			"could not connect", "couldn't connect", "failed to connect", "connection refused", "connection reset",
 			"could not resolve", "couldn't resolve", "timeout was reached", "timed out", "no route to host",

@@ -241,7 +241,9 @@ func TestRealTransientUnitThatCannotRun(t *testing.T) {
 func TestRealJournalOfAnInvocation(t *testing.T) {
 	ctx, c := t.Context(), realClient(t)
 	const name = "kedge-test-log.service"
-	writeService(t, name, "Type=oneshot\nExecStart=/bin/sh -c 'echo the reason; printf \"\\\\033[31mred\\\\033[0m\\n\"; exit 3'")
+	// The journal asks what unit a process is of when it reads its first line: one
+	// that has gone by then has none.
+	writeService(t, name, "Type=oneshot\nExecStart=/bin/sh -c 'echo the reason; sleep 1; printf \"\\\\033[31mred\\\\033[0m\\n\"; exit 3'")
 	if err := c.StartUnit(ctx, name); err == nil {
 		t.Fatal("no error")
 	}
