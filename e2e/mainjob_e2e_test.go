@@ -47,6 +47,24 @@ func TestMainJob(t *testing.T) {
 	if after := requireOn(t, f.Host("web2"), "revision 2"); after != before {
 		t.Errorf("web2: is not as it was before: %+v, was %+v", after, before)
 	}
+	requireMetrics(t, f)
+}
+
+// requireMetrics asks where the README says that Prometheus finds them.
+func requireMetrics(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"web1": `kedge_agent_deployments_total{verdict="succeeded"} `,
+		"web2": `kedge_agent_deployment_phase{phase="rolled-back"} 1`,
+	} {
+		if got := f.Host(name).MustRun(t, "curl", "--silent", "http://127.0.0.1:9417/metrics"); !strings.Contains(got, want) {
+			t.Errorf("%s: metrics lack %s:\n%s", name, want, got)
+		}
+	}
+	got := f.MustRunOnBuild(t, "curl", "--silent", "http://127.0.0.1:8080/metrics")
+	if want := "kedge_controller_hosts"; !strings.Contains(got, want) {
+		t.Errorf("build: metrics lack %s:\n%s", want, got)
+	}
 }
 
 // TestRevertDeploysAgain: a git revert to a system that ran before is a
