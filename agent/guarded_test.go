@@ -2,13 +2,16 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -21,6 +24,24 @@ func (w *world) record(d deployment.Deployment) {
 	}
 	if err := w.files.Save(d); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// lockTransaction takes the lock as soon as the agent gives it away: what it
+// writes can be seen a moment before that.
+func (w *world) lockTransaction() *statefile.Lock {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	for {
+		lock, err := w.files.LockTransaction()
+		if err == nil {
+			return lock
+		}
+		if !errors.Is(err, statefile.ErrLocked) || ctx.Err() != nil {
+			w.t.Fatal(err)
+		}
+		runtime.Gosched()
 	}
 }
 
@@ -47,10 +68,7 @@ func TestATransactionThatRunsKeepsItsRecord(t *testing.T) {
 	w.start()
 	w.assign(7, pathB)
 	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
-	lock, err := w.files.LockTransaction()
-	if err != nil {
-		t.Fatal(err)
-	}
+	lock := w.lockTransaction()
 	// The agent is about to supersede the deployment; meanwhile it went on.
 	before, err := w.files.Deployment()
 	if err != nil {
