@@ -43,7 +43,7 @@ type JournalQuery struct {
 func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) {
 	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(cmp.Or(q.Lines, defaultJournalLines))}
 	if !q.Since.IsZero() {
-		args = append(args, fmt.Sprintf("--since=@%d", q.Since.Unix()))
+		args = append(args, sinceFlag(q.Since))
 	}
 	switch {
 	case q.InvocationID != "":
@@ -68,6 +68,14 @@ func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) 
 			strings.Join(stderr.lines(), " "))
 	}
 	return stdout.lines(), nil
+}
+
+// sinceFlag is journalctl's --since, to the microsecond: the second before may
+// hold the failures of another system.
+func sinceFlag(t time.Time) string {
+	const perSecond = 1e6
+	us := t.UnixMicro()
+	return fmt.Sprintf("--since=@%d.%06d", us/perSecond, us%perSecond)
 }
 
 // A window keeps the last journalMaxBytes written to it.

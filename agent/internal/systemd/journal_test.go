@@ -35,8 +35,8 @@ func TestJournalAsksFor(t *testing.T) {
 		{"a unit", JournalQuery{Unit: "a.service"}, []string{"--lines=20", "--unit=a.service"}},
 		{
 			"a unit since a time",
-			JournalQuery{Unit: "a.service", Since: time.Unix(1234, 5), Lines: 7},
-			[]string{"--lines=7", "--since=@1234", "--unit=a.service"},
+			JournalQuery{Unit: "a.service", Since: time.Unix(1234, 5678), Lines: 7},
+			[]string{"--lines=7", "--since=@1234.000005", "--unit=a.service"},
 		},
 		{
 			"an invocation rather than a unit",
