@@ -114,11 +114,13 @@ func (a *Agent) drainOutbox(ctx context.Context) error {
 	}
 }
 
+// publishEvent has only what will never fit discarded. A permission that is
+// missing may come back: until then the outbox bounds what is kept.
 func (a *Agent) publishEvent(ctx context.Context, e proto.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	_, err := a.Bus.PublishEvent(ctx, e)
-	if errors.Is(err, bus.ErrTooLarge) || errors.Is(err, bus.ErrDenied) {
+	if errors.Is(err, bus.ErrTooLarge) {
 		return fmt.Errorf("%w: %w", outbox.ErrDiscard, err)
 	}
 	return err
