@@ -181,7 +181,10 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 		}
 		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), true
 	case proto.PhaseFailed:
-		return backoff(fetchRetryBase, fetchRetryMax, r.Attempt), !permanent(r.Reason)
+		if fetchFailed(r) {
+			return backoff(fetchRetryBase, fetchRetryMax, r.Attempt), true
+		}
+		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), !permanent(r.Reason)
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
 		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack,
 		proto.PhaseRolledBack, proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
@@ -191,12 +194,21 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 }
 
 // askedDelay is how long somebody who asks has to wait. A bell proves nothing:
-// what touches the running system is not done as fast as it can be rung.
+// what runs a program of a system, the new or the proven one, is not done as
+// fast as it can be rung.
 func askedDelay(r deployment.Deployment) time.Duration {
-	if r.Phase == proto.PhaseInconclusive {
-		return inconclusiveRetryBase
+	if fetchFailed(r) {
+		return 0
 	}
-	return 0
+	return inconclusiveRetryBase
+}
+
+// fetchFailed reports whether r ended because its closure could not be had.
+func fetchFailed(r deployment.Deployment) bool {
+	return r.Phase == proto.PhaseFailed && slices.Contains([]proto.Reason{
+		proto.ReasonCacheUnreachable, proto.ReasonFetchFailed, proto.ReasonUntrustedPath,
+		proto.ReasonDigestMismatch, proto.ReasonDiskFull,
+	}, r.Reason)
 }
 
 func backoff(base, most time.Duration, attempt int) time.Duration {

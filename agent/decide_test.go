@@ -150,6 +150,20 @@ func TestDecide(t *testing.T) {
 
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"at once if somebody asks", with(ended(proto.PhaseFailed, proto.ReasonDiskFull, 5), func(o *agent.Observation) {
+			o.Rung, o.Record.Since = true, o.Now
+		}), agent.ActionDeploy, "", 6},
+		{"but not what ran the new system's programs", with(ended(proto.PhaseFailed, proto.ReasonActivationFailed, 1), func(o *agent.Observation) {
+			o.Rung = true
+			o.Record.Since = o.Now.Add(-20 * time.Second)
+		}), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"nor what ran the boot loader's", with(ended(proto.PhaseFailed, proto.ReasonRegisterFailed, 5), func(o *agent.Observation) {
+			o.Rung = true
+			o.Record.Since = o.Now.Add(-20 * time.Second)
+		}), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"after a while that is done, too", with(ended(proto.PhaseFailed, proto.ReasonBusy, 5), func(o *agent.Observation) {
+			o.Rung = true
+		}), agent.ActionDeploy, "", 6},
 		{"what is no system is not tried again", ended(proto.PhaseFailed, proto.ReasonNotAToplevel, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
