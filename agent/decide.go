@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
 
@@ -17,8 +18,9 @@ type Observation struct {
 	// Refusal says why.
 	Order   *proto.Order
 	Refusal *proto.RefusalError
-	// Quarantined is why Order's toplevel must not be tried here; "" if it may.
-	Quarantined proto.Reason
+	// Quarantine is what keeps Order's toplevel from being tried here; zero if
+	// it may be.
+	Quarantine statefile.Quarantine
 	// Rung is true if somebody asked: what waits for a retry waits no longer
 	// than it must.
 	Rung bool
@@ -84,8 +86,8 @@ func Decide(o Observation) Decision {
 		}
 		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}
-	if o.Quarantined != "" {
-		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(o.Quarantined)}
+	if q := o.Quarantine; q.Reason != "" {
+		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
 	}
 	if !o.sameOrder() {
 		return Decision{Action: ActionDeploy, Attempt: 1}
@@ -185,9 +187,12 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 			return backoff(fetchRetryBase, fetchRetryMax, r.Attempt), true
 		}
 		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), !permanent(r.Reason)
+	case proto.PhaseRolledBack:
+		// The quarantine is over, if there was one.
+		return 0, r.Reason != proto.ReasonRegisterFailed
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
 		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack,
-		proto.PhaseRolledBack, proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
+		proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
 		return 0, false
 	}
 	return 0, false

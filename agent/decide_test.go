@@ -7,6 +7,7 @@ import (
 
 	"kedge/agent"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
 
@@ -50,6 +51,10 @@ func lost() agent.Observation {
 	})
 }
 
+func quarantine(until time.Time) statefile.Quarantine {
+	return statefile.Quarantine{Toplevel: pathB, Reason: proto.ReasonUnitsFailed, Until: until}
+}
+
 func with(o agent.Observation, change func(o *agent.Observation)) agent.Observation {
 	change(&o)
 	return o
@@ -75,7 +80,7 @@ func TestDecide(t *testing.T) {
 			o.Order, o.Refusal = nil, &proto.RefusalError{Reason: proto.ReasonExpired, Err: errors.New("expired")}
 		}), agent.ActionRest, proto.ReasonExpired, 0},
 		{"a quarantined system is not tried", with(settledOn(pathA, pathB), func(o *agent.Observation) {
-			o.Quarantined = proto.ReasonUnitsFailed
+			o.Quarantine = quarantine(o.Now.Add(time.Hour))
 		}), agent.ActionRest, proto.ReasonQuarantined, 0},
 		{"a system that somebody switched to and registered is adopted", with(settledOn(pathA, pathB), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
@@ -101,8 +106,15 @@ func TestDecide(t *testing.T) {
 			o.Order.Assignment.Serial = 8
 		}), agent.ActionSupersede, proto.ReasonNewerAssignment, 0},
 
-		{"what was rolled back is not tried again", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
+		{"what was rolled back is not tried again", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Quarantine = quarantine(o.Now.Add(time.Hour))
+		}), agent.ActionRest, proto.ReasonQuarantined, 0},
 		{"nor if somebody asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Quarantine, o.Rung = quarantine(o.Now.Add(time.Hour)), true
+		}), agent.ActionRest, proto.ReasonQuarantined, 0},
+		{"until its quarantine is over", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionDeploy, "", 2},
+		{"what the boot loader refused is not tried again", ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
+		{"nor if somebody asks for that", with(ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
 		}), agent.ActionRest, proto.ReasonGaveUp, 0},
 		{"what was rolled back is tried under a new serial", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
@@ -172,8 +184,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("Decide = %s because of %q, attempt %d; want %s because of %q, attempt %d",
 					got.Action, got.Reason, got.Attempt, tt.want, tt.reason, tt.attempt)
 			}
-			if got.Reason == proto.ReasonRetrying && !got.Again.After(tt.o.Now) {
-				t.Errorf("Decide again at %s, want after %s", got.Again, tt.o.Now)
+			if waits := got.Reason == proto.ReasonRetrying || got.Reason == proto.ReasonQuarantined; waits != got.Again.After(tt.o.Now) {
+				t.Errorf("Decide again at %s; it is %s, and waits for a time: %v", got.Again, tt.o.Now, waits)
 			}
 		})
 	}

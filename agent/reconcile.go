@@ -148,12 +148,8 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 		return o, err
 	}
 	if o.Order != nil {
-		q, found, err := a.Files.Quarantined(o.Order.Release.Toplevel, o.Now)
-		if err != nil {
+		if o.Quarantine, _, err = a.Files.Quarantined(o.Order.Release.Toplevel, o.Now); err != nil {
 			return o, err
-		}
-		if found {
-			o.Quarantined = q.Reason
 		}
 	}
 	return o, nil
