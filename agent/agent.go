@@ -114,6 +114,7 @@ type Agent struct {
 	fetch      *fetch // the one under way
 	unrecorded error  // why the result of the last one could not be recorded
 	connects   uint64 // connections that were seen
+	blind      int    // observations in a row that failed
 	complaints complaints
 
 	mu   sync.Mutex

@@ -38,9 +38,12 @@ type world struct {
 	mu       sync.Mutex
 	desired  []byte // guarded by mu, as all below
 	unread   error  // why the desired state cannot be read
+	silent   bool   // nobody answers who asks for it
 	reads    int    // how often it was asked for
 	connects uint64
 	systems  proto.Systems
+	unseen   error // why systems cannot be read
+	looks    int   // how often systems was read
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
 	statuses []proto.Status
@@ -94,6 +97,23 @@ func (w *world) start() (stop func()) {
 	})
 	w.t.Cleanup(stop)
 	return stop
+}
+
+// follow runs no more than a reconciler, until the test ends. It is for tests in
+// a bubble of synctest.
+func (w *world) follow() *agent.Agent {
+	w.t.Helper()
+	a := w.agent()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Follow(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Follow = %v", err)
+		}
+	})
+	return a
 }
 
 func (w *world) agent() *agent.Agent {
@@ -222,7 +242,14 @@ func condition(s proto.Status, t proto.ConditionType) proto.Condition {
 
 func (w *world) Doorbell() <-chan struct{} { return w.bell }
 
-func (w *world) Desired(context.Context) (bus.Raw, error) {
+func (w *world) Desired(ctx context.Context) (bus.Raw, error) {
+	w.mu.Lock()
+	silent := w.silent
+	w.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return bus.Raw{}, ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reads++
@@ -270,7 +297,8 @@ func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {
 func (w *world) Systems() (proto.Systems, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.systems, nil
+	w.looks++
+	return w.systems, w.unseen
 }
 
 func (w *world) Adopt(p deployment.Proven) error { return w.files.SaveProven(p) }

@@ -133,23 +133,6 @@ func TestVerifiesAgainBeforeTheTransaction(t *testing.T) {
 	}
 }
 
-func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.assign(7, pathA)
-	w.awaitStatus("the host to be ready", func(s proto.Status) bool {
-		return condition(s, proto.ConditionReady).Status == proto.StatusTrue
-	})
-	w.change(func() { w.systems.Current = pathC }) // nixos-rebuild test
-	w.ring()
-	s := w.awaitStatus("the drift", func(s proto.Status) bool {
-		return condition(s, proto.ConditionDrifted).Status == proto.StatusTrue
-	})
-	if got := condition(s, proto.ConditionReady); got.Status != proto.StatusFalse || got.Reason != proto.ReasonNotProven {
-		t.Errorf("ready is %+v, want false because of %s", got, proto.ReasonNotProven)
-	}
-}
-
 func TestAnOversizedDesiredStateIsRefusedAndNotAskedForAgain(t *testing.T) {
 	w := newWorld(t)
 	w.unread = bus.ErrTooLarge
@@ -158,34 +141,6 @@ func TestAnOversizedDesiredStateIsRefusedAndNotAskedForAgain(t *testing.T) {
 	w.awaitStatus("a refusal", func(s proto.Status) bool {
 		return condition(s, proto.ConditionAccepted).Reason == proto.ReasonOversized
 	})
-}
-
-func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
-	w := newWorld(t)
-	w.fetch = func(context.Context, closure.FetchOrder) error {
-		return &closure.Rejection{Reason: proto.ReasonCacheUnreachable, Err: context.DeadlineExceeded}
-	}
-	w.start()
-	w.assign(7, pathB)
-	waiting := func(attempt int) func(s proto.Status) bool {
-		return func(s proto.Status) bool {
-			d, err := w.files.Deployment()
-			return err == nil && d.Attempt == attempt && condition(s, proto.ConditionReady).Reason == proto.ReasonRetrying
-		}
-	}
-	w.awaitStatus("the first pause", waiting(1))
-	reads := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.reads }
-	for range 2 { // when the second is heard, the first was acted on
-		before := reads()
-		w.change(func() { w.connects++ })
-		w.ring() // by the connection
-		w.await("the bell to be heard", func() bool { return w.reads > before })
-	}
-	if d, err := w.files.Deployment(); err != nil || d.Attempt != 1 {
-		t.Errorf("a new connection began attempt %d (%v), want the pause kept", d.Attempt, err)
-	}
-	w.ring() // by somebody
-	w.awaitStatus("the second pause", waiting(2))
 }
 
 func TestAFetchThatIsCutShortFailsNothing(t *testing.T) {

@@ -16,21 +16,34 @@ import (
 // Intervals of the reconciler.
 const (
 	pollInterval  = 15 * time.Minute // give or take 20 %: for bells that were lost
-	readRetry     = 5 * time.Second  // after a desired state that could not be read
+	lookInterval  = time.Minute      // give or take 20 %: for what people do to the host, which nobody tells
+	readRetry     = 5 * time.Second  // after something that could not be read
 	guardInterval = 10 * time.Second // between two looks at a transaction's unit
 	maxActions    = 8                // in a row; more would be a loop
 )
 
-// reconcile observes, decides and acts whenever there is a reason to.
+// reconcile follows the host and its record until ctx ends.
 func (a *Agent) reconcile(ctx context.Context) error {
 	changed, err := a.Files.Watch(ctx, statefile.DeploymentFile)
 	if err != nil {
 		return fmt.Errorf("watch the record: %w", err)
 	}
+	err = a.follow(ctx, changed)
+	for range changed { // until the watch has ended
+	}
+	return err
+}
+
+// follow observes, decides and acts whenever there is a reason to. It returns
+// when ctx ends or changed, which tells of changes of the record, is closed.
+func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 	defer a.stopFetch()
+	a.act(ctx, false) // settle what the disk says is unfinished, before anything else
 	poll := time.NewTimer(jitter(pollInterval))
 	defer poll.Stop()
-	again := time.NewTimer(0) // settle what the disk says is unfinished, before anything else
+	look := time.NewTicker(jitter(lookInterval))
+	defer look.Stop()
+	again := time.NewTimer(0)
 	defer again.Stop()
 	stale := true // the desired state is to be read
 	for {
@@ -42,6 +55,7 @@ func (a *Agent) reconcile(ctx context.Context) error {
 			stale, rung = true, a.asked()
 		case <-poll.C:
 			stale = true
+		case <-look.C:
 		case _, open := <-changed:
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")
@@ -76,8 +90,10 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 		a.change(func(v *view) { v.stateErr = err })
 		a.tell(ctx, slog.LevelError, "the host cannot be observed; it is left as it is", err)
 		if err != nil {
-			return a.Now().Add(pollInterval)
+			a.blind++
+			return a.Now().Add(backoff(readRetry, lookInterval, a.blind))
 		}
+		a.blind = 0
 		o.Rung = rung
 		d := Decide(o)
 		a.decided(ctx, d)

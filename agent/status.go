@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"time"
 
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
@@ -28,7 +29,7 @@ func (a *Agent) Status() proto.Status {
 		s.Serial = v.order.Assignment.Serial
 	}
 	s.Conditions = []proto.Condition{
-		ready(v, record, proven),
+		ready(v, record, systems),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
@@ -37,12 +38,19 @@ func (a *Agent) Status() proto.Status {
 	return s
 }
 
-func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {
+// ready is true only of a host that runs what it shall now, whatever it ran when
+// that was decided.
+func ready(v view, record deployment.Deployment, s proto.Systems) proto.Condition {
 	c := proto.Condition{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: v.decision.Reason, Message: v.decision.Message, Since: v.since}
 	switch {
 	case v.order == nil && v.refusal == nil:
 		c.Status = proto.StatusUnknown
-	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
+	case v.decision.Reason != proto.ReasonConverged: // as decided
+	case s.Current != s.Proven || s.Profile != s.Proven:
+		c.Reason, c.Since = proto.ReasonNotProven, time.Time{}
+	case v.order == nil || v.order.Release.Toplevel != s.Proven || !record.Terminal():
+		c.Reason, c.Since = "", time.Time{} // about to be decided anew
+	default:
 		c.Status = proto.StatusTrue
 	}
 	return c

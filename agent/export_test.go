@@ -1,0 +1,7 @@
+package agent
+
+import "context"
+
+// Follow is the reconciler without the watch on its record, which no bubble of
+// synctest can hold.
+func (a *Agent) Follow(ctx context.Context) error { return a.follow(ctx, nil) }

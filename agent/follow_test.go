@@ -1,0 +1,117 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+func TestSettlesBeforeItAsksWhatIsDesired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.silent = true
+		w.record(deployment.Deployment{
+			ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseProbation, Proven: deployment.Proven{Toplevel: pathA},
+		})
+		w.follow()
+		synctest.Wait()
+		if len(w.ensured) == 0 {
+			t.Error("nothing was settled: the agent waits for an answer")
+		}
+	})
+}
+
+func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.follow()
+		w.assign(7, pathA)
+		synctest.Wait()
+		if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusTrue {
+			t.Fatalf("ready is %+v, want true", got)
+		}
+		for _, somebody := range []proto.Systems{
+			{Current: pathC, Profile: pathA}, // nixos-rebuild test
+			{Current: pathA, Profile: pathC}, // nixos-rebuild boot
+		} {
+			before := w.systems
+			w.systems = somebody
+			if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusFalse || got.Reason != proto.ReasonNotProven {
+				t.Errorf("ready is %+v, want false because of %s", got, proto.ReasonNotProven)
+			}
+			time.Sleep(2 * time.Minute) // nobody tells the agent
+			synctest.Wait()
+			if got := condition(a.Status(), proto.ConditionDrifted); got.Status != proto.StatusTrue {
+				t.Errorf("drifted is %+v, want true", got)
+			}
+			w.systems = before
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusTrue {
+				t.Errorf("ready is %+v, want true again", got)
+			}
+		}
+	})
+}
+
+func TestAHostThatCannotBeObservedIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.unseen = errors.New("input/output error")
+		a := w.follow()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if soon := w.looks; soon < 4 {
+			t.Errorf("looked %d times in the first half minute, want more", soon)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if w.looks > 200 {
+			t.Errorf("looked %d times in an hour, want less", w.looks)
+		}
+		w.unseen = nil
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := a.Status().Systems.Proven; got != pathA {
+			t.Errorf("proven is %q, want %s adopted", got, pathA)
+		}
+	})
+}
+
+func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.fetch = func(context.Context, closure.FetchOrder) error {
+			return &closure.Rejection{Reason: proto.ReasonCacheUnreachable, Err: context.DeadlineExceeded}
+		}
+		w.follow()
+		attempts := func() int {
+			synctest.Wait() // no time passes
+			d, err := w.files.Deployment()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.Attempt
+		}
+		w.connects = 0 // from the start on
+		w.assign(7, pathB)
+		if got := attempts(); got != 1 {
+			t.Fatalf("%d attempts, want the first", got)
+		}
+		w.connects++
+		w.ring() // by the connection
+		if got := attempts(); got != 1 {
+			t.Errorf("a new connection began attempt %d, want the pause kept", got)
+		}
+		w.ring() // by somebody
+		if got := attempts(); got != 2 {
+			t.Errorf("%d attempts, want the second", got)
+		}
+	})
+}
