@@ -76,16 +76,17 @@ func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
 	return order, refusal
 }
 
-// refuse makes nothing of a desired state but a report.
+// refuse makes nothing of a desired state but a report, once for each reason
+// and assignment: an error's text may say what time it is.
 func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
 	before := a.look().refusal
 	a.change(func(v *view) {
 		v.order, v.refusal = nil, r
 		v.refusals[r.Reason]++
 	})
-	if before == nil || before.Error() != r.Error() {
+	if before == nil || before.Reason != r.Reason || before.Serial != r.Serial {
 		a.Log.WarnContext(ctx, "desired state refused", "reason", r.Reason, "err", r.Err)
-		if err := a.note(proto.Event{Reason: r.Reason, Message: "desired state refused: " + r.Error()}); err != nil {
+		if err := a.note(proto.Event{Serial: r.Serial, Reason: r.Reason, Message: "desired state refused: " + r.Error()}); err != nil {
 			a.Log.ErrorContext(ctx, "event lost", "err", err)
 		}
 	}

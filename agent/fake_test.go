@@ -32,6 +32,7 @@ type world struct {
 
 	release, controller proto.SecretKey
 	host                proto.HostName
+	issued              time.Time // of what is assigned; zero means now
 
 	bell chan struct{}
 
@@ -152,9 +153,12 @@ func (w *world) assignBy(serial proto.Serial, toplevel proto.StorePath, release,
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	now := time.Now()
+	issued := w.issued
+	if issued.IsZero() {
+		issued = time.Now()
+	}
 	a, err := proto.Assignment{
-		Host: w.host, Serial: serial, Issued: now, Expires: now.Add(time.Hour), Release: proto.DigestOf(r.Payload),
+		Host: w.host, Serial: serial, Issued: issued, Expires: issued.Add(time.Hour), Release: proto.DigestOf(r.Payload),
 	}.Sign(controller)
 	if err != nil {
 		w.t.Fatal(err)

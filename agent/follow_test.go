@@ -115,3 +115,30 @@ func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusalIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.follow()
+		synctest.Wait()
+		before := a.Outbox.Len()
+		w.issued = time.Now().Add(24 * time.Hour) // the host's clock is wrong
+		w.assign(7, pathB)
+		for range 10 {
+			time.Sleep(time.Minute)
+			w.ring()
+			synctest.Wait()
+		}
+		if got := condition(a.Status(), proto.ConditionAccepted); got.Reason != proto.ReasonClock {
+			t.Errorf("accepted is %+v, want false because of %s", got, proto.ReasonClock)
+		}
+		if got := a.Outbox.Len() - before; got != 1 {
+			t.Errorf("%d events of one refusal, want 1", got)
+		}
+		w.assign(8, pathB)
+		synctest.Wait()
+		if got := a.Outbox.Len() - before; got != 2 {
+			t.Errorf("%d events of two refusals, want 2", got)
+		}
+	})
+}

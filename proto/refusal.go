@@ -8,6 +8,7 @@ import (
 // A RefusalError says why a desired state was not accepted.
 type RefusalError struct {
 	Reason Reason // one of [RefusalReasons]
+	Serial Serial // of the assignment; zero if none came with a trusted signature
 	Err    error
 }
 

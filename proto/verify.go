@@ -46,21 +46,27 @@ func (d Desired) Verify(t Trust, host HostName, floor Floor, now time.Time) (Ord
 	if err != nil {
 		return refused, RefusalOf(err)
 	}
+	// of says which assignment was refused.
+	of := func(err error) error {
+		r := RefusalOf(err)
+		r.Serial = as.Serial
+		return r
+	}
 	if as.Host != host || rel.Host != host {
-		return refused, refuse(ReasonWrongHost, "release is for %s and assignment for %s, this host is %s", rel.Host, as.Host, host)
+		return refused, of(refuse(ReasonWrongHost, "release is for %s and assignment for %s, this host is %s", rel.Host, as.Host, host))
 	}
 	digest := DigestOf(d.Release.Payload)
 	if as.Release != digest {
-		return refused, refuse(ReasonMismatch, "assignment %d names release %s, but comes with %s", as.Serial, as.Release, digest)
+		return refused, of(refuse(ReasonMismatch, "assignment %d names release %s, but comes with %s", as.Serial, as.Release, digest))
 	}
 	if err := floor.check(as, digest); err != nil {
-		return refused, err
+		return refused, of(err)
 	}
 	if err := floor.checkTime(as, now); err != nil {
-		return refused, err
+		return refused, of(err)
 	}
 	if as.Mode != ModeSwitch && as.Mode != "" {
-		return refused, refuse(ReasonUnsupportedMode, "assignment %d asks for mode %s, which this version cannot do", as.Serial, as.Mode)
+		return refused, of(refuse(ReasonUnsupportedMode, "assignment %d asks for mode %s, which this version cannot do", as.Serial, as.Mode))
 	}
 	return Order{Assignment: as, Release: rel, Floor: floor.raise(as)}, nil
 }
