@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
@@ -246,6 +247,8 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		"kedge_agent_rejected_total":    len(proto.RefusalReasons()) + 1,
 		"kedge_agent_deployments_total": len(proto.Verdicts()) - 1,
 		"kedge_agent_deployment_phase":  len(proto.Phases()),
+		"kedge_agent_deployment_reason": len(proto.DeploymentReasons()),
+		"kedge_agent_outbox_torn_total": 1,
 		"kedge_agent_connected":         1,
 	} {
 		if got, err := testutil.GatherAndCount(w.registry, name); err != nil || got != want {
@@ -253,3 +256,43 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		}
 	}
 }
+
+func TestMetricsHaveTheReasonOfTheDeployment(t *testing.T) {
+	w := newWorld(t)
+	w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed})
+	if err := os.Mkdir(filepath.Join(w.files.State, "outbox"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.files.State, "outbox", tornEvent), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := w.agent()
+	if err := a.Outbox.Drain(t.Context(), nil); err != nil { // with nothing to publish
+		t.Fatal(err)
+	}
+	all, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]float64{}
+	for _, family := range all {
+		switch family.GetName() {
+		case "kedge_agent_deployment_reason":
+			for _, m := range family.GetMetric() {
+				if v := m.GetGauge().GetValue(); v != 0 {
+					reasons[m.GetLabel()[0].GetValue()] = v
+				}
+			}
+		case "kedge_agent_outbox_torn_total":
+			if got := family.GetMetric()[0].GetCounter().GetValue(); got != 1 {
+				t.Errorf("%v events are torn, want 1", got)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{"units-failed": 1}, reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+// tornEvent is the file of an event in the outbox.
+const tornEvent = "00000000000000000001-000102030405060708090a0b0c0d0e0f.json"

@@ -14,8 +14,8 @@ type metrics struct {
 	agent *Agent
 
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
-	conditions, systems, deployments, rejected                      *prometheus.Desc
-	outbox, outboxDropped                                           *prometheus.Desc
+	reason, conditions, systems, deployments, rejected              *prometheus.Desc
+	outbox, outboxDropped, outboxTorn                               *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -31,12 +31,14 @@ func newMetrics(a *Agent) *metrics {
 		converged:     desc("desired_matches_current", "Whether the host runs the accepted desired state, proven."),
 		phase:         desc("deployment_phase", "1 for the phase of the current or the last deployment, 0 for the others.", "phase"),
 		phaseSince:    desc("deployment_phase_start_timestamp_seconds", "When the deployment entered its phase; 0 for never."),
+		reason:        desc("deployment_reason", "1 for the reason of the current or the last deployment, if it has one, 0 for the others.", "reason"),
 		conditions:    desc("condition", "1 for the value that a condition has, 0 for the others.", "type", "status"),
 		systems:       desc("system_info", "The toplevels of this host; always 1.", "system", "toplevel"),
 		deployments:   desc("deployments_total", "Deployments that ended, by verdict.", "verdict"),
 		rejected:      desc("rejected_total", "Desired states that were refused, by reason.", "reason"),
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
-		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full."),
+		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
+		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
 }
 
@@ -62,6 +64,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range proto.Phases() {
 		gauge(m.phase, number(p == s.Deployment.Phase), string(p))
 	}
+	for _, r := range proto.DeploymentReasons() {
+		gauge(m.reason, number(r == s.Deployment.Reason), string(r))
+	}
 	for _, c := range s.Conditions {
 		if c.Type == proto.ConditionReady {
 			gauge(m.converged, number(c.Status == proto.StatusTrue))
@@ -85,6 +90,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
+	count(m.outboxTorn, float64(m.agent.Outbox.Torn()))
 }
 
 func number(b bool) float64 {

@@ -78,3 +78,16 @@ func RefusalReasons() []Reason {
 		ReasonUnsupportedMode,
 	}
 }
+
+// DeploymentReasons returns the reasons that a deployment may end for: those of
+// a refusal, because it is verified again before its activation, and those that
+// are found on the way.
+func DeploymentReasons() []Reason {
+	return append(RefusalReasons(),
+		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull,
+		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonCheckRefused, ReasonBusy,
+		ReasonNewerAssignment, ReasonNotProven, ReasonStateUnreadable,
+		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,
+		ReasonPowerLoss, ReasonInterrupted, ReasonThirdParty, ReasonRegisterFailed, ReasonRollbackFailed,
+	)
+}

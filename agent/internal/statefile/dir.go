@@ -22,12 +22,6 @@ import (
 	"kedge/proto"
 )
 
-// Where the files are on a host.
-const (
-	DefaultState   = "/var/lib/kedge"
-	DefaultRuntime = "/run/kedge"
-)
-
 // The names that [Dir.Watch] takes.
 const (
 	DeploymentFile = "deployment.json"
@@ -53,8 +47,8 @@ const privatePerm fs.FileMode = 0o700
 // concurrent use, save that of two that change one document at once only one
 // prevails.
 type Dir struct {
-	State   string // survives power cuts; DefaultState on a host
-	Runtime string // gone after a boot; DefaultRuntime on a host
+	State   string // survives power cuts; /var/lib/kedge on a host
+	Runtime string // gone after a boot; /run/kedge on a host
 }
 
 // Prepare makes both directories, where they are missing, for root alone, and

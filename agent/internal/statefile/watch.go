@@ -19,7 +19,8 @@ var ErrWatchUnknown = errors.New("no file that can be watched")
 // Watch returned.
 //
 // The channel is closed when ctx ends, and before that only if the kernel can
-// watch no more, such as after the removal of the directory.
+// watch no more, such as after the removal of the directory. That is the last
+// thing that the watch does: whoever receives until then has waited for its end.
 func (d Dir) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
 	var dir string
 	switch name {
