@@ -112,6 +112,7 @@ func (c Config) Validate() error {
 	}
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Probation.validate(&p)
+	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }
 

@@ -57,15 +57,20 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.PersistentFlags().StringVar(&file, "config", "/etc/kedge/agent.yaml", "configuration `FILE`: YAML, TOML or JSON")
+	root.PersistentFlags().String("metrics-listen", "", "serve metrics at this `ADDRESS`, host:port")
+	setup.LogFlags(root.PersistentFlags())
 	root.Flags().BoolVar(&check, "check-config", false, "name every problem of the configuration, and do nothing else")
 	root.AddCommand(runCommand(&file, stderr), transactCommand(stderr))
 	return root
 }
 
+// load reads the file, the environment and the flags of cmd, the later ones
+// winning.
 func load(cmd *cobra.Command, file string) (agent.Config, error) {
 	return setup.Load(setup.Source[agent.Config]{
 		File:      file,
 		EnvPrefix: "KEDGE",
+		EnvIgnore: []string{"KEDGE_SERVER", "KEDGE_CREDS"}, // they are for kedge, the command line
 		Flags:     cmd.Flags(),
 		Default:   agent.DefaultConfig(),
 	})

@@ -56,6 +56,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.PersistentFlags().StringVar(&file, "config", "/etc/kedge/controller.yaml", "configuration `FILE`: YAML, TOML or JSON")
+	root.PersistentFlags().String("http-listen", "", "serve cache, metrics and health checks at this `ADDRESS`, host:port")
+	setup.LogFlags(root.PersistentFlags())
 	root.Flags().BoolVar(&check, "check-config", false, "name every problem of the configuration, and do nothing else")
 	root.AddCommand(&cobra.Command{
 		Use:   "run",
@@ -72,6 +74,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
+// load reads the file, the environment and the flags of cmd, the later ones
+// winning.
 func load(cmd *cobra.Command, file string) (controller.Config, error) {
 	return setup.Load(setup.Source[controller.Config]{
 		File:      file,

@@ -2,22 +2,29 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kedge/internal/setup"
 )
+
+// good is a configuration without problems.
+const good = `
+source: {url: /srv/fleet.git}
+nats: {advertise: ["nats://build:4222"]}
+cache: {urls: ["http://build:8080/cache"]}
+log: {level: warn}
+`
 
 func TestCheckConfig(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		out, err   string
 	}{
-		{
-			name: "a good one",
-			text: "source: {url: /srv/fleet.git}\nnats: {advertise: [\"nats://build:4222\"]}\ncache: {urls: [\"http://build:8080/cache\"]}\n",
-			out:  "controller.yaml: ok\n",
-		},
+		{name: "a good one", text: good, out: "controller.yaml: ok\n"},
 		{name: "a bad one", text: "sauce: {}\n", err: "sauce"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -36,5 +43,28 @@ func TestCheckConfig(t *testing.T) {
 				t.Errorf("output = %q, want %q", out.String(), tt.out)
 			}
 		})
+	}
+}
+
+func TestEveryCommandTakesFlagsBeforeTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "controller.yaml")
+	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range [][]string{nil, {"run"}} {
+		cmd, _, err := command(t.Output(), t.Output()).Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.ParseFlags([]string{"--http-listen=127.0.0.1:1", "--log-level=debug", "--log-format=json"}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := load(cmd, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.HTTP.Listen != "127.0.0.1:1" || c.Log.Level != slog.LevelDebug || c.Log.Format != setup.LogJSON {
+			t.Errorf("%s: %+v, %+v", cmd.Name(), c.HTTP, c.Log)
+		}
 	}
 }
