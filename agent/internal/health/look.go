@@ -69,7 +69,7 @@ func (o *observation) describe(ctx context.Context, units systemd.Units) []proto
 func (o *observation) lastLines(ctx context.Context, u systemd.Unit) []string {
 	q := systemd.JournalQuery{Unit: u.Name, Lines: maxLogLines}
 	if Failing(u) {
-		q.InvocationID = u.InvocationID // the run that failed; one that flaps may be in its next
+		q.Since = u.Began // the run that failed; one that flaps may be in its next
 	}
 	lines, err := o.Units.Journal(ctx, q)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // which must be a test host: they make, fail and remove units.
 
 func TestRealSnapshot(t *testing.T) {
-	ctx, c := t.Context(), realClient(t)
+	ctx, c, begin := t.Context(), realClient(t), time.Now()
 	writeService(t, "kedge-test-fails.service", "ExecStart=/bin/false")
 	writeService(t, "kedge-test-flaps.service", "ExecStart=/bin/sh -c 'exit 3'\nRestart=always\nRestartSec=300ms\nStartLimitIntervalSec=0")
 	writeService(t, "kedge-test-runs.service", "ExecStart=/bin/sleep infinity")
@@ -44,7 +44,7 @@ func TestRealSnapshot(t *testing.T) {
 		t.Error("units are not sorted")
 	}
 	if u, ok := units.Find("kedge-test-fails.service"); !ok || u.ActiveState != Failed || u.Result != "exit-code" || u.ExecMainStatus != 1 ||
-		u.FragmentPath != "/run/systemd/system/kedge-test-fails.service" || u.Transient || len(u.InvocationID) != 32 {
+		u.FragmentPath != "/run/systemd/system/kedge-test-fails.service" || u.Transient || len(u.InvocationID) != 32 || u.Began.Before(begin) || u.Began.After(start) {
 		t.Errorf("failing service: %+v", u)
 	}
 	if u, ok := units.Find("kedge-test-flaps.service"); !ok || u.NRestarts < 2 || !u.Detailed {
@@ -238,36 +238,42 @@ func TestRealTransientUnitThatCannotRun(t *testing.T) {
 	await(t, c, name, func(u Unit) bool { return !u.Loaded() })
 }
 
-func TestRealJournalOfAnInvocation(t *testing.T) {
-	ctx, c := t.Context(), realClient(t)
+func TestRealJournalOfARun(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	c := realClient(t)
 	const name = "kedge-test-log.service"
-	// The journal asks what unit a process is of when it reads its first line: one
-	// that has gone by then has none.
-	writeService(t, name, "Type=oneshot\nExecStart=/bin/sh -c 'echo the reason; sleep 1; printf \"\\\\033[31mred\\\\033[0m\\n\"; exit 3'")
-	if err := c.StartUnit(ctx, name); err == nil {
-		t.Fatal("no error")
+	contains := func(lines []string, text string) bool {
+		return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, text) })
 	}
-	u := unit(t, c, name)
-	var lines []string
-	// The journal is a process of its own, which may lag behind.
-	err := poll(ctx, func() (done bool, err error) {
-		lines, err = c.Journal(ctx, JournalQuery{InvocationID: u.InvocationID})
-		return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Failed with result") }), err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for n := range 10 {
+		// It is gone before the journal can ask what unit it is of.
+		reason := fmt.Sprintf("reason %d.", n)
+		writeService(t, name, fmt.Sprintf("Type=oneshot\nExecStart=/bin/sh -c 'printf \"\\\\033[31m%s\\\\033[0m\\n\"; exit 3'", reason))
+		if err := c.StartUnit(ctx, name); err == nil {
+			t.Fatal("no error")
+		}
+		u := unit(t, c, name)
+		var lines []string
+		// The journal is a process of its own, which may lag behind.
+		err := poll(ctx, func() (done bool, err error) {
+			lines, err = c.Journal(ctx, JournalQuery{Unit: name, Since: u.Began})
+			return contains(lines, "Failed with result") && slices.Contains(lines, " [31m"+reason+" [0m"), err
+		})
+		if err != nil {
+			t.Fatalf("%v; last read %q", err, lines)
+		}
+		if n > 0 && contains(lines, fmt.Sprintf("reason %d.", n-1)) {
+			t.Errorf("lines of the run before: %q", lines)
+		}
 	}
-	t.Logf("%q", lines)
-	if !slices.Contains(lines, "the reason") || !slices.Contains(lines, " [31mred [0m") {
-		t.Errorf("got %q", lines)
-	}
-	lines, err = c.Journal(ctx, JournalQuery{Unit: name, Lines: 1})
+	lines, err := c.Journal(ctx, JournalQuery{Unit: name, Lines: 1})
 	if err != nil || len(lines) != 1 {
 		t.Errorf("one line: got %q, %v", lines, err)
 	}
 	// The failure was a moment ago, as a rule in this very second.
 	lines, err = c.Journal(ctx, JournalQuery{Unit: name, Since: time.Now()})
-	if err != nil || slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Failed with result") }) {
+	if err != nil || contains(lines, "Failed with result") {
 		t.Errorf("lines since now: got %q, %v", lines, err)
 	}
 }

@@ -27,10 +27,10 @@ var errJournalSlow = errors.New("journalctl took too long")
 
 // A JournalQuery says which lines of the journal are wanted.
 type JournalQuery struct {
-	// Unit or InvocationID is required. The latter is exact and wins.
-	Unit         string
-	InvocationID string
-	// Since leaves out older lines; the zero value leaves out none.
+	Unit string // required
+	// Since leaves out older lines; the zero value leaves out none. It tells one
+	// run of a unit from another where its invocation does not: the journal has
+	// that only of lines whose process was still there when it read them.
 	Since time.Time
 	// Lines is how many of the last lines are wanted; zero means 20.
 	Lines int
@@ -41,19 +41,14 @@ type JournalQuery struct {
 // at most 5 s; lines are cut at 1 KiB, and of more than 64 KiB the end is
 // returned.
 func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) {
+	if q.Unit == "" {
+		return nil, errors.New("read journal: no unit is given")
+	}
 	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(cmp.Or(q.Lines, defaultJournalLines))}
 	if !q.Since.IsZero() {
 		args = append(args, sinceFlag(q.Since))
 	}
-	switch {
-	case q.InvocationID != "":
-		// What the unit wrote, or what systemd wrote about it.
-		args = append(args, "_SYSTEMD_INVOCATION_ID="+q.InvocationID, "+", "INVOCATION_ID="+q.InvocationID)
-	case q.Unit != "":
-		args = append(args, "--unit="+q.Unit)
-	default:
-		return nil, errors.New("read journal: neither unit nor invocation is given")
-	}
+	args = append(args, "--unit="+q.Unit)
 
 	ctx, cancel := context.WithTimeoutCause(ctx, journalTimeout, errJournalSlow)
 	defer cancel()
@@ -64,7 +59,7 @@ func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) 
 	cmd.WaitDelay = journalStopDelay
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("read journal of %s: %w: %s", cmp.Or(q.InvocationID, q.Unit), causeOr(ctx, err),
+		return nil, fmt.Errorf("read journal of %s: %w: %s", q.Unit, causeOr(ctx, err),
 			strings.Join(stderr.lines(), " "))
 	}
 	return stdout.lines(), nil

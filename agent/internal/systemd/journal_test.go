@@ -38,11 +38,6 @@ func TestJournalAsksFor(t *testing.T) {
 			JournalQuery{Unit: "a.service", Since: time.Unix(1234, 5678), Lines: 7},
 			[]string{"--lines=7", "--since=@1234.000005", "--unit=a.service"},
 		},
-		{
-			"an invocation rather than a unit",
-			JournalQuery{Unit: "a.service", InvocationID: "00ff"},
-			[]string{"--lines=20", "_SYSTEMD_INVOCATION_ID=00ff", "+", "INVOCATION_ID=00ff"},
-		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

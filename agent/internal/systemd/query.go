@@ -123,16 +123,19 @@ func addDetails(ctx context.Context, conn *dbus.Conn, u *Unit) error {
 		into       any
 	}
 	var invocation []byte
+	var left, started uint64
 	properties := []property{
 		{"Unit", "FragmentPath", &u.FragmentPath},
 		{"Unit", "Transient", &u.Transient},
 		{"Unit", "InvocationID", &invocation},
+		{"Unit", "InactiveExitTimestamp", &left},
 	}
 	if isService(u.Name) {
 		properties = append(properties,
 			property{"Service", "MainPID", &u.MainPID},
 			property{"Service", "Result", &u.Result},
 			property{"Service", "ExecMainStatus", &u.ExecMainStatus},
+			property{"Service", "ExecMainStartTimestamp", &started},
 		)
 	}
 	for _, p := range properties {
@@ -141,6 +144,7 @@ func addDetails(ctx context.Context, conn *dbus.Conn, u *Unit) error {
 		}
 	}
 	u.InvocationID = hex.EncodeToString(invocation)
+	u.Began = began(left, started)
 	u.Detailed = true
 	return nil
 }

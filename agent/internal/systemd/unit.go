@@ -1,5 +1,7 @@
 package systemd
 
+import "time"
+
 // An ActiveState is what systemd says of a unit at its coarsest.
 type ActiveState string
 
@@ -33,6 +35,9 @@ type Unit struct {
 	FragmentPath string // the unit file; empty without one
 	Transient    bool   // made by StartTransientUnit, without a unit file
 	InvocationID string // 32 hexadecimal digits; empty if it never ran
+	// Began is when its last run began, if not a little earlier; zero if it never
+	// ran.
+	Began time.Time
 	// Services only.
 	MainPID        uint32 // zero if there is none
 	Result         string // "success", "exit-code", "signal", "timeout", …
@@ -52,6 +57,21 @@ const (
 // waiting to start it again.
 func (u Unit) AutoRestarting() bool {
 	return u.SubState == autoRestart || u.SubState == autoRestartQueued
+}
+
+// began returns when the last run of a unit began, from when it last left its
+// rest and, of a service, when its last main process was started, both in
+// microseconds, zero for never. A service that waits to be started again left
+// its rest after that.
+func began(left, started uint64) time.Time {
+	us := left
+	if left == 0 || started != 0 && started < left {
+		us = started
+	}
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(us))
 }
 
 // Units are sorted by name, each name once.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	godbus "github.com/godbus/dbus/v5"
@@ -31,6 +32,25 @@ func TestUnits(t *testing.T) {
 	}
 	if u, ok := units.Find("e.service"); ok {
 		t.Errorf("find e.service: got %+v", u)
+	}
+}
+
+func TestBegan(t *testing.T) {
+	never := time.Time{}
+	for _, tt := range []struct {
+		name          string
+		left, started uint64
+		want          time.Time
+	}{
+		{"never", 0, 0, never},
+		{"no service", 7, 0, time.UnixMicro(7)},
+		{"with something before its main process", 7, 9, time.UnixMicro(7)},
+		{"waits to be started again", 9, 7, time.UnixMicro(7)},
+		{"systemd does not know when", 0, 7, time.UnixMicro(7)},
+	} {
+		if got := began(tt.left, tt.started); !got.Equal(tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 
@@ -77,11 +97,13 @@ func TestEveryCallThatFailsSaysWhatItWas(t *testing.T) {
 
 func TestAwaitUnitReportsWhyItNeverSawTheUnit(t *testing.T) {
 	_, absent := os.Stat("/run/systemd/private") // nil where there is a systemd
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := (&Client{}).AwaitUnit(ctx, "kedge-test-absent.service", func(Unit) bool { return false })
-	var ae *AwaitError
-	if !errors.As(err, &ae) || !errors.Is(err, context.DeadlineExceeded) || absent != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {        // no time passes while a question is asked
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := (&Client{}).AwaitUnit(ctx, "kedge-test-absent.service", func(Unit) bool { return false })
+		var ae *AwaitError
+		if !errors.As(err, &ae) || !errors.Is(err, context.DeadlineExceeded) || absent != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
