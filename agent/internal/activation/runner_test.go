@@ -179,15 +179,49 @@ const hangs = `
 trap '' TERM
 echo activating the configuration...
 sh -c 'trap "" TERM; while :; do sleep 60; done' &
-echo $! >"$ROOT/child"; echo $$ >"$ROOT/self.tmp"; mv "$ROOT/self.tmp" "$ROOT/self"
+echo $! >"$ROOT/child"; echo $$ >"$ROOT/self"
+: >"$ROOT/begun"
 while :; do sleep 60; done
 `
 
+// begun returns a channel that is closed when the script of h opens "begun",
+// which waits for somebody who reads it.
+func (h *host) begun(t *testing.T) <-chan struct{} {
+	t.Helper()
+	fifo := filepath.Join(h.runner.Root, "begun")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		if f, err := os.Open(fifo); err == nil {
+			_ = f.Close() // nothing was read
+		}
+	}()
+	return begun
+}
+
+// A deadline is a context whose deadline passes when done is closed.
+type deadline struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (d deadline) Done() <-chan struct{} { return d.done }
+
+func (d deadline) Err() error {
+	select {
+	case <-d.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 func TestActivateEndsEverythingAtTheDeadline(t *testing.T) {
 	h := newHost(t, hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), hangFor)
-	defer cancel()
-	got, err := h.runner.Activate(ctx, path(t, newPath), false)
+	got, err := h.runner.Activate(deadline{t.Context(), h.begun(t)}, path(t, newPath), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,16 +231,16 @@ func TestActivateEndsEverythingAtTheDeadline(t *testing.T) {
 	h.requireGone(t)
 }
 
-// hangFor is how long a script that hangs is left to it: enough to have begun.
-const hangFor = 2 * time.Second
-
 func TestActivateEndsEverythingWhenCancelled(t *testing.T) {
 	h := newHost(t, hangs)
 	shutdown := errors.New("the host shuts down")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	timer := time.AfterFunc(hangFor, func() { cancel(shutdown) })
-	defer timer.Stop()
+	begun := h.begun(t)
+	go func() {
+		<-begun
+		cancel(shutdown)
+	}()
 	got, err := h.runner.Activate(ctx, path(t, newPath), false)
 	if !errors.Is(err, shutdown) {
 		t.Errorf("got %+v, %v; want the cause", got, err)
@@ -287,9 +321,7 @@ func TestSetDefault(t *testing.T) {
 
 func TestSetDefaultIsInterrupted(t *testing.T) {
 	h := newHost(t, hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), hangFor)
-	defer cancel()
-	if err := h.runner.SetDefault(ctx, path(t, newPath)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := h.runner.SetDefault(deadline{t.Context(), h.begun(t)}, path(t, newPath)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	h.requireGone(t)
@@ -302,12 +334,10 @@ func TestGroupRuns(t *testing.T) {
 }
 
 func TestActivateLeavesNothingOfAGroupThatIgnoresSIGTERM(t *testing.T) {
-	h := newHost(t, `trap 'exit 0' TERM; (trap '' TERM; sleep 60) & wait`)
+	h := newHost(t, `trap 'exit 0' TERM; (trap '' TERM; : >"$ROOT/begun"; sleep 60) & wait`)
 	h.runner.StopGrace = time.Minute // the leader ends by itself
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
 	start := time.Now()
-	got, err := h.runner.Activate(ctx, path(t, newPath), false)
+	got, err := h.runner.Activate(deadline{t.Context(), h.begun(t)}, path(t, newPath), false)
 	if err != nil || got.Effect != Broken {
 		t.Errorf("got %+v, %v, want a broken system", got, err)
 	}
