@@ -82,9 +82,11 @@ func newKey(t *testing.T, name string) proto.SecretKey {
 }
 
 // start runs an agent until the test ends, and returns a function that ends it
-// earlier.
+// earlier. What an agent before it published is forgotten; when start returns,
+// the agent has asked what is desired.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
+	w.change(func() { w.statuses, w.reads = nil, 0 })
 	a := w.agent()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
@@ -97,6 +99,7 @@ func (w *world) start() (stop func()) {
 		w.registry = prometheus.NewRegistry()
 	})
 	w.t.Cleanup(stop)
+	w.await("the agent to ask", func() bool { return w.reads > 0 })
 	return stop
 }
 

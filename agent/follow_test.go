@@ -21,6 +21,8 @@ func TestSettlesBeforeItAsksWhatIsDesired(t *testing.T) {
 		})
 		w.follow()
 		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if len(w.ensured) == 0 {
 			t.Error("nothing was settled: the agent waits for an answer")
 		}
@@ -40,8 +42,8 @@ func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
 			{Current: pathC, Profile: pathA}, // nixos-rebuild test
 			{Current: pathA, Profile: pathC}, // nixos-rebuild boot
 		} {
-			before := w.systems
-			w.systems = somebody
+			before, _ := w.Systems()
+			w.change(func() { w.systems = somebody })
 			if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusFalse || got.Reason != proto.ReasonNotProven {
 				t.Errorf("ready is %+v, want false because of %s", got, proto.ReasonNotProven)
 			}
@@ -50,7 +52,7 @@ func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
 			if got := condition(a.Status(), proto.ConditionDrifted); got.Status != proto.StatusTrue {
 				t.Errorf("drifted is %+v, want true", got)
 			}
-			w.systems = before
+			w.change(func() { w.systems = before })
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusTrue {
@@ -65,17 +67,20 @@ func TestAHostThatCannotBeObservedIsLookedAtAgain(t *testing.T) {
 		w := newWorld(t)
 		w.unseen = errors.New("input/output error")
 		a := w.follow()
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
-		if soon := w.looks; soon < 4 {
-			t.Errorf("looked %d times in the first half minute, want more", soon)
+		looks := func(d time.Duration) int {
+			time.Sleep(d)
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.looks
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if w.looks > 200 {
-			t.Errorf("looked %d times in an hour, want less", w.looks)
+		if n := looks(30 * time.Second); n < 4 {
+			t.Errorf("looked %d times in the first half minute, want more", n)
 		}
-		w.unseen = nil
+		if n := looks(time.Hour); n > 200 {
+			t.Errorf("looked %d times in an hour, want less", n)
+		}
+		w.change(func() { w.unseen = nil })
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if got := a.Status().Systems.Proven; got != pathA {
@@ -99,12 +104,11 @@ func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
 			}
 			return d.Attempt
 		}
-		w.connects = 0 // from the start on
-		w.assign(7, pathB)
+		w.assign(7, pathB) // the first bell is the connection's
 		if got := attempts(); got != 1 {
 			t.Fatalf("%d attempts, want the first", got)
 		}
-		w.connects++
+		w.change(func() { w.connects++ })
 		w.ring() // by the connection
 		if got := attempts(); got != 1 {
 			t.Errorf("a new connection began attempt %d, want the pause kept", got)

@@ -145,11 +145,16 @@ func TestAnOversizedDesiredStateIsRefusedAndNotAskedForAgain(t *testing.T) {
 
 func TestAFetchThatIsCutShortFailsNothing(t *testing.T) {
 	w := newWorld(t)
-	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error { <-ctx.Done(); return ctx.Err() }
-	for range 10 { // which of two channels a select takes is left to chance
+	begun := 0
+	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error {
+		w.change(func() { begun++ })
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for n := range 10 { // which of two channels a select takes is left to chance
 		stop := w.start()
 		w.assign(7, pathB)
-		w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+		w.await("the fetch", func() bool { return begun > n })
 		stop()
 		if d, err := w.files.Deployment(); err != nil || d.Phase != proto.PhaseAccepted || d.Attempt != 1 {
 			t.Fatalf("the record is %+v (%v), want it accepted as before", d, err)
