@@ -44,13 +44,19 @@ func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
 		} {
 			before, _ := w.Systems()
 			w.change(func() { w.systems = somebody })
-			if got := condition(a.Status(), proto.ConditionReady); got.Status != proto.StatusFalse || got.Reason != proto.ReasonNotProven {
-				t.Errorf("ready is %+v, want false because of %s", got, proto.ReasonNotProven)
-			}
-			time.Sleep(2 * time.Minute) // nobody tells the agent
-			synctest.Wait()
-			if got := condition(a.Status(), proto.ConditionDrifted); got.Status != proto.StatusTrue {
-				t.Errorf("drifted is %+v, want true", got)
+			for _, looked := range []bool{false, true} {
+				if looked {
+					time.Sleep(2 * time.Minute) // nobody tells the agent
+					synctest.Wait()
+				}
+				s := a.Status()
+				if got := condition(s, proto.ConditionReady); got.Status != proto.StatusFalse || got.Reason != proto.ReasonNotProven ||
+					(got.Message != "") != looked {
+					t.Errorf("ready is %+v, want false because of %s, with what to do once the agent has looked", got, proto.ReasonNotProven)
+				}
+				if got := condition(s, proto.ConditionDrifted); got.Status != proto.StatusTrue {
+					t.Errorf("drifted is %+v, want true", got)
+				}
 			}
 			w.change(func() { w.systems = before })
 			time.Sleep(2 * time.Minute)

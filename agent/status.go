@@ -17,6 +17,10 @@ func (a *Agent) Status() proto.Status {
 	_, floorErr := a.Files.Floor()
 	systems, systemsErr := a.Systems.Systems()
 	systems.Proven, systems.Revision = proven.Toplevel, proven.Revision
+	if v.decision.Reason == proto.ReasonConverged && (systems.Current != systems.Proven || systems.Profile != systems.Proven) {
+		// Not any more; the reconciler will see it, too.
+		v.decision, v.since = Decision{Reason: proto.ReasonNotProven}, time.Time{}
+	}
 	link, _ := a.Link.Watch()
 	s := proto.Status{
 		Host:       a.Config.Host,
@@ -29,7 +33,7 @@ func (a *Agent) Status() proto.Status {
 		s.Serial = v.order.Assignment.Serial
 	}
 	s.Conditions = []proto.Condition{
-		ready(v, record, systems),
+		ready(v, record, proven),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
@@ -38,19 +42,12 @@ func (a *Agent) Status() proto.Status {
 	return s
 }
 
-// ready is true only of a host that runs what it shall now, whatever it ran when
-// that was decided.
-func ready(v view, record deployment.Deployment, s proto.Systems) proto.Condition {
+func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {
 	c := proto.Condition{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: v.decision.Reason, Message: v.decision.Message, Since: v.since}
 	switch {
 	case v.order == nil && v.refusal == nil:
 		c.Status = proto.StatusUnknown
-	case v.decision.Reason != proto.ReasonConverged: // as decided
-	case s.Current != s.Proven || s.Profile != s.Proven:
-		c.Reason, c.Since = proto.ReasonNotProven, time.Time{}
-	case v.order == nil || v.order.Release.Toplevel != s.Proven || !record.Terminal():
-		c.Reason, c.Since = "", time.Time{} // about to be decided anew
-	default:
+	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
 		c.Status = proto.StatusTrue
 	}
 	return c
