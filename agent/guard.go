@@ -44,6 +44,7 @@ type systemdGuard struct {
 func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
 	ctx, cancel := context.WithTimeout(ctx, guardPatience)
 	defer cancel()
+	defer g.systemd.Rest()
 	if d.Phase == proto.PhaseFetched {
 		// Nothing runs yet, as a rule: then starting it is all there is to say.
 		if err := g.start(ctx, d); !errors.Is(err, systemd.ErrUnitExists) {

@@ -22,6 +22,8 @@ type Systemd interface {
 	// Troubled returns the units that have failed, and those that wait to be
 	// started again, with details.
 	Troubled(ctx context.Context) (systemd.Units, error)
+	// Rest says that there is nothing to ask for a while.
+	Rest()
 }
 
 // Options is what a Machine needs.
@@ -68,6 +70,7 @@ func (m *Machine) Systems() (proto.Systems, error) { return m.profile.Systems() 
 // FailedUnits implements [transaction.Host]: units that failed, or failed and
 // wait to be started again.
 func (m *Machine) FailedUnits(ctx context.Context) ([]string, error) {
+	defer m.systemd.Rest()
 	units, err := m.systemd.Troubled(ctx)
 	if err != nil {
 		return nil, err
@@ -92,6 +95,7 @@ func (m *Machine) Judge(ctx context.Context, p deployment.Probation, failedBefor
 	if err != nil {
 		return health.Judgement{}, err
 	}
+	defer m.systemd.Rest()
 	return health.Judge{Units: m.systemd, Receipts: m.files, BootID: boot, Log: m.log}.Judge(ctx, p, failedBefore)
 }
 

@@ -34,6 +34,8 @@ type troubled struct {
 	units systemd.Units
 }
 
+func (troubled) Rest() {}
+
 func (s troubled) Troubled(context.Context) (systemd.Units, error) { return s.units, nil }
 
 func TestFailedUnits(t *testing.T) {

@@ -156,6 +156,32 @@ func TestRealJobOutlivesReload(t *testing.T) {
 	}
 }
 
+func TestRealConnectionIsKeptUntilRestAndMadeAnewWhenItIsGone(t *testing.T) {
+	ctx, c := t.Context(), realClient(t)
+	const name = "dbus.service"
+	unit(t, c, name)
+	first := c.kept
+	unit(t, c, name)
+	if first == nil || c.kept != first {
+		t.Error("a second call made a connection of its own")
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := c.Unit(gone, name); err == nil || c.kept != first {
+		t.Errorf("a caller who gave up (%v) took the connection along", err)
+	}
+	systemctl(t, "daemon-reexec")
+	unit(t, c, name)
+	if c.kept == nil || c.kept == first {
+		t.Error("after daemon-reexec there is no new connection")
+	}
+	c.Rest()
+	if c.kept != nil {
+		t.Error("Rest kept the connection")
+	}
+	unit(t, c, name)
+}
+
 func TestRealJobEndsWithItsContext(t *testing.T) {
 	c := realClient(t)
 	const name = "kedge-test-slow.service"
@@ -283,7 +309,9 @@ func realClient(t *testing.T) *Client {
 	if name, err := os.ReadFile("/proc/1/comm"); err != nil || strings.TrimSpace(string(name)) != "systemd" {
 		t.Fatalf("process 1 is %q, not systemd: run this test in a test host", strings.TrimSpace(string(name)))
 	}
-	return &Client{}
+	c := &Client{}
+	t.Cleanup(c.Rest)
+	return c
 }
 
 // writeService makes a unit, which the end of the test removes.

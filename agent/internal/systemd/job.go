@@ -81,23 +81,19 @@ func (c *Client) ResetFailed(ctx context.Context, name string) error {
 // runJob queues a job and waits until it has ended.
 func (c *Client) runJob(ctx context.Context, job, name string, queue func(context.Context, *dbus.Conn, chan<- string) (int, error)) error {
 	operation := job + " " + name
-	// The connection lives as long as the job, so only setting up and queueing
-	// are bounded by CallTimeout.
-	connCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	timer := time.AfterFunc(c.callTimeout(), func() { cancel(errNoAnswer) })
-	defer timer.Stop()
-	conn, err := dbus.NewSystemdConnectionContext(connCtx)
+	queueing, cancel := context.WithTimeoutCause(ctx, c.callTimeout(), errNoAnswer)
+	defer cancel()
+	result := make(chan string, 1) // buffered: an unread result would block the connection
+	var conn *link
+	var id int
+	err := c.on(queueing, func(l *link) (err error) {
+		conn = l
+		id, err = queue(queueing, l.Conn, result)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", operation, causeOr(connCtx, err))
+		return fmt.Errorf("%s: %w", operation, causeOr(queueing, err))
 	}
-	defer conn.Close()
-	result := make(chan string, 1) // buffered: an unread result would block conn
-	id, err := queue(connCtx, conn, result)
-	if err != nil {
-		return fmt.Errorf("%s: %w", operation, causeOr(connCtx, err))
-	}
-	timer.Stop()
 
 	// systemd tells private connections of the end of every job. Re-executing
 	// closes them, and then only asking helps.
