@@ -8,7 +8,7 @@ import (
 // Names of JetStream assets, all in the account CTRL.
 const (
 	BucketDesired = "kedge-desired" // KV: a host's name → its desired state
-	BucketControl = "kedge-control" // KV: rollouts, leader lease
+	BucketControl = "kedge-control" // KV: the leader lease
 
 	StreamStatus = "KEDGE_STATUS" // the last status of every host
 	StreamEvents = "KEDGE_EVENTS" // what happened on the hosts

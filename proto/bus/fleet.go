@@ -14,7 +14,7 @@ import (
 )
 
 // A Fleet is what a controller may do: say what hosts shall run, hear what they
-// say, and keep what must outlive it. All methods are safe for concurrent use.
+// say, and keep the audit. All methods are safe for concurrent use.
 type Fleet struct {
 	conn *Conn
 	log  *slog.Logger
@@ -28,7 +28,6 @@ type assets struct {
 	nats    *nats.Conn
 	js      jetstream.JetStream
 	desired jetstream.KeyValue
-	control jetstream.KeyValue
 }
 
 // NewFleet returns the view of a controller over c, whose credentials must be a
@@ -55,9 +54,6 @@ func (f *Fleet) open(ctx context.Context) (*assets, error) {
 	}
 	if a.desired, err = a.js.KeyValue(ctx, proto.BucketDesired); err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", proto.BucketDesired, translate(err))
-	}
-	if a.control, err = a.js.KeyValue(ctx, proto.BucketControl); err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", proto.BucketControl, translate(err))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -110,32 +106,6 @@ func (f *Fleet) Ring(ctx context.Context, host proto.HostName) error {
 		return fmt.Errorf("ring %s: %w", host, err)
 	}
 	return nil
-}
-
-// GetControl returns what controllers keep under key. Errors wrap [ErrNotFound].
-func (f *Fleet) GetControl(ctx context.Context, key string) (Raw, error) {
-	a, err := f.open(ctx)
-	if err != nil {
-		return Raw{}, fmt.Errorf("control state %s: %w", key, err)
-	}
-	r, err := get(ctx, a.control, key)
-	if err != nil {
-		return Raw{}, fmt.Errorf("control state %s: %w", key, err)
-	}
-	return r, nil
-}
-
-// PutControl keeps data under key, by the rules of [Fleet.PutDesired].
-func (f *Fleet) PutControl(ctx context.Context, key string, data []byte, last uint64) (uint64, error) {
-	a, err := f.open(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("keep control state %s: %w", key, err)
-	}
-	seq, err := put(ctx, a.control, key, data, last)
-	if err != nil {
-		return 0, fmt.Errorf("keep control state %s after %d: %w", key, last, err)
-	}
-	return seq, nil
 }
 
 // Audit keeps e for ever, or as long as the audit reaches, and returns when it

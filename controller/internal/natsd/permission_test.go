@@ -112,8 +112,8 @@ func TestRepliesOfTheServerCannotBeStoredAsDesiredState(t *testing.T) {
 	if got, err := fleet.GetDesired(t.Context(), web1); err != nil || string(got.Data) != "for web1" {
 		t.Errorf("desired state of web1: got %q, %v", got.Data, err)
 	}
-	if got, err := fleet.GetControl(t.Context(), "leader"); !errors.Is(err, bus.ErrNotFound) {
-		t.Errorf("control state: got %q, %v", got.Data, err)
+	if got := controllerMessages(t, w, "KV_"+proto.BucketControl); got != 0 {
+		t.Errorf("the controllers' bucket has %d messages", got)
 	}
 	if got := controllerMessages(t, w, proto.StreamAudit); got != 0 {
 		t.Errorf("the audit has %d messages", got)

@@ -164,24 +164,14 @@ func TestHeartbeatsAreHeard(t *testing.T) {
 	}
 }
 
-func TestControlStateIsKept(t *testing.T) {
+func TestTheAuditIsKept(t *testing.T) {
 	w := newWorld(t)
 	fleet := w.fleet(t)
-	if _, err := fleet.GetControl(t.Context(), "rollout"); !errors.Is(err, bus.ErrNotFound) {
-		t.Fatalf("got %v, want %v", err, bus.ErrNotFound)
-	}
-	seq, err := fleet.PutControl(t.Context(), "rollout", []byte("x"), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fleet.PutControl(t.Context(), "rollout", []byte("y"), 0); !errors.Is(err, bus.ErrConflict) {
-		t.Errorf("got %v, want %v", err, bus.ErrConflict)
-	}
-	if r, err := fleet.GetControl(t.Context(), "rollout"); err != nil || string(r.Data) != "x" || r.Seq != seq {
-		t.Errorf("got %q, %d, %v", r.Data, r.Seq, err)
-	}
 	if err := fleet.Audit(t.Context(), proto.AuditEntry{Time: time.Now(), Actor: "eva", Act: proto.ActPublish, Host: hostName(t, "web1")}); err != nil {
 		t.Error(err)
+	}
+	if got := controllerMessages(t, w, proto.StreamAudit); got != 1 {
+		t.Errorf("the audit has %d messages, want 1", got)
 	}
 }
 
