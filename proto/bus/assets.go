@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,11 +22,15 @@ const (
 	duplicates = 100 * time.Millisecond
 
 	day = 24 * time.Hour
+
+	bucketStream = "KV_" // before a bucket's name: the stream behind it
 )
 
 // EnsureAssets makes every stream and bucket, or changes those that there are
-// into what they shall be. It may be called again and again. Replicas is 1, or
-// 3 in a cluster.
+// into what they shall be, but for their replicas, which an operator may have
+// changed: what is made anew has that many, 1, or 3 in a cluster. It may be
+// called again and again. One that cannot be made keeps no other from being made;
+// the error names all of them.
 func (f *Fleet) EnsureAssets(ctx context.Context, replicas int) error {
 	nc, err := f.conn.connected()
 	if err != nil {
@@ -35,22 +40,52 @@ func (f *Fleet) EnsureAssets(ctx context.Context, replicas int) error {
 	if err != nil {
 		return fmt.Errorf("set up JetStream: %w", translate(err))
 	}
-	for _, b := range buckets(replicas) {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, b); err != nil {
-			return fmt.Errorf("set up bucket %s: %w", b.Bucket, translate(err))
+	var problems []error
+	for _, b := range buckets() {
+		if err := ensureBucket(ctx, js, b, replicas); err != nil {
+			problems = append(problems, fmt.Errorf("set up bucket %s: %w", b.Bucket, translate(err)))
 		}
 	}
-	for _, s := range streams(replicas) {
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("set up stream %s: %w", s.Name, translate(err))
+	for _, s := range streams() {
+		if err := ensureStream(ctx, js, s, replicas); err != nil {
+			problems = append(problems, fmt.Errorf("set up stream %s: %w", s.Name, translate(err)))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
+}
+
+func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyValueConfig, replicas int) (err error) {
+	if b.Replicas, err = replicasOf(ctx, js, bucketStream+b.Bucket, replicas); err != nil {
+		return err
+	}
+	_, err = js.CreateOrUpdateKeyValue(ctx, b)
+	return err
+}
+
+func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig, replicas int) (err error) {
+	if s.Replicas, err = replicasOf(ctx, js, s.Name, replicas); err != nil {
+		return err
+	}
+	_, err = js.CreateOrUpdateStream(ctx, s)
+	return err
+}
+
+// replicasOf returns how many replicas a stream has, or is to have if it is not
+// there yet.
+func replicasOf(ctx context.Context, js jetstream.JetStream, stream string, otherwise int) (int, error) {
+	s, err := js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return otherwise, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().Config.Replicas, nil
 }
 
 // buckets returns the buckets, which only controllers may touch: whoever writes
 // one key of a bucket can erase it.
-func buckets(replicas int) []jetstream.KeyValueConfig {
+func buckets() []jetstream.KeyValueConfig {
 	return []jetstream.KeyValueConfig{
 		{
 			Bucket:       proto.BucketDesired,
@@ -58,7 +93,6 @@ func buckets(replicas int) []jetstream.KeyValueConfig {
 			History:      10,
 			MaxValueSize: proto.MaxDesired + headerRoom,
 			Storage:      jetstream.FileStorage,
-			Replicas:     replicas,
 			RePublish: &jetstream.RePublish{
 				Source:      proto.AllDesiredKeys,
 				Destination: proto.DoorbellTemplate,
@@ -71,7 +105,6 @@ func buckets(replicas int) []jetstream.KeyValueConfig {
 			History:        5,
 			MaxValueSize:   512 << 10,
 			Storage:        jetstream.FileStorage,
-			Replicas:       replicas,
 			LimitMarkerTTL: time.Minute,
 		},
 	}
@@ -79,7 +112,7 @@ func buckets(replicas int) []jetstream.KeyValueConfig {
 
 // streams returns the streams that hosts write to, and the audit. Every limit
 // per subject is one per host.
-func streams(replicas int) []jetstream.StreamConfig {
+func streams() []jetstream.StreamConfig {
 	all := []jetstream.StreamConfig{
 		{
 			Name:              proto.StreamStatus,
@@ -116,7 +149,6 @@ func streams(replicas int) []jetstream.StreamConfig {
 	}
 	for i := range all {
 		all[i].Storage = jetstream.FileStorage
-		all[i].Replicas = replicas
 		all[i].Duplicates = duplicates
 		all[i].AllowDirect = true
 		all[i].DenyDelete = true
