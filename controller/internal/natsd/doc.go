@@ -11,8 +11,8 @@
 // stored as another host's; across accounts the answer goes nowhere but back.
 //
 // The controller itself connects with a URL and a credentials file, as to any
-// server: an external one that trusts the same operator can take this one's
-// place.
+// server: an external one with the same four accounts can take this one's place.
+// Hosts and operators get their credentials from whoever made those, then.
 //
 // # On disk
 //
@@ -21,5 +21,6 @@
 // accounts may do is not stored but made from this package's code at each
 // start, so that a new version's permissions take effect. nats/ holds
 // JetStream's files; losing it loses history, and nothing that the controller
-// cannot publish again.
+// cannot publish again. Once the disk was full the server stores nothing more
+// until it is started anew: see [Server.Healthy].
 package natsd

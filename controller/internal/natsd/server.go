@@ -55,9 +55,12 @@ const (
 type Server struct {
 	*Keys
 
-	server   *server.Server
-	resolver *server.MemAccResolver
-	tls      bool
+	server    *server.Server
+	resolver  *server.MemAccResolver
+	tls       bool
+	store     string // directory
+	controlID string // of the account with JetStream
+	sound     bool   // it was healthy when it had started
 }
 
 // Start runs a server and returns when it takes connections.
@@ -69,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, tls: o.TLS != nil}
+	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, tls: o.TLS != nil, store: filepath.Join(o.StateDir, storeDir)}
 	options, err := s.options(o)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS server: %w", err)
@@ -87,6 +90,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 			return nil, fmt.Errorf("start NATS server on %s: %w", o.Listen, err)
 		}
 	}
+	s.sound = s.Healthy() == nil
 	return s, nil
 }
 
@@ -96,8 +100,7 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := filepath.Join(o.StateDir, storeDir)
-	if err := durable.MkdirAll(store, secretDirPerm); err != nil {
+	if err := durable.MkdirAll(s.store, secretDirPerm); err != nil {
 		return nil, err
 	}
 	accounts, err := s.resolve(s.resolver)
@@ -106,6 +109,9 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	}
 	operator, err := s.operatorClaims()
 	if err != nil {
+		return nil, err
+	}
+	if s.controlID, err = s.control.PublicKey(); err != nil {
 		return nil, err
 	}
 	options := &server.Options{
@@ -128,7 +134,7 @@ func (s *Server) options(o Options) (*server.Options, error) {
 		SystemAccount:          accounts[0].claims.Subject, // without it the server panics
 		AccountResolver:        s.resolver,
 		JetStream:              true,
-		StoreDir:               store,
+		StoreDir:               s.store,
 		JetStreamMaxMemory:     maxMemoryStore,
 		JetStreamMaxStore:      maxDiskStore,
 		SyncAlways:             true, // what was acknowledged is on the disk
