@@ -113,11 +113,11 @@ func (c *Controller) open(ctx context.Context) error {
 		}
 		parts = &p
 	}
-	keys, err := c.connect(ctx)
+	server, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.wire(*parts, signer, book, keys); err != nil {
+	if err := c.wire(*parts, signer, book, server); err != nil {
 		return err
 	}
 	c.web, err = listenWeb(ctx, cfg.HTTP.Listen, mux(parts.Cache.Handler(), c.o.Registry, c.keeper.ready), c.log)
@@ -125,7 +125,10 @@ func (c *Controller) open(ctx context.Context) error {
 		return err
 	}
 	c.closing("HTTP listener", func() error { return closed(c.web.listener.Close()) })
-	return c.writeAdminCredentials(keys)
+	if server == nil {
+		return nil // its operators are not ours to name
+	}
+	return c.writeAdminCredentials(server.Keys)
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs
@@ -201,7 +204,7 @@ func (c *Controller) NATSURL() string { return c.natsURL }
 func (c *Controller) HTTPAddress() string { return c.web.listener.Addr().String() }
 
 // AdminCredentials returns the path of the credentials that Open makes for the
-// administrator of this machine.
+// administrator of this machine, if the NATS server is embedded.
 func (c *Controller) AdminCredentials() string { return c.path(adminFile) }
 
 // Keys returns the keys that hosts have to trust: of releases, and of

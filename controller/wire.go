@@ -17,26 +17,20 @@ import (
 	"kedge/proto/bus"
 )
 
-// connect starts the embedded NATS server, unless there is another, and begins
-// to connect.
-func (c *Controller) connect(ctx context.Context) (*natsd.Keys, error) {
+// connect starts the embedded NATS server, which it returns, unless there is
+// another, and begins to connect.
+func (c *Controller) connect(ctx context.Context) (*natsd.Server, error) {
 	cfg := c.o.Config
-	var keys *natsd.Keys
+	var server *natsd.Server
 	credentials := cfg.NATS.CredentialsFile
 	c.natsURL = cfg.NATS.URL
 	if cfg.NATS.URL == "" {
-		server, err := natsd.Start(ctx, natsd.Options{StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Log: c.log})
+		s, err := natsd.Start(ctx, natsd.Options{StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Log: c.log})
 		if err != nil {
 			return nil, fmt.Errorf("start the NATS server: %w", err)
 		}
-		c.closing("NATS server", func() error { server.Shutdown(); return nil })
-		keys, credentials, c.natsURL = server.Keys, server.ControllerCredentials(), server.ClientURL()
-	} else {
-		k, err := natsd.OpenKeys(cfg.StateDir)
-		if err != nil {
-			return nil, fmt.Errorf("open the NATS keys: %w", err)
-		}
-		keys = k
+		c.closing("NATS server", func() error { s.Shutdown(); return nil })
+		server, credentials, c.natsURL = s, s.ControllerCredentials(), s.ClientURL()
 	}
 	// What is under way when ctx ends is still to be published; Close ends it.
 	conn, err := bus.Connect(context.WithoutCancel(ctx), bus.Options{
@@ -48,11 +42,21 @@ func (c *Controller) connect(ctx context.Context) (*natsd.Keys, error) {
 	}
 	c.closing("NATS connection", func() error { conn.Close(); return nil })
 	c.conn = conn
-	return keys, nil
+	return server, nil
+}
+
+// foreignNATS is the [Issuer] beside a NATS server that somebody else runs: only
+// its accounts can vouch for hosts, and their keys are not here.
+type foreignNATS struct{}
+
+// HostJWT implements [Issuer].
+func (foreignNATS) HostJWT(host proto.HostName, _ string) (string, error) {
+	return "", bus.Errorf(bus.CodeRefused,
+		"host %s: hosts cannot be added here yet where NATS is external (nats.url): make its credentials with the accounts of that server", host)
 }
 
 // wire makes the parts of the controller from what was opened.
-func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, keys *natsd.Keys) error {
+func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, server *natsd.Server) error {
 	cfg, now := c.o.Config, c.o.Now
 	m := newMetrics(c.o.Registry)
 	busFleet := bus.NewFleet(c.conn, c.log)
@@ -68,6 +72,10 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, k
 	}
 	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
 	c.keeper = &keeper{conn: c.conn, bus: busFleet, publisher: publisher, log: c.log}
+	issuer := Issuer(foreignNATS{})
+	if server != nil {
+		issuer = server
+	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
 	rollouts := rolloutStore{path: c.path(rolloutFile)}
 	c.runner = &runner{
@@ -95,7 +103,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, k
 	}
 	anchors := c.anchors(parts.Cache, signer)
 	a := &api{
-		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: keys, book: book, anchors: anchors,
+		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: issuer, book: book, anchors: anchors,
 		metrics: m, now: now, log: c.log,
 		importer: &importer{
 			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, root: parts.Builder.Root,
