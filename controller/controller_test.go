@@ -117,8 +117,8 @@ func wants(h proto.HostName, serial proto.Serial, p proto.StorePath) func(proto.
 	}
 }
 
-// desired returns what a host reads.
-func (c *controllerTest) desired(t *testing.T, h proto.HostName) proto.Order {
+// fleet returns NATS as the controller sees it.
+func (c *controllerTest) fleet(t *testing.T) *bus.Fleet {
 	t.Helper()
 	controller, err := bus.Connect(t.Context(), bus.Options{
 		Servers: []string{c.NATSURL()}, Name: "test", Log: slog.New(slog.DiscardHandler),
@@ -127,11 +127,17 @@ func (c *controllerTest) desired(t *testing.T, h proto.HostName) proto.Order {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer controller.Close()
+	t.Cleanup(controller.Close)
 	if err := controller.AwaitConnected(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := bus.NewFleet(controller, slog.New(slog.DiscardHandler)).GetDesired(t.Context(), h)
+	return bus.NewFleet(controller, slog.New(slog.DiscardHandler))
+}
+
+// desired returns what a host reads.
+func (c *controllerTest) desired(t *testing.T, h proto.HostName) proto.Order {
+	t.Helper()
+	raw, err := c.fleet(t).GetDesired(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,36 +8,78 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kedge/controller/internal/natsd"
 	"kedge/controller/internal/publish"
 	"kedge/proto/bus"
 )
 
 const (
-	keepRetry   = 5 * time.Second // after a failure
-	keepLook    = time.Minute     // without news: assignments come due
-	replicas    = 1               // of streams and buckets; a cluster's are changed by hand so far
-	syncTimeout = time.Minute     // of one attempt
+	keepRetry     = 5 * time.Second  // after a failure
+	keepLook      = time.Minute      // without news: assignments come due
+	replicas      = 1                // of streams and buckets that are made; a cluster's are changed by hand so far
+	ensureTimeout = 20 * time.Second // for streams and buckets, of one attempt
+	syncTimeout   = time.Minute      // for desired states, of one attempt; the next one goes on from there
 )
 
-// keeper keeps NATS in step with what is durable: it makes streams and buckets
-// and puts desired states after every connection, and renews assignments.
-type keeper struct {
-	conn      *bus.Conn
-	bus       *bus.Fleet
-	publisher *publish.Publisher
-	log       *slog.Logger
-
-	synced atomic.Uint64 // the connection that everything was put over; 0 for none
+// A connection says how it stands; see [bus.Conn].
+type connection interface {
+	State() bus.State
+	Watch() (bus.State, <-chan struct{})
 }
 
-// run keeps until ctx ends.
+// An assetMaker makes streams and buckets; see [bus.Fleet].
+type assetMaker interface {
+	EnsureAssets(ctx context.Context, replicas int) error
+}
+
+// statements are what hosts are told; see [publish.Publisher].
+type statements interface {
+	Forget()
+	Renew(ctx context.Context) error
+	Sync(ctx context.Context) error
+}
+
+// A natsServer is the NATS server in this process; see [natsd.Server].
+type natsServer interface {
+	Healthy() error
+	Mendable() bool
+}
+
+var (
+	_ connection = (*bus.Conn)(nil)
+	_ assetMaker = (*bus.Fleet)(nil)
+	_ statements = (*publish.Publisher)(nil)
+	_ natsServer = (*natsd.Server)(nil)
+)
+
+// keeper renews assignments, and keeps NATS in step with what is durable: it
+// makes streams and buckets and puts desired states after every connection.
+type keeper struct {
+	conn       connection
+	assets     assetMaker
+	statements statements
+	server     natsServer // nil if it is not in this process
+	log        *slog.Logger
+
+	// The connections over which something was done last; 0 for none. Those
+	// that are not atomic belong to the goroutine of run.
+	forgot  uint64        // what was known of the one before
+	ensured uint64        // every stream and bucket
+	synced  atomic.Uint64 // that, and every desired state was put
+}
+
+// run keeps until ctx ends, or until the NATS server can only be mended by a new
+// start of this process.
 func (k *keeper) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, changed := k.conn.Watch()
 		wait := keepLook
 		if err := k.once(ctx); err != nil && ctx.Err() == nil {
 			wait = keepRetry
-			k.log.WarnContext(ctx, "NATS is not in step yet", "err", err, "again_in", wait)
+			k.log.WarnContext(ctx, "assignments or NATS are not in step yet", "err", err, "again_in", wait)
+		}
+		if err := k.examine(ctx); err != nil {
+			return err
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -50,26 +92,70 @@ func (k *keeper) run(ctx context.Context) error {
 	return nil
 }
 
-// once does what is to be done now.
+// once does what is to be done now. Nothing that fails keeps the rest from being
+// done: assignments expire, with NATS or without.
 func (k *keeper) once(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
+	renewed := k.statements.Renew(ctx)
 	state := k.conn.State()
-	if state.Connected && k.synced.Load() != state.Connects {
-		if err := k.bus.EnsureAssets(ctx, replicas); err != nil {
-			return fmt.Errorf("make streams and buckets: %w", err)
-		}
-		if err := k.publisher.Sync(ctx); err != nil {
-			return err
-		}
+	if !state.Connected {
+		return renewed
+	}
+	if k.forgot != state.Connects {
+		k.statements.Forget()
+		k.forgot = state.Connects
+	}
+	ensured, synced := k.ensure(ctx, state.Connects), k.sync(ctx)
+	if ensured == nil && synced == nil {
 		k.synced.Store(state.Connects)
 	}
-	// Assignments are renewed without NATS too: they are durable first.
-	err := k.publisher.Renew(ctx)
-	if state.Connected {
-		err = errors.Join(err, k.publisher.SyncRest(ctx))
+	return errors.Join(renewed, ensured, synced)
+}
+
+// ensure makes streams and buckets, once for a connection.
+func (k *keeper) ensure(ctx context.Context, connects uint64) error {
+	if k.ensured == connects {
+		return nil
 	}
-	return err
+	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
+	defer cancel()
+	if err := k.assets.EnsureAssets(ctx, replicas); err != nil {
+		return fmt.Errorf("make streams and buckets: %w", err)
+	}
+	k.ensured = connects
+	return nil
+}
+
+// sync puts the desired states that are not there.
+func (k *keeper) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	return k.statements.Sync(ctx)
+}
+
+// examine returns an error if the NATS server stores nothing any more, and a new
+// start of this process would help.
+func (k *keeper) examine(ctx context.Context) error {
+	err := k.health()
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case k.server.Mendable():
+		return fmt.Errorf("the controller has to be started again (its service does that by itself): %w", err)
+	}
+	k.log.ErrorContext(ctx, "NATS server is not healthy, and a new start would not help yet", "err", err)
+	return nil
+}
+
+// health returns why the NATS server in this process does not store what it is
+// sent, or nil.
+func (k *keeper) health() error {
+	if k.server == nil {
+		return nil
+	}
+	if err := k.server.Healthy(); err != nil {
+		return fmt.Errorf("NATS server: %w", err)
+	}
+	return nil
 }
 
 // ready returns why hosts cannot read what they shall run, or nil.
@@ -83,5 +169,5 @@ func (k *keeper) ready() error {
 	case k.synced.Load() != state.Connects:
 		return errors.New("NATS is not in step with what was published")
 	}
-	return nil
+	return k.health()
 }

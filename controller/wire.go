@@ -71,10 +71,10 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 		c.fleet.Know(h)
 	}
 	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
-	c.keeper = &keeper{conn: c.conn, bus: busFleet, publisher: publisher, log: c.log}
+	c.keeper = &keeper{conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
 	issuer := Issuer(foreignNATS{})
 	if server != nil {
-		issuer = server
+		c.keeper.server, issuer = server, server
 	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
 	rollouts := rolloutStore{path: c.path(rolloutFile)}

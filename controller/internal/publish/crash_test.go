@@ -89,7 +89,7 @@ func (w *world) life(ctx context.Context, next *int) error {
 			return err
 		}
 	}
-	return p.SyncRest(ctx)
+	return p.Sync(ctx)
 }
 
 // check requires that disk and bus hold the same, last statement.

@@ -4,12 +4,14 @@
 // The truth about a host is one file, its [Record]: what was signed for it
 // last. The message bus holds a copy. A statement is signed, written to the file,
 // and only then put on the bus, by compare-and-set; so whatever dies in between,
-// the file is never behind the bus unless somebody else wrote there, and
-// [Publisher.Sync] brings the bus to where the file is.
+// the file is never behind the bus unless it was lost, or somebody else wrote
+// there, and [Publisher.Sync] brings the bus to where the file is.
 //
 // Serials only grow. If the bus holds a statement that this controller's keys
 // signed and that is newer than the file, which happens when the file was
 // restored from a backup or another controller was at work, then it is adopted,
-// and the next statement goes above it. What is there and was not signed by us
-// is no statement, and is overwritten.
+// and the next statement goes above it. Of a host whose file is gone nothing is
+// known until something is published for it: then the bus is asked, and the same
+// holds. What is there and was not signed by us is no statement, and is
+// overwritten.
 package publish

@@ -14,15 +14,6 @@ import (
 	"kedge/proto/bus"
 )
 
-// A Bus holds the copy of every host's desired state that the hosts read, and
-// the audit trail. PutDesired fails with [bus.ErrConflict] unless the state
-// there has the sequence number last; zero means that there is none.
-type Bus interface {
-	PutDesired(ctx context.Context, host proto.HostName, data []byte, last uint64) (uint64, error)
-	GetDesired(ctx context.Context, host proto.HostName) (bus.Raw, error)
-	Audit(ctx context.Context, e proto.AuditEntry) error
-}
-
 // A Signer makes assignments.
 type Signer interface {
 	Assign(o sign.Order) (proto.Envelope, error)
@@ -30,8 +21,6 @@ type Signer interface {
 	ReleaseKeys() []proto.PublicKey
 	ControllerKeys() []proto.PublicKey
 }
-
-var _ Bus = (*bus.Fleet)(nil)
 
 // Options is what a [Publisher] needs.
 type Options struct {
@@ -68,6 +57,7 @@ func Open(o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Bus = boundedBus{o.Bus}
 	p := &Publisher{o: o, hosts: map[proto.HostName]*host{}}
 	for _, r := range records {
 		p.hosts[r.Host] = newHost(r)
@@ -98,7 +88,7 @@ func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Env
 	if err := p.save(h, next); err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
-	if err := p.deliver(ctx, h, true); err != nil {
+	if err := p.deliver(ctx, h); err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
 	p.audit(ctx, actor, h.record)
@@ -157,11 +147,11 @@ func (p *Publisher) save(h *host, r Record) error {
 	return nil
 }
 
-// deliver puts h's record on the bus. That the bus cannot be reached is no error
+// deliver puts h's record on the bus, above whatever is there. That the bus cannot be reached is no error
 // here: the record is durable, and the next sync delivers it. The caller holds
 // h.mu.
-func (p *Publisher) deliver(ctx context.Context, h *host, insist bool) error {
-	err := p.put(ctx, h, insist)
+func (p *Publisher) deliver(ctx context.Context, h *host) error {
+	err := p.put(ctx, h, true)
 	if err == nil || !bus.Transient(err) {
 		return err
 	}

@@ -55,11 +55,11 @@ func TestPublishWithoutBus(t *testing.T) {
 	if got := p.Unsynced(); got != 1 {
 		t.Errorf("unsynced = %d, want 1", got)
 	}
-	if err := p.SyncRest(t.Context()); err == nil {
-		t.Error("SyncRest without a bus returned nil")
+	if err := p.Sync(t.Context()); err == nil {
+		t.Error("Sync without a bus returned nil")
 	}
 	w.bus.down = false
-	if err := p.SyncRest(t.Context()); err != nil {
+	if err := p.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.toplevels = w.toplevels[:2]
@@ -76,6 +76,7 @@ func TestSyncPutsAgainWhatWasWiped(t *testing.T) {
 	w.mustPublish(t, p, w.toplevels[0])
 	clear(w.bus.data)
 	clear(w.bus.seqs)
+	p.Forget()
 	if err := p.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,7 @@ func TestSyncLiftsWhatWasRestoredFromYesterday(t *testing.T) {
 	yesterday := w.bus.data[web1]
 	w.mustPublish(t, p, w.toplevels[1])
 	w.bus.data[web1], w.bus.seqs[web1], w.bus.history = yesterday, 77, nil
+	p.Forget()
 	if err := p.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -117,12 +119,30 @@ func TestSyncAdoptsWhatIsNewer(t *testing.T) {
 	w.check(t, "after adopting")
 }
 
+func TestPublishGoesAboveTheBusWhenTheFileIsGone(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(t)
+	w.mustPublish(t, p, w.toplevels[0])
+	w.mustPublish(t, p, w.toplevels[1])
+	clear(w.shelf.records) // the file was torn, and moved away
+
+	p = w.open(t)
+	if err := p.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.mustPublish(t, p, w.toplevels[2]); got != 3 {
+		t.Errorf("serial = %s, want 3: above the bus's", got)
+	}
+	w.check(t, "after the file was gone")
+}
+
 func TestSyncOverwritesWhatIsNotOurs(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(t)
 	w.toplevels = w.toplevels[:1]
 	w.mustPublish(t, p, w.toplevels[0])
 	w.bus.data[web1], w.bus.seqs[web1] = []byte(`{"format":1}`), 99
+	p.Forget()
 	if err := p.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +242,9 @@ func TestRenew(t *testing.T) {
 	if !after.Issued.After(before.Issued) {
 		t.Errorf("issued = %s, want later than %s", after.Issued, before.Issued)
 	}
+	if err := p.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.check(t, "after renewal")
 }
 
@@ -238,6 +261,9 @@ func TestRenewHealsAClockThatWasAhead(t *testing.T) {
 	}
 	if got := w.shelf.records[web1].Target.Serial; got != 2 {
 		t.Errorf("serial = %s, want 2: hosts take an earlier date under a new one only", got)
+	}
+	if err := p.Sync(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	w.check(t, "after the clock was set right")
 	if err := p.Renew(t.Context()); err != nil {

@@ -16,23 +16,24 @@ import (
 const maxAhead = time.Minute
 
 // Renew signs every assignment anew that is due, under its serial and with a
-// later date, and puts it on the bus. Each host has its own point in the
-// renewal interval, so that a large fleet is renewed evenly. The error names
-// every host that could not be; the others were.
+// later date, and makes that durable; [Publisher.Sync] puts it on the bus. So it
+// waits for no bus, which may be away for long. Each host has its own point in the
+// renewal interval, so that a large fleet is renewed evenly. The error names every
+// host that could not be; the others were.
 func (p *Publisher) Renew(ctx context.Context) error {
 	var problems []error
 	for _, name := range p.names() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := p.renewHost(ctx, name); err != nil {
+		if err := p.renewHost(name); err != nil {
 			problems = append(problems, fmt.Errorf("renew assignment of %s: %w", name, err))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-func (p *Publisher) renewHost(ctx context.Context, name proto.HostName) error {
+func (p *Publisher) renewHost(name proto.HostName) error {
 	h := p.host(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,10 +55,7 @@ func (p *Publisher) renewHost(ctx context.Context, name proto.HostName) error {
 	if err != nil {
 		return err
 	}
-	if err := p.save(h, next); err != nil {
-		return err
-	}
-	return p.deliver(ctx, h, false)
+	return p.save(h, next)
 }
 
 // again signs what r says under a new serial, above that of before.

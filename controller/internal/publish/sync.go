@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -14,11 +17,13 @@ import (
 // up: more than a handful of times in a row means that two controllers fight.
 const maxConflicts = 5
 
-// Sync brings the bus to what is durable, for every host: after a start and after
-// every reconnection, since the bus may have been wiped or restored meanwhile.
-// What is newer on the bus, and ours, is adopted. The error names every host
-// that is not in step; call again later.
-func (p *Publisher) Sync(ctx context.Context) error {
+// syncAtOnce is how many hosts are brought in step at the same time: most of it is
+// waiting for the bus and its disk. If so many got no answer, the bus is away.
+const syncAtOnce = 16
+
+// Forget takes back what is known of the bus. It is to be called after every
+// reconnection: the bus may have been wiped or restored meanwhile.
+func (p *Publisher) Forget() {
 	for _, name := range p.names() {
 		h := p.host(name)
 		h.mu.Lock()
@@ -26,25 +31,36 @@ func (p *Publisher) Sync(ctx context.Context) error {
 		h.set(h.record, false)
 		h.mu.Unlock()
 	}
-	return p.SyncRest(ctx)
 }
 
-// SyncRest is [Publisher.Sync] for the hosts that are not in step as far as is
-// known. It costs nothing when all are.
-func (p *Publisher) SyncRest(ctx context.Context) error {
-	var problems []error
-	for _, name := range p.names() {
-		if err := ctx.Err(); err != nil {
-			return err
+// Sync brings the bus to what is durable, for every host that is not in step as
+// far as is known: after a start, after [Publisher.Forget], and whenever the bus
+// could not be reached. It costs nothing when all are. What is newer on the bus,
+// and ours, is adopted. The error says which hosts are not in step; of those that
+// got no answer it names one. The others are, and another call goes on from there.
+func (p *Publisher) Sync(ctx context.Context) error {
+	var unanswered atomic.Int32
+	names := p.names()
+	problems := make([]error, len(names))
+	var g errgroup.Group
+	g.SetLimit(syncAtOnce)
+	for i, name := range names {
+		if ctx.Err() != nil || unanswered.Load() >= syncAtOnce {
+			break
 		}
-		if err := p.syncHost(ctx, name); err != nil {
-			problems = append(problems, fmt.Errorf("put desired state of %s: %w", name, err))
-			if bus.Transient(err) {
-				break // the others would fare no better
+		if !p.host(name).shown.Load().unsynced {
+			continue
+		}
+		g.Go(func() error {
+			err := p.syncHost(ctx, name)
+			if err != nil && (!bus.Transient(err) || unanswered.Add(1) == 1) {
+				problems[i] = fmt.Errorf("put desired state of %s: %w", name, err)
 			}
-		}
+			return nil
+		})
 	}
-	return errors.Join(problems...)
+	_ = g.Wait() // every error is in problems
+	return errors.Join(append(problems, ctx.Err())...)
 }
 
 // Unsynced returns how many hosts have something durable that is not known to be
