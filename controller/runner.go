@@ -69,7 +69,7 @@ func (r *runner) sign(rev proto.Revision, toplevels map[proto.HostName]proto.Sto
 	now := r.current()
 	signed := releases{}
 	for host, toplevel := range toplevels {
-		if v, known := r.fleet.Host(host); known && v.Host.Want.Toplevel == toplevel || went(now, rev, host, toplevel) {
+		if v, known := r.fleet.Host(host); known && v.Host.Want.Toplevel == toplevel || r.went(now, rev, host, toplevel) {
 			continue
 		}
 		closure, known := closures[toplevel]
@@ -109,7 +109,7 @@ func (r *runner) begin(ctx context.Context, rev proto.Revision, toplevels map[pr
 	now := r.now()
 	next := rollout.New(rev.Short()+"-"+now.UTC().Format("20060102T150405.000"), rev, now, targets)
 	for host, toplevel := range toplevels {
-		if went(r.rollout, rev, host, toplevel) {
+		if r.went(r.rollout, rev, host, toplevel) {
 			next.Hosts[host] = r.rollout.Hosts[host]
 		}
 	}
@@ -123,11 +123,14 @@ func (r *runner) begin(ctx context.Context, rev proto.Revision, toplevels map[pr
 	return nil
 }
 
-// went reports whether a rollout of rev gave host this toplevel already. What a
-// person published for the host since stands until there is a newer revision.
-func went(r rollout.Rollout, rev proto.Revision, host proto.HostName, toplevel proto.StorePath) bool {
-	p, member := r.Hosts[host]
-	return member && r.Revision == rev && p.Toplevel == toplevel && p.State != rollout.Waiting
+// went reports whether o, a rollout of rev, gave host this toplevel already, and
+// that is still known: what was published for a host may have been lost with its
+// file. What a person published for the host since stands until there is a newer
+// revision; its serial is higher.
+func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName, toplevel proto.StorePath) bool {
+	p, member := o.Hosts[host]
+	v, _ := r.fleet.Host(host)
+	return member && o.Revision == rev && p.Toplevel == toplevel && p.State != rollout.Waiting && v.Host.Want.Serial >= p.Serial
 }
 
 // resume takes up a rollout that was durable when the controller started.

@@ -186,6 +186,26 @@ func TestRunnerLeavesAloneWhatAPersonPublished(t *testing.T) {
 	}
 }
 
+func TestRunnerPublishesAgainWhatWasLost(t *testing.T) {
+	r := newRunner()
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	a := storePath(t, "a")
+	both := map[proto.HostName]proto.StorePath{web1: a, web2: a}
+	if err := r.deploy(t, revision(t, "1"), both); err != nil {
+		t.Fatal(err)
+	}
+
+	again := newRunner() // the rollout is durable, and web2's file; web1's is gone
+	again.fleet.Want(web2, proto.Target{Serial: 1, Toplevel: a})
+	again.resume(r.saver.saved)
+	if err := again.deploy(t, revision(t, "1"), both); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"web1=a"}, again.publisher.did()); diff != "" {
+		t.Errorf("after the restart (-want +got):\n%s", diff)
+	}
+}
+
 func TestRunnerGoesOnAfterACrash(t *testing.T) {
 	r := newRunner()
 	web1, web2 := host(t, "web1"), host(t, "web2")

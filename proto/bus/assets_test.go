@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -82,9 +83,7 @@ func TestEnsureAssets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url := startServer(t)
 			f := &fakeJetStream{replicas: map[string]int{}, broken: c.broken}
-			for stream, n := range c.before {
-				f.replicas[stream] = n
-			}
+			maps.Copy(f.replicas, c.before)
 			respond(t, rawClient(t, url), "$JS.API.>", f.answer)
 			conn := open(t, url)
 			await(t, conn, func(s State) bool { return s.Connected })
