@@ -10,8 +10,9 @@ import (
 	"kedge/proto"
 )
 
-// Failures of a revision are tried again when the source is looked at, but after
-// ever more time: a build that fails costs as much as one that succeeds.
+// Failures of a revision are tried again when the source is looked at, which is
+// done for that alone if need be, but after ever more time: a build that fails
+// costs as much as one that succeeds.
 const (
 	firstRetry = 30 * time.Second
 	lastRetry  = time.Hour
@@ -21,8 +22,9 @@ const (
 var errSuperseded = errors.New("superseded by a newer revision")
 
 // A Deployer brings one revision to the hosts, which was looked for since some
-// instant. Deploy is idempotent, and returns soon after ctx ends. Its error says
-// what kept the revision, or a part of it, from them.
+// instant. Deploy is idempotent. After ctx has ended it returns soon: what runs is
+// stopped, which may take seconds, and what is being published has a little more
+// time. Its error says what kept the revision, or a part of it, from the hosts.
 type Deployer interface {
 	Deploy(ctx context.Context, rev proto.Revision, since time.Time) error
 }
@@ -99,10 +101,22 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.look(ctx, false)
 		case e := <-p.finished:
 			p.settle(ctx, e)
-			continue
+			if e.err == nil {
+				continue
+			}
 		}
-		timer.Reset(jitter(p.o.Poll))
+		timer.Reset(p.next())
 	}
+}
+
+// next returns how long to wait before the source is looked at without being
+// asked.
+func (p *Pipeline) next() time.Duration {
+	wait := jitter(p.o.Poll)
+	if retry := p.retryAt.Sub(p.o.Now()); p.running == nil && p.last.err != nil && retry > 0 {
+		wait = min(wait, retry)
+	}
+	return wait
 }
 
 // look finds the newest revision and starts on it, if there is something to do.
@@ -112,6 +126,11 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 	rev, err := p.o.Source.Check(ctx)
 	if ctx.Err() != nil {
 		return
+	}
+	select { // what failed in the meantime is what is to be tried again
+	case e := <-p.finished:
+		p.settle(ctx, e)
+	default:
 	}
 	if err != nil {
 		s := p.o.Fleet.SourceStatus()

@@ -28,9 +28,10 @@ func revision(t testing.TB, digit string) proto.Revision {
 
 // fakeRepository is a Looker made of what Check shall return.
 type fakeRepository struct {
-	mu   sync.Mutex // guards what follows
-	head proto.Revision
-	err  error
+	mu    sync.Mutex // guards what follows
+	head  proto.Revision
+	err   error
+	takes time.Duration
 }
 
 func (r *fakeRepository) set(head proto.Revision, err error) {
@@ -41,10 +42,19 @@ func (r *fakeRepository) set(head proto.Revision, err error) {
 
 func (r *fakeRepository) URL() string    { return "/srv/fleet.git" }
 func (r *fakeRepository) Branch() string { return "main" }
-func (r *fakeRepository) Check(context.Context) (proto.Revision, error) {
+func (r *fakeRepository) Check(ctx context.Context) (proto.Revision, error) {
+	r.mu.Lock()
+	head, err, takes := r.head, r.err, r.takes
+	r.mu.Unlock()
+	sleep(ctx, takes)
+	return head, err
+}
+
+// slow makes each look take that long.
+func (r *fakeRepository) slow(takes time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.head, r.err
+	r.takes = takes
 }
 
 // fakeDeployer notes what it does, takes some time over it, and may fail.
@@ -95,10 +105,15 @@ type pipelineTest struct {
 
 func inBubble(t *testing.T, do func(t *testing.T, p pipelineTest)) {
 	t.Helper()
+	inBubblePolling(t, time.Minute, do)
+}
+
+func inBubblePolling(t *testing.T, poll time.Duration, do func(t *testing.T, p pipelineTest)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := pipelineTest{repository: &fakeRepository{}, deployer: &fakeDeployer{takes: time.Second}, fleet: NewFleet(time.Now)}
 		p.Pipeline = NewPipeline(PipelineOptions{
-			Source: p.repository, Deployer: p.deployer, Fleet: p.fleet, Poll: time.Minute,
+			Source: p.repository, Deployer: p.deployer, Fleet: p.fleet, Poll: poll,
 			Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		})
 		ctx, stop := context.WithCancel(t.Context())
@@ -182,6 +197,32 @@ func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 		if got := p.fleet.SourceStatus().Error; got != "" {
 			t.Errorf("source error = %q after it went well", got)
 		}
+	})
+}
+
+func TestPipelineWaitsForNoPollToTryAgain(t *testing.T) {
+	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
+		p.deployer.set(time.Second, errors.New("does not build"))
+		time.Sleep(time.Second + firstRetry)
+		p.did(t, "end a", "begin a")
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "a"), errors.New("connection refused"))
+		time.Sleep(2 * firstRetry) // the source cannot be looked at just then, and not all the time
+		p.did(t, "end a", "begin a", "end a")
+		p.repository.set(revision(t, "a"), nil)
+		p.deployer.set(time.Second, nil)
+		time.Sleep(30 * time.Hour)
+		p.did(t, "begin a", "end a")
+	})
+}
+
+func TestPipelineHearsWhoAsksWhileItFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		p.deployer.set(time.Second, errors.New("does not build"))
+		p.repository.slow(5 * time.Second)
+		p.Trigger()
+		time.Sleep(5 * time.Second) // it failed while the source was looked at
+		p.did(t, "end a", "begin a")
 	})
 }
 
