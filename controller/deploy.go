@@ -13,8 +13,14 @@ import (
 	"kedge/proto"
 )
 
-// publishTimeout bounds the publication of a revision once it has begun.
-const publishTimeout = 10 * time.Minute
+// The publication of a revision, once it has begun, lasts publishTimeout at most;
+// and publishGrace after the work on the revision was to end, which leaves some of
+// the 30 s that the service has to stop in. What is not published by then is
+// durable as a part of the rollout, which goes on with it.
+const (
+	publishTimeout = 10 * time.Minute
+	publishGrace   = 15 * time.Second
+)
 
 // A Source is a git repository.
 type Source interface {
@@ -119,7 +125,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	}
 
 	// From here on it is cheaper to go on than to stop in the middle.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	ctx, cancel := outlast(ctx, publishGrace, publishTimeout)
 	defer cancel()
 	if err := d.runner.begin(ctx, rev, builds.Toplevels, releases); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
@@ -179,5 +185,19 @@ func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto
 		if err := d.builder.Prune(host, keep...); err != nil {
 			d.log.WarnContext(ctx, "old toplevels stay", "host", host, "err", err)
 		}
+	}
+}
+
+// outlast returns a context that ends after timeout, or grace after ctx has ended.
+func outlast(ctx context.Context, grace, timeout time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(longer, grace) {
+			cancel()
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
 	}
 }

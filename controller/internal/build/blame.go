@@ -16,6 +16,8 @@ import (
 // blame finds out which hosts have no toplevel after a build failed with
 // failure, and which failed derivation each owes that to.
 func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (map[proto.HostName]error, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no end within %s", queryTimeout))
+	defer cancel()
 	toplevels := make([]proto.StorePath, 0, len(hosts))
 	for _, e := range sorted(hosts) {
 		toplevels = append(toplevels, e.Toplevel)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +131,16 @@ func TestABuildWithoutEndHoldsUpNobodyElse(t *testing.T) {
 	if failed == nil || failed.Reason != proto.ReasonBuildFailed || !strings.Contains(failed.Error(), "no end within 10ms") {
 		t.Errorf("web1: got %v, want it to fail with %s, since it has no end", failed, proto.ReasonBuildFailed)
 	}
+}
+
+func TestAStoreThatAnswersNoQuestionIsNotWaitedForWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}, mute: true}
+		_, err := newBuilder(t, f).Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")})
+		if err == nil || !strings.Contains(err.Error(), "no end within") {
+			t.Errorf("error = %v, want one that says for how long it was waited", err)
+		}
+	})
 }
 
 func TestAToplevelThatWasRemovedIsBuiltAgain(t *testing.T) {

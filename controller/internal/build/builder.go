@@ -27,6 +27,9 @@ const (
 	defaultEvalTimeout  = 10 * time.Minute
 	defaultBuildTimeout = 2 * time.Hour
 	defaultParallel     = 2
+
+	// queryTimeout bounds the questions to the store about one build that failed.
+	queryTimeout = 10 * time.Minute
 )
 
 // Options says how to build.

@@ -30,6 +30,7 @@ type fakeNix struct {
 	notASys  map[proto.StorePath]bool     // derivations that build something else
 	requires map[proto.StorePath][]string // what else a derivation needs
 	buildErr string                       // stderr of a build that fails
+	mute     bool                         // the store answers no question
 }
 
 // EvalInto implements Nix.
@@ -81,7 +82,11 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 }
 
 // Invalid implements Nix.
-func (f *fakeNix) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+func (f *fakeNix) Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	if f.mute {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	return slices.DeleteFunc(slices.Clone(paths), func(p proto.StorePath) bool {
 		_, err := os.Stat(filepath.Join(f.store, p.Base()))
 		return err == nil

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"time"
 
 	"kedge/controller/internal/keyfile"
 	"kedge/internal/durable"
@@ -31,6 +32,7 @@ const (
 	dirPerm            fs.FileMode = 0o755 // a web server may serve it
 	filePerm           fs.FileMode = 0o644
 	defaultMaxRequests             = 256
+	defaultTimeout                 = 2 * time.Hour // of a first copy of a whole fleet
 )
 
 // cacheInfo makes Nix ask for many paths at once, and before it asks
@@ -39,13 +41,14 @@ const cacheInfo = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 30\n"
 
 // Options says where the cache is.
 type Options struct {
-	Nix         Nix          // required
-	Dir         string       // of the cache; required
-	KeyFile     string       // of the key that signs what we built; required
-	KeyName     string       // of a new key; required
-	Rand        io.Reader    // makes a new key; defaults to crypto/rand
-	MaxRequests int          // served at the same time; defaults to 256
-	Log         *slog.Logger // required
+	Nix         Nix           // required
+	Dir         string        // of the cache; required
+	KeyFile     string        // of the key that signs what we built; required
+	KeyName     string        // of a new key; required
+	Rand        io.Reader     // makes a new key; defaults to crypto/rand
+	MaxRequests int           // served at the same time; defaults to 256
+	Timeout     time.Duration // of one call that runs Nix, with the wait for others; defaults to 2 h
+	Log         *slog.Logger  // required
 }
 
 // A Cache is a binary cache. It is safe for concurrent use.
@@ -55,9 +58,10 @@ type Cache struct {
 	keyFile     string
 	key         proto.PublicKey
 	maxRequests int
+	timeout     time.Duration
 	log         *slog.Logger
 
-	writing sync.Mutex // held while the directory is written
+	writing chan struct{} // full while the directory is written; capacity 1
 
 	mu    sync.Mutex // guards known
 	known walked     // paths that are there, whole and on the disk
@@ -77,6 +81,9 @@ func Open(o Options) (*Cache, error) {
 	}
 	if o.MaxRequests == 0 {
 		o.MaxRequests = defaultMaxRequests
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -105,7 +112,8 @@ func Open(o Options) (*Cache, error) {
 	}
 	return &Cache{
 		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(),
-		maxRequests: o.MaxRequests, log: o.Log, known: make(walked),
+		maxRequests: o.MaxRequests, timeout: o.Timeout, log: o.Log,
+		writing: make(chan struct{}, 1), known: make(walked),
 	}, nil
 }
 
@@ -116,6 +124,11 @@ func (c *Cache) PublicKey() proto.PublicKey { return c.key }
 // we built. Such a copy is no substitute for [Cache.Push]: it only leaves less to
 // do for it.
 func (c *Cache) URL() string { return c.url(true) }
+
+// bounded returns ctx with the end that every call has.
+func (c *Cache) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no end within %s", c.timeout))
+}
 
 // url returns the cache as Nix writes to it, signing if asked to.
 func (c *Cache) url(signing bool) string {

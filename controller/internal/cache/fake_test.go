@@ -24,12 +24,17 @@ type fakeNix struct {
 	store     map[proto.StorePath][]proto.StorePath // path → references
 	copies    []nix.CopyOptions
 	copyErr   error
+	hangs     bool // every call lasts as long as its context
 	closures  int
 	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
 }
 
 // Copy implements Nix.
 func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
+	if f.hangs {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	f.copies = append(f.copies, o)
 	if f.copyErr != nil {
 		return f.copyErr
@@ -83,7 +88,11 @@ func (f *fakeNix) sign(keyFile string, info narInfo) string {
 }
 
 // Closure implements Nix.
-func (f *fakeNix) Closure(_ context.Context, paths ...proto.StorePath) (proto.Closure, error) {
+func (f *fakeNix) Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	f.closures++
 	var closure proto.Closure
 	seen := map[proto.StorePath]bool{}
@@ -103,7 +112,11 @@ func (f *fakeNix) Closure(_ context.Context, paths ...proto.StorePath) (proto.Cl
 }
 
 // Untrusted implements Nix.
-func (f *fakeNix) Untrusted(_ context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error) {
+func (f *fakeNix) Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	return f.untrusted(o)
 }
 

@@ -39,8 +39,14 @@ func (c *Cache) Relay(ctx context.Context, toplevels ...proto.StorePath) (Closur
 }
 
 func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	select {
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("cache %s: wait for another copy: %w", c.dir, context.Cause(ctx))
+	}
 	found, err := c.fill(ctx, ours, toplevels)
 	if err != nil {
 		return nil, err
@@ -92,6 +98,8 @@ func (c *Cache) fill(ctx context.Context, ours bool, toplevels []proto.StorePath
 // Closures returns the closures of toplevels, which are in the cache or in the
 // local store. It changes nothing.
 func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	closures := make(Closures, len(toplevels))
 	for _, t := range toplevels {
 		found := make(walked)

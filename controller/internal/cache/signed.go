@@ -33,6 +33,8 @@ func (e *UnsignedError) Error() string {
 // what we built, by the cache's own key. Otherwise it returns an
 // [*UnsignedError]. Signatures in the local store count, and those in the cache.
 func (c *Cache) Signed(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey) error {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	unsigned, err := c.nix.Untrusted(ctx, nix.UntrustedOptions{
 		Path:        toplevel,
 		TrustedKeys: slices.Concat([]proto.PublicKey{c.key}, trusted),

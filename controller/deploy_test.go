@@ -1,0 +1,96 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/controller/internal/build"
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/source"
+	"kedge/proto"
+)
+
+// instantParts are the source, the builder and the cache of one revision that is
+// made in no time.
+type instantParts struct {
+	fakeRepository
+	fakeClosures
+	toplevels map[proto.HostName]proto.StorePath
+}
+
+func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
+func (*instantParts) Tidy(context.Context) error                  { return nil }
+func (*instantParts) Checkout(context.Context, proto.Revision) (source.Tree, error) {
+	return source.Tree{}, nil
+}
+
+func (*instantParts) Evaluate(context.Context, string) (build.Evaluations, error) {
+	return build.Evaluations{}, nil
+}
+
+func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluation) (build.Builds, error) {
+	return build.Builds{Toplevels: p.toplevels}, nil
+}
+func (*instantParts) Root(proto.HostName, proto.StorePath) error     { return nil }
+func (*instantParts) Prune(proto.HostName, ...proto.StorePath) error { return nil }
+
+func (p *instantParts) Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return p.Closures(ctx, toplevels...)
+}
+
+// stuckPublisher waits for a bus that does not answer.
+type stuckPublisher struct{ asked chan struct{} }
+
+func (stuckPublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
+func (p stuckPublisher) Publish(ctx context.Context, _ string, _ proto.Envelope) (proto.Serial, error) {
+	p.asked <- struct{}{}
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		stop bool // in the middle of the publication
+		want time.Duration
+	}{
+		"by itself":           {want: publishTimeout},
+		"soon after its work": {stop: true, want: publishGrace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRunner()
+				stuck := stuckPublisher{asked: make(chan struct{})}
+				r.runner.publisher = stuck
+				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
+				d := &deployer{
+					source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
+				}
+				ctx, stop := context.WithCancelCause(t.Context())
+				defer stop(nil)
+				ended := make(chan error)
+				go func() { ended <- d.Deploy(ctx, revision(t, "1"), time.Now()) }()
+				<-stuck.asked
+				start := time.Now()
+				if c.stop {
+					stop(errors.New("the service is stopped"))
+				}
+				if err := <-ended; err != nil {
+					t.Errorf("error = %v, want none: the rollout is durable, and goes on", err)
+				}
+				if took := time.Since(start); took != c.want {
+					t.Errorf("ended after %s, want %s", took, c.want)
+				}
+				if got := r.saver.saved.Revision; got != revision(t, "1") {
+					t.Errorf("revision %s is durable, want 1", got)
+				}
+			})
+		})
+	}
+}
