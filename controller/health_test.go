@@ -2,14 +2,14 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
-	"os/signal"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"kedge/proto"
 )
@@ -19,16 +19,17 @@ func TestAControllerWhoseNATSStoresNothingIsNotReady(t *testing.T) {
 	if code, text := c.readyz(t); code != http.StatusOK {
 		t.Fatalf("readyz = %d %q before anything happened", code, text)
 	}
+	c.stop(t)
+	streams, err := filepath.Glob(filepath.Join(c.stateDir, "nats", "jetstream", "*", "streams", proto.StreamDesired))
+	if err != nil || len(streams) != 1 {
+		t.Fatalf("streams = %v, %v; want one", streams, err)
+	}
+	block := filepath.Join(streams[0], "msgs", "1.blk")
+	if err := errors.Join(os.Remove(block), os.Symlink("/dev/full", block)); err != nil {
+		t.Fatal(err)
+	}
+	c.start(t)
 	fleet := c.fleet(t)
-	signal.Ignore(unix.SIGXFSZ) // so that writes fail, not the process
-	defer signal.Reset(unix.SIGXFSZ)
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
 	for range 10 { // a full disk gives no answer, and a slow one none in time
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := fleet.PutDesired(ctx, hostName(t, "web1"), []byte("x"), 0)
@@ -36,9 +37,6 @@ func TestAControllerWhoseNATSStoresNothingIsNotReady(t *testing.T) {
 		if code, _ := c.readyz(t); err == nil || code != http.StatusOK {
 			break
 		}
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
-		t.Fatal(err)
 	}
 	if code, text := c.readyz(t); code != http.StatusServiceUnavailable || !strings.Contains(text, proto.BucketDesired) {
 		t.Errorf("readyz = %d %q, want %d and the name of the bucket", code, text, http.StatusServiceUnavailable)

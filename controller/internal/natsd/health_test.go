@@ -3,46 +3,40 @@ package natsd_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kedge/proto"
 	"kedge/proto/bus"
 )
 
-// fileLimit is how long files may get on a disk that is full for the test.
-const fileLimit = 64 << 10
-
-// fillDisk makes every write beyond the limit fail until the function that it
-// returns is called, which may be done twice.
-func fillDisk(t *testing.T) (free func()) {
+// fillDisk makes the disk full for desired states, of which there must be none
+// yet, and for what looks whether it takes data, until free is called. The server
+// must not run.
+func (w *world) fillDisk(t *testing.T) (free func()) {
 	t.Helper()
-	signal.Ignore(unix.SIGXFSZ) // so that the write fails, not the process
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+	store := filepath.Join(w.dir, "nats")
+	streams, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", proto.StreamDesired))
+	if err != nil || len(streams) != 1 {
+		t.Fatalf("streams = %v, %v; want one", streams, err)
+	}
+	block, probe := filepath.Join(streams[0], "msgs", "1.blk"), filepath.Join(store, "probe")
+	if err := errors.Join(os.Remove(block), os.Symlink("/dev/full", block)); err != nil {
 		t.Fatal(err)
 	}
-	full := unix.Rlimit{Cur: fileLimit, Max: before.Max}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &full); err != nil {
+	if err := os.MkdirAll(filepath.Join(probe, "in-the-way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	free = func() {
-		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
-			t.Error(err)
+	return func() {
+		for _, path := range []string{block, probe} {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	t.Cleanup(func() {
-		free()
-		signal.Reset(unix.SIGXFSZ)
-	})
-	return free
 }
 
 func TestAServerWhoseDiskWasFullIsMendedByANewStart(t *testing.T) {
@@ -54,19 +48,26 @@ func TestAServerWhoseDiskWasFullIsMendedByANewStart(t *testing.T) {
 	if err := w.server.Healthy(); err != nil {
 		t.Fatal(err)
 	}
-	const short = time.Second // a full disk gives no answer
-	hosts := 0
-	put := func(fleet *bus.Fleet, patience time.Duration) error { // for a new host each time
+	put := func(fleet *bus.Fleet, patience time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		hosts++
-		_, err := fleet.PutDesired(ctx, hostName(t, fmt.Sprintf("web%d", hosts)), make([]byte, proto.MaxDesired), 0)
+		_, err := fleet.PutDesired(ctx, hostName(t, "web1"), []byte("x"), 0)
 		return err
 	}
+	const short = time.Second // a full disk gives no answer
 
-	free := fillDisk(t)
-	for range 10 { // the last at the latest does not fit any more
-		if put(fleet, short) != nil && w.server.Healthy() != nil {
+	w.server.Shutdown()
+	free := w.fillDisk(t)
+	w.start(t, "127.0.0.1:0")
+	fleet = w.fleet(t)
+	if err := w.server.Healthy(); err != nil {
+		t.Fatalf("before anything was to be stored: %v", err)
+	}
+	for range 10 { // a slow one gives none in time
+		if err := put(fleet, short); !errors.Is(err, bus.ErrTimeout) {
+			t.Fatalf("put on a full disk = %v, want %v", err, bus.ErrTimeout)
+		}
+		if w.server.Healthy() != nil {
 			break
 		}
 	}
