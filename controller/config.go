@@ -66,8 +66,9 @@ type CacheConfig struct {
 
 // A BuildConfig bounds builds.
 type BuildConfig struct {
-	Jobs    int           `config:"jobs"`    // at once; 0 means one for each processor
-	Timeout time.Duration `config:"timeout"` // of one revision's evaluation and of its build
+	Jobs      int           `config:"jobs"`            // at once; 0 means one for each processor
+	Timeout   time.Duration `config:"timeout"`         // of one revision's build
+	MaxSilent time.Duration `config:"max_silent_time"` // of one derivation's builder without a word; as in nix.conf
 }
 
 // A KeysConfig says whose keys count beside the controller's own, which are made
@@ -88,7 +89,7 @@ func DefaultConfig() Config {
 		Source:   SourceConfig{Branch: "main", Poll: time.Minute},
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
-		Build:    BuildConfig{Timeout: time.Hour},
+		Build:    BuildConfig{Timeout: time.Hour, MaxSilent: 10 * time.Minute},
 	}
 }
 
@@ -145,7 +146,10 @@ func (c CacheConfig) problems() []error {
 }
 
 func (c BuildConfig) problems() []error {
-	problems := []error{between("build.timeout", c.Timeout, minTimeout, maxTimeout)}
+	problems := []error{
+		between("build.timeout", c.Timeout, minTimeout, maxTimeout),
+		between("build.max_silent_time", c.MaxSilent, minTimeout, maxTimeout),
+	}
 	if c.Jobs < 0 {
 		problems = append(problems, fmt.Errorf("build.jobs: must not be negative, got %d", c.Jobs))
 	}

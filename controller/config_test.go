@@ -51,7 +51,7 @@ source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
 nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080"}
 cache: {urls: ["ftp://build"]}
-build: {timeout: 1s}
+build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"]}
 log: {format: xml}
 `)
@@ -66,7 +66,7 @@ log: {format: xml}
 	}
 	for _, want := range []string{
 		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "keys.release", "log.format",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
 	} {
 		if !strings.Contains(strings.Join(keys, " "), want) {
 			t.Errorf("no problem is named for %s; there are %v", want, keys)

@@ -64,13 +64,18 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
 	}
-	builder, err := build.New(build.Options{
-		Nix: cli, CopyTo: binaries.URL(), EvalTimeout: c.Build.Timeout, BuildTimeout: c.Build.Timeout, Log: log,
-	})
+	builder, err := build.New(buildOptions(c.Build, cli, binaries.URL(), log))
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
 	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel, Watch: repository.Watch}, nil
+}
+
+// buildOptions returns how to build. One evaluation is not given the time of a
+// whole build: a host whose evaluation has no end is waited for, and meanwhile
+// holds up all others.
+func buildOptions(c BuildConfig, cli build.Nix, copyTo string, log *slog.Logger) build.Options {
+	return build.Options{Nix: cli, CopyTo: copyTo, BuildTimeout: c.Timeout, MaxSilent: c.MaxSilent, Log: log}
 }
 
 // keyName returns what new keys are called after: this machine, if it has a name

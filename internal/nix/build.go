@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"kedge/proto"
 )
@@ -18,6 +20,9 @@ type RealiseOptions struct {
 	// KeepGoing builds what can be built when something fails. Which outputs
 	// were made is then for [CLI.Invalid] to say.
 	KeepGoing bool
+	// MaxSilent is for how long a builder may say nothing before it fails; zero
+	// means what nix.conf says. With KeepGoing the others are built on.
+	MaxSilent time.Duration
 	// CopyTo is the URL of a store that gets the outputs called "out" with their
 	// closures, if nothing failed; empty means none. It saves a process.
 	CopyTo string
@@ -33,6 +38,9 @@ func (c *CLI) Realise(ctx context.Context, o RealiseOptions) error {
 	}
 	// Nix quotes the end of the log when a builder fails.
 	settings := []Setting{{"log-lines", "20"}}
+	if o.MaxSilent > 0 {
+		settings = append(settings, Setting{"max-silent-time", strconv.FormatInt(int64(o.MaxSilent.Seconds()), 10)})
+	}
 	program, args, operands := "nix-store", []string{"--realise", "--no-build-output"}, texts(o.Derivations)
 	if o.CopyTo != "" {
 		program, args = "nix", []string{"copy", "--to", o.CopyTo}

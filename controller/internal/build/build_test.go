@@ -133,6 +133,27 @@ func TestABuildWithoutEndHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+func TestADerivationThatSaysNothingFailsAlone(t *testing.T) {
+	f := &fakeNix{
+		broken:   map[proto.StorePath]bool{drv(t, "web1"): true},
+		requires: map[proto.StorePath][]string{drv(t, "web1"): {"tests"}},
+		// As Nix 2.26.3 has it.
+		buildErr: `error: building of '` + drv(t, "tests").String() + `^out' timed out after 600 seconds of silence
+error: 1 dependencies of derivation '` + drv(t, "web1").String() + `' failed to build
+`,
+	}
+	b := newBuilder(t, f)
+	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")})
+	must(t, err)
+	if got, want := f.silent, 10*time.Minute; got != want {
+		t.Errorf("builders may be silent for %s, want %s", got, want)
+	}
+	failed := builds.Failed[host(t, "web1")]
+	if len(builds.Toplevels) != 1 || failed == nil || !strings.Contains(failed.Error(), "seconds of silence") {
+		t.Errorf("built %v, web1: %v; want db1 built, and web1 failed for the silence", builds.Toplevels, failed)
+	}
+}
+
 func TestAStoreThatAnswersNoQuestionIsNotWaitedForWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}, mute: true}

@@ -26,6 +26,7 @@ const (
 	defaultKeep         = 3
 	defaultEvalTimeout  = 10 * time.Minute
 	defaultBuildTimeout = 2 * time.Hour
+	defaultMaxSilent    = 10 * time.Minute
 	defaultParallel     = 2
 
 	// queryTimeout bounds the questions to the store about one build that failed.
@@ -39,6 +40,7 @@ type Options struct {
 	Keep         int           // toplevels rooted per host; defaults to 3
 	EvalTimeout  time.Duration // of one process; defaults to 10 min
 	BuildTimeout time.Duration // of one Build; defaults to 2 h
+	MaxSilent    time.Duration // of one derivation's builder without a word; defaults to 10 min
 	Parallel     int           // evaluations at once, where hosts are evaluated one by one; defaults to 2
 	CopyTo       string        // store that gets what is built, unless anything fails: saves a process later
 	Store        string        // where the store is looked at; defaults to proto.StoreDir
@@ -70,14 +72,17 @@ func New(o Options) (*Builder, error) {
 	if o.BuildTimeout == 0 {
 		o.BuildTimeout = defaultBuildTimeout
 	}
+	if o.MaxSilent == 0 {
+		o.MaxSilent = defaultMaxSilent
+	}
 	if o.Parallel == 0 {
 		o.Parallel = defaultParallel
 	}
 	if o.Store == "" {
 		o.Store = proto.StoreDir
 	}
-	if o.Keep < 0 || o.Parallel < 0 || o.EvalTimeout < 0 || o.BuildTimeout < 0 {
-		return nil, errors.New("builder options: Keep, Parallel and the timeouts must not be negative")
+	if o.Keep < 0 || o.Parallel < 0 || o.EvalTimeout < 0 || o.BuildTimeout < 0 || o.MaxSilent < 0 {
+		return nil, errors.New("builder options: Keep, Parallel and all times must not be negative")
 	}
 	return &Builder{o: o, valid: make(map[proto.StorePath]bool)}, nil
 }
@@ -120,7 +125,9 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 func (b *Builder) realise(ctx context.Context, derivations []proto.StorePath) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
 	defer cancel()
-	return b.o.Nix.Realise(ctx, nix.RealiseOptions{Derivations: derivations, KeepGoing: true, CopyTo: b.o.CopyTo})
+	return b.o.Nix.Realise(ctx, nix.RealiseOptions{
+		Derivations: derivations, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo,
+	})
 }
 
 // unknown returns the derivations of the hosts whose toplevel is not known to

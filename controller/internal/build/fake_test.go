@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -31,6 +32,7 @@ type fakeNix struct {
 	requires map[proto.StorePath][]string // what else a derivation needs
 	buildErr string                       // stderr of a build that fails
 	mute     bool                         // the store answers no question
+	silent   time.Duration                // how long a builder may say nothing, in the last build
 }
 
 // EvalInto implements Nix.
@@ -57,6 +59,7 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
+	f.silent = o.MaxSilent
 	var failed, hangs bool
 	for _, d := range o.Derivations {
 		f.calls = append(f.calls, "build "+name(d))
