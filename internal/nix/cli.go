@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"kedge/internal/command"
 )
 
 const (
@@ -72,7 +73,7 @@ func (c *CLI) Version(ctx context.Context) (string, error) {
 func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
 	argv := c.argv(program, args, operands, settings)
 	var stdout bytes.Buffer
-	stderr := tail{limit: stderrLimit}
+	stderr := command.Tail{Limit: stderrLimit}
 	cmd := c.command(ctx, argv, &stderr)
 	cmd.Stdout = &stdout
 	start := time.Now()
@@ -96,28 +97,17 @@ func (c *CLI) argv(program string, args, operands []string, settings []Setting) 
 }
 
 // command returns a command that can be run, and that ends with ctx.
-func (c *CLI) command(ctx context.Context, argv []string, stderr *tail) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+func (c *CLI) command(ctx context.Context, argv []string, stderr *command.Tail) *exec.Cmd {
+	cmd := command.New(ctx, stopDelay, argv...)
 	cmd.Env = c.environ()
 	cmd.Stderr = stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = stopDelay
 	return cmd
 }
 
-// failure returns the error of a command that ended with err, and sees to it
-// that nothing of one that ended with ctx runs on.
-func failure(ctx context.Context, cmd *exec.Cmd, stderr *tail, err error) error {
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-		if cmd.Process != nil {
-			// exec kills only the leader after WaitDelay. Mostly the group has
-			// ended by itself; that this fails then is what we want.
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}
-	return &CommandError{Args: cmd.Args, ExitCode: exitCode(cmd), Stderr: stderr.String(), Err: err}
+// failure returns the error of a command that ended with err.
+func failure(ctx context.Context, cmd *exec.Cmd, stderr *command.Tail, err error) error {
+	code, why := command.Ended(ctx, cmd, err)
+	return &CommandError{Args: cmd.Args, ExitCode: code, Stderr: stderr.String(), Err: why}
 }
 
 func (c *CLI) environ() []string {
@@ -140,13 +130,4 @@ func (c *CLI) log(ctx context.Context, argv []string, took time.Duration, err er
 		return
 	}
 	c.Log.DebugContext(ctx, "nix command ended", "command", summary(argv), "seconds", took.Seconds(), "ok", err == nil)
-}
-
-// exitCode returns the exit code of cmd, or -1 if it was not started or ended
-// by a signal.
-func exitCode(cmd *exec.Cmd) int {
-	if cmd.ProcessState == nil {
-		return -1
-	}
-	return cmd.ProcessState.ExitCode()
 }

@@ -186,18 +186,6 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestTailKeepsTheLastWholeLines(t *testing.T) {
-	tl := tail{limit: 10}
-	for _, s := range []string{"first line\n", "second\n", "third\n"} {
-		if n, err := tl.Write([]byte(s)); n != len(s) || err != nil {
-			t.Fatalf("write: %d, %v", n, err)
-		}
-	}
-	if got, want := tl.String(), "third\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func parsePath(t testing.TB, s string) proto.StorePath {
 	t.Helper()
 	p, err := proto.ParseStorePath(s)

@@ -66,31 +66,3 @@ func lastMessage(stderr string) string {
 	}
 	return message
 }
-
-// A tail keeps the last limit bytes written to it.
-type tail struct {
-	limit int
-	kept  []byte
-	cut   bool // something was dropped
-}
-
-// Write implements io.Writer. It never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - t.limit; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-		t.cut = true
-	}
-	return len(p), nil
-}
-
-// String returns what was kept, from the first whole line on if some was cut.
-func (t *tail) String() string {
-	text := string(t.kept)
-	if t.cut {
-		if _, rest, ok := strings.Cut(text, "\n"); ok {
-			text = rest
-		}
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
-}

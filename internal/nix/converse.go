@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"kedge/internal/command"
 )
 
 // errGarbled is wrapped by the error of a conversation that is of no use any
@@ -19,7 +21,7 @@ func (c *CLI) converse(ctx context.Context, program string, args []string, talk 
 	argv := c.argv(program, args, nil, settings)
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	stderr := tail{limit: stderrLimit}
+	stderr := command.Tail{Limit: stderrLimit}
 	cmd := c.command(running, argv, &stderr)
 	to, err := cmd.StdinPipe()
 	if err != nil {

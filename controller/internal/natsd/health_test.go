@@ -44,7 +44,7 @@ func TestAServerWhoseDiskWasFullIsMendedByANewStart(t *testing.T) {
 	if err := w.server.Healthy(); err != nil {
 		t.Fatalf("before anything was stored: %v", err)
 	}
-	fleet := w.fleet(t)
+	w.fleet(t)
 	if err := w.server.Healthy(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestAServerWhoseDiskWasFullIsMendedByANewStart(t *testing.T) {
 	w.server.Shutdown()
 	free := w.fillDisk(t)
 	w.start(t, "127.0.0.1:0")
-	fleet = w.fleet(t)
+	fleet := w.fleet(t)
 	if err := w.server.Healthy(); err != nil {
 		t.Fatalf("before anything was to be stored: %v", err)
 	}

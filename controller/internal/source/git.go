@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"kedge/internal/command"
 )
 
 const (
@@ -75,35 +75,21 @@ func settings() []string {
 // run runs git with args and returns its standard output. The whole process
 // group, with ssh in it, ends with ctx.
 func (g git) run(ctx context.Context, args ...string) (string, error) {
-	argv := settings()
+	argv := append([]string{"git"}, settings()...)
 	if g.dir != "" {
 		argv = append(argv, "-C", g.dir)
 	}
 	var stdout bytes.Buffer
-	stderr := tail{limit: outputLimit}
-	cmd := exec.CommandContext(ctx, "git", append(argv, args...)...)
+	stderr := command.Tail{Limit: outputLimit}
+	cmd := command.New(ctx, stopDelay, append(argv, args...)...)
 	cmd.Env = g.environ()
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = stopDelay
-	err := cmd.Run()
-	if err == nil {
-		return stdout.String(), nil
+	if err := cmd.Run(); err != nil {
+		code, why := command.Ended(ctx, cmd, err)
+		said := strings.Join(strings.Fields(stderr.String()), " ")
+		return "", &gitError{command: args[0], exitCode: code, stderr: said, err: why}
 	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-		if cmd.Process != nil {
-			// exec kills only the leader after WaitDelay. Mostly the group has
-			// ended by itself; that this fails then is what we want.
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}
-	exitCode := -1
-	if cmd.ProcessState != nil {
-		exitCode = cmd.ProcessState.ExitCode()
-	}
-	return "", &gitError{command: args[0], exitCode: exitCode, stderr: stderr.line(), err: err}
+	return stdout.String(), nil
 }
 
 // environ returns the process's environment without what would make git look at
@@ -117,24 +103,4 @@ func (g git) environ() []string {
 	}
 	env = append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
 	return append(env, g.env...)
-}
-
-// A tail keeps the last limit bytes written to it.
-type tail struct {
-	limit int
-	kept  []byte
-}
-
-// Write implements io.Writer. It never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - t.limit; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-	}
-	return len(p), nil
-}
-
-// line returns what was kept, as one line.
-func (t *tail) line() string {
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(t.kept), "\uFFFD")), " ")
 }
