@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kedge/e2e/internal/mounts"
 )
 
 // A cgroup is a path below the root of the machine's cgroup hierarchies. Everything that runs on a host is in its cgroup, so
@@ -20,16 +22,16 @@ type cgroup string
 // hierarchies returns where the machine has mounted the cgroup hierarchies that systemd-nspawn makes directories in: the
 // unified one first, then, on a machine with cgroup v1, systemd's named one.
 func hierarchies() (dirs []string, err error) {
-	mounts, err := readMounts()
+	mounted, err := mounts.Read()
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range mounts {
+	for _, m := range mounted {
 		switch {
-		case m.kind == "cgroup2":
-			dirs = slices.Insert(dirs, 0, m.at)
-		case m.kind == "cgroup" && m.has("name=systemd"):
-			dirs = append(dirs, m.at)
+		case m.Kind == "cgroup2":
+			dirs = slices.Insert(dirs, 0, m.At)
+		case m.Kind == "cgroup" && m.Has("name=systemd"):
+			dirs = append(dirs, m.At)
 		}
 	}
 	if len(dirs) == 0 || !isUnified(dirs[0]) {

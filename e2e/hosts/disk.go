@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"kedge/e2e/internal/command"
+	"kedge/e2e/internal/mounts"
 )
 
 // A disk is what a machine keeps without power: a writable layer over the shared root file system.
@@ -71,7 +71,7 @@ func (d disk) mountVolume(ctx context.Context) error {
 
 // remove unmounts the disk and deletes it. It is no error if it does not exist.
 func (d disk) remove() error {
-	if err := unmountBelow(d.dir); err != nil {
+	if err := mounts.Detach(d.dir); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(d.dir); err != nil {
@@ -85,21 +85,4 @@ func newMachineID() string {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	return hex.EncodeToString(id)
-}
-
-// unmountBelow unmounts everything at or below dir, the last mounted first.
-func unmountBelow(dir string) error {
-	mounts, err := readMounts()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, m := range slices.Backward(mounts) {
-		if at := m.at; at == dir || isBelow(at, dir) {
-			if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-				errs = append(errs, fmt.Errorf("unmount %s: %w", at, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -1,10 +1,6 @@
 package hosts
 
-import (
-	"testing"
-
-	"github.com/google/go-cmp/cmp"
-)
+import "testing"
 
 func TestCheckLabel(t *testing.T) {
 	tests := []struct {
@@ -27,22 +23,6 @@ func TestCheckLabel(t *testing.T) {
 				t.Errorf("checkLabel(%q) = %v, want accepted: %v", test.label, err, test.ok)
 			}
 		})
-	}
-}
-
-func TestParseMounts(t *testing.T) {
-	content := `36 35 98:0 / / rw,noatime shared:1 master:2 - ext4 /dev/root rw,errors=continue
-40 36 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
-41 36 0:31 / /a\040b rw - overlay overlay rw,lowerdir=/l
-not a mount
-`
-	want := []mount{
-		{"/", "ext4", []string{"rw", "errors=continue"}},
-		{"/sys/fs/cgroup/systemd", "cgroup", []string{"rw", "name=systemd"}},
-		{"/a b", "overlay", []string{"rw", "lowerdir=/l"}},
-	}
-	if diff := cmp.Diff(want, parseMounts(content), cmp.AllowUnexported(mount{})); diff != "" {
-		t.Errorf("parseMounts (-want +got):\n%s", diff)
 	}
 }
 

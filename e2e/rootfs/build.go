@@ -19,7 +19,7 @@ func build(ctx context.Context, dir string, p *progress) error {
 	}
 	p.begin("installing Debian " + suite)
 	if _, err := command.Run(ctx, command.Command{
-		Args:     []string{"debootstrap", "--variant=minbase", "--include=" + strings.Join(base(), ","), suite, dir, apt.mirror},
+		Args:     isolated("/proc", "debootstrap", "--variant=minbase", "--include="+strings.Join(base(), ","), suite, dir, apt.mirror),
 		Env:      append(os.Environ(), apt.proxyEnv()...),
 		Progress: p.line,
 	}); err != nil {
@@ -33,8 +33,13 @@ func build(ctx context.Context, dir string, p *progress) error {
 	return finish(dir)
 }
 
-// install adds the packages of the second step, in a chroot with mount and process namespaces of its own, so that nothing
-// stays mounted or running however it ends.
+// isolated returns the command that runs a program with mount and process namespaces of its own, and its /proc at proc, so
+// that nothing stays mounted or running however it ends.
+func isolated(proc string, argv ...string) []string {
+	return append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc="+proc}, argv...)
+}
+
+// install adds the packages of the second step, in a chroot.
 func install(ctx context.Context, dir string, apt apt, p *progress) error {
 	resolver, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
@@ -47,7 +52,7 @@ func install(ctx context.Context, dir string, apt apt, p *progress) error {
 		return fmt.Errorf("forbid starting services: %w", err)
 	}
 	args := slices.Concat(
-		[]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=" + filepath.Join(dir, "proc"), "chroot", dir},
+		isolated(filepath.Join(dir, "proc"), "chroot", dir),
 		[]string{"apt-get", "install", "--yes", "--no-install-recommends", "-oDpkg::Options::=--force-unsafe-io"},
 		apt.options(), added())
 	_, err = command.Run(ctx, command.Command{

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kedge/e2e/internal/mounts"
 )
 
 // Cache is the directory that keeps root file systems between runs.
@@ -40,17 +42,28 @@ func Ensure(ctx context.Context, log func(string)) (dir string, err error) {
 		return dir, nil
 	}
 	building := dir + ".building"
-	if err := os.RemoveAll(building); err != nil {
-		return "", fmt.Errorf("remove unfinished root file system: %w", err)
+	if err := remove(building); err != nil {
+		return "", err
 	}
 	if err := build(ctx, building, newProgress(log, time.Now)); err != nil {
-		return "", errors.Join(fmt.Errorf("make root file system: %w", err), os.RemoveAll(building))
+		return "", errors.Join(fmt.Errorf("make root file system: %w", err), remove(building))
 	}
 	if err := os.Rename(building, dir); err != nil {
 		return "", fmt.Errorf("make root file system: %w", err)
 	}
 	log("root file system: ready in " + dir)
 	return dir, removeOthers(dir)
+}
+
+// remove removes an unfinished root file system, with what may still be mounted in it. It is no error if there is none.
+func remove(building string) error {
+	if err := mounts.Detach(building); err != nil {
+		return fmt.Errorf("remove unfinished root file system: %w", err)
+	}
+	if err := os.RemoveAll(building); err != nil {
+		return fmt.Errorf("remove unfinished root file system: %w", err)
+	}
+	return nil
 }
 
 func ready(dir string) bool {
