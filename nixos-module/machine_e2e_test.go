@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"kedge/e2e/hosts"
-	"kedge/e2e/rootfs"
 )
 
 // project is where a machine has the project's files.
@@ -22,11 +21,7 @@ const project = "/srv/kedge"
 // newMachine returns a machine that is off, for the Nix on its disk. The project's files are there.
 func newMachine(t *testing.T, name string) *hosts.Machine {
 	t.Helper()
-	say := func(line string) { t.Log(line) }
-	if err := rootfs.EnsureTools(t.Context(), say); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := rootfs.Ensure(t.Context(), say)
+	dir, err := hosts.Prepare(t.Context(), func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

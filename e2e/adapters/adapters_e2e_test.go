@@ -16,7 +16,6 @@ import (
 
 	"kedge/e2e/hosts"
 	"kedge/e2e/layers"
-	"kedge/e2e/rootfs"
 )
 
 // TestInAHost runs every test with the build tag host in one host, which is a
@@ -102,11 +101,7 @@ func runOn(t *testing.T, m *hosts.Machine, program string, tests []string) {
 func machine(t *testing.T) *hosts.Machine {
 	t.Helper()
 	ctx := t.Context()
-	progress := func(line string) { t.Log(line) }
-	if err := rootfs.EnsureTools(ctx, progress); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := rootfs.Ensure(ctx, progress)
+	dir, err := hosts.Prepare(ctx, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

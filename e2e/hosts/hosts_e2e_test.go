@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"kedge/e2e/hosts"
-	"kedge/e2e/rootfs"
 )
 
 // testFleets begins the names of the fleets that these tests make.
@@ -27,11 +26,7 @@ const bootTimeout = time.Minute
 // newNetwork makes an empty network that ends with the test, and checks that it leaves nothing behind.
 func newNetwork(t *testing.T, name string) *hosts.Network {
 	t.Helper()
-	say := func(line string) { t.Log(line) }
-	if err := rootfs.EnsureTools(t.Context(), say); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := rootfs.Ensure(t.Context(), say)
+	dir, err := hosts.Prepare(t.Context(), func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

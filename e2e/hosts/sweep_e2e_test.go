@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"kedge/e2e/hosts"
-	"kedge/e2e/rootfs"
 )
 
 // childFleet is set in the environment of a copy of this test that is to be killed.
@@ -26,6 +26,13 @@ const childFleet = "KEDGE_E2E_CHILD_FLEET"
 const childOutlive = "KEDGE_E2E_CHILD_OUTLIVE"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childCheck) != "" {
+		if err := hosts.Check(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if fleet := os.Getenv(childFleet); fleet != "" {
 		fmt.Fprintln(os.Stderr, beChild(context.Background(), fleet))
 		os.Exit(1)
@@ -33,9 +40,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beChild is the process that TestSweep kills. It returns only if it fails.
+// beChild is the process that TestSweep kills. It returns if it fails, or when its standard input ends: with the test.
 func beChild(ctx context.Context, fleet string) error {
-	dir, err := rootfs.Ensure(ctx, func(string) {})
+	dir, err := hosts.Prepare(ctx, func(string) {})
 	if err != nil {
 		return err
 	}
@@ -56,7 +63,8 @@ func beChild(ctx context.Context, fleet string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stdout, "leader %d\n", m.LeaderPID())
-	select {} // until it is killed
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // startChild runs beChild with env in a process of its own, until its machine has booted, and returns the process and
@@ -65,6 +73,12 @@ func startChild(t *testing.T, env ...string) (child *exec.Cmd, leader string) {
 	t.Helper()
 	child = exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), env...)
+	child.Stderr = t.Output()
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() }) // and with this process, however it ends
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func build(ctx context.Context, dir string, p *progress) error {
 // isolated returns the command that runs a program with mount and process namespaces of its own, and its /proc at proc, so
 // that nothing stays mounted or running however it ends.
 func isolated(proc string, argv ...string) []string {
-	return append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc="+proc}, argv...)
+	return append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=" + proc}, argv...)
 }
 
 // install adds the packages of the second step, in a chroot.

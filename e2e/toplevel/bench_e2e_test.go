@@ -13,7 +13,6 @@ import (
 
 	"kedge/e2e/hosts"
 	"kedge/e2e/internal/command"
-	"kedge/e2e/rootfs"
 	"kedge/e2e/toplevel"
 )
 
@@ -33,11 +32,7 @@ type bench struct {
 // newMachine makes a machine that is off, alone in its network, until the test ends.
 func newMachine(t *testing.T, name string) *hosts.Machine {
 	t.Helper()
-	say := func(line string) { t.Log(line) }
-	if err := rootfs.EnsureTools(t.Context(), say); err != nil {
-		t.Fatal(err)
-	}
-	root, err := rootfs.Ensure(t.Context(), say)
+	root, err := hosts.Prepare(t.Context(), func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}
