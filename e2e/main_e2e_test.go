@@ -33,26 +33,16 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) (code int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "kedge-e2e-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { err = joinErr(err, os.RemoveAll(dir)) }()
 	if _, err := hosts.Sweep(ctx, "t-"); err != nil {
 		return 1, err
 	}
-	parts, err = fleet.MakeParts(ctx, dir, func(s string) { fmt.Fprintln(os.Stderr, "e2e:", s) })
+	name := fmt.Sprintf("t-parts-%d", os.Getpid())
+	parts, err = fleet.MakeParts(ctx, name, func(s string) { fmt.Fprintln(os.Stderr, "e2e:", s) })
 	if err != nil {
 		return 1, err
 	}
+	defer func() { err = errors.Join(err, parts.Remove()) }()
 	return m.Run(), nil
-}
-
-func joinErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // grace is short in scenarios: what it is for is tested where it matters.

@@ -19,15 +19,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/hosts"
+	"kedge/e2e/internal/command"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.UntilStopped(context.Background())
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
@@ -79,22 +78,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 // up makes the fleet, and returns how it is taken down again.
 func up(ctx context.Context, say func(string)) (f *fleet.Fleet, down func() error, err error) {
-	dir, err := os.MkdirTemp("", "kedge-bench-")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
 	if _, err := hosts.Sweep(ctx, fleetName); err != nil {
 		return nil, nil, err
 	}
-	parts, err := fleet.MakeParts(ctx, dir, say)
+	parts, err := fleet.MakeParts(ctx, fleetName+"-parts", say)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() { err = errors.Join(err, parts.Remove()) }()
 	say("boot the build host and four hosts")
 	f, err = fleet.Up(ctx, fleet.Options{
 		Name:    fleetName,
@@ -105,7 +96,5 @@ func up(ctx context.Context, say func(string)) (f *fleet.Fleet, down func() erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return f, func() error {
-		return errors.Join(f.Down(context.WithoutCancel(ctx)), os.RemoveAll(dir))
-	}, nil
+	return f, func() error { return f.Down(ctx) }, nil
 }

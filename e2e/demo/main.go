@@ -13,17 +13,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/hosts"
+	"kedge/e2e/internal/command"
 )
 
 const (
 	fleetName    = "demo"
-	downTimeout  = time.Minute
 	demoTimeout  = 15 * time.Minute // with the first preparation
 	checkTimeout = 2 * time.Minute  // for one claim
 )
@@ -32,7 +30,7 @@ func main() {
 	keep := flag.Bool("keep", false, "leave the hosts running at the end")
 	down := flag.Bool("down", false, "take down what -keep left, and do nothing else")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.UntilStopped(context.Background())
 	err := run(ctx, os.Stdout, *keep, *down)
 	stop()
 	if err != nil {
@@ -52,18 +50,13 @@ func run(ctx context.Context, out io.Writer, keep, down bool) (err error) {
 		fmt.Fprintf(out, "taken down: %v\n", swept)
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "kedge-demo-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-
 	s := &show{out: out, began: time.Now()}
 	s.say("prepare: tools, binaries and the hosts' root file system")
-	parts, err := fleet.MakeParts(ctx, dir, func(line string) { s.say("  " + line) })
+	parts, err := fleet.MakeParts(ctx, fleetName+"-parts", func(line string) { s.say("  " + line) })
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
+	defer func() { err = errors.Join(err, parts.Remove()) }()
 	s.began = time.Now()
 	s.say("boot the build host and web1, web2, db1, each behind a NAT of its own")
 	f, err := fleet.Up(ctx, fleet.Options{Name: fleetName, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Outlive: keep})
@@ -75,8 +68,6 @@ func run(ctx context.Context, out io.Writer, keep, down bool) (err error) {
 		s.howToLook()
 		return nil
 	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
-	defer cancel()
 	if err != nil {
 		s.explain(ctx)
 	}

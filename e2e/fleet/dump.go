@@ -4,10 +4,17 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"time"
 )
 
-// Dump prints what the machines have logged.
+// dumpTimeout bounds how long is looked for logs.
+const dumpTimeout = time.Minute
+
+// Dump prints what the machines have logged, also when ctx has ended. It takes
+// a minute at most.
 func (f *Fleet) Dump(ctx context.Context, printf func(format string, args ...any)) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dumpTimeout)
+	defer cancel()
 	journal := func(name, unit string, run func(context.Context, ...string) (string, error)) {
 		out, err := run(ctx, "journalctl", "--no-pager", "-o", "short-precise", "-n", "80", "-u", unit)
 		printf("==== %s: %s (%v)\n%s", name, unit, err, out)

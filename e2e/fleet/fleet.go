@@ -64,7 +64,7 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 	f = &Fleet{options: o, network: n, hosts: map[string]*Host{}, world: toplevel.Fleet{Hosts: map[string]toplevel.Host{}}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Down(context.WithoutCancel(ctx)))
+			err = errors.Join(err, f.Down(ctx))
 			f = nil
 		}
 	}()
@@ -97,8 +97,16 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 	return f, nil
 }
 
-// Down removes everything of the fleet.
-func (f *Fleet) Down(ctx context.Context) error { return f.network.Destroy(ctx) }
+// downTimeout bounds the removal of a fleet.
+const downTimeout = time.Minute
+
+// Down removes everything of the fleet, also when ctx has ended. It takes a
+// minute at most.
+func (f *Fleet) Down(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
+	defer cancel()
+	return f.network.Destroy(ctx)
+}
 
 // Host returns the host of that name; there must be one.
 func (f *Fleet) Host(name string) *Host { return f.hosts[name] }

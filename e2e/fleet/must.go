@@ -36,12 +36,10 @@ func MustUp(t T, o Options) *Fleet {
 		t.Fatalf("set up fleet %s: %v", o.Name, err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), stepTimeout)
-		defer cancel()
 		if t.Failed() {
-			f.Dump(ctx, t.Logf)
+			f.Dump(t.Context(), t.Logf)
 		}
-		if err := f.Down(ctx); err != nil {
+		if err := f.Down(t.Context()); err != nil {
 			t.Logf("take fleet %s down: %v", o.Name, err)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"kedge/e2e/rootfs"
+	"kedge/e2e/hosts"
 	"kedge/e2e/toplevel"
 )
 
@@ -20,27 +20,39 @@ type Parts struct {
 	Bin    string // kedge, kedge-agent, kedge-controller
 	Agent  string // a directory with bin/kedge-agent, to go into stores
 	Tools  string // a directory with the toplevels' programs
+
+	scratch *hosts.Scratch // all but the root file system
 }
 
 // MakeParts installs what this machine lacks, makes the root file system
-// unless it is there, and builds Kedge and the toplevels' programs into dir.
-// log hears what is being done while it takes long.
-func MakeParts(ctx context.Context, dir string, log func(string)) (Parts, error) {
-	if err := rootfs.EnsureTools(ctx, log); err != nil {
-		return Parts{}, err
+// unless it is there, and builds Kedge and the toplevels' programs. log hears
+// what is being done while it takes long. Whoever made the parts removes them;
+// else [hosts.Sweep] does, which knows them by their name, one as of a fleet.
+func MakeParts(ctx context.Context, name string, log func(string)) (p Parts, err error) {
+	scratch, err := hosts.NewScratch(ctx, name)
+	if err != nil {
+		return p, err
 	}
-	p := Parts{
-		Bin:   filepath.Join(dir, "bin"),
-		Agent: filepath.Join(dir, "kedge-agent"),
-		Tools: filepath.Join(dir, "tools"),
+	p = Parts{
+		Bin:     filepath.Join(scratch.Dir, "bin"),
+		Agent:   filepath.Join(scratch.Dir, "kedge-agent"),
+		Tools:   filepath.Join(scratch.Dir, "tools"),
+		scratch: scratch,
 	}
-	var built, rooted error
+	var built, prepared error
 	var wg sync.WaitGroup
 	wg.Go(func() { built = p.build(ctx, log) })
-	wg.Go(func() { p.Rootfs, rooted = rootfs.Ensure(ctx, log) })
+	wg.Go(func() { p.Rootfs, prepared = hosts.Prepare(ctx, log) })
 	wg.Wait()
-	return p, errors.Join(built, rooted)
+	if err := errors.Join(prepared, built); err != nil {
+		return p, errors.Join(err, p.Remove())
+	}
+	return p, nil
 }
+
+// Remove removes the parts, but for the root file system. Fleets that are up
+// have what they need.
+func (p Parts) Remove() error { return p.scratch.Remove() }
 
 func (p Parts) build(ctx context.Context, log func(string)) error {
 	log("build kedge, kedge-agent, kedge-controller")

@@ -8,14 +8,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"kedge/e2e/internal/command"
 	"kedge/e2e/layers"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.UntilStopped(context.Background())
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
