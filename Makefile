@@ -2,7 +2,8 @@
 
 VERSION ?= $(shell .ci/version)
 
-export PATH := $(shell go env GOPATH)/bin:$(PATH)
+export HOME ?= /root
+export PATH := $(shell HOME=$(HOME) go env GOPATH)/bin:$(PATH)
 export GOFLAGS := -buildvcs=false
 
 LAYERS := go run ./e2e/cmd/layers
@@ -28,8 +29,9 @@ demo: prepare-hosts ## the main job, shown: make demo [KEEP=1]
 	go run ./e2e/demo $(if $(KEEP),-keep)
 
 .PHONY: bench-deploy
-bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual steps
-	go run ./e2e/bench
+bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual steps; also in bin/bench-deploy.json
+	mkdir -p bin
+	go run ./e2e/bench -json bin/bench-deploy.json
 
 .PHONY: format
 format: prepare ## format every Go file

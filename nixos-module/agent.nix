@@ -16,6 +16,16 @@ let
   cfg = config.services.kedge-agent;
   format = pkgs.formats.yaml { };
   configFile = format.generate "agent.yaml" cfg.settings;
+
+  # As types.externalPath, which NixOS 25.05 and older lack. Not a path literal either: Nix would copy
+  # it into the store, where everybody can read it.
+  externalPath =
+    types.addCheck types.str (
+      value: lib.hasPrefix "/" value && !lib.hasPrefix "${builtins.storeDir}/" value
+    )
+    // {
+      description = "absolute path not in the Nix store";
+    };
 in
 {
   options.services.kedge-agent = {
@@ -33,8 +43,7 @@ in
     };
 
     credentialsFile = mkOption {
-      # Not a path literal either: Nix would copy it into the store, where everybody can read it.
-      type = types.externalPath;
+      type = externalPath;
       example = "/run/secrets/kedge.creds";
       description = ''
         The NATS credentials of this host, as made by `kedge host add`, outside of the store: place

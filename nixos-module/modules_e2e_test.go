@@ -183,6 +183,10 @@ func testRefusals(t *testing.T, e evaluator) {
 			[]string{"services.kedge-agent.credentialsFile", "not in the Nix store"},
 		},
 		{
+			"credentials wherever the agent is started", "agent", agent(options{"credentialsFile": "kedge.creds"}, nil),
+			[]string{"services.kedge-agent.credentialsFile", "absolute path"},
+		},
+		{
 			"no key is trusted", "agent", agent(options{"trust": options{"releaseKeys": []string{}, "controllerKeys": []string{exampleKey}, "cacheKeys": []string{exampleKey}}}, nil),
 			[]string{"services.kedge-agent.trust.releaseKeys"},
 		},

@@ -40,11 +40,9 @@ rec {
   float = leaf "floating point number" builtins.isFloat;
   str = leaf "string" isString;
   path = leaf "absolute path" (value: isStringLike value && lib.hasPrefix "/" (toString value));
-  externalPath = leaf "absolute path not in the Nix store" (
-    value:
-    isString value && lib.hasPrefix "/" value && !lib.hasPrefix "${builtins.storeDir}/" value
-  );
   package = leaf "package" isDerivation;
+
+  addCheck = type: check: type // { check = value: type.check value && check value; };
 
   raw = leaf "raw value" (_: true);
 

@@ -1,0 +1,26 @@
+# The services of each system that the README shows.
+#
+# examples   files, each with an expression that uses the flakes kedge and nixpkgs
+{ examples }:
+let
+  nixpkgs = (import ./flake.nix).outputs { self = nixpkgs; };
+  kedge = (import ../../flake.nix).outputs {
+    self = kedge;
+    inherit nixpkgs;
+  };
+  nixosSystem =
+    { modules }:
+    nixpkgs.lib.evalModules {
+      modules = [ ./nixos.nix ] ++ modules;
+      specialArgs.pkgs = nixpkgs.legacyPackages.x86_64-linux;
+    };
+  system = builtins.scopedImport {
+    inherit kedge;
+    nixpkgs.lib = { inherit nixosSystem; };
+  };
+  servicesOf =
+    { config, ... }:
+    assert builtins.all (a: a.assertion) config.assertions;
+    builtins.mapAttrs (_: unit: unit.serviceConfig.ExecStart) config.systemd.services;
+in
+map (example: servicesOf (system example)) examples
