@@ -68,7 +68,8 @@ func requireMetrics(t *testing.T, f *fleet.Fleet) {
 }
 
 // TestRevertDeploysAgain: a git revert to a system that ran before is a
-// deployment like any other.
+// deployment like any other. And a push that nobody tells the controller of, as
+// to a repository elsewhere, is found by `kedge reconcile`.
 func TestRevertDeploysAgain(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
@@ -81,4 +82,13 @@ func TestRevertDeploysAgain(t *testing.T) {
 	if again := requireOn(t, f.Host("web1"), "A"); again.Current != first.Current {
 		t.Errorf("runs %s, want %s again", again.Current, first.Current)
 	}
+
+	if _, err := f.Commit(t.Context(), "C", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("C")) }); err != nil {
+		t.Fatal(err)
+	}
+	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "push", "--quiet", "origin", "HEAD:unseen")
+	heads := fleet.Repository + "/refs/heads/"
+	f.MustRunOnBuild(t, "sh", "-c", `cat "$0/unseen" > "$0/main"`, heads) // git would put another file there
+	f.MustKedge(t, "reconcile", "--wait")
+	requireOn(t, f.Host("web1"), "C")
 }

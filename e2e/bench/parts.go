@@ -22,7 +22,7 @@ type part string
 
 // The parts.
 const (
-	partTrigger    part = "trigger"    // git push, its hook, the look at the repository
+	partTrigger    part = "trigger"    // git push, and until it was seen
 	partSource     part = "source"     // the revision fetched and checked out
 	partEvaluation part = "evaluation" // of every host
 	partBuild      part = "build"

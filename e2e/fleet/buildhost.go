@@ -17,10 +17,8 @@ import (
 // git.
 const Worktree = "/root/fleet"
 
-// repository is what the controller watches.
-const repository = "/srv/fleet.git"
-
-const postReceive = "#!/bin/sh\nexec kedge reconcile\n"
+// Repository is what the controller watches, on the build host.
+const Repository = "/srv/fleet.git"
 
 // A buildHost is the machine that the controller runs on.
 type buildHost struct {
@@ -46,18 +44,15 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 	}
 	for _, argv := range [][]string{
 		{"systemd-machine-id-setup"}, // a first boot would apply presets, and disable what is enabled here
-		{"git", "init", "--quiet", "--bare", "--initial-branch=main", repository},
+		{"git", "init", "--quiet", "--bare", "--initial-branch=main", Repository},
 		{"git", "init", "--quiet", "--initial-branch=main", Worktree},
-		{"git", "-C", Worktree, "remote", "add", "origin", repository},
+		{"git", "-C", Worktree, "remote", "add", "origin", Repository},
 		{"git", "config", "--system", "user.name", "Operator"},
 		{"git", "config", "--system", "user.email", "operator@example.org"},
 	} {
 		if _, err := m.RunOffline(ctx, argv...); err != nil {
 			return nil, err
 		}
-	}
-	if err := m.WriteFile(repository+"/hooks/post-receive", []byte(postReceive), 0o755); err != nil {
-		return nil, err
 	}
 	return b, b.start(ctx)
 }
@@ -113,10 +108,13 @@ func (b *buildHost) start(ctx context.Context) error {
 	return nil
 }
 
+// config looks at the repository so seldom that a push is found because the
+// controller watches for it, or not at all.
 func (b *buildHost) config() string {
 	return fmt.Sprintf(`source:
   url: %s
   branch: main
+  poll: 24h
 nats:
   listen: 0.0.0.0:4222
   advertise: ["nats://%[2]s:4222"]
@@ -124,7 +122,7 @@ http:
   listen: 0.0.0.0:8080
 cache:
   urls: ["http://%[2]s:8080/cache/"]
-`, repository, b.Addr())
+`, Repository, b.Addr())
 }
 
 // commit writes the flake and commits it.
@@ -146,7 +144,7 @@ func (b *buildHost) commit(ctx context.Context, w toplevel.Fleet, message string
 	return proto.ParseRevision(strings.TrimSpace(out))
 }
 
-// push pushes what was committed.
+// push pushes what was committed. Nothing else tells the controller.
 func (b *buildHost) push(ctx context.Context) error {
 	if _, err := b.Run(ctx, "git", "-C", Worktree, "push", "--quiet", "--force", "origin", "main"); err != nil {
 		return fmt.Errorf("push: %w", err)
