@@ -38,7 +38,7 @@ func TestByHand(t *testing.T) {
 
 	rev := f.MustPush(t, "newest", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("newest"))
-		fleet.Edit(w, fleet.Config("grace: 1s", "grace: 4s"), "meanwhile")
+		fleet.Edit(w, fleet.Config("grace: 1s", "grace: 10s"), "meanwhile")
 	})
 
 	// In the middle of a deployment: the deployment ends, and touches nothing.

@@ -22,16 +22,19 @@ func TestInterrupted(t *testing.T) {
 	before := requireOn(t, rebooted, "before")
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
-		fleet.Edit(w, fleet.Config("grace: 1s", "grace: 4s"), "rebooted")
+		fleet.Edit(w, fleet.Config("grace: 1s", "grace: 10s"), "rebooted")
 		fleet.Edit(w, fleet.AddUnit("slow.service", toplevel.StartsSlowly(slowStart)), "stopped")
 	})
 
-	awaitStep(t, stopped, rev, proto.PhaseActivating)
-	stopped.MustRun(t, "systemctl", "stop", "kedge-agent.service")
+	stop := make(chan error, 1) // whatever the other host does meanwhile
+	go func() { stop <- stopAgentAt(t.Context(), stopped, rev, proto.PhaseActivating) }()
 	first := awaitStep(t, rebooted, rev, proto.PhaseProbation)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := rebooted.Reboot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stop; err != nil {
 		t.Fatal(err)
 	}
 	if booted := rebooted.MustFacts(t).Booted; booted != before.Current {
@@ -51,4 +54,18 @@ func TestInterrupted(t *testing.T) {
 	if r, err := stopped.Record(); err != nil || r.Attempt != 1 {
 		t.Errorf("stopped: committed in attempt %d (%v), want 1", r.Attempt, err)
 	}
+}
+
+// stopAgentAt stops the agent, as an operator does, when the host's record of
+// rev enters the phase.
+func stopAgentAt(ctx context.Context, h *fleet.Host, rev proto.Revision, phase proto.Phase) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	_, err := h.AwaitRecord(ctx, rev.Short()+" to be "+string(phase), func(r fleet.Record) bool {
+		return r.Revision == rev && r.Phase == phase
+	})
+	if err == nil {
+		_, err = h.Run(ctx, "systemctl", "stop", "kedge-agent.service")
+	}
+	return err
 }

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -20,24 +21,9 @@ import (
 // deployment works.
 func TestKilledAtEveryBorder(t *testing.T) {
 	t.Parallel()
-	kills := map[string]func(ctx context.Context, h *fleet.Host, r fleet.Record) error{
-		"agent": func(ctx context.Context, h *fleet.Host, _ fleet.Record) error {
-			_, err := h.Run(ctx, "systemctl", "kill", "--kill-whom=all", "--signal=KILL", "kedge-agent.service")
-			return err
-		},
-		"transact": func(ctx context.Context, h *fleet.Host, r fleet.Record) error {
-			// There is no such unit before the activation: nothing to kill then.
-			_, err := h.Run(ctx, "sh", "-c", "systemctl kill --kill-whom=all --signal=KILL kedge-transact-"+r.ID+".service || true")
-			return err
-		},
-		"power": func(ctx context.Context, h *fleet.Host, _ fleet.Record) error {
-			if err := h.PowerCut(ctx); err != nil {
-				return err
-			}
-			return h.Start(ctx)
-		},
-	}
+	kills := map[string]kill{"agent": killAgent, "transact": killTransaction, "power": cutPower}
 	f := up(t, "agent", "transact", "power")
+	installed := map[string]toplevel.Host{} // without what earlier rounds added
 	for _, phase := range slices.Concat(goodWay(), badWay()) {
 		broken := slices.Contains(badWay(), phase)
 		text := fmt.Sprintf("killed at %s", phase)
@@ -47,15 +33,22 @@ func TestKilledAtEveryBorder(t *testing.T) {
 			before[h.Name()] = h.MustFacts(t).App
 		}
 		rev := f.MustPush(t, text, func(w *toplevel.Fleet) {
+			if len(installed) == 0 {
+				maps.Copy(installed, w.Hosts)
+			}
+			maps.Copy(w.Hosts, installed)
 			fleet.Edit(w, fleet.App(text))
 			if broken {
 				fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.FailsToStart("no")))
+			}
+			if linger, lasts := lasting()[phase]; lasts {
+				fleet.Edit(w, linger)
 			}
 		})
 		done := make(chan error, len(kills))
 		for name, kill := range kills {
 			h := f.Host(name)
-			go func() { done <- killAt(t.Context(), h, rev, phase, kill) }()
+			go func() { done <- killAt(t, h, rev, phase, kill) }()
 		}
 		for range kills {
 			if err := <-done; err != nil {
@@ -92,6 +85,16 @@ func goodWay() []proto.Phase {
 
 func badWay() []proto.Phase { return []proto.Phase{proto.PhaseRollingBack, proto.PhaseRolledBack} }
 
+// lasting has, for each phase that can be made to last until something is
+// killed, what makes a system linger in it. The others last some milliseconds.
+func lasting() map[proto.Phase]func(h *toplevel.Host) {
+	return map[proto.Phase]func(h *toplevel.Host){
+		proto.PhaseActivating:  fleet.AddUnit("slow.service", toplevel.StartsSlowly(slowStart)),
+		proto.PhaseProbation:   fleet.Config("grace: 1s", "grace: "+slowStart.String()),
+		proto.PhaseRollingBack: fleet.AddUnit("stubborn.service", toplevel.IgnoresStop(slowStart)),
+	}
+}
+
 // from returns p and the phases after it.
 func from(p proto.Phase) []proto.Phase {
 	for _, way := range [][]proto.Phase{goodWay(), badWay()} {
@@ -102,10 +105,10 @@ func from(p proto.Phase) []proto.Phase {
 	return nil
 }
 
-// killAt kills as soon as the host's record of rev is in phase, or has left it:
-// some phases last a few milliseconds.
-func killAt(ctx context.Context, h *fleet.Host, rev proto.Revision, phase proto.Phase, kill func(context.Context, *fleet.Host, fleet.Record) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+// killAt kills as soon as the host's record of rev is in phase, or has left it.
+// A phase that lasts must be hit.
+func killAt(t *testing.T, h *fleet.Host, rev proto.Revision, phase proto.Phase, kill kill) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r, err := h.AwaitRecord(ctx, fmt.Sprintf("%s to be %s", rev.Short(), phase), func(r fleet.Record) bool {
 		return r.Revision == rev && slices.Contains(from(phase), r.Phase)
@@ -113,8 +116,78 @@ func killAt(ctx context.Context, h *fleet.Host, rev proto.Revision, phase proto.
 	if err != nil {
 		return err
 	}
-	if err := kill(ctx, h, r); err != nil {
+	hit, err := kill(ctx, h, r)
+	if err != nil {
 		return fmt.Errorf("kill at %s on %s: %w", phase, h.Name(), err)
 	}
+	t.Logf("%s: killed at %s", h.Name(), hit)
+	if _, lasts := lasting()[phase]; lasts && hit != phase {
+		return fmt.Errorf("kill at %s on %s: it was %s already", phase, h.Name(), hit)
+	}
 	return nil
+}
+
+// A kill ends something on a host whose record is r, and returns the phase that
+// it found the deployment in.
+type kill func(ctx context.Context, h *fleet.Host, r fleet.Record) (hit proto.Phase, err error)
+
+func killAgent(ctx context.Context, h *fleet.Host, _ fleet.Record) (proto.Phase, error) {
+	if _, err := h.Run(ctx, "systemctl", "kill", "--kill-whom=all-fail", "--signal=KILL", "kedge-agent.service"); err != nil {
+		return "", err
+	}
+	r, err := h.Record()
+	return r.Phase, err
+}
+
+func cutPower(ctx context.Context, h *fleet.Host, _ fleet.Record) (proto.Phase, error) {
+	if err := h.PowerCut(ctx); err != nil {
+		return "", err
+	}
+	r, err := h.Record()
+	if err != nil {
+		return "", err
+	}
+	return r.Phase, h.Start(ctx)
+}
+
+// killTransaction returns when the transaction runs again, unless there was none
+// to kill: it begins after the fetch, and has ended soon after the deployment.
+func killTransaction(ctx context.Context, h *fleet.Host, r fleet.Record) (proto.Phase, error) {
+	unit := "kedge-transact-" + r.ID + ".service"
+	_, missed := h.Run(ctx, "systemctl", "kill", "--kill-whom=all-fail", "--signal=KILL", unit)
+	r, err := h.Record() // nobody goes on with it for a second
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case r.Phase == proto.PhaseAccepted, r.Phase == proto.PhaseFetched, r.Phase.Terminal():
+		return r.Phase, nil
+	case missed != nil:
+		return r.Phase, missed
+	}
+	return r.Phase, awaitRestart(ctx, h, unit)
+}
+
+// restartScheduled is the id of systemd's message that it starts a unit again
+// that has failed. The journal has it also when the unit is gone.
+const restartScheduled = "5eb03494b6584870a536b337290809b3"
+
+// awaitRestart waits until systemd has started the unit again.
+func awaitRestart(ctx context.Context, h *fleet.Host, unit string) error {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		out, err := h.Run(ctx, "journalctl", "--quiet", "--output=cat", "UNIT="+unit, "MESSAGE_ID="+restartScheduled)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s was not started again: %w", unit, context.Cause(ctx))
+		}
+	}
 }

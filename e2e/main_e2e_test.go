@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"kedge/e2e/fleet"
 	"kedge/e2e/hosts"
 	"kedge/e2e/internal/command"
@@ -20,6 +22,14 @@ import (
 
 // parts is what every fleet of this run is made of. TestMain sets it.
 var parts fleet.Parts //nolint:gochecknoglobals // made once for the whole run
+
+// machines bounds how many run at a time, whatever the number of processors: each
+// has half a dozen of the inotify instances that root has, 128 on most systems,
+// and they are slow enough already.
+var machines = semaphore.NewWeighted(maxMachines) //nolint:gochecknoglobals // the scenarios share the machine
+
+// maxMachines is enough for the largest fleet, of eleven hosts and a build host.
+const maxMachines = 14
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -54,12 +64,18 @@ func up(t *testing.T, names ...string) *fleet.Fleet {
 	return upWith(t, fleet.Options{Hosts: names})
 }
 
-// upWith is up with more to say.
+// upWith is up with more to say. It waits until there is room for the fleet,
+// which is until others are down.
 func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
 	t.Helper()
 	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
 	o.Name = o.Name[:min(len(o.Name), maxName)]
 	o.Parts, o.Grace = parts, grace
+	size := int64(len(o.Hosts) + 1)
+	if err := machines.Acquire(t.Context(), size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { machines.Release(size) })
 	return fleet.MustUp(t, o)
 }
 

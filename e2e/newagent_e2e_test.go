@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/toplevel"
@@ -54,7 +53,7 @@ func TestNewAgent(t *testing.T) {
 	for name := range rows {
 		names = append(names, name)
 	}
-	f = upWith(t, fleet.Options{Hosts: names, Deadline: 20 * time.Second})
+	f = up(t, names...)
 	commit(t, f, "before", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("before")) })
 	before := map[string]fleet.Facts{}
 	for _, h := range f.Hosts() {
@@ -63,6 +62,9 @@ func TestNewAgent(t *testing.T) {
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
 		for name, row := range rows {
+			if row.end.reason == proto.ReasonNoContact {
+				fleet.Edit(w, soonDecided, name)
+			}
 			fleet.Edit(w, row.change, name)
 		}
 	})

@@ -21,7 +21,7 @@ const slowStart = 4 * time.Second
 // gets what is wanted now, not what was wanted meanwhile.
 func TestOffline(t *testing.T) {
 	t.Parallel()
-	f := upWith(t, fleet.Options{Hosts: []string{"unplugged", "off"}, Deadline: 15 * time.Second})
+	f := upWith(t, fleet.Options{Hosts: []string{"unplugged", "off"}, Deadline: 30 * time.Second})
 	unplugged, off := f.Host("unplugged"), f.Host("off")
 	commit(t, f, "before", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("before")) })
 	before := requireOn(t, unplugged, "before")
