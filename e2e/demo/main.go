@@ -21,17 +21,17 @@ import (
 )
 
 const (
-	fleetName    = "demo"
 	demoTimeout  = 15 * time.Minute // with the first preparation
 	checkTimeout = 2 * time.Minute  // for one claim
 )
 
 func main() {
-	keep := flag.Bool("keep", false, "leave the hosts running at the end")
-	down := flag.Bool("down", false, "take down what -keep left, and do nothing else")
+	o := options{fleet: "demo"}
+	flag.BoolVar(&o.keep, "keep", false, "leave the hosts running at the end")
+	flag.BoolVar(&o.down, "down", false, "take down what -keep left, and do nothing else")
 	flag.Parse()
 	ctx, stop := command.UntilStopped(context.Background())
-	err := run(ctx, os.Stdout, *keep, *down)
+	err := run(ctx, os.Stdout, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -39,32 +39,38 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, keep, down bool) (err error) {
+// options say what the demo does.
+type options struct {
+	fleet      string // its name, which begins that of everything it leaves
+	keep, down bool
+}
+
+func run(ctx context.Context, out io.Writer, o options) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	swept, err := hosts.Sweep(ctx, fleetName)
+	swept, err := hosts.Sweep(ctx, o.fleet)
 	if err != nil {
 		return fmt.Errorf("remove what an earlier demo left: %w", err)
 	}
-	if down {
+	if o.down {
 		fmt.Fprintf(out, "taken down: %v\n", swept)
 		return nil
 	}
 	s := &show{out: out, began: time.Now()}
 	s.say("prepare: tools, binaries and the hosts' root file system")
-	parts, err := fleet.MakeParts(ctx, fleetName+"-parts", func(line string) { s.say("  " + line) })
+	parts, err := fleet.MakeParts(ctx, o.fleet+"-parts", func(line string) { s.say("  " + line) })
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	defer func() { err = errors.Join(err, parts.Remove()) }()
 	s.began = time.Now()
 	s.say("boot the build host and web1, web2, db1, each behind a NAT of its own")
-	f, err := fleet.Up(ctx, fleet.Options{Name: fleetName, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Outlive: keep})
+	f, err := fleet.Up(ctx, fleet.Options{Name: o.fleet, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Outlive: o.keep})
 	if err != nil {
 		return fmt.Errorf("boot: %w", err)
 	}
 	s.fleet = f
-	if err = s.perform(ctx); err == nil && keep {
+	if err = s.perform(ctx); err == nil && o.keep {
 		s.howToLook()
 		return nil
 	}

@@ -5,7 +5,7 @@
 // A scenario reads like what an operator would say:
 //
 //	f := fleet.MustUp(t, fleet.Options{Hosts: []string{"web1", "db1"}})
-//	rev := f.MustPush(t, func(w *toplevel.Fleet) { … })
+//	rev := f.MustPush(t, "a broken service", func(w *toplevel.Fleet) { … })
 //	f.Host("web1").MustAwaitPhase(t, rev, proto.PhaseCommitted)
 //
 // What a host is asked it is asked itself: [Host.Facts] reads its links, its

@@ -21,7 +21,7 @@ import (
 // NetworkOptions say how to make a [Network].
 type NetworkOptions struct {
 	Fleet  string       // required; a DNS label of at most 24 characters, unique among the fleets that run at a time
-	Rootfs string       // required; the directory that rootfs.Ensure returned
+	Rootfs string       // required; the directory that [Prepare] returned
 	Log    *slog.Logger // required
 	// Outlive leaves the machines running when this process ends without [Network.Destroy]. Without it they lose their
 	// power with the process, however it ends. A machine that outlived the process does not start again when it reboots.
