@@ -74,7 +74,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 		s.howToLook()
 		return nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // somebody knows why
 		s.explain(ctx)
 	}
 	return errors.Join(err, f.Down(ctx))
