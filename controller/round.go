@@ -69,7 +69,7 @@ func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error
 		}
 		done = append(done, rollout.Result{Action: a, Serial: results[i].serial})
 	}
-	next, err := r.rollout.ApplyAll(done, r.now())
+	next, err := r.rollout.Apply(done, r.now())
 	if err != nil {
 		return append(problems, err)
 	}

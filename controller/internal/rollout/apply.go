@@ -25,17 +25,10 @@ type Result struct {
 	Serial proto.Serial // of the assignment, if the action is a Publish
 }
 
-// Apply returns r after action a was carried out at now; r itself is not
-// changed. For a [Publish], serial is that of the assignment; other actions
-// take none. An error means that a is not what [Next] asked for.
-func (r Rollout) Apply(a Action, serial proto.Serial, now time.Time) (Rollout, error) {
-	return r.ApplyAll([]Result{{a, serial}}, now)
-}
-
-// ApplyAll returns r after everything in done, in that order; r itself is not changed.
-// For many actions it is faster by far than Apply for each. If one of them is
-// not what [Next] asked for, r is returned as it is, with an error.
-func (r Rollout) ApplyAll(done []Result, now time.Time) (Rollout, error) {
+// Apply returns r after everything in done was carried out at now, in that
+// order; r itself is not changed. If one of them is not what [Next] asked for, r
+// is returned as it is, with an error.
+func (r Rollout) Apply(done []Result, now time.Time) (Rollout, error) {
 	next := r
 	next.Waves, next.Hosts = slices.Clone(r.Waves), maps.Clone(r.Hosts)
 	for _, d := range done {

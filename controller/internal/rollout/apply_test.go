@@ -32,11 +32,11 @@ func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
 		"finishing before the last wave ended":      {started, rollout.Action{Kind: rollout.Finish}, 0},
 		"settling a host that waits":                {started, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0},
 		"settling without a final verdict":          {published, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictPending}, 0},
-		"anything for a superseded rollout":         {started.Supersede(start), rollout.Action{Kind: rollout.Publish, Host: web1}, 7},
+		"anything for a rollout that is done":       {finished(t), rollout.Action{Kind: rollout.Finish, Wave: 1}, 0},
 		"an action of an unknown kind":              {started, rollout.Action{Kind: "dance"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := c.rollout.Apply(c.action, c.serial, start); err == nil {
+			if _, err := c.rollout.Apply([]rollout.Result{{Action: c.action, Serial: c.serial}}, start); err == nil {
 				t.Error("it was accepted")
 			} else if !strings.Contains(err.Error(), string(c.action.Kind)) {
 				t.Errorf("error %q does not name the action", err)
@@ -45,11 +45,11 @@ func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
 	}
 }
 
-func TestApplyAllIsAllOrNothing(t *testing.T) {
+func TestApplyIsAllOrNothing(t *testing.T) {
 	fresh := newRollout(t)
 	publish := rollout.Result{Action: rollout.Action{Kind: rollout.Publish, Host: host(t, "web1")}, Serial: 7}
 	all := []rollout.Result{{Action: rollout.Action{Kind: rollout.StartWave}}, publish}
-	got, err := fresh.ApplyAll(all, start)
+	got, err := fresh.Apply(all, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestApplyAllIsAllOrNothing(t *testing.T) {
 	if diff := cmp.Diff(one, got, comparers); diff != "" {
 		t.Errorf("applied at once (-one by one +at once):\n%s", diff)
 	}
-	got, err = fresh.ApplyAll(append(all, publish), start)
+	got, err = fresh.Apply(append(all, publish), start)
 	if err == nil {
 		t.Error("publishing twice was accepted")
 	}
@@ -69,13 +69,11 @@ func TestApplyAllIsAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestSupersedeLeavesAnEndedRolloutAlone(t *testing.T) {
+// finished returns a rollout of nobody that is done.
+func finished(t *testing.T) rollout.Rollout {
 	r := rollout.New("r", proto.Revision{}, start, nil)
-	r = mustApply(t, mustApply(t, mustApply(t, r, rollout.Action{Kind: rollout.StartWave}, 0),
+	return mustApply(t, mustApply(t, mustApply(t, r, rollout.Action{Kind: rollout.StartWave}, 0),
 		rollout.Action{Kind: rollout.EndWave}, 0), rollout.Action{Kind: rollout.Finish, Wave: 1}, 0)
-	if got := r.Supersede(start).State; got != rollout.Done {
-		t.Errorf("state: got %s, want %s", got, rollout.Done)
-	}
 }
 
 func TestParseRefuses(t *testing.T) {
@@ -132,7 +130,7 @@ func bigFleet(b *testing.B) (rollout.Rollout, rollout.Fleet) {
 
 func mustApply(t *testing.T, r rollout.Rollout, a rollout.Action, serial proto.Serial) rollout.Rollout {
 	t.Helper()
-	next, err := r.Apply(a, serial, start)
+	next, err := r.Apply([]rollout.Result{{Action: a, Serial: serial}}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +145,7 @@ func BenchmarkApply(b *testing.B) {
 		for _, a := range rollout.Next(r, fleet, start) {
 			done = append(done, rollout.Result{Action: a, Serial: 7})
 		}
-		if _, err := r.ApplyAll(done, start); err != nil {
+		if _, err := r.Apply(done, start); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -48,7 +48,7 @@ func TestNext(t *testing.T) {
 		"soaks before the wave ends":                   {Rollout: soaking(settled), Fleet: reported(t, proto.VerdictSucceeded)},
 		"ends the wave after soaking":                  {Rollout: soaking(settled), Fleet: reported(t, proto.VerdictSucceeded), Now: start.Add(time.Hour)},
 		"takes a better verdict after a retry":         {Rollout: after(t, published, mixed(t)), Fleet: reported(t, proto.VerdictSucceeded)},
-		"does nothing for a superseded rollout":        {Rollout: published.Supersede(start), Fleet: mixed(t)},
+		"does nothing for a rollout that is done":      {Rollout: after(t, ended, nil), Fleet: mixed(t)},
 		"finishes a rollout of nobody":                 {Rollout: rollout.New("empty", proto.Revision{}, start, nil)},
 		"starts the second wave when the first is out": {Rollout: secondWave(t), Fleet: fleet(t)},
 	} {
@@ -105,7 +105,7 @@ func after(t *testing.T, r rollout.Rollout, f rollout.Fleet) rollout.Rollout {
 		if a.Kind == rollout.Publish {
 			serial = 10
 		}
-		next, err := r.Apply(a, serial, start)
+		next, err := r.Apply([]rollout.Result{{Action: a, Serial: serial}}, start)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ type world struct {
 }
 
 // TestEveryRolloutFinishes runs rollouts over fleets that come, go, fail and
-// are overtaken, by a runner that crashes between effect and save, and requires
+// are overtaken, by a runner that crashes between effects and save, and requires
 // of each: it ends, without waiting for silent hosts; every host was published
 // its toplevel exactly once, or had it; no wave was begun before the one before
 // had ended.
@@ -90,19 +90,22 @@ func (w *world) step(t *testing.T) bool {
 			serial = w.publish(a)
 		}
 		if w.rand.IntN(6) == 0 {
-			return false // crashed before it was saved
+			return false // crashed before anything was saved
 		}
-		before := w.saved
-		next, err := r.Apply(a, serial, w.now)
+		before, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := r.Apply([]rollout.Result{{Action: a, Serial: serial}}, w.now)
 		if err != nil {
 			t.Fatalf("an action that Next asked for is refused: %v", err)
 		}
 		if unchanged, err := r.Encode(); err != nil || string(unchanged) != string(before) {
 			t.Fatalf("Apply changed its receiver: %s, was %s", unchanged, before)
 		}
-		w.save(t, next)
 		r = next
 	}
+	w.save(t, r)
 	return r.State != rollout.Running
 }
 

@@ -18,9 +18,8 @@ type State string
 
 // The states of a rollout.
 const (
-	Running    State = "running"
-	Done       State = "done"       // every wave has ended
-	Superseded State = "superseded" // a newer rollout took over
+	Running State = "running"
+	Done    State = "done" // every wave has ended
 )
 
 // A HostState is how far a rollout has come with one host. Values reach the
@@ -94,15 +93,6 @@ func New(id string, revision proto.Revision, now time.Time, targets []Target) Ro
 	return r
 }
 
-// Supersede returns r after a newer rollout took over: nothing more is to be
-// done for it. A rollout that has ended stays as it is.
-func (r Rollout) Supersede(now time.Time) Rollout {
-	if r.State == Running {
-		r.State, r.Ended = Superseded, now
-	}
-	return r
-}
-
 // encoded is a rollout on disk or in a bucket.
 type encoded struct {
 	Format int `json:"format"`
@@ -143,7 +133,7 @@ func Parse(b []byte) (Rollout, error) {
 // validate reports what would make Next or Apply meaningless.
 func (r Rollout) validate() error {
 	switch r.State {
-	case Running, Done, Superseded:
+	case Running, Done:
 	default:
 		return fmt.Errorf("state %q is not known", r.State)
 	}
