@@ -22,7 +22,6 @@ func (k *kedge) host() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "Add hosts, and list them",
-		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(k.hostAdd(), k.hostList(), k.hostShow())
 	return cmd

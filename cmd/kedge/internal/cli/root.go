@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,6 @@ func Run(ctx context.Context, o Options, args []string) error {
 	k := &kedge{Options: o}
 	root := k.command()
 	root.SetArgs(args)
-	root.SetOut(o.Stdout)
-	root.SetErr(o.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !k.understood {
 		return &usageError{err: fmt.Errorf("%w\nTry 'kedge --help'", err)}
@@ -64,13 +63,45 @@ Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
 			k.understood = true
 		},
 	}
+	root.SetOut(k.Stdout)
+	root.SetErr(k.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default "+defaultServer+")")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
 	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events())
+	root.SetHelpCommand(help())
+	root.InitDefaultCompletionCmd()
+	refuseUnknown(root)
 	return root
+}
+
+// help is cobra's command of that name, but for topics that do not exist: cobra
+// answers those with success.
+func help() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("unknown help topic %q", strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	}
+}
+
+// refuseUnknown makes commands that only have others below them refuse those
+// that they do not have. By itself cobra answers them with help, and success.
+func refuseUnknown(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if !c.Runnable() {
+			c.Args = cobra.NoArgs
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }
 
 // usage returns an error for a wrong command line that cobra found right.
