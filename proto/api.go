@@ -111,7 +111,10 @@ type SourceStatus struct {
 	Branch   string    `json:"branch,omitempty"`
 	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
 	Checked  time.Time `json:"checked,omitzero"`  // when the last look began that has ended
-	Error    string    `json:"error,omitempty"`
+	// Error says why the last look failed, or what of the newest revision is not
+	// published, and Reason says it in a word; both are empty if all is well.
+	Error  string `json:"error,omitempty"`
+	Reason Reason `json:"reason,omitempty"`
 }
 
 // A HostRequest asks for one host, waiting as a [FleetRequest] does.

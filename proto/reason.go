@@ -55,19 +55,26 @@ const (
 	ReasonRollbackFailed   Reason = "rollback-failed"   // the proven system could not be brought back
 )
 
-// Why a host does nothing, or is as it is.
+// Why a host does nothing, or is as it is; and why the newest revision did not
+// reach it, or nobody.
 const (
-	ReasonConverged   Reason = "converged"    // runs what it shall
-	ReasonNoDesired   Reason = "no-desired"   // nothing was ever assigned
-	ReasonUnreachable Reason = "unreachable"  // NATS cannot be reached
-	ReasonConnected   Reason = "connected"    // NATS was reached
-	ReasonDeploying   Reason = "deploying"    // a deployment is under way
-	ReasonAdopted     Reason = "adopted"      // a system that runs and is registered was taken as proven
-	ReasonDrifted     Reason = "drifted"      // runs something that was not committed
-	ReasonRetrying    Reason = "retrying"     // failed, and will be tried again
-	ReasonGaveUp      Reason = "gave-up"      // failed, and waits for a new assignment
-	ReasonBuildFailed Reason = "build-failed" // the host's system did not build
-	ReasonEvalFailed  Reason = "eval-failed"  // the host's system did not evaluate
+	ReasonConverged         Reason = "converged"          // runs what it shall
+	ReasonNoDesired         Reason = "no-desired"         // nothing was ever assigned
+	ReasonUnreachable       Reason = "unreachable"        // NATS cannot be reached
+	ReasonConnected         Reason = "connected"          // NATS was reached
+	ReasonDeploying         Reason = "deploying"          // a deployment is under way
+	ReasonAdopted           Reason = "adopted"            // a system that runs and is registered was taken as proven
+	ReasonDrifted           Reason = "drifted"            // runs something that was not committed
+	ReasonRetrying          Reason = "retrying"           // failed, and will be tried again
+	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
+	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
+	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
+	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host
+	ReasonBadHostName       Reason = "bad-host-name"      // a name in the flake cannot be a host's
+	ReasonNoConfigurations  Reason = "no-configurations"  // the flake has no nixosConfigurations, or none in it
+	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
+	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
+	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
 )
 
 // RefusalReasons returns the reasons for which [Desired.Verify] refuses.

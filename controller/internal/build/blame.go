@@ -43,8 +43,8 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 	return failures, nil
 }
 
-// reasonFor returns the causes that are among what a host needs, or the whole
-// failure if none is.
+// reasonFor returns the causes that are among what a host needs, and nothing of
+// the others; or the whole failure if none is.
 func reasonFor(needs []proto.StorePath, causes []cause, failure error) error {
 	var texts []string
 	for _, c := range causes {
@@ -55,7 +55,7 @@ func reasonFor(needs []proto.StorePath, causes []cause, failure error) error {
 	if len(texts) == 0 {
 		return explain(failure)
 	}
-	return &saidError{text: cut(strings.Join(texts, "\n")), err: failure}
+	return errors.New(cut(strings.Join(texts, "\n")))
 }
 
 // A cause is one derivation that failed by itself, and what Nix said about it.

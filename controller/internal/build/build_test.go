@@ -83,6 +83,34 @@ error: build of '` + drv(t, "db1").String() + `', '` + drv(t, "web2").String() +
 	}
 }
 
+func TestAFullDiskIsToldFromABuildThatFailed(t *testing.T) {
+	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}
+	for name, row := range map[string]struct {
+		stderr    string
+		web1, db1 proto.Reason
+	}{
+		"one host's build": {
+			`error: builder for '` + drv(t, "web1").String() + `' failed with exit code 1;
+       last 1 log lines:
+       > cp: error writing '/nix/store/x/image': No space left on device
+error: builder for '` + drv(t, "db1").String() + `' failed with exit code 3;
+       last 1 log lines:
+       > fatal: no such thing
+`, proto.ReasonDiskFull, proto.ReasonBuildFailed,
+		},
+		"Nix itself": {"error: writing to file: No space left on device\n", proto.ReasonDiskFull, proto.ReasonDiskFull},
+	} {
+		f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true, drv(t, "db1"): true}, buildErr: row.stderr}
+		builds, err := newBuilder(t, f).Build(t.Context(), hosts)
+		must(t, err)
+		for h, want := range map[string]proto.Reason{"web1": row.web1, "db1": row.db1} {
+			if got := builds.Failed[host(t, h)]; got == nil || got.Reason != want {
+				t.Errorf("%s, %s: got %+v, want reason %q", name, h, got, want)
+			}
+		}
+	}
+}
+
 func TestABuildThatFailedIsTriedAgain(t *testing.T) {
 	f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}}
 	b := newBuilder(t, f)

@@ -92,7 +92,8 @@ type Builds struct {
 	// Toplevels are there whole, rooted, and NixOS systems.
 	Toplevels map[proto.HostName]proto.StorePath
 	// Failed says why the other hosts have none, with the reasons
-	// [proto.ReasonBuildFailed] and [proto.ReasonNotAToplevel].
+	// [proto.ReasonBuildFailed], [proto.ReasonDiskFull] and
+	// [proto.ReasonNotAToplevel].
 	Failed map[proto.HostName]*HostError
 }
 
@@ -152,7 +153,7 @@ func (b *Builder) judge(hosts map[proto.HostName]Evaluation, failures map[proto.
 	}
 	for host, e := range hosts {
 		if err, failed := failures[host]; failed {
-			builds.Failed[host] = &HostError{Host: host, Reason: proto.ReasonBuildFailed, Err: err}
+			builds.Failed[host] = NewHostError(host, proto.ReasonBuildFailed, err)
 			continue
 		}
 		if err := checkToplevel(b.o.Store, e.Toplevel); err != nil {

@@ -34,6 +34,19 @@ func (e *FlakeError) Error() string {
 // Unwrap returns the cause.
 func (e *FlakeError) Unwrap() error { return e.Err }
 
+// Reason returns why, in a word.
+func (e *FlakeError) Reason() proto.Reason {
+	switch {
+	case nix.DiskFull(e.Err):
+		return proto.ReasonDiskFull
+	case e.Missing == attribute:
+		return proto.ReasonNoConfigurations
+	case e.Missing == flakeFile:
+		return proto.ReasonNoFlake
+	}
+	return proto.ReasonEvalFailed
+}
+
 // A NameError says that a name in the flake cannot be the name of a host.
 type NameError struct {
 	Name string
@@ -53,6 +66,15 @@ type HostError struct {
 	Host   proto.HostName
 	Reason proto.Reason
 	Err    error
+}
+
+// NewHostError returns why there is no toplevel for a host: for want of room if
+// err says so, and else for reason.
+func NewHostError(host proto.HostName, reason proto.Reason, err error) *HostError {
+	if nix.DiskFull(err) {
+		reason = proto.ReasonDiskFull
+	}
+	return &HostError{Host: host, Reason: reason, Err: err}
 }
 
 // Error implements error. It does not begin with the host's name: it is shown

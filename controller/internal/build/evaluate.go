@@ -14,8 +14,12 @@ import (
 	"kedge/proto"
 )
 
-// attribute is the output of a flake that holds its hosts.
-const attribute = "nixosConfigurations"
+// attribute is the output of a flake that holds its hosts, and flakeFile what
+// makes it one.
+const (
+	attribute = "nixosConfigurations"
+	flakeFile = "flake.nix"
+)
 
 // evaluateAll is applied to all hosts. A host whose evaluation throws becomes
 // null, one whose name cannot be a host's an empty set. (Errors that Nix cannot
@@ -42,8 +46,8 @@ type Evaluation struct {
 // Evaluations is what the hosts of a flake evaluate to.
 type Evaluations struct {
 	Hosts map[proto.HostName]Evaluation
-	// Failed says why other hosts did not evaluate, with the reason
-	// [proto.ReasonEvalFailed].
+	// Failed says why other hosts did not evaluate, with the reasons
+	// [proto.ReasonEvalFailed] and [proto.ReasonDiskFull].
 	Failed map[proto.HostName]*HostError
 	// Names are what cannot be the name of a host. They were not evaluated.
 	Names []*NameError
@@ -112,7 +116,7 @@ func (b *Builder) sortOut(ctx context.Context, flakeRef string, all map[string]*
 	}
 	for i, host := range again {
 		if err := failures[i]; err != nil {
-			result.Failed[host] = &HostError{Host: host, Reason: proto.ReasonEvalFailed, Err: explain(err)}
+			result.Failed[host] = NewHostError(host, proto.ReasonEvalFailed, explain(err))
 		} else {
 			result.Hosts[host] = evaluations[i]
 		}
@@ -137,7 +141,7 @@ func flakeError(ctx context.Context, ref string, err error) error {
 		case strings.Contains(failed.Stderr, "does not provide attribute"):
 			e.Missing = attribute
 		case strings.Contains(failed.Stderr, "flake.nix' does not exist"), strings.Contains(failed.Stderr, "does not contain a"):
-			e.Missing = "flake.nix"
+			e.Missing = flakeFile
 		}
 	}
 	return e

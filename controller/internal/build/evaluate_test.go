@@ -102,12 +102,19 @@ func TestAFlakeThatHasNothingToEvaluate(t *testing.T) {
 		answers map[string]string
 		stderr  string
 		missing string
+		reason  proto.Reason
 	}{
-		"no nixosConfigurations":    {nil, "error: flake 'path:/x' does not provide attribute 'packages.x86_64-linux.nixosConfigurations', 'nixosConfigurations'", "nixosConfigurations"},
-		"no hosts":                  {map[string]string{"nixosConfigurations": "{}"}, "", "nixosConfigurations"},
-		"no flake.nix":              {nil, "error: path '/nix/store/0ccnxa25whszw7mgbgyzdm4nqc0zwnm8-source/flake.nix' does not exist", "flake.nix"},
-		"a syntax error":            {nil, "error: syntax error, unexpected end of file", ""},
-		"something that is no host": {nil, "error: expected a set but found a list", ""},
+		"no nixosConfigurations": {
+			nil, "error: flake 'path:/x' does not provide attribute 'packages.x86_64-linux.nixosConfigurations', 'nixosConfigurations'",
+			"nixosConfigurations", proto.ReasonNoConfigurations,
+		},
+		"no hosts": {map[string]string{"nixosConfigurations": "{}"}, "", "nixosConfigurations", proto.ReasonNoConfigurations},
+		"no flake.nix": {
+			nil, "error: path '/nix/store/0ccnxa25whszw7mgbgyzdm4nqc0zwnm8-source/flake.nix' does not exist", "flake.nix", proto.ReasonNoFlake,
+		},
+		"a syntax error":            {nil, "error: syntax error, unexpected end of file", "", proto.ReasonEvalFailed},
+		"something that is no host": {nil, "error: expected a set but found a list", "", proto.ReasonEvalFailed},
+		"no room":                   {nil, "error: writing to file: No space left on device", "", proto.ReasonDiskFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fakeNix{answers: row.answers, stderr: map[string]string{"nixosConfigurations": row.stderr, "!nixosConfigurations": row.stderr}}
@@ -118,6 +125,9 @@ func TestAFlakeThatHasNothingToEvaluate(t *testing.T) {
 			}
 			if flake.Missing != row.missing {
 				t.Errorf("missing: got %q, want %q", flake.Missing, row.missing)
+			}
+			if got := flake.Reason(); got != row.reason {
+				t.Errorf("reason: got %q, want %q", got, row.reason)
 			}
 			if said := strings.TrimPrefix(row.stderr, "error: "); !strings.Contains(err.Error(), said) || !strings.Contains(err.Error(), row.missing) {
 				t.Errorf("error %q does not say what Nix said and what is missing", err)
