@@ -195,7 +195,7 @@ func hostNames(hosts []proto.HostName) string {
 	if more := len(hosts) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(names, " ")
+	return strings.Join(names, ", ")
 }
 
 // bounded returns how long a call that asks to wait d may wait.

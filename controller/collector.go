@@ -17,7 +17,7 @@ type fleetCollector struct {
 	connected func() bool      // to NATS
 
 	hosts, silent, ready, problems             *prometheus.Desc
-	checked, healthy, revision                 *prometheus.Desc
+	checked, healthy, sourceProblem, revision  *prometheus.Desc
 	oldestDesc, unsyncedDesc, natsConnectedDes *prometheus.Desc
 }
 
@@ -35,6 +35,7 @@ func newFleetCollector(f *Fleet, oldest func() time.Time, unsynced func() int, c
 		problems:         d("hosts_problem", "Hosts that the newest revision did not reach, by reason.", "reason"),
 		checked:          d("source_last_check_timestamp_seconds", "When the source was last looked at; 0 if never."),
 		healthy:          d("source_healthy", "1 if the source could be looked at and its newest revision was published whole."),
+		sourceProblem:    d("source_problem", "1 for the reason why the source could not be looked at, or its newest revision was not published whole; 0 for the others.", "reason"),
 		revision:         d("revision_info", "The newest revisions: seen at the source, and built.", "state", "revision"),
 		oldestDesc:       d("oldest_assignment_timestamp_seconds", "When the oldest assignment was signed; hosts install nothing once it is 24 h old. 0 if there is none."),
 		unsyncedDesc:     d("hosts_unsynced", "Hosts whose desired state is durable here, but not known to be on NATS."),
@@ -45,7 +46,7 @@ func newFleetCollector(f *Fleet, oldest func() time.Time, unsynced func() int, c
 // Describe implements [prometheus.Collector].
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.hosts, c.silent, c.ready, c.problems, c.checked, c.healthy, c.revision,
+		c.hosts, c.silent, c.ready, c.problems, c.checked, c.healthy, c.sourceProblem, c.revision,
 		c.oldestDesc, c.unsyncedDesc, c.natsConnectedDes,
 	} {
 		ch <- d
@@ -64,11 +65,14 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.silent, float64(n.silent))
 	gauge(c.ready, float64(n.ready))
-	for reason, hosts := range n.problems {
-		gauge(c.problems, float64(hosts), string(reason))
+	for _, reason := range hostReasons() {
+		gauge(c.problems, float64(n.problems[reason]), string(reason))
 	}
 	gauge(c.checked, seconds(v.Source.Checked))
 	gauge(c.healthy, truth(!v.Source.Checked.IsZero() && v.Source.Error == ""))
+	for _, reason := range sourceReasons() {
+		gauge(c.sourceProblem, truth(v.Source.Reason == reason), string(reason))
+	}
 	gauge(c.revision, 1, "seen", v.Source.Revision.String())
 	gauge(c.revision, 1, "built", v.Revision.String())
 	gauge(c.oldestDesc, seconds(c.oldest()))
@@ -84,13 +88,7 @@ type numbers struct {
 }
 
 func count(hosts []proto.HostView) numbers {
-	n := numbers{
-		phases: map[proto.Phase]int{},
-		problems: map[proto.Reason]int{
-			proto.ReasonEvalFailed: 0, proto.ReasonBuildFailed: 0, proto.ReasonNotAToplevel: 0,
-			proto.ReasonRetrying: 0, proto.ReasonDiskFull: 0,
-		},
-	}
+	n := numbers{phases: map[proto.Phase]int{}, problems: map[proto.Reason]int{}}
 	for _, h := range hosts {
 		phase := proto.PhaseNone
 		if h.Status != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"kedge/controller/internal/build"
@@ -66,7 +66,7 @@ var _ Deployer = (*deployer)(nil)
 // Deploy implements [Deployer].
 func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Time) error {
 	watch := d.metrics.watch(since, d.now)
-	failed, err := d.deploy(ctx, rev, watch)
+	missed, err := d.deploy(ctx, rev, watch)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		d.metrics.revisions.WithLabelValues(resultSuperseded).Inc()
@@ -76,21 +76,21 @@ func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Ti
 		return fmt.Errorf("revision %s: %w", rev.Short(), err)
 	}
 	d.log.LogAttrs(ctx, slog.LevelInfo, "revision published",
-		slog.String("revision", rev.String()), slog.Int("failed", len(failed)), slog.Any("took", watch))
+		slog.String("revision", rev.String()), slog.Int("missed", missed.count()), slog.Any("took", watch))
 	if err := d.source.Tidy(ctx); err != nil && ctx.Err() == nil {
 		d.log.WarnContext(ctx, "source not tidied", "err", err)
 	}
-	if len(failed) > 0 {
+	if missed.count() > 0 {
 		d.metrics.revisions.WithLabelValues(resultPartial).Inc()
-		return fmt.Errorf("revision %s: not published for %s", rev.Short(), strings.Join(failed, ", "))
+		return fmt.Errorf("revision %s: %w", rev.Short(), missed)
 	}
 	d.metrics.revisions.WithLabelValues(resultSucceeded).Inc()
 	return nil
 }
 
-// deploy returns what of the revision is not published, by name. The error is
-// for all of it.
-func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwatch) ([]string, error) {
+// deploy returns what of the revision is not published. The error is for all of
+// it.
+func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwatch) (*missedError, error) {
 	if err := d.source.Fetch(ctx, rev); err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
@@ -101,18 +101,18 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	watch.lap(stageSource)
 	evaluations, err := d.builder.Evaluate(ctx, tree.FlakeRef)
 	if err != nil {
-		return nil, fmt.Errorf("evaluate: %w", err)
+		return nil, err
 	}
 	watch.lap(stageEvaluation)
 	builds, err := d.builder.Build(ctx, evaluations.Hosts)
 	if err != nil {
-		return nil, fmt.Errorf("build: %w", err)
+		return nil, fmt.Errorf("%w: %w", errBuild, err)
 	}
 	watch.lap(stageBuild)
 	closures, err := push(ctx, d.cache, builds)
-	failed := d.note(ctx, rev, evaluations, builds)
+	missed := d.note(ctx, rev, evaluations, builds)
 	if err != nil {
-		return nil, fmt.Errorf("copy into the cache: %w", err)
+		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
 	}
 	watch.lap(stageCache)
 	releases, err := d.runner.sign(rev, builds.Toplevels, closures)
@@ -133,45 +133,46 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	watch.lap(stagePublish)
 	d.fleet.Built(rev)
 	d.prune(ctx, builds.Toplevels)
-	return failed, nil
+	return missed, nil
 }
 
 // note shows which hosts the revision reaches, and why it does not reach the
-// others. It returns the latter's names.
-func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluations, b build.Builds) []string {
-	var failed []string
-	for _, n := range e.Names {
-		failed = append(failed, n.Error())
-	}
-	hosts := map[proto.HostName]*proto.Problem{}
-	for _, failures := range []map[proto.HostName]*build.HostError{e.Failed, b.Failed} {
-		for host, why := range failures {
-			p := why.Problem(rev, d.now())
-			hosts[host] = &p
-			failed = append(failed, host.String())
-			d.metrics.builds.WithLabelValues(string(why.Reason)).Inc()
-			d.log.WarnContext(ctx, "host not built", "host", host, "revision", rev, "reason", why.Reason, "err", why.Err)
-		}
+// others. It returns those of them that the flake means to be reached.
+func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluations, b build.Builds) *missedError {
+	missed := &missedError{names: e.Names}
+	failed := map[proto.HostName]*build.HostError{}
+	maps.Copy(failed, e.Failed)
+	maps.Copy(failed, b.Failed)
+	for _, host := range slices.SortedFunc(maps.Keys(failed), proto.HostName.Compare) {
+		why := failed[host]
+		missed.hosts = append(missed.hosts, why)
+		p := why.Problem(rev, d.now())
+		d.fleet.Trouble(host, &p)
+		d.metrics.builds.WithLabelValues(string(why.Reason)).Inc()
+		d.log.WarnContext(ctx, "host not built", "host", host, "revision", rev, "reason", why.Reason, "err", why.Err)
 	}
 	d.metrics.builds.WithLabelValues(resultSucceeded).Add(float64(len(b.Toplevels)))
-	for host, p := range hosts {
-		d.fleet.Trouble(host, p)
-	}
 	var dropped []proto.HostName
 	for _, v := range d.fleet.View().Hosts {
-		if _, known := hosts[v.Host]; known {
+		_, built := b.Toplevels[v.Host]
+		switch {
+		case failed[v.Host] != nil:
 			continue
-		}
-		d.fleet.Trouble(v.Host, nil)
-		if _, built := b.Toplevels[v.Host]; !built && v.Want.Serial > 0 {
+		case built:
+			d.fleet.Trouble(v.Host, nil)
+			continue
+		case v.Want.Serial > 0:
 			dropped = append(dropped, v.Host)
 		}
+		d.fleet.Trouble(v.Host, &proto.Problem{
+			Reason: proto.ReasonNotInRevision, Revision: rev, Time: d.now(),
+			Message: fmt.Sprintf("nixosConfigurations.%s is not in the revision; what was assigned to the host stays", v.Host),
+		})
 	}
 	if len(dropped) > 0 {
 		d.log.WarnContext(ctx, "hosts are not in the flake any more; they keep what they were assigned", "revision", rev, "hosts", hostNames(dropped))
 	}
-	slices.Sort(failed)
-	return failed
+	return missed
 }
 
 // prune lets go of toplevels that nobody runs or shall run.

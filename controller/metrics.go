@@ -87,7 +87,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // buildFailures are the reasons for which one host's toplevel is not built.
 func buildFailures() []string {
-	return []string{string(proto.ReasonEvalFailed), string(proto.ReasonBuildFailed), string(proto.ReasonNotAToplevel)}
+	return []string{
+		string(proto.ReasonEvalFailed), string(proto.ReasonBuildFailed), string(proto.ReasonNotAToplevel), string(proto.ReasonDiskFull),
+	}
 }
 
 // watch returns a stopwatch that was started at an instant.

@@ -135,14 +135,16 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 	if err != nil {
 		s := p.o.Fleet.SourceStatus()
 		s.URL, s.Branch, s.Checked, s.Error = p.o.Source.URL(), p.o.Source.Branch(), started, err.Error()
+		s.Reason = sourceReason(err)
 		p.o.Fleet.Looked(s)
 		p.o.Log.WarnContext(ctx, "source could not be looked at", "err", err, "again_in", p.o.Poll)
 		return
 	}
 	s := proto.SourceStatus{URL: p.o.Source.URL(), Branch: p.o.Source.Branch(), Revision: rev, Checked: started}
 	begin := p.wanted(rev, asked)
+	s.Working = begin || p.running != nil
 	if p.last.revision == rev && p.last.err != nil && p.running == nil && !begin {
-		s.Error = p.last.err.Error() // still so, until it is tried again
+		s.Error, s.Reason = p.last.err.Error(), sourceReason(p.last.err) // still so, until it is tried again
 	}
 	p.o.Fleet.Looked(s)
 	if begin {
@@ -190,6 +192,12 @@ func (p *Pipeline) settle(ctx context.Context, e ended) {
 	p.running = nil
 	again := p.last.revision == e.revision && p.last.err != nil
 	p.last = e
+	s := p.o.Fleet.SourceStatus()
+	s.Working = false
+	if e.err != nil && s.Revision == e.revision {
+		s.Error, s.Reason = e.err.Error(), sourceReason(e.err)
+	}
+	p.o.Fleet.Looked(s)
 	if e.err == nil {
 		p.delay = 0
 		return
@@ -198,11 +206,6 @@ func (p *Pipeline) settle(ctx context.Context, e ended) {
 		p.delay = firstRetry
 	}
 	p.retryAt = p.o.Now().Add(p.delay)
-	s := p.o.Fleet.SourceStatus()
-	if s.Revision == e.revision {
-		s.Error = e.err.Error()
-		p.o.Fleet.Looked(s)
-	}
 	p.o.Log.WarnContext(ctx, "revision not published whole", "revision", e.revision, "err", e.err, "not_again_before", p.delay)
 }
 

@@ -49,9 +49,7 @@ func push(ctx context.Context, to Pusher, b build.Builds) (cache.Closures, error
 	}
 	for host, err := range failed {
 		delete(b.Toplevels, host)
-		b.Failed[host] = &build.HostError{
-			Host: host, Reason: proto.ReasonBuildFailed, Err: fmt.Errorf("copy into the cache: %w", err),
-		}
+		b.Failed[host] = build.NewHostError(host, proto.ReasonBuildFailed, fmt.Errorf("copy into the cache: %w", err))
 	}
 	return closures, nil
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 // fakePusher fails for everything together if it fails for one.
 type fakePusher struct {
 	broken []proto.StorePath
+	why    string // defaults to a hash mismatch
 	pushes int
 }
 
@@ -23,7 +25,7 @@ func (p *fakePusher) Push(ctx context.Context, toplevels ...proto.StorePath) (ca
 	p.pushes++
 	for _, t := range toplevels {
 		if slices.Contains(p.broken, t) {
-			return nil, fmt.Errorf("hash mismatch in %s", t)
+			return nil, fmt.Errorf("%s in %s", cmp.Or(p.why, "hash mismatch"), t)
 		}
 	}
 	return fakeClosures{}.Closures(ctx, toplevels...)
@@ -50,6 +52,16 @@ func TestPushOfOneHostHoldsUpNoOther(t *testing.T) {
 	failed := b.Failed[host(t, "db1")]
 	if failed == nil || failed.Reason != proto.ReasonBuildFailed || !strings.Contains(failed.Error(), "copy into the cache: hash mismatch") {
 		t.Errorf("db1: %v, want why it could not be copied", failed)
+	}
+}
+
+func TestPushSaysOfAFullDiskThatItIsFull(t *testing.T) {
+	b, p := built(t, "db1", "web1"), &fakePusher{broken: []proto.StorePath{storePath(t, "db1")}, why: "No space left on device"}
+	if _, err := push(t.Context(), p, b); err != nil {
+		t.Fatal(err)
+	}
+	if failed := b.Failed[host(t, "db1")]; failed == nil || failed.Reason != proto.ReasonDiskFull {
+		t.Errorf("db1: %+v, want reason %q", failed, proto.ReasonDiskFull)
 	}
 }
 

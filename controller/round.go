@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"kedge/controller/internal/rollout"
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -124,7 +124,7 @@ func (r *runner) observe() rollout.Fleet {
 
 // publishReason says in a word why something could not be published.
 func publishReason(err error) proto.Reason {
-	if errors.Is(err, syscall.ENOSPC) {
+	if nix.DiskFull(err) {
 		return proto.ReasonDiskFull
 	}
 	return proto.ReasonRetrying

@@ -111,6 +111,9 @@ type SourceStatus struct {
 	Branch   string    `json:"branch,omitempty"`
 	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
 	Checked  time.Time `json:"checked,omitzero"`  // when the last look began that has ended
+	// Working is true while Revision is being built and published, or what failed
+	// of it tried again.
+	Working bool `json:"working,omitempty"`
 	// Error says why the last look failed, or what of the newest revision is not
 	// published, and Reason says it in a word; both are empty if all is well.
 	Error  string `json:"error,omitempty"`

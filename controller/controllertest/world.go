@@ -21,7 +21,8 @@ import (
 type Flake struct {
 	Toplevels map[proto.HostName]proto.StorePath
 	Broken    map[proto.HostName]string // hosts that do not build, and why
-	Err       error                     // why it does not evaluate at all
+	Names     []string                  // of what cannot be a host
+	Missing   string                    // what it lacks that is needed to evaluate it at all
 }
 
 // A World is what a controller runs git and Nix for. The zero value is a
@@ -130,7 +131,7 @@ func (r repository) Check(context.Context) (proto.Revision, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.down != nil {
-		return proto.Revision{}, r.down
+		return proto.Revision{}, fmt.Errorf("check /srv/fleet.git: %w: %w", source.ErrUnreachable, r.down)
 	}
 	if r.head.IsZero() {
 		return proto.Revision{}, fmt.Errorf("look at /srv/fleet.git: %w", source.ErrNoBranch)
@@ -161,15 +162,19 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := b.flakes[rev]
-	if f.Err != nil {
-		return build.Evaluations{}, f.Err
+	if f.Missing != "" {
+		return build.Evaluations{}, &build.FlakeError{Ref: ref, Missing: f.Missing, Err: errors.New("error: there is none")}
 	}
 	e := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}}
 	for host, toplevel := range f.Toplevels {
 		e.Hosts[host] = build.Evaluation{Toplevel: toplevel}
 	}
 	for host, why := range f.Broken {
-		e.Failed[host] = &build.HostError{Host: host, Reason: proto.ReasonEvalFailed, Err: errors.New(why)}
+		e.Failed[host] = build.NewHostError(host, proto.ReasonEvalFailed, errors.New(why))
+	}
+	for _, name := range f.Names {
+		_, err := proto.ParseHostName(name)
+		e.Names = append(e.Names, &build.NameError{Name: name, Err: err})
 	}
 	return e, nil
 }

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testscript's commands there are:
 //
 //	push HOST=NAME...     a revision whose HOST has the toplevel called NAME;
-//	                      NAME "broken" is a host that does not evaluate
+//	                      NAME "broken" is a host that does not evaluate;
+//	                      HOST may be a name that cannot be a host's
 //	push-nothing          a revision without nixosConfigurations
 //	down, up              the repository cannot be read, and can be again
 //	import NAME...        toplevels that others built and a trusted key signed
@@ -115,6 +116,10 @@ func push(ts *testscript.TestScript, _ bool, args []string) {
 	f := controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{}, Broken: map[proto.HostName]string{}}
 	for _, a := range args {
 		name, toplevel, _ := strings.Cut(a, "=")
+		if _, err := proto.ParseHostName(name); err != nil {
+			f.Names = append(f.Names, name)
+			continue
+		}
 		if toplevel == "broken" {
 			f.Broken[host(ts, name)] = "error: attribute 'nginx' missing"
 			continue
@@ -127,7 +132,7 @@ func push(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func pushNothing(ts *testscript.TestScript, _ bool, _ []string) {
-	of(ts).world.Push(controllertest.Flake{Err: errors.New("flake has no nixosConfigurations")})
+	of(ts).world.Push(controllertest.Flake{Missing: "nixosConfigurations"})
 }
 
 func importAll(ts *testscript.TestScript, names []string, signed bool) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -137,16 +136,16 @@ func (k *kedge) hostList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				t := tabwriter.NewWriter(k.Stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(t, "HOST\tSEEN\tAGENT\tSERIAL")
+				t := table{{"HOST", "SEEN", "AGENT", "SERIAL"}}
 				for _, v := range r.Hosts {
 					agent := ""
 					if v.Status != nil {
 						agent = v.Status.Agent
 					}
-					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.Host, ago(v.Seen, k.Now()), dash(printable(agent)), v.Want.Serial)
+					t.add(v.Host.String(), ago(v.Seen, k.Now()), dash(agent), v.Want.Serial.String())
 				}
-				return t.Flush()
+				t.draw(k.Stdout)
+				return nil
 			})
 		},
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"kedge/proto"
@@ -11,10 +10,8 @@ import (
 
 // drawHost writes everything that is known of one host.
 func drawHost(w io.Writer, v proto.HostView, now time.Time) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", printable(name), printable(fmt.Sprintf(format, args...)))
-	}
+	var t table
+	line := func(name, format string, args ...any) { t.add(name, fmt.Sprintf(format, args...)) }
 	line("Host", "%s", v.Host)
 	switch {
 	case v.Seen.IsZero():
@@ -31,7 +28,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 		line("Wanted", "nothing was ever published")
 	}
 	if p := v.Problem; p != nil {
-		line("Problem", "revision %s was not published %s ago: %s", p.Revision.Short(), ago(p.Time, now), p.Reason)
+		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), ago(p.Time, now))
 	}
 	if s := v.Status; s != nil {
 		drawSystems(line, *s)
@@ -40,7 +37,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 			line(string(c.Type), "%s", because(string(c.Status), c.Reason, c.Message))
 		}
 	}
-	_ = t.Flush() // an error of w shows where it is next written to
+	t.draw(w)
 	if v.Problem != nil {
 		drawLines(w, "\nProblem", []string{v.Problem.Message})
 	}

@@ -26,7 +26,7 @@ func (k *kedge) reconcile() *cobra.Command {
 Hosts that are named look at once at what they shall run. It does not wait for
 any of that, unless asked to; a repository's post-receive hook may call it.`,
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision is published, and the named hosts (or all) have come to a verdict")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision is published, and the named hosts (or all that are in it) have come to a verdict")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hosts, err := parseHosts(args)
 		if err != nil {
@@ -51,7 +51,8 @@ any of that, unless asked to; a repository's post-receive hook may call it.`,
 }
 
 // judgeRevision waits until the source was looked at after before, the revision
-// found is published, and the hosts (none: all) have come to what they come to.
+// found is published, and the hosts have come to what they come to. Without hosts
+// that is all that are in it, and whatever else is wrong with it.
 func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 	return func(r proto.FleetReply) ([]judged, bool, error) {
 		if !r.Source.Checked.After(before) {
@@ -59,29 +60,53 @@ func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 		}
 		built := r.Revision == r.Source.Revision && !r.Revision.IsZero()
 		switch {
-		case r.Source.Error != "" && (!built || !missedSome(r, before)):
+		case r.Source.Error != "" && (!built || !missedSome(r, before, len(hosts) > 0)):
 			return nil, false, errors.New(r.Source.Error)
 		case !built:
 			return nil, false, nil
 		}
 		var verdicts []judged
 		for _, v := range r.Hosts {
-			if len(hosts) > 0 && !slices.Contains(hosts, v.Host) {
-				continue
-			}
-			if j, concerned := judgeHost(v, r, before); concerned {
-				verdicts = append(verdicts, j)
+			if len(hosts) == 0 && isIn(v) {
+				verdicts = append(verdicts, judgeHost(v, r, before))
 			}
 		}
-		return verdicts, allEnded(verdicts), nil
+		for _, h := range hosts {
+			verdicts = append(verdicts, judgeHost(viewOf(h, r), r, before))
+		}
+		known := len(hosts) > 0 || !r.Source.Working
+		return verdicts, known && allEnded(verdicts), nil
 	}
 }
 
-// missedSome reports whether an error of the source is that the newest revision
-// did not reach some hosts, as their own problems say. Any other is about the
-// source itself, and means that nobody knows what the newest revision is.
-func missedSome(r proto.FleetReply, before time.Time) bool {
-	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool { return fresh(v.Problem, r, before) })
+// missedSome reports whether an error of the source is that a part of the newest
+// revision was not published: for hosts, as their own problems say, or under names
+// that are none, which is not what somebody waits for who named others. Any other
+// error is about the source itself, and means that nobody knows what the newest
+// revision is.
+func missedSome(r proto.FleetReply, before time.Time, named bool) bool {
+	if named && r.Source.Reason == proto.ReasonBadHostName {
+		return true
+	}
+	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool { return isIn(v) && fresh(v.Problem, r, before) })
+}
+
+// isIn reports whether the newest revision has a host. If it has then something
+// was published for it, or it is said why not.
+func isIn(v proto.HostView) bool {
+	if v.Problem == nil {
+		return v.Want.Serial > 0
+	}
+	return v.Problem.Reason != proto.ReasonNotInRevision
+}
+
+// viewOf returns how a host is, which may not be known any more.
+func viewOf(h proto.HostName, r proto.FleetReply) proto.HostView {
+	i := slices.IndexFunc(r.Hosts, func(v proto.HostView) bool { return v.Host == h })
+	if i < 0 {
+		return proto.HostView{Host: h}
+	}
+	return r.Hosts[i]
 }
 
 // fresh reports whether p, which may be nil, is what came of the newest revision
@@ -90,19 +115,18 @@ func fresh(p *proto.Problem, r proto.FleetReply, before time.Time) bool {
 	return p != nil && p.Revision == r.Revision && p.Time.After(before)
 }
 
-// judgeHost judges what the newest revision came to for one host. A host that
-// nothing was ever published for is not concerned.
-func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) (j judged, concerned bool) {
-	j.host = v.Host
+// judgeHost judges what the newest revision came to for one host.
+func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
+	j := judged{host: v.Host}
 	switch p := v.Problem; {
+	case !isIn(v):
+		j.outcome, j.why = outcomeBad, "the newest revision has no such host"
+	case p == nil:
+		j.outcome, j.why = outcomeOf(v, v.Want.Serial)
 	case fresh(p, r, before) && p.Reason != proto.ReasonRetrying:
 		j.outcome, j.why = outcomeBad, because("not published", p.Reason, p.Message)
-	case p != nil:
-		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)
-	case v.Want.Serial == 0:
-		return j, false
 	default:
-		j.outcome, j.why = outcomeOf(v, v.Want.Serial)
+		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)
 	}
-	return j, true
+	return j
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,29 +9,41 @@ import (
 	"kedge/proto"
 )
 
-// TestJudgeRevision is about one host, which runs what it was published for the
-// newest revision or another one.
-func TestJudgeRevision(t *testing.T) {
-	before := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	after := before.Add(time.Second)
-	newest, err := proto.ParseRevision(strings.Repeat("a", 40))
+// before is when somebody asked, and after when what was asked for is done.
+var (
+	before = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	after  = before.Add(time.Second)
+)
+
+// committed returns a host that runs what was published for it.
+func committed(t *testing.T, name string, rev proto.Revision) proto.HostView {
+	t.Helper()
+	host, err := proto.ParseHostName(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	older, err := proto.ParseRevision(strings.Repeat("b", 40))
-	if err != nil {
-		t.Fatal(err)
-	}
-	web1, err := proto.ParseHostName("web1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := proto.HostView{
-		Host: web1, Want: proto.Target{Serial: 1, Revision: newest},
-		Status: &proto.Status{Host: web1, Serial: 1, Deployment: proto.DeploymentStatus{
+	return proto.HostView{
+		Host: host, Want: proto.Target{Serial: 1, Revision: rev},
+		Status: &proto.Status{Host: host, Serial: 1, Deployment: proto.DeploymentStatus{
 			Serial: 1, Phase: proto.PhaseCommitted, Verdict: proto.VerdictSucceeded,
 		}},
 	}
+}
+
+func revision(t *testing.T, digit string) proto.Revision {
+	t.Helper()
+	r, err := proto.ParseRevision(strings.Repeat(digit, 40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestJudgeRevision is about one host, which runs what it was published for the
+// newest revision or another one.
+func TestJudgeRevision(t *testing.T) {
+	newest, older := revision(t, "a"), revision(t, "b")
+	good := committed(t, "web1", newest)
 	problem := func(reason proto.Reason, at time.Time) proto.HostView {
 		v := good
 		v.Problem = &proto.Problem{Reason: reason, Revision: newest, Time: at}
@@ -66,6 +79,54 @@ func TestJudgeRevision(t *testing.T) {
 			ended := tt.want == outcomeGood || tt.want == outcomeBad
 			if got != tt.want || done != ended || (err != nil) != tt.fails {
 				t.Errorf("got %q, done %t, error %v; want %q, %t, an error: %t", got, done, err, tt.want, ended, tt.fails)
+			}
+		})
+	}
+}
+
+// TestJudgeRevisionOfHostsThatAreNotInIt: whoever names a host wants something to
+// come of it.
+func TestJudgeRevisionOfHostsThatAreNotInIt(t *testing.T) {
+	newest := revision(t, "a")
+	web1, db1 := committed(t, "web1", newest), committed(t, "db1", newest)
+	dropped, enrolled := db1, proto.HostView{Host: db1.Host}
+	dropped.Problem = &proto.Problem{Reason: proto.ReasonNotInRevision, Revision: newest, Time: before.Add(-time.Hour)}
+	droppedNow := db1
+	droppedNow.Problem = &proto.Problem{Reason: proto.ReasonNotInRevision, Revision: newest, Time: after}
+	for name, tt := range map[string]struct {
+		named   []proto.HostName
+		db1     proto.HostView
+		reason  proto.Reason // of an error of the source
+		working bool
+		want    []outcome
+		waits   bool
+		fails   bool
+	}{
+		"a host that was dropped, named":        {named: []proto.HostName{db1.Host}, db1: dropped, want: []outcome{outcomeBad}},
+		"a host that was dropped, not named":    {db1: dropped, want: []outcome{outcomeGood}},
+		"a host that was never in it, named":    {named: []proto.HostName{web1.Host, db1.Host}, db1: enrolled, want: []outcome{outcomeGood, outcomeBad}},
+		"a host that was never in it":           {db1: enrolled, want: []outcome{outcomeGood}},
+		"a host that is not known any more":     {named: []proto.HostName{{}}, db1: db1, want: []outcome{outcomeBad}},
+		"a name that is none, beside one named": {named: []proto.HostName{web1.Host}, db1: db1, reason: proto.ReasonBadHostName, want: []outcome{outcomeGood}},
+		"a revision that is worked on":          {db1: db1, working: true, want: []outcome{outcomeGood, outcomeGood}, waits: true},
+		"the same, named":                       {named: []proto.HostName{web1.Host}, db1: db1, working: true, want: []outcome{outcomeGood}},
+		"a name that is none":                   {db1: db1, reason: proto.ReasonBadHostName, fails: true},
+		"another error beside a dropped host":   {named: []proto.HostName{web1.Host}, db1: droppedNow, reason: proto.ReasonSourceUnreachable, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := proto.SourceStatus{Revision: newest, Checked: after, Working: tt.working, Reason: tt.reason}
+			if tt.reason != "" {
+				source.Error = "it is as the reason says"
+			}
+			verdicts, done, err := judgeRevision(before, tt.named)(proto.FleetReply{
+				Hosts: []proto.HostView{web1, tt.db1}, Revision: newest, Source: source,
+			})
+			var got []outcome
+			for _, v := range verdicts {
+				got = append(got, v.outcome)
+			}
+			if !slices.Equal(got, tt.want) || done == (tt.waits || tt.fails) || (err != nil) != tt.fails {
+				t.Errorf("got %q, done %t, error %v; want %q, an error: %t", got, done, err, tt.want, tt.fails)
 			}
 		})
 	}

@@ -55,7 +55,8 @@ func (k *kedge) command() *cobra.Command {
 		Long: `kedge talks to the controller of a fleet of NixOS hosts.
 
 Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
-3 (--wait) a host rolled back, failed or refused; 4 (--wait) the time was up.`,
+3 (--wait) a host rolled back, failed, refused, or was given nothing; 4 (--wait)
+the time was up.`,
 		Version:       k.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,28 +103,39 @@ func (k *kedge) showHost(host proto.HostName) view {
 
 // drawFleet writes a line for each host, and what is wrong with the source.
 func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "HOST\tGENERATION\tREVISION\tPHASE\tVERDICT\tSINCE\tNOTE")
+	t := table{{"HOST", "GENERATION", "REVISION", "PHASE", "VERDICT", "SINCE", "NOTE"}}
 	for _, v := range r.Hosts {
 		var s proto.Status
 		if v.Status != nil {
 			s = *v.Status
 		}
 		d := s.Deployment
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Host, s.Systems.Generation, s.Systems.Revision.Short(),
+		t.add(v.Host.String(), s.Systems.Generation.String(), s.Systems.Revision.Short(),
 			dash(d.Phase), dash(d.Verdict), ago(d.Since, now), note(v, now))
 	}
-	_ = t.Flush() // an error of w shows where it is next written to
+	t.draw(w)
 	if r.Source.Error != "" {
-		fmt.Fprintf(w, "\nsource: %s\n", printable(r.Source.Error))
+		fmt.Fprintf(w, "\nsource: %s\n", printable(because(string(r.Source.Reason), "", r.Source.Error)))
 	}
 }
 
 // note says what a reader of the table should know about a host, if anything.
 func note(v proto.HostView, now time.Time) string {
+	switch p := v.Problem; {
+	case p == nil:
+		return noteOnStatus(v, now)
+	case p.Reason != proto.ReasonNotInRevision:
+		return because("not published", p.Reason, firstLine(p.Message))
+	}
+	if said := noteOnStatus(v, now); said != "" {
+		return said + "; " + string(v.Problem.Reason)
+	}
+	return string(v.Problem.Reason)
+}
+
+// noteOnStatus is [note] for what the host itself says, or does not say.
+func noteOnStatus(v proto.HostView, now time.Time) string {
 	switch {
-	case v.Problem != nil:
-		return printable(because("not published", v.Problem.Reason, firstLine(v.Problem.Message)))
 	case v.Status == nil && v.Seen.IsZero():
 		return "never heard of"
 	case v.Silent:
@@ -134,17 +144,17 @@ func note(v proto.HostView, now time.Time) string {
 		return "no status yet"
 	}
 	if c, ok := v.Status.Condition(proto.ConditionAccepted); ok && c.Status == proto.StatusFalse {
-		return printable(because("refuses", c.Reason, firstLine(c.Message)))
+		return because("refuses", c.Reason, firstLine(c.Message))
 	}
 	d := v.Status.Deployment
 	if d.Verdict.Bad() || d.Reason != "" && d.Verdict == proto.VerdictPending {
-		return printable(because(string(d.Reason), "", firstLine(d.Message)))
+		return because(string(d.Reason), "", firstLine(d.Message))
 	}
 	if c, ok := v.Status.Condition(proto.ConditionDrifted); ok && c.Status == proto.StatusTrue {
-		return printable(because("drifted", c.Reason, firstLine(c.Message)))
+		return because("drifted", c.Reason, firstLine(c.Message))
 	}
 	if ready, ok := v.Status.Condition(proto.ConditionReady); ok && ready.Status == proto.StatusFalse && ready.Reason != proto.ReasonDeploying {
-		return printable(because("not ready", ready.Reason, firstLine(ready.Message)))
+		return because("not ready", ready.Reason, firstLine(ready.Message))
 	}
 	if v.Want.Serial > v.Status.Serial {
 		return "serial " + v.Want.Serial.String() + " not accepted yet"

@@ -1,13 +1,40 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 )
+
+// A table is rows of cells.
+type table [][]string
+
+// add adds a row. Cells may be what a host said: they are made printable.
+func (t *table) add(cells ...string) {
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	*t = append(*t, cells)
+}
+
+// draw writes the cells of each column below each other, and no blanks at the end
+// of a line. An error of w shows where it is next written to.
+func (t table) draw(w io.Writer) {
+	var aligned bytes.Buffer
+	a := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	for _, cells := range t {
+		fmt.Fprintln(a, strings.Join(cells, "\t"))
+	}
+	_ = a.Flush() // a buffer takes everything
+	for _, line := range splitLines(aligned.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
+}
 
 // ago writes how long ago t was, as coarse as a table likes it.
 func ago(t, now time.Time) string {
