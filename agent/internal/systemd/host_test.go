@@ -122,7 +122,6 @@ func TestRealJobs(t *testing.T) {
 		"start":   c.StartUnit(ctx, "kedge-test-none.service"),
 		"restart": c.RestartUnit(ctx, "kedge-test-none.service"),
 		"stop":    c.StopUnit(ctx, "kedge-test-none.service"),
-		"queue":   c.QueueStart(ctx, "kedge-test-none.service"),
 	} {
 		if err == nil || errors.As(err, &je) {
 			t.Errorf("%s of a missing unit: got %v", name, err)

@@ -55,17 +55,6 @@ func (c *Client) StopUnit(ctx context.Context, name string) error {
 	})
 }
 
-// QueueStart asks for the unit to be started and does not wait for it, which is
-// the way to reboot: the caller is among what reboot.target stops.
-func (c *Client) QueueStart(ctx context.Context, name string) error {
-	// reboot.target conflicts with everything, as systemctl reboot wants it.
-	const mode = "replace-irreversibly"
-	return c.exchange(ctx, "queue start of "+name, func(ctx context.Context, conn *dbus.Conn) error {
-		_, err := conn.StartUnitContext(ctx, name, mode, nil)
-		return err
-	})
-}
-
 // ResetFailed makes systemd forget that the unit failed. A unit that is not
 // loaded has nothing to forget.
 func (c *Client) ResetFailed(ctx context.Context, name string) error {

@@ -47,8 +47,6 @@ type TransientUnit struct {
 	// default.
 	StopTimeout    time.Duration
 	OOMScoreAdjust int // -1000 (never killed) to 1000
-	// RemainAfterExit keeps the unit active after success, for someone to find.
-	RemainAfterExit bool
 }
 
 func (u TransientUnit) validate() error {
@@ -69,7 +67,6 @@ func (u TransientUnit) properties() []dbus.Property {
 		dbus.PropDescription(cmp.Or(u.Description, u.Name)),
 		dbus.PropType(cmp.Or(u.Type, "exec")),
 		dbus.PropExecStart(u.ExecStart, false),
-		dbus.PropRemainAfterExit(u.RemainAfterExit),
 		dbus.PropConflicts("shutdown.target"),
 		dbus.PropBefore("shutdown.target"),
 		property("DefaultDependencies", false),
