@@ -41,32 +41,33 @@ type System struct {
 }
 
 // A LinkError says that a link of the host names something that is not a
-// toplevel, such as a specialisation inside of one.
+// toplevel, or no generation of the profile: somebody put it there by hand, or
+// runs a specialisation inside of a toplevel.
 type LinkError struct {
-	Link   string
-	Target string
-	Err    error
+	Link string
+	Err  error
 }
 
 // Error implements error.
 func (e *LinkError) Error() string {
-	return fmt.Sprintf("%s names %s, which is not a system's toplevel: %v", e.Link, e.Target, e.Err)
+	return fmt.Sprintf("%s does not name a system's toplevel: %v", e.Link, e.Err)
 }
 
-// Unwrap returns why the target was refused.
+// Unwrap returns what is wrong with it.
 func (e *LinkError) Unwrap() error { return e.Err }
 
 // Systems returns what runs, what was booted, and what the profile names, as
 // they are now. A link that does not exist leaves its field zero; one that
-// names no toplevel is a [*LinkError]. What was proven is not for this package
-// to say.
+// names no toplevel is a [*LinkError], but for what was booted: nothing depends
+// on that being a toplevel, and it stays until the next boot. What was proven is
+// not for this package to say.
 func (s System) Systems() (proto.Systems, error) {
 	current, err := s.toplevel(currentLink)
 	if err != nil {
 		return proto.Systems{}, err
 	}
 	booted, err := s.toplevel(bootedLink)
-	if err != nil {
+	if _, foreign := errors.AsType[*LinkError](err); err != nil && !foreign {
 		return proto.Systems{}, err
 	}
 	g, err := s.generation()
@@ -87,7 +88,7 @@ func (s System) toplevel(link string) (proto.StorePath, error) {
 	}
 	p, err := proto.ParseStorePath(target)
 	if err != nil {
-		return proto.StorePath{}, &LinkError{Link: link, Target: target, Err: err}
+		return proto.StorePath{}, &LinkError{Link: link, Err: err}
 	}
 	return p, nil
 }
@@ -98,6 +99,9 @@ func (s System) generation() (nix.Generation, error) {
 	g, err := nix.CurrentGeneration(s.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nix.Generation{}, nil
+	}
+	if _, unread := errors.AsType[*fs.PathError](err); err != nil && !unread {
+		return nix.Generation{}, &LinkError{Link: s.path(), Err: err}
 	}
 	return g, err
 }

@@ -119,26 +119,44 @@ func TestSystemsOfAFreshHost(t *testing.T) {
 }
 
 func TestSystemsNamesTheLinkThatIsWrong(t *testing.T) {
-	tests := []struct{ name, link, target string }{
-		{"specialisation", "run/current-system", pathA + "/specialisation/debug"},
-		{"outside the store", "run/booted-system", "/tmp/system"},
+	tests := []struct{ name, link, target, want string }{
+		{"specialisation", "run/current-system", pathA + "/specialisation/debug", "specialisation/debug"},
+		{"outside the store", "run/current-system", "/tmp/system", "/tmp/system"},
+		{"profile that is no generation", profiles + "system", pathA, pathA},
+		{"profile whose generation is no toplevel", profiles + "system", "system-3-link", "/tmp/system"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, _ := newSystem(t, map[string]string{tt.link: tt.target})
+			s, _ := newSystem(t, map[string]string{tt.link: tt.target, profiles + "system-3-link": "/tmp/system"})
 			_, err := s.Systems()
 			var le *LinkError
-			if !errors.As(err, &le) || !strings.Contains(err.Error(), tt.link) || !strings.Contains(err.Error(), tt.target) {
-				t.Errorf("got %v", err)
+			if !errors.As(err, &le) || !strings.HasSuffix(le.Link, tt.link) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error of %s with %q", err, tt.link, tt.want)
 			}
 		})
 	}
-	t.Run("profile that is no generation", func(t *testing.T) {
-		s, _ := newSystem(t, map[string]string{profiles + "system": pathA})
-		if _, err := s.Systems(); err == nil || !strings.Contains(err.Error(), "profiles/system") {
-			t.Errorf("got %v", err)
-		}
+}
+
+func TestSystemsCanBeReadWhateverWasBooted(t *testing.T) {
+	s, _ := newSystem(t, map[string]string{
+		"run/current-system": pathA,
+		"run/booted-system":  pathA + "/specialisation/debug",
 	})
+	if got, err := s.Systems(); err != nil || got.Current != parse(t, pathA) || !got.Booted.IsZero() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestSystemsOfADiskThatCannotBeReadAreNobodysFault(t *testing.T) {
+	s, _ := newSystem(t, nil)
+	if err := os.Mkdir(filepath.Join(s.Root, profiles, "system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Systems()
+	var le *LinkError
+	if err == nil || errors.As(err, &le) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestRegister(t *testing.T) {
