@@ -120,10 +120,12 @@ func decideUntouched(o Observation) Decision {
 // are the same.
 func decideSystem(o Observation) (d Decision, done bool) {
 	s := o.Systems
+	// What a failed way back left in place was proven by nobody.
+	left := o.lostTheWay() && s.Current == o.Record.Toplevel
 	switch {
 	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel:
 		return Decision{}, false
-	case s.Current == s.Profile && !s.Current.IsZero():
+	case s.Current == s.Profile && !s.Current.IsZero() && !left:
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
 	case o.lostTheWay():
 		return lost(o), true

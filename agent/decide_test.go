@@ -159,6 +159,12 @@ func TestDecide(t *testing.T) {
 		{"it says so, too, where the new system still runs", with(lost(), func(o *agent.Observation) {
 			o.Systems.Current = pathB
 		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+		{"and does not take that for proven, though the profile could not be pointed back", with(lost(), func(o *agent.Observation) {
+			o.Systems.Current, o.Systems.Profile = pathB, pathB
+		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+		{"what somebody switched to and registered is adopted then, too", with(lost(), func(o *agent.Observation) {
+			o.Systems.Current, o.Systems.Profile = pathC, pathC
+		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
 
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
