@@ -52,11 +52,11 @@ type Deployment struct {
 	Since   time.Time          `json:"since"` // in Phase since
 	History []Step             `json:"history"`
 
+	// FailedBefore and RestartingBefore are the [Baseline].
+	FailedBefore     []string `json:"failed_before,omitempty"`
+	RestartingBefore []string `json:"restarting_before,omitempty"`
 	// BootID is the boot in which the activation began.
 	BootID string `json:"boot_id,omitempty"`
-	// FailedBefore lists the units that were failed before the activation:
-	// switch-to-configuration forgets them.
-	FailedBefore []string `json:"failed_before,omitempty"`
 	// Activations and RollbackActivations count the runs that were begun.
 	Activations         int `json:"activations,omitempty"`
 	RollbackActivations int `json:"rollback_activations,omitempty"`
@@ -64,6 +64,16 @@ type Deployment struct {
 	Registered bool `json:"registered,omitempty"`
 	// Generation is the number of Toplevel in the system profile, once committed.
 	Generation proto.Generation `json:"generation,omitempty"`
+}
+
+// A Baseline is what was wrong with the units before the activation, which
+// switch-to-configuration makes systemd forget.
+type Baseline struct {
+	// Failed are the units that were failed.
+	Failed []string
+	// Restarting are the services that kept failing and being restarted, and ran
+	// when they were looked at.
+	Restarting []string
 }
 
 // A Proven is the last system that proved itself.
@@ -104,6 +114,11 @@ type Step struct {
 	Reason  proto.Reason       `json:"reason,omitempty"`
 	Message string             `json:"message,omitempty"`
 	Failed  []proto.FailedUnit `json:"failed,omitempty"`
+}
+
+// Baseline returns what was wrong before d's activation.
+func (d Deployment) Baseline() Baseline {
+	return Baseline{Failed: d.FailedBefore, Restarting: d.RestartingBefore}
 }
 
 // Terminal reports whether d is over, or never was.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +67,13 @@ func (h *host) Snapshot(context.Context) (systemd.Units, error) {
 	return append(units, agent), nil
 }
 
+func (h *host) Troubled(ctx context.Context) (systemd.Units, error) {
+	units, err := h.Snapshot(ctx)
+	return slices.DeleteFunc(units, func(u systemd.Unit) bool {
+		return u.ActiveState != systemd.Failed && !u.AutoRestarting() && u.NRestarts == 0
+	}), err
+}
+
 func (h *host) Unit(ctx context.Context, name string) (systemd.Unit, error) {
 	units, err := h.Snapshot(ctx)
 	if err != nil {
@@ -114,7 +122,11 @@ func (h *host) contact(ctx context.Context, id string, after time.Duration) {
 	}
 }
 
+// Journal has all lines at the start: a query of later ones finds none.
 func (h *host) Journal(_ context.Context, q systemd.JournalQuery) ([]string, error) {
+	if q.Since.After(h.start) {
+		return nil, nil
+	}
 	return h.journal[q.Unit], nil
 }
 

@@ -89,7 +89,7 @@ func TestRealJudge(t *testing.T) {
 				Units: &systemd.Client{}, Receipts: files, BootID: strings.TrimSpace(string(boot)),
 				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			}
-			got, err := j.Judge(t.Context(), deployment.Probation{Grace: realGrace, Deadline: tt.deadline, Checks: checks}, nil)
+			got, err := j.Judge(t.Context(), deployment.Probation{Grace: realGrace, Deadline: tt.deadline, Checks: checks}, deployment.Baseline{})
 			took := time.Since(start)
 			if err != nil {
 				t.Fatal(err)

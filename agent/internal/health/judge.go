@@ -28,6 +28,9 @@ type Units interface {
 	// Snapshot returns every loaded unit, with details of those that failed or
 	// restarted.
 	Snapshot(ctx context.Context) (systemd.Units, error)
+	// Troubled returns those units of a snapshot that have failed, wait to be
+	// started again, or were restarted.
+	Troubled(ctx context.Context) (systemd.Units, error)
 	// Unit returns one unit, with details.
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
 	// RestartUnit returns when the unit has started, or could not; the latter is
@@ -56,21 +59,18 @@ type Judge struct {
 
 // Judge restarts the agent and observes the system until it is decided:
 //
-//   - at the end of the grace period, if units have failed by then that did not
-//     fail before;
+//   - at the end of the grace period, if units have failed by then, or keep
+//     failing and being restarted, that did not before;
 //   - as soon as the grace period is over, every required check passed, and the
 //     restarted agent made contact, by a last look at all of it;
 //   - at the deadline, p's or ctx's, whichever is first.
 //
 // It does not fail for what it observes. The error is for when nothing could be
 // observed, or ctx was cancelled; then it is ctx's cause.
-func (j Judge) Judge(ctx context.Context, p deployment.Probation, failedBefore []string) (Judgement, error) {
+func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (Judgement, error) {
 	bounded, stop := context.WithTimeout(ctx, p.Deadline)
 	defer stop()
-	o := &observation{Judge: j, p: p, before: make(map[string]bool), grace: time.Now().Add(p.Grace), restarted: make(chan struct{})}
-	for _, name := range failedBefore {
-		o.before[name] = true
-	}
+	o := &observation{Judge: j, p: p, before: before, grace: time.Now().Add(p.Grace), restarted: make(chan struct{})}
 	// In this order at the end: stop, then wait.
 	var restart sync.WaitGroup
 	defer restart.Wait()

@@ -31,7 +31,7 @@ func TestJudge(t *testing.T) {
 		name     string
 		prepare  func(h *host)
 		p        deployment.Probation
-		before   []string
+		before   deployment.Baseline
 		reason   proto.Reason // empty: good
 		at       time.Duration
 		lag      time.Duration // how much later than at is fine
@@ -77,7 +77,19 @@ func TestJudge(t *testing.T) {
 			},
 		},
 		{
-			name: "unit that failed before", at: grace, contact: true, before: []string{app},
+			name: "unit that failed before", at: grace, contact: true, before: deployment.Baseline{Failed: []string{app}},
+			prepare: func(h *host) { h.units = always(failed(app)) },
+		},
+		{
+			name: "unit that flapped before", at: grace, contact: true, before: deployment.Baseline{Restarting: []string{app}},
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.journal = map[string][]string{app: {"app.service: Failed with result 'exit-code'."}}
+			},
+		},
+		{
+			name: "unit that flapped before and does not run any more", reason: proto.ReasonUnitsFailed, at: grace, contact: true,
+			before:  deployment.Baseline{Restarting: []string{app}},
 			prepare: func(h *host) { h.units = always(failed(app)) },
 		},
 		{
@@ -254,7 +266,7 @@ func TestJudgeStopsWhenCancelled(t *testing.T) {
 		shutdown := errors.New("the host shuts down")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(5*time.Second, func() { cancel(shutdown) })
-		got, err := h.judge(t).Judge(ctx, deployment.Probation{Grace: grace, Deadline: deadline}, nil)
+		got, err := h.judge(t).Judge(ctx, deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
 		if !errors.Is(err, shutdown) || time.Since(h.start) != 5*time.Second {
 			t.Errorf("got %+v, %v after %v", got, err, time.Since(h.start))
 		}
@@ -267,7 +279,7 @@ func TestJudgeTakesTheCallersDeadlineForItsOwn(t *testing.T) {
 		h.contactAfter = 0
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
-		got, err := h.judge(t).Judge(ctx, deployment.Probation{Grace: grace, Deadline: deadline}, nil)
+		got, err := h.judge(t).Judge(ctx, deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
 		if err != nil || got.Reason != proto.ReasonNoContact || time.Since(h.start) != 15*time.Second {
 			t.Errorf("got %+v, %v after %v", got, err, time.Since(h.start))
 		}
@@ -278,7 +290,7 @@ func TestJudgeFailsIfSystemdNeverAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost()
 		h.deaf = time.Hour
-		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, nil)
+		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
 		if !errors.Is(err, errDeaf) {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -294,7 +306,7 @@ func TestJudgeRetriesToRestartTheAgent(t *testing.T) {
 			defer h.mu.Unlock()
 			h.restartErr = nil
 		})
-		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, nil)
+		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
 		if err != nil || !got.Good || h.restarts < 2 {
 			t.Errorf("got %+v, %v after %d restarts", got, err, h.restarts)
 		}
@@ -314,7 +326,7 @@ func TestJudgementIsBounded(t *testing.T) {
 			}
 		}
 		h.units = always(units...)
-		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, nil)
+		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 type observation struct {
 	Judge
 	p      deployment.Probation
-	before map[string]bool // units that failed before
-	grace  time.Time       // when the grace period ends
+	before deployment.Baseline
+	grace  time.Time // when the grace period ends
 
 	agentBefore string        // invocation of the agent before its restart
 	restarted   chan struct{} // closed when the restart job ended
@@ -115,10 +114,10 @@ func (o *observation) snapshot(ctx context.Context) (systemd.Units, error) {
 func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.Units {
 	var failed systemd.Units
 	for _, u := range units {
-		if o.before[u.Name] || !Counts(u, o.p.IgnoreUnits) {
+		if slices.Contains(o.before.Failed, u.Name) || !Counts(u, o.p.IgnoreUnits) {
 			continue
 		}
-		bad := Failing(u) || o.flaps(u) && o.loggedFailure(ctx, u)
+		bad := Failing(u) || o.flaps(u) && o.loggedFailure(ctx, u.Name, o.grace.Add(-o.p.Grace))
 		if u.Name == AgentUnit {
 			// It has until the deadline to make contact: one that was killed and
 			// starts again is well, one that cannot start is not.
@@ -132,22 +131,11 @@ func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.U
 }
 
 // flaps reports whether the service, which may run right now, was restarted in
-// both halves of the grace period.
+// both halves of the grace period, and did not do so before.
 func (o *observation) flaps(u systemd.Unit) bool {
+	if slices.Contains(o.before.Restarting, u.Name) {
+		return false
+	}
 	first, middle := o.first[u.Name], o.middle[u.Name]
 	return o.middle != nil && first < middle && middle < u.NRestarts
 }
-
-// loggedFailure reports whether systemd says of the unit that it failed: some
-// services end well, and are meant to be started again and again.
-func (o *observation) loggedFailure(ctx context.Context, u systemd.Unit) bool {
-	lines, err := o.Units.Journal(ctx, systemd.JournalQuery{Unit: u.Name, Lines: flapLines, Since: o.grace.Add(-o.p.Grace)})
-	if err != nil {
-		o.Log.WarnContext(ctx, "log of a restarting unit cannot be read", "unit", u.Name, "err", err)
-		return false
-	}
-	return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "Failed with result") })
-}
-
-// flapLines is how many lines of a unit are searched for a failure.
-const flapLines = 200

@@ -5,13 +5,13 @@ package machine
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
-	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
@@ -19,9 +19,6 @@ import (
 // Systemd is the host's; *systemd.Client is it.
 type Systemd interface {
 	health.Units
-	// Troubled returns the units that have failed, and those that wait to be
-	// started again, with details.
-	Troubled(ctx context.Context) (systemd.Units, error)
 	// Rest says that there is nothing to ask for a while.
 	Rest()
 }
@@ -67,21 +64,10 @@ func (m *Machine) BootID() (string, error) { return BootID(m.root) }
 // Systems implements [transaction.Host]. What was proven is left zero.
 func (m *Machine) Systems() (proto.Systems, error) { return m.profile.Systems() }
 
-// FailedUnits implements [transaction.Host]: units that failed, or failed and
-// wait to be started again.
-func (m *Machine) FailedUnits(ctx context.Context) ([]string, error) {
+// Baseline implements [transaction.Host].
+func (m *Machine) Baseline(ctx context.Context, within time.Duration) (deployment.Baseline, error) {
 	defer m.systemd.Rest()
-	units, err := m.systemd.Troubled(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, u := range units {
-		if health.Failing(u) {
-			names = append(names, u.Name)
-		}
-	}
-	return names, nil
+	return m.judge().Baseline(ctx, within)
 }
 
 // Activate implements [transaction.Host].
@@ -90,13 +76,18 @@ func (m *Machine) Activate(ctx context.Context, toplevel proto.StorePath, force 
 }
 
 // Judge implements [transaction.Host].
-func (m *Machine) Judge(ctx context.Context, p deployment.Probation, failedBefore []string) (health.Judgement, error) {
-	boot, err := m.BootID()
-	if err != nil {
+func (m *Machine) Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
+	j := m.judge()
+	var err error
+	if j.BootID, err = m.BootID(); err != nil {
 		return health.Judgement{}, err
 	}
 	defer m.systemd.Rest()
-	return health.Judge{Units: m.systemd, Receipts: m.files, BootID: boot, Log: m.log}.Judge(ctx, p, failedBefore)
+	return j.Judge(ctx, p, before)
+}
+
+func (m *Machine) judge() health.Judge {
+	return health.Judge{Units: m.systemd, Receipts: m.files, Log: m.log}
 }
 
 // Register implements [transaction.Host].

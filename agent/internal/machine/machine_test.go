@@ -12,6 +12,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/proto"
@@ -28,28 +29,23 @@ func parse(t *testing.T, s string) proto.StorePath {
 	return p
 }
 
-// troubled is systemd, as far as it lists units that are in trouble.
-type troubled struct {
-	Systemd
-	units systemd.Units
+// units is systemd, as far as it lists units that are in trouble.
+type units struct {
+	health.Units
+	troubled systemd.Units
 }
 
-func (troubled) Rest() {}
+func (units) Rest() {}
 
-func (s troubled) Troubled(context.Context) (systemd.Units, error) { return s.units, nil }
+func (u units) Troubled(context.Context) (systemd.Units, error) { return u.troubled, nil }
 
-func TestFailedUnits(t *testing.T) {
-	units := systemd.Units{
-		{Name: "b.service", ActiveState: systemd.Failed},
-		{Name: "c.service", ActiveState: systemd.Activating, SubState: "auto-restart", Result: "exit-code", ExecMainStatus: 1},
-		{Name: "d.service", ActiveState: systemd.Activating, SubState: "auto-restart", Result: "success"},
-	}
-	m := New(Options{Systemd: troubled{units: units}, Log: slog.New(slog.DiscardHandler)})
-	got, err := m.FailedUnits(t.Context())
+func TestBaseline(t *testing.T) {
+	m := New(Options{Systemd: units{troubled: systemd.Units{{Name: "b.service", ActiveState: systemd.Failed}}}, Log: slog.New(slog.DiscardHandler)})
+	got, err := m.Baseline(t.Context(), time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"b.service", "c.service"}, got); diff != "" {
+	if diff := cmp.Diff(deployment.Baseline{Failed: []string{"b.service"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -20,50 +20,42 @@ func (c *Client) Snapshot(ctx context.Context) (Units, error) {
 		if err != nil {
 			return err
 		}
-		for _, s := range list {
-			u := unitOf(s)
-			if err := addRestarts(ctx, conn, &u); err != nil {
-				return err
-			}
-			if u.ActiveState == Failed || u.AutoRestarting() || u.NRestarts > 0 {
-				if err := addDetails(ctx, conn, &u); err != nil {
-					return err
-				}
-			}
-			units = append(units, u)
-		}
-		return nil
+		units, err = describe(ctx, conn, list)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
-	return units, nil
+	return units, err
 }
 
-// Troubled returns the units that have failed, and those that wait to be
-// started again, with details. It costs much less than a snapshot.
+// Troubled returns the units that have failed, wait to be started again, or
+// were restarted, with details. It costs less than a snapshot: systemd is
+// asked about those only that have failed, run, or are about to.
 func (c *Client) Troubled(ctx context.Context) (Units, error) {
 	var units Units
 	err := c.exchange(ctx, "list failed units", func(ctx context.Context, conn *dbus.Conn) error {
-		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), autoRestart, autoRestartQueued})
+		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), string(Activating), running})
 		if err != nil {
 			return err
 		}
-		for _, s := range list {
-			u := unitOf(s)
-			if err := addRestarts(ctx, conn, &u); err != nil {
-				return err
-			}
-			if err := addDetails(ctx, conn, &u); err != nil {
-				return err
-			}
-			units = append(units, u)
-		}
-		return nil
+		units, err = describe(ctx, conn, list)
+		return err
 	})
-	if err != nil {
-		return nil, err
+	return slices.DeleteFunc(units, func(u Unit) bool { return !u.troubled() }), err
+}
+
+// describe returns the listed units, sorted, those in trouble with details.
+func describe(ctx context.Context, conn *dbus.Conn, list []dbus.UnitStatus) (Units, error) {
+	var units Units
+	for _, s := range list {
+		u := unitOf(s)
+		if err := addRestarts(ctx, conn, &u); err != nil {
+			return nil, err
+		}
+		if u.troubled() {
+			if err := addDetails(ctx, conn, &u); err != nil {
+				return nil, err
+			}
+		}
+		units = append(units, u)
 	}
 	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
 	return units, nil

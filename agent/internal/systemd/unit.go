@@ -29,8 +29,8 @@ type Unit struct {
 	NRestarts uint32
 
 	// Detailed says that the fields below are filled: always by [Client.Unit],
-	// in a snapshot only for units that are failed, waiting to be restarted, or
-	// have restarted.
+	// in a snapshot only for units in trouble: failed, waiting to be restarted, or
+	// restarted.
 	Detailed     bool
 	FragmentPath string // the unit file; empty without one
 	Transient    bool   // made by StartTransientUnit, without a unit file
@@ -47,9 +47,10 @@ type Unit struct {
 // Loaded reports whether systemd knows the unit by more than its name.
 func (u Unit) Loaded() bool { return u.LoadState != "not-found" }
 
-// Sub-states of a service that waits to be started again.
+// Sub-states of services.
 const (
-	autoRestart       = "auto-restart"
+	running           = "running"
+	autoRestart       = "auto-restart"        // waits to be started again
 	autoRestartQueued = "auto-restart-queued" // since systemd 254
 )
 
@@ -72,6 +73,12 @@ func began(left, started uint64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(us))
+}
+
+// troubled reports whether the unit has failed, waits to be started again, or
+// was restarted.
+func (u Unit) troubled() bool {
+	return u.ActiveState == Failed || u.AutoRestarting() || u.NRestarts > 0
 }
 
 // Units are sorted by name, each name once.

@@ -62,7 +62,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.d.RollbackProbation.Deadline)
 	defer cancel()
-	j, err := t.Host.Judge(bounded, t.d.RollbackProbation, t.d.FailedBefore)
+	j, err := t.Host.Judge(bounded, t.d.RollbackProbation, t.d.Baseline())
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}

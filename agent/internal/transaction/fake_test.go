@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -31,7 +32,7 @@ type fakeHost struct {
 	proven      deployment.Proven
 	quarantined []proto.StorePath
 
-	failedBefore []string // units
+	baseline deployment.Baseline
 
 	// how the new system behaves
 	activates     activation.Result // for the new system
@@ -79,11 +80,11 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t:       t,
 		current: oldSystem, booted: oldSystem, profile: oldSystem, bootDefault: oldSystem,
-		proven:       proven,
-		activates:    activation.Result{Effect: activation.Active},
-		contact:      map[proto.StorePath]bool{oldSystem: true, newSystem: true},
-		crashAt:      map[int]bool{},
-		failedBefore: []string{"old.service"},
+		proven:    proven,
+		activates: activation.Result{Effect: activation.Active},
+		contact:   map[proto.StorePath]bool{oldSystem: true, newSystem: true},
+		crashAt:   map[int]bool{},
+		baseline:  deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
 		record: deployment.Deployment{
 			ID: "7-test", Attempt: 1, Serial: 7, Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
 			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
@@ -133,8 +134,11 @@ func (h *fakeHost) Systems() (proto.Systems, error) {
 	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, nil
 }
 
-func (h *fakeHost) FailedUnits(context.Context) ([]string, error) {
-	return h.failedBefore, nil
+func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment.Baseline, error) {
+	if within != h.record.Probation.Grace {
+		h.t.Errorf("restarts are noted within %s, want %s", within, h.record.Probation.Grace)
+	}
+	return h.baseline, nil
 }
 
 func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (activation.Result, error) {
@@ -161,7 +165,7 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 	return r, err
 }
 
-func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, failedBefore []string) (health.Judgement, error) {
+func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
 	want := h.record.Probation
 	if h.record.Phase == proto.PhaseRollingBack {
 		want = h.record.RollbackProbation
@@ -169,8 +173,8 @@ func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, failedBefore
 	if p.Deadline != want.Deadline {
 		h.t.Errorf("%s: judged by a deadline of %s, want %s", h.record.Phase, p.Deadline, want.Deadline)
 	}
-	if !slices.Equal(failedBefore, h.failedBefore) {
-		h.t.Errorf("%s: judged with %v failed before, want %v", h.record.Phase, failedBefore, h.failedBefore)
+	if diff := cmp.Diff(h.baseline, before); diff != "" {
+		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, diff)
 	}
 	if err := h.do(func() {
 		if h.intruder != nil && h.current == newSystem {

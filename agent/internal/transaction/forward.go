@@ -39,9 +39,11 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	if d.BootID, err = t.Host.BootID(); err != nil {
 		return deployment.Step{}, fmt.Errorf("read boot id: %w", err)
 	}
-	if d.FailedBefore, err = t.Host.FailedUnits(ctx); err != nil {
-		return deployment.Step{}, fmt.Errorf("list failed units: %w", err)
+	b, err := t.Host.Baseline(ctx, d.Probation.Grace)
+	if err != nil {
+		return deployment.Step{}, fmt.Errorf("note what is wrong with the units: %w", err)
 	}
+	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
 	t.d = d // saved with the step
 	return to(proto.PhaseActivating), nil
 }
@@ -139,7 +141,7 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	j, err := t.Host.Judge(bounded, t.d.Probation, t.d.FailedBefore)
+	j, err := t.Host.Judge(bounded, t.d.Probation, t.d.Baseline())
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}

@@ -20,8 +20,9 @@ type Host interface {
 	// they are now.
 	Systems() (proto.Systems, error)
 
-	// FailedUnits returns the names of the units that are failed now.
-	FailedUnits(ctx context.Context) ([]string, error)
+	// Baseline returns what is wrong with the units now. Services that run count
+	// as failing all the time if they failed within that time before now.
+	Baseline(ctx context.Context, within time.Duration) (deployment.Baseline, error)
 
 	// Activate runs toplevel's switch-to-configuration with mode test, and says
 	// what came of it. With force, pre-switch checks are not asked. The error is
@@ -33,7 +34,7 @@ type Host interface {
 	// decided, or ctx ends: new failed units after the grace period, checks,
 	// and the restarted agent's fresh contact. It does not fail for what it
 	// observes; the error is for when it cannot observe at all.
-	Judge(ctx context.Context, p deployment.Probation, failedBefore []string) (health.Judgement, error)
+	Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error)
 
 	// Register makes toplevel the newest generation of the system profile, and
 	// the profile name it, durably. If the profile names it already, nothing

@@ -129,7 +129,8 @@ func TestWays(t *testing.T) {
 // more boots.
 func (h *fakeHost) at(p proto.Phase, current proto.StorePath, boots int) {
 	h.record.Phase, h.record.BootID, h.record.Activations = p, "a", 1
-	h.record.FailedBefore, h.record.Since = h.failedBefore, time.Unix(0, 0)
+	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
+	h.record.Since = time.Unix(0, 0)
 	h.current, h.boot = current, boots
 }
 
