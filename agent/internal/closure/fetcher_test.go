@@ -272,12 +272,4 @@ func TestRoots(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
 		}
 	}
-	for range 2 {
-		if err := r.Unstage(); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, err := os.Lstat(filepath.Join(r.Dir, "staged")); err == nil {
-		t.Error("still staged")
-	}
 }

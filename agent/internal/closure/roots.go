@@ -30,14 +30,12 @@ type Roots struct {
 // Stage keeps p: what is fetched, or waits to be activated.
 func (r Roots) Stage(p proto.StorePath) error { return r.link(rootStaged, p) }
 
-// Current keeps p: what is being activated, until it is decided.
+// Current keeps p: what is being activated, or was last, whatever is staged
+// meanwhile.
 func (r Roots) Current(p proto.StorePath) error { return r.link(rootCurrent, p) }
 
 // Prove keeps p: the proven system, to which the way back leads.
 func (r Roots) Prove(p proto.StorePath) error { return r.link(rootProven, p) }
-
-// Unstage gives up what is staged, if anything is.
-func (r Roots) Unstage() error { return durable.Remove(filepath.Join(r.Dir, rootStaged)) }
 
 func (r Roots) link(name string, p proto.StorePath) error {
 	if err := durable.MkdirAll(r.Dir, rootsPerm); err != nil {

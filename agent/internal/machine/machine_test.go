@@ -82,6 +82,12 @@ func TestStore(t *testing.T) {
 	if got, err := os.Readlink(filepath.Join(s.Roots.Dir, "proven")); err != nil || got != toplevelText {
 		t.Errorf("root: got %q, %v", got, err)
 	}
+	if err := s.Hold(toplevel); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Readlink(filepath.Join(s.Roots.Dir, "current")); err != nil || got != toplevelText {
+		t.Errorf("root of what is activated: got %q, %v", got, err)
+	}
 	if err := s.Save(deployment.Deployment{ID: "d1"}); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,14 @@ var _ transaction.Store = Store{}
 // Save implements [transaction.Store].
 func (s Store) Save(d deployment.Deployment) error { return s.Files.Save(d) }
 
+// Hold implements [transaction.Store].
+func (s Store) Hold(toplevel proto.StorePath) error {
+	if err := s.Roots.Current(toplevel); err != nil {
+		return fmt.Errorf("keep %s from being collected: %w", toplevel, err)
+	}
+	return nil
+}
+
 // Prove implements [transaction.Store]. The root comes first: at no instant is
 // the system that the document names without one. Until the document follows,
 // the system before it is kept by its generation of the profile.

@@ -31,6 +31,7 @@ type fakeHost struct {
 	record      deployment.Deployment
 	proven      deployment.Proven
 	quarantined []proto.StorePath
+	held        proto.StorePath
 
 	baseline deployment.Baseline
 
@@ -157,6 +158,9 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		h.dead = true
 		return activation.Result{}, errCrash
 	}
+	if h.held != newSystem {
+		h.t.Errorf("%s is activated, but %s is kept from being collected", p, h.held)
+	}
 	err := h.do(func() {
 		if r.Effect == activation.Active || r.Effect == activation.Broken {
 			h.current = p
@@ -164,6 +168,8 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 	})
 	return r, err
 }
+
+func (h *fakeHost) Hold(p proto.StorePath) error { return h.do(func() { h.held = p }) }
 
 func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
 	want := h.record.Probation

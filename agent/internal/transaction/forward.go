@@ -20,6 +20,9 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 		return superseded(s), nil
 	}
 	d := t.d
+	if err := t.Store.Hold(d.Toplevel); err != nil {
+		return deployment.Step{}, err
+	}
 	if d.Proven.Adopted {
 		// A system that we did not commit: its boot default is not known.
 		err := t.retry(ctx, "make the running system the boot default, so that there is a way back", loaderTimeout, func(ctx context.Context) error {

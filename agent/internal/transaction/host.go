@@ -56,6 +56,9 @@ type Host interface {
 type Store interface {
 	// Save replaces the record.
 	Save(d deployment.Deployment) error
+	// Hold keeps a system that is about to be activated from being collected,
+	// until another one is held.
+	Hold(toplevel proto.StorePath) error
 	// Prove replaces the proven system, and keeps it from being collected.
 	Prove(p deployment.Proven) error
 	// Quarantine keeps toplevel from being tried again here for a while.

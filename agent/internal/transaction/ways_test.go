@@ -130,7 +130,7 @@ func TestWays(t *testing.T) {
 func (h *fakeHost) at(p proto.Phase, current proto.StorePath, boots int) {
 	h.record.Phase, h.record.BootID, h.record.Activations = p, "a", 1
 	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
-	h.record.Since = time.Unix(0, 0)
+	h.record.Since, h.held = time.Unix(0, 0), newSystem
 	h.current, h.boot = current, boots
 }
 
