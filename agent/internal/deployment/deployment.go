@@ -55,10 +55,16 @@ type Deployment struct {
 	// FailedBefore and RestartingBefore are the [Baseline].
 	FailedBefore     []string `json:"failed_before,omitempty"`
 	RestartingBefore []string `json:"restarting_before,omitempty"`
-	// BootID is the boot in which the activation began.
+	// BootID is the boot in which an activation was last begun, of either system;
+	// of a failed rollback, the boot in which it failed.
 	BootID string `json:"boot_id,omitempty"`
-	// Activations and RollbackActivations count the runs that were begun.
+	// Activated is the system whose activation that was, once it has run to its
+	// end; zero before.
+	Activated proto.StorePath `json:"activated,omitzero"`
+	// Activations, CommitActivations and RollbackActivations count the runs that
+	// were begun: to try Toplevel, to commit it after a power loss, to go back.
 	Activations         int `json:"activations,omitempty"`
+	CommitActivations   int `json:"commit_activations,omitempty"`
 	RollbackActivations int `json:"rollback_activations,omitempty"`
 	// Registered is true once the profile or the boot default may name Toplevel.
 	Registered bool `json:"registered,omitempty"`

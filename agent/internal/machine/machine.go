@@ -90,6 +90,11 @@ func (m *Machine) judge() health.Judge {
 	return health.Judge{Units: m.systemd, Receipts: m.files, Log: m.log}
 }
 
+// RestartAgent implements [transaction.Host].
+func (m *Machine) RestartAgent(ctx context.Context) error {
+	return m.systemd.RestartUnit(ctx, health.AgentUnit)
+}
+
 // Register implements [transaction.Host].
 func (m *Machine) Register(ctx context.Context, toplevel proto.StorePath) (proto.Generation, error) {
 	return m.profile.Register(ctx, toplevel)

@@ -29,15 +29,22 @@ func parse(t *testing.T, s string) proto.StorePath {
 	return p
 }
 
-// units is systemd, as far as it lists units that are in trouble.
+// units is systemd, as far as it lists units that are in trouble and restarts
+// one.
 type units struct {
 	health.Units
-	troubled systemd.Units
+	troubled  systemd.Units
+	restarted *string
 }
 
 func (units) Rest() {}
 
 func (u units) Troubled(context.Context) (systemd.Units, error) { return u.troubled, nil }
+
+func (u units) RestartUnit(_ context.Context, name string) error {
+	*u.restarted = name
+	return nil
+}
 
 func TestBaseline(t *testing.T) {
 	m := New(Options{Systemd: units{troubled: systemd.Units{{Name: "b.service", ActiveState: systemd.Failed}}}, Log: slog.New(slog.DiscardHandler)})
@@ -47,6 +54,13 @@ func TestBaseline(t *testing.T) {
 	}
 	if diff := cmp.Diff(deployment.Baseline{Failed: []string{"b.service"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRestartAgent(t *testing.T) {
+	var restarted string
+	if err := New(Options{Systemd: units{restarted: &restarted}}).RestartAgent(t.Context()); err != nil || restarted != health.AgentUnit {
+		t.Errorf("restarted %q, %v", restarted, err)
 	}
 }
 

@@ -2,8 +2,9 @@ package transaction
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -14,115 +15,124 @@ import (
 // rollBack brings the proven system back and judges it. It needs nothing of
 // the new system, and no network but to tell who was at fault.
 func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
-	s, err := t.Host.Systems()
+	s, err := t.look(t.ours)
 	if err != nil {
 		return deployment.Step{}, err
 	}
-	if !t.ours(s) {
-		return superseded(s), nil
-	}
-	// What bars the way does not keep the running system from going back.
-	barred := t.retry(ctx, "point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, t.d.Proven) })
-	again, err := t.rebooted()
+	boot, err := t.Host.BootID()
 	if err != nil {
 		return deployment.Step{}, err
 	}
+	rebooted := boot != t.d.BootID
 	// A boot into the proven system did the work already.
-	back := again && t.d.RollbackActivations == 0 && s.Current == t.d.Proven.Toplevel && s.Booted == t.d.Proven.Toplevel
-	if !back {
-		r, err := t.reactivate(ctx)
-		if err != nil {
-			return deployment.Step{}, err
-		}
-		if r.Effect != activation.Active {
-			return because(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed,
-				"the proven system could not be activated in %d tries: %s; rolling back because of %s: %s",
-				t.d.RollbackActivations, r.Message, t.d.Reason, t.d.Message), nil
-		}
-	}
-	if t.d.Registered {
-		barred = errors.Join(barred, t.retry(ctx, "make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {
-			return t.Host.SetDefault(ctx, t.d.Proven.Toplevel)
-		}))
-		if err := t.Store.Prove(t.d.Proven); err != nil {
-			return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
-		}
-	}
+	booted := rebooted && t.runs(t.d.Proven.Toplevel, s, rebooted)
+	wrong := t.restore(ctx)
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
-	if barred != nil {
-		return because(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed,
-			"the proven system was activated, but: %v; rolling back because of %s: %s", barred, t.d.Reason, t.d.Message), nil
+	down := ""
+	if !booted {
+		if down, err = t.reactivate(ctx); err != nil {
+			return deployment.Step{}, err
+		}
 	}
-	if back && t.blameless() {
+	switch {
+	case down != "":
+		return t.failed(boot, strings.Join(append(wrong, down), "; ")), nil
+	case len(wrong) > 0:
+		return t.failed(boot, "the proven system was activated, but: "+strings.Join(wrong, "; ")), nil
+	case booted && t.blameless():
 		// Nothing is held against the new system, whatever the proven one does;
 		// the next attempt need not wait for a judgement.
 		return to(proto.PhaseInconclusive), nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, t.d.RollbackProbation.Deadline)
-	defer cancel()
-	j, err := t.Host.Judge(bounded, t.d.RollbackProbation, t.d.Baseline())
+	return t.judgeProven(ctx, boot)
+}
+
+// judgeProven ends a way back by what the proven system does now that it runs.
+func (t *transaction) judgeProven(ctx context.Context, boot string) (deployment.Step, error) {
+	var j health.Judgement
+	err := t.retry(ctx, "judge the proven system", t.d.RollbackProbation.Deadline, func(ctx context.Context) (err error) {
+		j, err = t.Host.Judge(ctx, t.d.RollbackProbation, t.d.Baseline())
+		return err
+	})
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
 	if err != nil {
+		return t.failed(boot, fmt.Sprintf("the proven system was activated, but not judged: %v", err)), nil
+	}
+	if _, err := t.look(are(t.d.Proven.Toplevel, t.d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
 	}
-	return t.settled(j)
-}
-
-// reactivate runs the proven system, and returns what came of the last try.
-func (t *transaction) reactivate(ctx context.Context) (activation.Result, error) {
-	last := activation.Result{Effect: activation.Partial, Message: "every try was interrupted"}
-	patience := t.Now().Add(busyPatience)
-	for n := 0; n < maxActivations && t.d.RollbackActivations < maxReactivations; n++ {
-		d := t.d
-		d.RollbackActivations++
-		if err := t.save(d); err != nil {
-			return activation.Result{}, err
-		}
-		r, err := t.run(ctx, t.d.Proven.Toplevel, true)
-		if err != nil || r.Effect == activation.Active {
-			return r, err
-		}
-		last = r
-		t.Log.WarnContext(ctx, "the proven system could not be activated", "deployment", t.d.ID,
-			"try", t.d.RollbackActivations, "effect", r.Effect, "detail", r.Message)
-		if r.Effect == activation.Busy && t.Now().Before(patience) {
-			d := t.d
-			d.RollbackActivations-- // nothing was begun
-			if err := t.save(d); err != nil {
-				return activation.Result{}, err
-			}
-		}
-		if err := t.Wait(ctx, retryPause); err != nil {
-			return activation.Result{}, err
-		}
-	}
-	return last, nil
-}
-
-// settled says what the rollback has come to. The toplevel is at fault only if
-// the proven system does what the new one could not.
-func (t *transaction) settled(j health.Judgement) (deployment.Step, error) {
-	switch {
-	case !j.Contact:
-		return to(proto.PhaseInconclusive), nil
-	case !j.Good:
-		s := because(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed,
-			"the proven system runs again, but %s; rolling back because of %s: %s", j.Message, t.d.Reason, t.d.Message)
+	if j.Contact && !j.Good {
+		s := t.failed(boot, "the proven system runs again, but "+j.Message)
 		s.Failed = j.Failed
 		return s, nil
-	case t.blameless():
-		return to(proto.PhaseInconclusive), nil
 	}
-	if t.d.Reason != proto.ReasonRegisterFailed {
-		if err := t.Store.Quarantine(t.d.Toplevel, t.d.Reason, t.Now()); err != nil {
-			return deployment.Step{}, fmt.Errorf("quarantine %s: %w", t.d.Toplevel, err)
+	return t.settled(ctx, j), nil
+}
+
+// restore makes everything that outlives a boot name the proven system again,
+// and says what of it cannot be done: that does not keep the running system
+// from going back.
+func (t *transaction) restore(ctx context.Context) (wrong []string) {
+	proven := t.d.Proven
+	try := func(what string, limit time.Duration, f func(ctx context.Context) error) {
+		if err := t.retry(ctx, what, limit, f); err != nil {
+			wrong = append(wrong, err.Error())
 		}
 	}
-	return to(proto.PhaseRolledBack), nil
+	try("point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, proven) })
+	if t.d.Registered {
+		try("make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {
+			return t.Host.SetDefault(ctx, proven.Toplevel)
+		})
+		try("keep the proven system", profileTimeout, func(context.Context) error { return t.Store.Prove(proven) })
+	}
+	return wrong
+}
+
+// reactivate runs the proven system. If it cannot, it says why.
+func (t *transaction) reactivate(ctx context.Context) (down string, err error) {
+	r, err := t.bring(ctx, effort{
+		toplevel: t.d.Proven.Toplevel, count: func(d *deployment.Deployment) *int { return &d.RollbackActivations }, most: maxReactivations, decided: true,
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case r.Effect == activation.Active:
+		return "", t.save(t.d)
+	case t.d.Activated == t.d.Proven.Toplevel:
+		return fmt.Sprintf("the proven system was activated, but all of %d tries to judge it were interrupted", t.d.RollbackActivations), nil
+	default:
+		return fmt.Sprintf("the proven system could not be activated in %d tries: %s", t.d.RollbackActivations, r.Message), nil
+	}
+}
+
+// failed is the end of a way back that was not gone to its end in this boot.
+func (t *transaction) failed(boot, why string) deployment.Step {
+	t.d.BootID = boot // saved with the step
+	return because(proto.PhaseRollbackFailed, proto.ReasonRollbackFailed,
+		"%s; rolling back because of %s: %s", why, t.d.Reason, t.d.Message)
+}
+
+// settled says what a way back has come to. The toplevel is at fault only if
+// the proven system does what the new one could not.
+func (t *transaction) settled(ctx context.Context, j health.Judgement) deployment.Step {
+	if !j.Contact || t.blameless() {
+		return to(proto.PhaseInconclusive)
+	}
+	if t.d.Reason == proto.ReasonRegisterFailed {
+		return to(proto.PhaseRolledBack)
+	}
+	if err := t.Store.Quarantine(t.d.Toplevel, t.d.Reason, t.Now()); err != nil {
+		t.Log.ErrorContext(ctx, "the system cannot be quarantined", "deployment", t.d.ID, "toplevel", t.d.Toplevel, "err", err)
+		s := because(proto.PhaseRolledBack, t.d.Reason, "%s; it cannot be quarantined: %v", t.d.Message, err)
+		s.Failed = t.d.Failed
+		return s
+	}
+	return to(proto.PhaseRolledBack)
 }
 
 // blameless reports whether nothing is proven against the new system: it was

@@ -26,6 +26,8 @@ type fakeHost struct {
 	// the machine
 	boot                                  int
 	current, booted, profile, bootDefault proto.StorePath
+	whole                                 proto.StorePath // whose units all run
+	agent                                 proto.StorePath // whose agent runs
 
 	// the disk
 	record      deployment.Deployment
@@ -41,11 +43,20 @@ type fakeHost struct {
 	contact       map[proto.StorePath]bool // by the system that runs
 	loaderRefuses bool                     // the new system
 	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
+	links         error                    // of reading the systems
+	noProfile     bool                     // the profile cannot be changed
+	noQuarantine  bool                     // nor can the quarantines
+	noProof       bool                     // nor can what is proven, back to the old system
+	blind         int                      // how often nothing can be judged
+	agentFails    bool                     // it cannot be restarted
 	intruder      func(h *fakeHost)        // runs during the new system's judgement
+	later         func(h *fakeHost)        // runs during the proven system's
 	waiting       func(h *fakeHost)        // runs in every pause
 	provenFails   bool                     // units of the proven system, once it is back
 	// results of the next activations, by system; then they go well again.
 	results map[proto.StorePath][]activation.Result
+	// mute has those of which nobody knows what became of their activations.
+	mute map[proto.StorePath]bool
 	// dies kills the process in every activation of these.
 	dies map[proto.StorePath]bool
 	// defaulted runs after the boot default was set, and proved after Prove.
@@ -55,10 +66,14 @@ type fakeHost struct {
 	clock     time.Duration     // since the beginning; pauses make it pass
 
 	calls   int
-	crashAt map[int]bool // by call
-	applied bool         // the effect of the call that crashed took place
-	power   bool         // a crash is a loss of power, not of the process
-	dead    bool         // the process has crashed: it has no effect any more
+	crashAt map[int]crash // by call
+	dead    bool          // the process has crashed: it has no effect any more
+}
+
+// A crash is one end of the process in the middle of a call.
+type crash struct {
+	power   bool // the power is lost, and not the process alone
+	applied bool // the effect of the call took place
 }
 
 var (
@@ -81,10 +96,11 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t:       t,
 		current: oldSystem, booted: oldSystem, profile: oldSystem, bootDefault: oldSystem,
+		whole: oldSystem, agent: oldSystem,
 		proven:    proven,
 		activates: activation.Result{Effect: activation.Active},
 		contact:   map[proto.StorePath]bool{oldSystem: true, newSystem: true},
-		crashAt:   map[int]bool{},
+		crashAt:   map[int]crash{},
 		baseline:  deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
 		record: deployment.Deployment{
 			ID: "7-test", Attempt: 1, Serial: 7, Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
@@ -101,15 +117,14 @@ func (h *fakeHost) do(effect func()) error {
 		return errCrash
 	}
 	h.calls++
-	if h.crashAt[h.calls] {
-		if h.applied {
+	if c, crashes := h.crashAt[h.calls]; crashes {
+		if c.applied {
 			effect()
 		}
 		h.check()
-		if h.power {
+		if c.power {
 			h.boot++
-			h.booted = h.bootDefault
-			h.current = h.bootDefault
+			h.booted, h.current, h.whole, h.agent = h.bootDefault, h.bootDefault, h.bootDefault, h.bootDefault
 		}
 		h.dead = true
 		return errCrash
@@ -132,7 +147,7 @@ func (h *fakeHost) check() {
 func (h *fakeHost) BootID() (string, error) { return string(rune('a' + h.boot)), nil }
 
 func (h *fakeHost) Systems() (proto.Systems, error) {
-	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, nil
+	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, h.links
 }
 
 func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment.Baseline, error) {
@@ -154,6 +169,9 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		r, h.results[p] = next[0], next[1:]
 	}
 	h.activated = append(h.activated, p)
+	if h.mute[p] {
+		return activation.Result{}, errors.New("current-system cannot be read")
+	}
 	if h.dies[p] {
 		h.dead = true
 		return activation.Result{}, errCrash
@@ -161,12 +179,27 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 	if h.held != newSystem {
 		h.t.Errorf("%s is activated, but %s is kept from being collected", p, h.held)
 	}
+	// One that crashes has moved /run/current-system, and started no unit yet.
 	err := h.do(func() {
-		if r.Effect == activation.Active || r.Effect == activation.Broken {
-			h.current = p
+		switch r.Effect {
+		case activation.Active, activation.Broken:
+			h.current, h.whole = p, proto.StorePath{}
+		case activation.Partial:
+			h.whole = proto.StorePath{}
+		case activation.Untouched, activation.Unstarted, activation.Busy:
 		}
 	})
+	if err == nil && r.Effect == activation.Active {
+		h.whole = p
+	}
 	return r, err
+}
+
+func (h *fakeHost) RestartAgent(context.Context) error {
+	if h.agentFails {
+		return errors.New("its start failed")
+	}
+	return h.do(func() { h.agent = h.current })
 }
 
 func (h *fakeHost) Hold(p proto.StorePath) error { return h.do(func() { h.held = p }) }
@@ -182,9 +215,17 @@ func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deplo
 	if diff := cmp.Diff(h.baseline, before); diff != "" {
 		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, diff)
 	}
+	if h.blind > 0 && h.current == oldSystem {
+		h.blind--
+		return health.Judgement{}, errors.New("systemd did not answer in time")
+	}
 	if err := h.do(func() {
+		h.agent = h.current
 		if h.intruder != nil && h.current == newSystem {
 			h.intruder(h)
+		}
+		if h.later != nil && h.current == oldSystem {
+			h.later(h)
 		}
 	}); err != nil {
 		return health.Judgement{}, err
@@ -207,6 +248,9 @@ func (h *fakeHost) Register(_ context.Context, p proto.StorePath) (proto.Generat
 }
 
 func (h *fakeHost) Restore(_ context.Context, p deployment.Proven) error {
+	if h.noProfile {
+		return errors.New("read-only file system")
+	}
 	return h.do(func() { h.profile = p.Toplevel })
 }
 
@@ -227,6 +271,9 @@ func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
 func (h *fakeHost) Save(d deployment.Deployment) error { return h.do(func() { h.record = d }) }
 
 func (h *fakeHost) Prove(p deployment.Proven) error {
+	if p.Toplevel == oldSystem && h.noProof {
+		return errors.New("read-only file system")
+	}
 	if err := h.do(func() { h.proven = p }); err != nil || h.proved == nil {
 		return err
 	}
@@ -235,6 +282,9 @@ func (h *fakeHost) Prove(p deployment.Proven) error {
 }
 
 func (h *fakeHost) Quarantine(p proto.StorePath, _ proto.Reason, _ time.Time) error {
+	if h.noQuarantine {
+		return errors.New("quarantine.json is torn")
+	}
 	return h.do(func() { h.quarantined = append(h.quarantined, p) })
 }
 

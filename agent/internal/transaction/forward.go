@@ -12,14 +12,10 @@ import (
 // begin makes sure that there is a way back, and notes what the activation
 // would make the system forget.
 func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
-	s, err := t.Host.Systems()
-	if err != nil {
+	d := t.d
+	if _, err := t.look(are(d.Proven.Toplevel, d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
 	}
-	if s.Current != t.d.Proven.Toplevel || s.Profile != t.d.Proven.Toplevel {
-		return superseded(s), nil
-	}
-	d := t.d
 	if err := t.Store.Hold(d.Toplevel); err != nil {
 		return deployment.Step{}, err
 	}
@@ -39,8 +35,9 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 			return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 		}
 	}
+	var err error
 	if d.BootID, err = t.Host.BootID(); err != nil {
-		return deployment.Step{}, fmt.Errorf("read boot id: %w", err)
+		return deployment.Step{}, err
 	}
 	b, err := t.Host.Baseline(ctx, d.Probation.Grace)
 	if err != nil {
@@ -59,74 +56,29 @@ func (t *transaction) activate(ctx context.Context) (deployment.Step, error) {
 	} else if again {
 		return revertedByPowerLoss(), nil
 	}
-	patience := t.Now().Add(busyPatience)
-	last := "it was killed before it said anything"
-	for t.d.Activations < maxActivations {
-		s, err := t.Host.Systems()
-		if err != nil {
-			return deployment.Step{}, err
-		}
-		if !t.ours(s) {
-			return superseded(s), nil
-		}
-		d := t.d
-		d.Activations++
-		if err := t.save(d); err != nil {
-			return deployment.Step{}, err
-		}
-		r, err := t.run(ctx, t.d.Toplevel, false)
-		if err != nil {
-			return deployment.Step{}, err
-		}
-		first := t.d.Activations == 1
-		switch r.Effect {
-		case activation.Active:
-			return because(proto.PhaseProbation, "", "%s", r.Message), nil
-		case activation.Untouched, activation.Unstarted:
-			if first {
-				return because(proto.PhaseFailed, r.Reason, "%s", r.Message), nil
-			}
-			return because(proto.PhaseRollingBack, r.Reason, "%s", r.Message), nil
-		case activation.Broken:
-			return because(proto.PhaseRollingBack, r.Reason, "%s", r.Message), nil
-		case activation.Busy:
-			if t.Now().After(patience) {
-				return t.gaveUpWaiting(first, r), nil
-			}
-			d := t.d
-			d.Activations-- // nothing was begun
-			if err := t.save(d); err != nil {
-				return deployment.Step{}, err
-			}
-		case activation.Partial:
-			last = r.Message
-			t.Log.WarnContext(ctx, "activation was interrupted and is run again", "deployment", t.d.ID, "detail", r.Message)
-		}
-		if err := t.Wait(ctx, retryPause); err != nil {
-			return deployment.Step{}, err
-		}
+	r, err := t.bring(ctx, effort{
+		toplevel: t.d.Toplevel, count: func(d *deployment.Deployment) *int { return &d.Activations }, most: maxActivations,
+	})
+	if err != nil {
+		return deployment.Step{}, err
 	}
-	return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "the activation was interrupted %d times: %s", t.d.Activations, last), nil
-}
-
-func (t *transaction) gaveUpWaiting(first bool, r activation.Result) deployment.Step {
-	phase := proto.PhaseRollingBack
-	if first {
-		phase = proto.PhaseFailed
+	refused := proto.PhaseRollingBack
+	if t.d.Activations == 1 {
+		refused = proto.PhaseFailed // nothing was touched before this try, nor by it
 	}
-	return because(phase, proto.ReasonBusy, "waited %s for somebody else's switch to end: %s", busyPatience, r.Message)
-}
-
-// run is one activation, bounded in time. It fails if ctx ended meanwhile: an
-// activation that was cut short by us says nothing about the system.
-func (t *transaction) run(ctx context.Context, toplevel proto.StorePath, force bool) (activation.Result, error) {
-	bounded, cancel := context.WithTimeout(ctx, t.d.ActivationTimeout)
-	defer cancel()
-	r, err := t.Host.Activate(bounded, toplevel, force)
-	if ctx.Err() != nil {
-		return activation.Result{}, context.Cause(ctx)
+	switch r.Effect {
+	case activation.Active:
+		return because(proto.PhaseProbation, "", "%s", r.Message), nil
+	case activation.Untouched, activation.Unstarted:
+		return because(refused, r.Reason, "%s", r.Message), nil
+	case activation.Busy:
+		return because(refused, r.Reason, "waited %s for somebody else's switch to end: %s", busyPatience, r.Message), nil
+	case activation.Broken:
+		return because(proto.PhaseRollingBack, r.Reason, "%s", r.Message), nil
+	case activation.Partial:
+		return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "the activation was interrupted %d times: %s", t.d.Activations, r.Message), nil
 	}
-	return r, err
+	return deployment.Step{}, fmt.Errorf("activation of %s had the unknown effect %q", t.d.Toplevel, r.Effect)
 }
 
 // judge decides between commit and rollback. The deadline counts from the
@@ -154,27 +106,19 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	if !j.Good {
 		return deployment.Step{Phase: proto.PhaseRollingBack, Reason: j.Reason, Message: j.Message, Failed: j.Failed}, nil
 	}
-	s, err := t.Host.Systems()
-	if err != nil {
+	if _, err := t.look(are(t.d.Toplevel, t.d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
-	}
-	if s.Current != t.d.Toplevel || s.Profile != t.d.Proven.Toplevel {
-		return superseded(s), nil
 	}
 	// What speaks against it and was not required goes into the history.
 	return because(proto.PhaseCommitting, "", "%s", j.Message), nil
 }
 
-// commit registers the system and makes it the boot default. Where the power
-// was lost in the middle, the proven system may be running again: the decision
-// stands, and the new one is activated again.
+// commit registers the system, makes it the boot default and takes it as
+// proven. Where the power was lost in the middle, the proven system may be
+// running again: the decision stands, and the new one is activated again.
 func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
-	s, err := t.Host.Systems()
-	if err != nil {
+	if _, err := t.look(t.ours); err != nil {
 		return deployment.Step{}, err
-	}
-	if !t.ours(s) {
-		return superseded(s), nil
 	}
 	if !t.d.Registered {
 		d := t.d
@@ -183,37 +127,21 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 			return deployment.Step{}, err
 		}
 	}
-	var g proto.Generation
-	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
-		g, err = t.Host.Register(ctx, t.d.Toplevel)
-		return err
-	})
-	if err == nil {
-		err = t.retry(ctx, "make it the boot default", loaderTimeout, func(ctx context.Context) error {
-			return t.Host.SetDefault(ctx, t.d.Toplevel)
-		})
-	}
+	g, err := t.register(ctx)
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
 	if err != nil {
 		return because(proto.PhaseRollingBack, proto.ReasonRegisterFailed, "%v", err), nil
 	}
-	if s, err = t.Host.Systems(); err != nil {
+	r, err := t.runAgain(ctx)
+	if err != nil {
 		return deployment.Step{}, err
 	}
-	if !t.ours(s) {
-		return superseded(s), nil
-	}
-	if s.Current != t.d.Toplevel {
-		r, err := t.run(ctx, t.d.Toplevel, true)
-		if err != nil {
-			return deployment.Step{}, err
-		}
-		if r.Effect != activation.Active {
-			return because(proto.PhaseRollingBack, proto.ReasonPowerLoss,
-				"the host was booted while the system was being committed, and it could not be activated again: %s", r.Message), nil
-		}
+	if r.Effect != activation.Active {
+		return because(proto.PhaseRollingBack, proto.ReasonPowerLoss,
+			"the system did not run any more when it was to be committed, and could not be activated again in %d tries: %s",
+			t.d.CommitActivations, r.Message), nil
 	}
 	if err := t.Store.Prove(deployment.Proven{
 		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Since: t.Now(),
@@ -221,5 +149,56 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 	}
 	t.d.Generation = g // saved with the step
-	return to(proto.PhaseCommitted), nil
+	return because(proto.PhaseCommitted, "", "%s", r.Message), nil
+}
+
+// register makes the profile name the new system, and the boot loader boot it.
+func (t *transaction) register(ctx context.Context) (g proto.Generation, err error) {
+	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
+		g, err = t.Host.Register(ctx, t.d.Toplevel)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return g, t.retry(ctx, "make it the boot default", loaderTimeout, func(ctx context.Context) error {
+		return t.Host.SetDefault(ctx, t.d.Toplevel)
+	})
+}
+
+// runAgain activates the new system unless it runs. The agent of the system that
+// was booted instead has outlived that: it is restarted.
+func (t *transaction) runAgain(ctx context.Context) (activation.Result, error) {
+	s, err := t.look(t.ours)
+	if err != nil {
+		return activation.Result{}, err
+	}
+	again, err := t.rebooted()
+	if err != nil {
+		return activation.Result{}, err
+	}
+	r := activation.Result{Effect: activation.Active}
+	if !t.runs(t.d.Toplevel, s, again) {
+		r, err = t.bring(ctx, effort{
+			toplevel: t.d.Toplevel, count: func(d *deployment.Deployment) *int { return &d.CommitActivations }, most: maxActivations, decided: true,
+		})
+		if err != nil || r.Effect != activation.Active {
+			return r, err
+		}
+		if err := t.save(t.d); err != nil {
+			return activation.Result{}, err
+		}
+	}
+	if t.d.CommitActivations == 0 {
+		return r, nil
+	}
+	// It was judged good before: that it does not start says nothing new.
+	err = t.retry(ctx, "restart the agent", agentTimeout, t.Host.RestartAgent)
+	if ctx.Err() != nil {
+		return activation.Result{}, context.Cause(ctx)
+	}
+	if err != nil {
+		r.Message = err.Error()
+	}
+	return r, nil
 }

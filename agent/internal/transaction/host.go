@@ -17,7 +17,8 @@ type Host interface {
 	BootID() (string, error)
 
 	// Systems reads what runs, what was booted and what the profile names, as
-	// they are now.
+	// they are now. If what runs or what the profile names is no toplevel, the
+	// error is a [*profile.LinkError].
 	Systems() (proto.Systems, error)
 
 	// Baseline returns what is wrong with the units now. Services that run count
@@ -35,6 +36,10 @@ type Host interface {
 	// and the restarted agent's fresh contact. It does not fail for what it
 	// observes; the error is for when it cannot observe at all.
 	Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error)
+
+	// RestartAgent makes the running system's agent the one that runs, and
+	// returns when it has started, or could not.
+	RestartAgent(ctx context.Context) error
 
 	// Register makes toplevel the newest generation of the system profile, and
 	// the profile name it, durably. If the profile names it already, nothing

@@ -32,13 +32,13 @@ type Options struct {
 
 // How often things are tried.
 const (
-	// maxActivations is how often one system's activation is begun. One that was
-	// interrupted is continued by running it again.
+	// maxActivations is how often the activation of the new system is begun. One
+	// that was interrupted is continued by running it again.
 	maxActivations = 3
 	// maxReactivations bounds the same for the proven system over all runs of a
 	// transaction that is killed again and again.
 	maxReactivations = 10
-	// maxTries is how often the profile or the boot loader may refuse.
+	// maxTries is how often anything may fail in one run of a transaction.
 	maxTries = 3
 	// busyPatience is how long somebody else's switch is waited for.
 	busyPatience = 10 * time.Minute
@@ -46,6 +46,8 @@ const (
 	// locks, and loaderTimeout one of the boot default, on a slow boot partition.
 	profileTimeout = 2 * time.Minute
 	loaderTimeout  = 10 * time.Minute
+	// agentTimeout bounds one restart of the agent outside of a judgement.
+	agentTimeout = 2 * time.Minute
 	// retryPause is between two tries.
 	retryPause = 2 * time.Second
 )
@@ -70,6 +72,9 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 	t := &transaction{Options: o, d: d}
 	for !t.d.Terminal() {
 		s, err := t.step(ctx)
+		if i, seen := errors.AsType[*intrusion](err); seen {
+			s, err = i.step(), nil
+		}
 		if err != nil {
 			return t.d, fmt.Errorf("deployment %s, %s: %w", t.d.ID, t.d.Phase, err)
 		}
@@ -162,31 +167,12 @@ func (t *transaction) rebooted() (bool, error) {
 	return id != t.d.BootID, nil
 }
 
-// ours reports whether the system is still as this deployment, and nobody
-// else, may have left it.
-func (t *transaction) ours(s proto.Systems) bool {
-	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
-	// An activation that died may have left none: that was not somebody else.
-	if !mine(s.Current) && !s.Current.IsZero() {
-		return false
-	}
-	if t.d.Registered {
-		return mine(s.Profile)
-	}
-	return s.Profile == t.d.Proven.Toplevel
-}
-
 // to is a step without a reason of its own.
 func to(p proto.Phase) deployment.Step { return deployment.Step{Phase: p} }
 
 // because is a step with its reason.
 func because(p proto.Phase, r proto.Reason, format string, args ...any) deployment.Step {
 	return deployment.Step{Phase: p, Reason: r, Message: fmt.Sprintf(format, args...)}
-}
-
-func superseded(s proto.Systems) deployment.Step {
-	return because(proto.PhaseSuperseded, proto.ReasonThirdParty,
-		"somebody else changed the system: %s runs and the profile names %s; nothing more was touched", s.Current, s.Profile)
 }
 
 func revertedByPowerLoss() deployment.Step {

@@ -1,12 +1,14 @@
 package transaction_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/profile"
 	"kedge/proto"
 )
 
@@ -56,7 +58,7 @@ func scenarios() []scenario {
 func (h *fakeHost) requireProven(t *testing.T) {
 	t.Helper()
 	for what, got := range map[string]proto.StorePath{
-		"current": h.current, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
+		"current": h.current, "units": h.whole, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
 	} {
 		if got != oldSystem {
 			t.Errorf("%s is %s, want the proven system", what, got)
@@ -67,7 +69,8 @@ func (h *fakeHost) requireProven(t *testing.T) {
 func (h *fakeHost) requireNew(t *testing.T) {
 	t.Helper()
 	for what, got := range map[string]proto.StorePath{
-		"current": h.current, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
+		"current": h.current, "units": h.whole, "agent": h.agent,
+		"profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
 	} {
 		if got != newSystem {
 			t.Errorf("%s is %s, want the new system", what, got)
@@ -102,29 +105,36 @@ func TestTransactionWithoutCrash(t *testing.T) {
 }
 
 // TestCrashAtEveryCall ends the process, or the power, before and after every
-// single effect, and once more at every later one. Whatever happens, the host
-// ends on the proven system or on the new one, committed, and what would boot
-// was proven at every instant (fakeHost.check).
+// single effect, and once more, in either way, at every later one. Whatever
+// happens, the host ends on the proven system or on the new one, committed, all
+// of it and not half, and what would boot was proven at every instant
+// (fakeHost.check).
 func TestCrashAtEveryCall(t *testing.T) {
+	var kinds []crash
+	for _, power := range []bool{false, true} {
+		for _, applied := range []bool{false, true} {
+			kinds = append(kinds, crash{power: power, applied: applied})
+		}
+	}
 	for _, s := range scenarios() {
-		for _, power := range []bool{false, true} {
-			for _, applied := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/power=%t/applied=%t", s.name, power, applied), func(t *testing.T) {
-					crashOnce(t, s, power, applied)
+		for _, first := range kinds {
+			for _, second := range kinds {
+				t.Run(fmt.Sprintf("%s/%+v/%+v", s.name, first, second), func(t *testing.T) {
+					crashTwice(t, s, first, second)
 				})
 			}
 		}
 	}
 }
 
-func crashOnce(t *testing.T, s scenario, power, applied bool) {
-	for first := 1; ; first++ {
-		once := crashed(t, s, power, applied, first)
-		if once.calls < first {
+func crashTwice(t *testing.T, s scenario, first, second crash) {
+	for i := 1; ; i++ {
+		once := crashed(t, s, map[int]crash{i: first})
+		if once.calls < i {
 			return // it ended before the call that was to crash
 		}
-		for second := first + 1; ; second++ {
-			if crashed(t, s, power, applied, first, second).calls < second {
+		for j := i + 1; ; j++ {
+			if crashed(t, s, map[int]crash{i: first, j: second}).calls < j {
 				break
 			}
 		}
@@ -132,13 +142,14 @@ func crashOnce(t *testing.T, s scenario, power, applied bool) {
 }
 
 // crashed runs a scenario to its end with crashes at the given calls.
-func crashed(t *testing.T, s scenario, power, applied bool, at ...int) *fakeHost {
+func crashed(t *testing.T, s scenario, at map[int]crash) *fakeHost {
 	t.Helper()
 	h := newFakeHost(t)
 	s.setUp(h)
-	h.power, h.applied = power, applied
-	for _, n := range at {
-		h.crashAt[n] = true
+	h.crashAt = at
+	power := false
+	for _, c := range at {
+		power = power || c.power
 	}
 	d := h.settle()
 	if d.Phase != h.record.Phase {
@@ -196,6 +207,35 @@ func TestThirdParty(t *testing.T) {
 			h.loaderRefuses = true
 			h.waiting = func(h *fakeHost) { h.current, h.profile = foreign, foreign }
 		}},
+		{"between two tries of the way back", func(h *fakeHost) {
+			h.unitsFail = true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: busy(2)}
+			h.waiting = func(h *fakeHost) { h.current, h.profile = foreign, foreign }
+		}},
+		{"between two tries of the activation that a commit repeats", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			h.results = map[proto.StorePath][]activation.Result{newSystem: busy(2)}
+			h.waiting = func(h *fakeHost) { h.current, h.profile = foreign, foreign }
+		}},
+		{"the running system while the proven one is judged", func(h *fakeHost) {
+			h.unitsFail, h.contact[foreign] = true, true
+			h.later = func(h *fakeHost) { h.current = foreign }
+		}},
+		{"the profile while the proven one is judged", func(h *fakeHost) {
+			h.unitsFail = true
+			h.later = func(h *fakeHost) { h.profile = foreign }
+		}},
+		{"with a link that is no generation, during a probation", func(h *fakeHost) {
+			h.intruder = func(h *fakeHost) {
+				h.profile, h.links = foreign, &profile.LinkError{Link: "system", Err: errors.New("no generation")}
+			}
+		}},
+		{"with a link that is no generation, before the way back", func(h *fakeHost) {
+			h.unitsFail = true
+			h.intruder = func(h *fakeHost) {
+				h.profile, h.links = foreign, &profile.LinkError{Link: "system", Err: errors.New("no generation")}
+			}
+		}},
 		{"after the decision to commit", func(h *fakeHost) {
 			h.record.Phase, h.record.BootID = proto.PhaseCommitting, "a"
 			h.current = foreign
@@ -218,8 +258,16 @@ func TestThirdParty(t *testing.T) {
 			if h.current != foreign && h.profile != foreign {
 				t.Errorf("%s runs and the profile names %s, want the third party's system left alone", h.current, h.profile)
 			}
+			if len(h.quarantined) > 0 {
+				t.Errorf("quarantined %v, want nothing", h.quarantined)
+			}
 		})
 	}
+}
+
+// busy is what n activations come to while somebody else is switching.
+func busy(n int) []activation.Result {
+	return slices.Repeat([]activation.Result{{Effect: activation.Busy, Reason: proto.ReasonBusy}}, n)
 }
 
 func TestSomebodyElsesSwitchIsWaitedFor(t *testing.T) {
@@ -229,6 +277,14 @@ func TestSomebodyElsesSwitchIsWaitedFor(t *testing.T) {
 		want  proto.Phase
 	}{
 		{"with the boot default", func(h *fakeHost) { h.loaderBusy = 100 }, proto.PhaseCommitted},
+		{"with the way back", func(h *fakeHost) {
+			h.unitsFail = true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: busy(100)}
+		}, proto.PhaseRolledBack},
+		{"with the activation of what is decided", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			h.results = map[proto.StorePath][]activation.Result{newSystem: busy(100)}
+		}, proto.PhaseCommitted},
 		{"but not for ever", func(h *fakeHost) { h.loaderBusy = 305 }, proto.PhaseRolledBack},
 		{"with the activation, and nothing was touched", func(h *fakeHost) {
 			h.activates = activation.Result{Effect: activation.Busy}

@@ -3,6 +3,7 @@ package transaction_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,10 @@ func TestWays(t *testing.T) {
 			"a boot during the probation is a power loss", func(h *fakeHost) { h.at(proto.PhaseProbation, oldSystem, 1) },
 			proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool { return h.tried(newSystem) == 0 },
 		},
+		{"a power loss is held against nobody, however the proven system does then", func(h *fakeHost) {
+			h.at(proto.PhaseProbation, oldSystem, 1)
+			h.provenFails = true
+		}, proto.PhaseInconclusive, proto.ReasonPowerLoss, (*fakeHost).back},
 		{"a probation whose deadline has passed", func(h *fakeHost) {
 			h.at(proto.PhaseProbation, newSystem, 0)
 			h.record.Since = time.Unix(0, 0).Add(-2 * time.Minute)
@@ -79,12 +84,7 @@ func TestWays(t *testing.T) {
 		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == foreign && h.tried(newSystem) == 1 }},
 
 		{"a loader that fails after it has changed the boot default", func(h *fakeHost) {
-			h.defaulted = func(_ *fakeHost, p proto.StorePath) error {
-				if p == newSystem {
-					return errors.New("sync failed")
-				}
-				return nil
-			}
+			h.defaulted = refuseAfterwards
 		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, (*fakeHost).back},
 		{"a loader that fails when the commit is repeated", func(h *fakeHost) {
 			h.proved = func(h *fakeHost) { h.loaderRefuses, h.dead, h.proved = true, true, nil }
@@ -102,10 +102,92 @@ func TestWays(t *testing.T) {
 			h.unitsFail = true
 			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 3 }},
+		{"a way back of which nobody knows what came of it", func(h *fakeHost) {
+			h.unitsFail = true
+			h.mute = map[proto.StorePath]bool{oldSystem: true}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.tried(oldSystem) == 3 && h.told("in 3 tries: current-system cannot be read")
+		}},
 		{"a way back that kills the transaction every time", func(h *fakeHost) {
 			h.unitsFail = true
 			h.dies = map[proto.StorePath]bool{oldSystem: true}
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 10 }},
+		{"a way back that somebody else's switch bars", func(h *fakeHost) {
+			h.unitsFail = true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: busy(310)}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.record.RollbackActivations == 3 && h.tried(oldSystem) > 100 }},
+		{"what boots next is the proven system, although it cannot be activated", func(h *fakeHost) {
+			h.defaulted = refuseAfterwards
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.current == newSystem && h.profile == oldSystem && h.bootDefault == oldSystem && h.proven.Toplevel == oldSystem
+		}},
+		{"a profile that cannot be pointed back", func(h *fakeHost) {
+			h.noProfile, h.unitsFail = true, true
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.tried(oldSystem) == 1 && h.told("was activated, but: point the profile back")
+		}},
+		{"a proven system that cannot be kept", func(h *fakeHost) {
+			h.noProof, h.defaulted = true, refuseAfterwards
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.tried(oldSystem) == 1 && h.told("was activated, but: keep the proven system")
+		}},
+		{"a toplevel that cannot be quarantined", func(h *fakeHost) {
+			h.unitsFail, h.noQuarantine = true, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
+			return h.back() && h.tried(oldSystem) == 1 && h.told("quarantine.json is torn") && len(h.record.Failed) == 1
+		}},
+		{
+			"a proven system that cannot be observed at first", func(h *fakeHost) { h.unitsFail, h.blind = true, 2 },
+			proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 1 },
+		},
+		{
+			"a proven system that cannot be observed at all", func(h *fakeHost) { h.unitsFail, h.blind = true, 100 },
+			proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 1 && h.told("not judged") },
+		},
+		{"a way back whose judgement kills the transaction every time", func(h *fakeHost) {
+			h.unitsFail = true
+			h.later = func(h *fakeHost) { h.dead = true }
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.back() && h.tried(oldSystem) == 10 && h.told("all of 10 tries to judge it were interrupted")
+		}},
+		{"a boot on the way back is as good as an activation", func(h *fakeHost) {
+			h.at(proto.PhaseRollingBack, oldSystem, 1)
+			h.record.Reason, h.record.RollbackActivations = proto.ReasonUnitsFailed, 1
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.tried(oldSystem) == 0 }},
+		{"a boot on the way back into a system that is not well", func(h *fakeHost) {
+			h.at(proto.PhaseRollingBack, oldSystem, 1)
+			h.record.Reason, h.provenFails = proto.ReasonUnitsFailed, true
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.record.BootID == "b" }},
+
+		{
+			"a commit after a boot restarts the agent", func(h *fakeHost) { h.at(proto.PhaseCommitting, oldSystem, 1) },
+			proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 1 && h.agent == newSystem },
+		},
+		{"a commit stands if the agent cannot be restarted", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			h.agentFails = true
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.told("restart the agent: its start failed") }},
+		{"a commit stands if the activation crashes once", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			h.results = map[proto.StorePath][]activation.Result{newSystem: {partial, refused}}
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 3 }},
+		{"a commit whose activation kills the transaction every time", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			h.dies = map[proto.StorePath]bool{newSystem: true}
+		}, proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool {
+			return h.back() && h.tried(newSystem) == 3 && h.tried(oldSystem) == 1
+		}},
+		{"a commit that is killed after its activation does not repeat it", func(h *fakeHost) {
+			h.at(proto.PhaseCommitting, oldSystem, 1)
+			kills := 0
+			h.proved = func(h *fakeHost) {
+				kills++
+				h.dead = kills <= 5
+			}
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 1 }},
+		{"a commit without a boot activates nothing", func(*fakeHost) {}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 1 }},
+
 		{"a loader that refuses the proven system, too", func(h *fakeHost) {
 			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("no space left on /boot") }
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.current == oldSystem }},
@@ -123,6 +205,20 @@ func TestWays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuseAfterwards is a loader that fails for the new system after it has
+// changed the boot default.
+func refuseAfterwards(_ *fakeHost, p proto.StorePath) error {
+	if p == newSystem {
+		return errors.New("sync failed")
+	}
+	return nil
+}
+
+// told reports whether the history's last step says text.
+func (h *fakeHost) told(text string) bool {
+	return strings.Contains(h.record.History[len(h.record.History)-1].Message, text)
 }
 
 // at is the host as a transaction of this boot left it in phase p, after some

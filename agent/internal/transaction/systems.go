@@ -1,0 +1,67 @@
+package transaction
+
+import (
+	"errors"
+	"fmt"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/profile"
+	"kedge/proto"
+)
+
+// An intrusion is the error of a step that found the system changed by somebody
+// else: nothing more is touched.
+type intrusion struct{ found string }
+
+// Error implements error.
+func (i *intrusion) Error() string { return "somebody else changed the system: " + i.found }
+
+func (i *intrusion) step() deployment.Step {
+	return because(proto.PhaseSuperseded, proto.ReasonThirdParty, "%v; nothing more was touched", i)
+}
+
+// look reads the systems. If they are not as expected it fails with an
+// [*intrusion].
+func (t *transaction) look(expected func(s proto.Systems) bool) (proto.Systems, error) {
+	s, err := t.Host.Systems()
+	if link, foreign := errors.AsType[*profile.LinkError](err); foreign {
+		return s, &intrusion{found: link.Error()} // no effect of ours leaves such a link
+	}
+	if err != nil {
+		return s, fmt.Errorf("look at the systems: %w", err)
+	}
+	if !expected(s) {
+		return s, &intrusion{found: fmt.Sprintf("%s runs and the profile names %s", s.Current, s.Profile)}
+	}
+	return s, nil
+}
+
+// are expects exactly these systems.
+func are(current, registered proto.StorePath) func(s proto.Systems) bool {
+	return func(s proto.Systems) bool { return s.Current == current && s.Profile == registered }
+}
+
+// ours expects the system as this deployment, and nobody else, may have left
+// it.
+func (t *transaction) ours(s proto.Systems) bool {
+	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
+	// An activation that died may have left none: that was not somebody else.
+	if !mine(s.Current) && !s.Current.IsZero() {
+		return false
+	}
+	if t.d.Registered {
+		return mine(s.Profile)
+	}
+	return s.Profile == t.d.Proven.Toplevel
+}
+
+// runs reports whether p runs whole: it was activated in this boot to the end,
+// or booted, and nothing else was begun since. That /run/current-system names
+// it does not say as much.
+func (t *transaction) runs(p proto.StorePath, s proto.Systems, rebooted bool) bool {
+	began := t.d.Activated
+	if rebooted {
+		began = s.Booted
+	}
+	return s.Current == p && began == p
+}
