@@ -190,8 +190,8 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 		}
 		return backoff(inconclusiveRetryBase, inconclusiveRetryMax, r.Attempt), !permanent(r.Reason)
 	case proto.PhaseRolledBack:
-		// The quarantine is over, if there was one.
-		return 0, r.Reason != proto.ReasonRegisterFailed
+		// As long as the quarantine, also if that could not be written.
+		return statefile.QuarantineLifetime, r.Reason != proto.ReasonRegisterFailed
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
 		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack,
 		proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:

@@ -112,7 +112,13 @@ func TestDecide(t *testing.T) {
 		{"nor if somebody asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Quarantine, o.Rung = quarantine(o.Now.Add(time.Hour)), true
 		}), agent.ActionRest, proto.ReasonQuarantined, 0},
-		{"until its quarantine is over", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionDeploy, "", 2},
+		{"until its quarantine is over", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Record.Since = o.Now.Add(-statefile.QuarantineLifetime)
+		}), agent.ActionDeploy, "", 2},
+		{"nor sooner for a quarantine that could not be written", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"but soon if it was lifted by somebody who asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Rung = true
+		}), agent.ActionDeploy, "", 2},
 		{"what the boot loader refused is not tried again", ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
 		{"nor if somebody asks for that", with(ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
