@@ -9,7 +9,8 @@ import (
 )
 
 // Watch calls moved soon after each push to the branch of a local repository,
-// before git has even run its hooks, until ctx ends. Of a repository elsewhere
+// before git has even run its hooks, until ctx ends; and once when it begins, as
+// there may have been a push before. Of a repository elsewhere
 // nobody tells, and of one that cannot be watched, which is logged: then it only
 // waits.
 func (r *Repository) Watch(ctx context.Context, moved func()) error {
@@ -22,7 +23,7 @@ func (r *Repository) Watch(ctx context.Context, moved func()) error {
 	return nil
 }
 
-// watch calls moved each time that file was replaced.
+// watch calls moved once, and then each time that file was replaced.
 func watch(ctx context.Context, file string, moved func()) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -32,6 +33,7 @@ func watch(ctx context.Context, file string, moved func()) error {
 	if err := w.Add(filepath.Dir(file)); err != nil {
 		return errors.Join(err, w.Close())
 	}
+	moved()
 	for {
 		select {
 		case e := <-w.Events:

@@ -8,6 +8,9 @@ import (
 	"kedge/controller/internal/source"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
 // watched starts to watch, and returns what tells of pushes. The watch ends
 // with t.
 func watched(t *testing.T, r *source.Repository) <-chan struct{} {
@@ -25,27 +28,25 @@ func watched(t *testing.T, r *source.Repository) <-chan struct{} {
 	return moved
 }
 
+// await waits to be told that it is so.
+func await(t *testing.T, moved <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-moved:
+	case <-time.After(patience):
+		t.Fatalf("nobody told that %s", what)
+	}
+}
+
 func TestWatchTellsOfPushes(t *testing.T) {
 	o := newOrigin(t)
 	first := o.commit("flake.nix", "{ }")
 	o.git("branch", "other")
 	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
 	moved := watched(t, r)
-
-	// The watch may not have begun yet: push until it has.
-	deadline := time.After(10 * time.Second)
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for told := false; !told; {
-		o.commit("flake.nix", "{ }")
-		select {
-		case <-moved:
-			told = true
-		case <-again.C:
-		case <-deadline:
-			t.Fatal("nobody told of a push")
-		}
-	}
+	await(t, moved, "the watch began")
+	o.commit("flake.nix", "{ }")
+	await(t, moved, "there was a push")
 	if got, err := r.Check(t.Context()); err != nil || got == first {
 		t.Errorf("after the push: got %s, %v", got, err)
 	}
@@ -56,6 +57,7 @@ func TestWatchIsSilentAboutOtherBranches(t *testing.T) {
 	o.commit("flake.nix", "{ }")
 	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
 	moved := watched(t, r)
+	await(t, moved, "the watch began")
 	o.git("branch", "other")
 	o.git("branch", "main.2")
 	select {

@@ -24,7 +24,8 @@ func (k *kedge) reconcile() *cobra.Command {
 		Short: "Make the controller look at its repository now, and the named hosts at what they shall run",
 		Long: `Make the controller look at its git repository now, and try again what failed.
 Hosts that are named look at once at what they shall run. It does not wait for
-any of that, unless asked to; a repository's post-receive hook may call it.`,
+any of that, unless asked to. A push to a repository on its own machine it sees
+by itself; of one elsewhere a post-receive hook may tell it.`,
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision is published, and the named hosts (or all that are in it) have come to a verdict")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
