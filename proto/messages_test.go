@@ -99,8 +99,10 @@ func calls(t testing.TB) []message {
 		Status: &status, Seen: issued,
 		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
 	}
-	source := proto.SourceStatus{URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Checked: issued, Working: true,
-		Error: "connection refused", Reason: proto.ReasonSourceUnreachable}
+	source := proto.SourceStatus{
+		URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Checked: issued, Working: true,
+		Error: "connection refused", Reason: proto.ReasonSourceUnreachable,
+	}
 	return []message{
 		call("fleet-request", proto.FleetRequest{After: 41, Wait: 30 * time.Second}),
 		call("fleet-reply", proto.FleetReply{
