@@ -31,7 +31,7 @@ type Nix interface {
 const (
 	dirPerm            fs.FileMode = 0o755 // a web server may serve it
 	filePerm           fs.FileMode = 0o644
-	defaultMaxRequests             = 256
+	defaultMaxRequests             = 1024
 	defaultTimeout                 = 2 * time.Hour // of a first copy of a whole fleet
 )
 
@@ -46,7 +46,7 @@ type Options struct {
 	KeyFile     string        // of the key that signs what we built; required
 	KeyName     string        // of a new key; required
 	Rand        io.Reader     // makes a new key; defaults to crypto/rand
-	MaxRequests int           // served at the same time; defaults to 256
+	MaxRequests int           // served at the same time; defaults to 1024
 	Timeout     time.Duration // of one call that runs Nix, with the wait for others; defaults to 2 h
 	Log         *slog.Logger  // required
 }

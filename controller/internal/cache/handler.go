@@ -3,10 +3,10 @@ package cache
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
-	"time"
 )
 
 // narName is where a NAR may be in the cache.
@@ -25,28 +25,32 @@ var served = []struct {
 	{regexp.MustCompile(`^/nix-cache-info$`), "text/x-nix-cache-info", "no-cache"},
 }
 
-const (
-	// A client that reads more slowly than this is cut off. Nix comes back and
-	// asks for the rest.
-	slowest = 32 << 10 // bytes per second
-	// grace is given to every request on top of that.
-	grace = time.Minute
-)
-
 // Handler serves the cache below /, to GET and HEAD, with ranges. It serves a
-// bounded number of requests at once, and tells the others to come again.
+// bounded number of requests at once, and of each client; the others wait for
+// their turn, and are told to come again if that takes too long.
 func (c *Cache) Handler() http.Handler {
-	slots := make(chan struct{}, c.maxRequests)
+	gate := newGate(c.maxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			c.serve(w, r)
-		default:
+		leave, entered := gate.enter(r.Context(), address(r))
+		if !entered {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the cache is busy", http.StatusServiceUnavailable)
+			return
 		}
+		defer leave()
+		p := &paced{ResponseWriter: w}
+		p.start()
+		c.serve(p, r)
 	})
+}
+
+// address returns where a request came from, without its port.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func (c *Cache) serve(w http.ResponseWriter, r *http.Request) {
@@ -87,10 +91,5 @@ func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	// Not every ResponseWriter has deadlines; the server's own bound stays then.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(allowed(stat.Size())))
 	http.ServeContent(w, r, "", stat.ModTime(), f)
 }
-
-// allowed returns how long sending size bytes may take.
-func allowed(size int64) time.Duration { return grace + time.Duration(size/slowest)*time.Second }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestHandlerServes(t *testing.T) {
@@ -93,45 +92,6 @@ func TestHandlerServesNothingElse(t *testing.T) {
 	}
 }
 
-func TestHandlerIsBounded(t *testing.T) {
-	c := open(t, newFake(t), t.TempDir())
-	c.maxRequests = 1
-	handler := c.Handler()
-	serving, release := make(chan struct{}), make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		handler.ServeHTTP(&stuckWriter{ResponseRecorder: httptest.NewRecorder(), serving: serving, release: release},
-			httptest.NewRequest(http.MethodGet, "/nix-cache-info", nil))
-	}()
-	<-serving
-
-	second := httptest.NewRecorder()
-	handler.ServeHTTP(second, httptest.NewRequest(http.MethodGet, "/nix-cache-info", nil))
-	if second.Code != http.StatusServiceUnavailable || second.Header().Get("Retry-After") == "" {
-		t.Errorf("one request too many: got %d, want 503 with Retry-After", second.Code)
-	}
-	close(release)
-	<-done
-	third := httptest.NewRecorder()
-	handler.ServeHTTP(third, httptest.NewRequest(http.MethodGet, "/nix-cache-info", nil))
-	if third.Code != http.StatusOK {
-		t.Errorf("after the first one ended: got %d, want 200", third.Code)
-	}
-}
-
-// stuckWriter is a client that does not read until it is released.
-type stuckWriter struct {
-	*httptest.ResponseRecorder
-	serving, release chan struct{}
-}
-
-func (w *stuckWriter) WriteHeader(code int) {
-	close(w.serving)
-	<-w.release
-	w.ResponseRecorder.WriteHeader(code)
-}
-
 func get(t *testing.T, method, url string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -143,16 +103,4 @@ func get(t *testing.T, method, url string, header http.Header) (*http.Response, 
 	body, err := io.ReadAll(response.Body)
 	must(t, err)
 	return response, string(body)
-}
-
-func TestAllowedGrowsWithTheFile(t *testing.T) {
-	for size, want := range map[int64]time.Duration{
-		0:        time.Minute,
-		64 << 10: time.Minute + 2*time.Second,
-		64 << 30: time.Minute + (2<<20)*time.Second, // nanoseconds times bytes would overflow
-	} {
-		if got := allowed(size); got != want {
-			t.Errorf("allowed(%d) = %s, want %s", size, got, want)
-		}
-	}
 }
