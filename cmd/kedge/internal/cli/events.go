@@ -50,17 +50,20 @@ func (k *kedge) events() *cobra.Command {
 // showEvents shows the page that first asks for, and then, if it is to follow,
 // whatever comes, until ctx ends.
 func (k *kedge) showEvents(ctx context.Context, conn *bus.Conn, first proto.EventsRequest, follow, asJSON bool) error {
+	out := outage{w: k.Stderr}
 	for request, begun := first, false; ; {
 		page, err := call[proto.EventsRequest, proto.EventsReply](ctx, conn, proto.EndpointEvents, request)
 		switch {
 		case ctx.Err() != nil && follow:
 			return nil // interrupted, as intended
 		case err != nil && begun && bus.Transient(err):
+			out.goesOn(err)
 			pause(ctx)
 			continue
 		case err != nil:
 			return err
 		}
+		out.ends()
 		for _, n := range page.Events {
 			if err := k.printEvent(n, asJSON); err != nil {
 				return err

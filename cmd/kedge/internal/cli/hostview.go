@@ -67,7 +67,7 @@ func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
 		line("Deployment", "none yet")
 		return
 	}
-	line("Deployment", "serial %s, revision %s: %s since %s, %s",
+	line("Deployment", "serial %s, revision %s: %s for %s, %s",
 		d.Serial, d.Revision.Short(), d.Phase, ago(d.Since, now), d.Verdict)
 	if d.Reason != "" || d.Message != "" {
 		line("Reason", "%s", because(dash(d.Reason), "", d.Message))

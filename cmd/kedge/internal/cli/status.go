@@ -52,19 +52,22 @@ type shown struct {
 	draw    func(io.Writer)
 }
 
-// shown shows v once, or watches it until ctx ends.
+// shown shows v once, or watches it until ctx ends, however long the controller
+// does not answer in between.
 func (k *kedge) shown(ctx context.Context, conn *bus.Conn, v view, asJSON, watch bool) error {
+	out := outage{w: k.Stderr}
 	for after := uint64(0); ; {
 		s, err := v(ctx, conn, after, proto.MaxWait)
 		switch {
 		case ctx.Err() != nil && watch:
 			return nil // interrupted, as intended
 		case err != nil && watch && after != 0 && bus.Transient(err):
+			out.goesOn(err)
 			pause(ctx)
 			continue
 		case err != nil:
 			return err
-		case s.version != after:
+		case out.ends() && k.Terminal, s.version != after:
 			if err := k.print(s, asJSON, watch); err != nil {
 				return err
 			}
