@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -55,19 +56,25 @@ func TestBadRevision(t *testing.T) {
 		}
 		requireSame(t, h, before[name])
 	}
-	said := awaitSourceError(t, f, "Bad_Name")
-	requireSays(t, "the source's error", said, "web1", "web2", "db1")
+	said := awaitSourceProblem(t, f, proto.ReasonBadHostName)
+	requireSays(t, "the source's error", said, "Bad_Name", "web1", "web2", "db1")
 	if strings.Contains(said, "db2") {
 		t.Errorf("the source's error names db2, which was published: %s", said)
 	}
-	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), "Bad_Name", "not published: build-failed")
+	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), "not published: eval-failed", "not published: build-failed")
+	requireSays(t, "the controller's metrics", controllerMetrics(t, f), `kedge_controller_hosts_problem{reason="eval-failed"} 1`,
+		`kedge_controller_hosts_problem{reason="build-failed"} 1`, `kedge_controller_hosts_problem{reason="not-a-toplevel"} 1`)
 
 	published["db2"], before["db2"] = requirePublished(t, f.Host("db2"), bad), f.Host("db2").MustFacts(t)
 	f.MustPush(t, "no configurations", func(w *toplevel.Fleet) {
 		delete(w.Hosts, "Bad_Name")
 		w.NoConfigurations = true
 	})
-	awaitSourceError(t, f, "nixosConfigurations")
+	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonNoConfigurations), "nixosConfigurations")
+	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rm", "--quiet", "flake.nix")
+	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "commit", "--quiet", "-m", "no flake")
+	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "push", "--quiet", "origin", "main")
+	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonNoFlake), "flake.nix")
 	for _, h := range f.Hosts() {
 		if v, err := h.View(t.Context()); err != nil || v.Want != published[h.Name()] {
 			t.Errorf("%s: %+v is published (%v), want %+v as before", h.Name(), v.Want, err, published[h.Name()])
@@ -99,9 +106,10 @@ func requirePublished(t *testing.T, h *fleet.Host, rev proto.Revision) proto.Tar
 	return v.Want
 }
 
-// awaitSourceError waits until the controller says of its source what has that
-// word in it.
-func awaitSourceError(t *testing.T, f *fleet.Fleet, word string) string {
+// awaitSourceProblem waits until the controller's status and its metrics name a
+// reason why something is wrong with the source, and returns what the status says
+// about it.
+func awaitSourceProblem(t *testing.T, f *fleet.Fleet, reason proto.Reason) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -112,13 +120,14 @@ func awaitSourceError(t *testing.T, f *fleet.Fleet, word string) string {
 		if err := json.Unmarshal([]byte(f.MustKedge(t, "status", "--json")), &r); err != nil {
 			t.Fatalf("read what `kedge status` said: %v", err)
 		}
-		if strings.Contains(r.Source.Error, word) {
+		metric := fmt.Sprintf("kedge_controller_source_problem{reason=%q} 1\n", reason)
+		if r.Source.Reason == reason && strings.Contains(controllerMetrics(t, f), metric) {
 			return r.Source.Error
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("the source's error does not say %q: %q", word, r.Source.Error)
+			t.Fatalf("the source is %+v, want reason %q, in the metrics too", r.Source, reason)
 		}
 	}
 }
