@@ -21,11 +21,14 @@ const (
 	ConsumerEvents = "kedge-controller"
 )
 
-const subjectRoot = "kedge.v1."
+const (
+	subjectRoot = "kedge.v1."
+	desiredKeys = "$KV." + BucketDesired + "."
+)
 
 // Patterns that name a subject of every host.
 const (
-	AllDesiredKeys   = "$KV." + BucketDesired + ".*"
+	AllDesiredKeys   = desiredKeys + "*"
 	AllDoorbells     = subjectRoot + "desired.*"
 	AllGetDesired    = subjectRoot + "get.desired.*"
 	AllStatus        = subjectRoot + "status.*"
@@ -40,6 +43,9 @@ const (
 	// [BucketDesired]: NATS' transform syntax.
 	DoorbellTemplate = subjectRoot + "desired.{{wildcard(1)}}"
 )
+
+// DesiredKeySubject is where the server keeps the desired state of h.
+func DesiredKeySubject(h HostName) string { return desiredKeys + h.s }
 
 // DoorbellSubject is where the server says, without a payload, that the
 // desired state of h changed.

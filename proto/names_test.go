@@ -13,6 +13,7 @@ import (
 func TestNamesOnTheWire(t *testing.T) {
 	h := host(t, "web1")
 	for _, c := range []struct{ what, got, want string }{
+		{"key of a desired state", proto.DesiredKeySubject(h), "$KV.kedge-desired.web1"},
 		{"doorbell", proto.DoorbellSubject(h), "kedge.v1.desired.web1"},
 		{"request for the desired state", proto.GetDesiredSubject(h), "kedge.v1.get.desired.web1"},
 		{"status", proto.StatusSubject(h), "kedge.v1.status.web1"},

@@ -122,7 +122,7 @@ func TestDesiredWaitsForWhatTheDoorbellAnnounced(t *testing.T) {
 	if r, err := h.Desired(t.Context()); err != nil || r.Seq != 1 {
 		t.Fatalf("got %v, %v", r, err)
 	}
-	ring(t, controller, name, 2)
+	ring(t, controller, name, proto.DesiredKeySubject(name), 2)
 	awaitRing(t, h)
 	if r, err := h.Desired(t.Context()); err != nil || r.Seq != 2 || string(r.Data) != "2" {
 		t.Errorf("after a doorbell with 2: got %v, %v", r, err)
@@ -133,7 +133,7 @@ func TestDesiredWaitsForWhatTheDoorbellAnnounced(t *testing.T) {
 
 	// Announced, but never there: it is not waited for twice.
 	h.patience = 100 * time.Millisecond
-	ring(t, controller, name, 1000)
+	ring(t, controller, name, proto.DesiredKeySubject(name), 1000)
 	awaitRing(t, h)
 	if r, err := h.Desired(t.Context()); err != nil || r.Seq != 2 {
 		t.Errorf("after a doorbell that lied: got %v, %v", r, err)
@@ -141,6 +141,16 @@ func TestDesiredWaitsForWhatTheDoorbellAnnounced(t *testing.T) {
 	before := asked.Load()
 	if r, err := h.Desired(t.Context()); err != nil || r.Seq != 2 || asked.Load() != before+1 {
 		t.Errorf("after that: got %v, %v, asked %d times", r, err, asked.Load()-before)
+	}
+
+	// Said of another key, or of none: there is nothing to wait for.
+	for _, key := range []string{proto.DesiredKeySubject(hostName(t, "web2")), ""} {
+		ring(t, controller, name, key, 1000)
+		awaitRing(t, h)
+		before := asked.Load()
+		if r, err := h.Desired(t.Context()); err != nil || r.Seq != 2 || asked.Load() != before+1 {
+			t.Errorf("after a doorbell about key %q: got %v, %v, asked %d times", key, r, err, asked.Load()-before)
+		}
 	}
 }
 

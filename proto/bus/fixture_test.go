@@ -104,10 +104,11 @@ func respond(t *testing.T, nc *nats.Conn, subject string, f func(*nats.Msg)) {
 	}
 }
 
-// ring rings the doorbell of name, as the server does for message seq.
-func ring(t *testing.T, nc *nats.Conn, name proto.HostName, seq uint64) {
+// ring rings the doorbell of name, as the server does for message seq on key.
+func ring(t *testing.T, nc *nats.Conn, name proto.HostName, key string, seq uint64) {
 	t.Helper()
 	m := nats.NewMsg(proto.DoorbellSubject(name))
+	m.Header.Set("Nats-Subject", key)
 	m.Header.Set("Nats-Sequence", strconv.FormatUint(seq, 10))
 	if err := nc.PublishMsg(m); err != nil {
 		t.Fatal(err)

@@ -70,8 +70,8 @@ func (h *Host) Desired(ctx context.Context) (Raw, error) {
 			return r, nil
 		}
 		if announced == 0 || time.Now().After(deadline) {
-			// What was announced does not exist: the stream was made anew, or
-			// the announcement was forged. Do not wait for it again.
+			// What was announced does not exist: the stream was made anew. Do
+			// not wait for it again.
 			h.newest.CompareAndSwap(announced, 0)
 			if err != nil {
 				return Raw{}, fmt.Errorf("desired state of %s: %w", h.name, err)
@@ -106,11 +106,24 @@ func (h *Host) get(ctx context.Context) (Raw, error) {
 func (h *Host) attach(nc *nats.Conn) {
 	// This fails only if nc is closed already: then the next one follows.
 	_, _ = nc.Subscribe(proto.DoorbellSubject(h.name), func(m *nats.Msg) {
-		if seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64); err == nil {
-			h.announce(seq)
-		}
+		h.announce(announced(m, h.name))
 		h.ring()
 	})
+}
+
+// announced returns the sequence number that m, which rang the doorbell of
+// host, says that its desired state has now; zero if it says none. NATS does
+// not check reply subjects: another host can have what the server answers it
+// delivered here, but not an answer about a key that is not its own.
+func announced(m *nats.Msg, host proto.HostName) uint64 {
+	if m.Header.Get(jetstream.SubjectHeader) != proto.DesiredKeySubject(host) {
+		return 0
+	}
+	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
 }
 
 // connected forgets what the server said before, which may have lost its

@@ -238,6 +238,36 @@ func controllerMessages(t *testing.T, w *world, stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
+// eavesdrop listens in CTRL to what is sent to subject from now on, and returns
+// a function that says how many messages that were.
+func (w *world) eavesdrop(t *testing.T, subject string) func() int {
+	t.Helper()
+	nc, err := nats.Connect(w.server.ClientURL(), nats.UserCredentials(w.server.ControllerCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush := func() {
+		t.Helper()
+		if err := nc.FlushTimeout(patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush()
+	return func() int {
+		flush()
+		n, _, err := sub.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+}
+
 // identityIn returns the identity in a credentials file.
 func identityIn(t *testing.T, file string) bus.Identity {
 	t.Helper()

@@ -49,13 +49,13 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 		proto.EndpointFleet.Subject(),
 		proto.EndpointPublish.Subject(),
 		proto.AuditSubject,
-		"$KV." + proto.BucketDesired + ".web1",
-		"$KV." + proto.BucketDesired + ".web2",
+		proto.DesiredKeySubject(web1),
+		proto.DesiredKeySubject(web2),
 		"$KV." + proto.BucketControl + ".leader",
 		"$JS.API.INFO",
 		"$JS.API.STREAM.INFO." + proto.StreamDesired,
 		"$JS.API.STREAM.PURGE." + proto.StreamStatus,
-		"$JS.API.DIRECT.GET." + proto.StreamDesired + ".$KV." + proto.BucketDesired + ".web1",
+		"$JS.API.DIRECT.GET." + proto.StreamDesired + "." + proto.DesiredKeySubject(web1),
 		"$JS.API.CONSUMER.CREATE." + proto.StreamEvents,
 		"$SYS.REQ.SERVER.PING",
 		"$SRV.PING",
@@ -87,7 +87,8 @@ func TestRepliesOfTheServerCannotBeStoredAsDesiredState(t *testing.T) {
 	r := w.rebel(t, file, id)
 	for _, subject := range []string{proto.StatusSubject(web1), proto.EventSubject(web1), proto.LogSubject(web1), proto.GetDesiredSubject(web1)} {
 		for _, reply := range []string{
-			"$KV." + proto.BucketDesired + ".web2",
+			proto.DesiredKeySubject(web2),
+			proto.DoorbellSubject(web2),
 			"$KV." + proto.BucketControl + ".leader",
 			proto.StatusSubject(web2),
 			proto.EventSubject(web2),
@@ -120,6 +121,40 @@ func TestRepliesOfTheServerCannotBeStoredAsDesiredState(t *testing.T) {
 	}
 	if got := controllerMessages(t, w, proto.StreamStatus); got != 1 {
 		t.Errorf("%d statuses, want that of web1 only", got)
+	}
+}
+
+// The server sends the answer where its own doorbells go, with the sequence
+// number of the other host's desired state.
+func TestAnAnswerToAnotherHostIsOnlyABell(t *testing.T) {
+	w := newWorld(t)
+	fleet := w.fleet(t)
+	web1, web2 := hostName(t, "web1"), hostName(t, "web2")
+	seq, err := fleet.PutDesired(t.Context(), web2, []byte("for web2"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fleet.PutDesired(t.Context(), web1, []byte("for web1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	host := w.host(t, "web2")
+	awaitRing(t, host) // for the connection
+	if _, err := host.Desired(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gets := w.eavesdrop(t, strings.Replace(proto.DirectGetDesired, "*", "web2", 1))
+
+	file, id := w.hostFile(t, "web1")
+	r := w.rebel(t, file, id)
+	if err := r.PublishRequest(proto.GetDesiredSubject(web1), proto.DoorbellSubject(web2), nil); err != nil {
+		t.Fatal(err)
+	}
+	awaitRing(t, host)
+	if got, err := host.Desired(t.Context()); err != nil || string(got.Data) != "for web2" || got.Seq != seq {
+		t.Errorf("desired state of web2: got %q, %d, %v, want %q, %d", got.Data, got.Seq, err, "for web2", seq)
+	}
+	if got := gets(); got != 1 {
+		t.Errorf("web2 asked %d times: it waited for the number that web1 had sent to it", got)
 	}
 }
 
@@ -165,8 +200,8 @@ func TestDoorbellsCarryNoData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Data) != 0 || m.Header.Get("Nats-Sequence") != "1" {
-		t.Errorf("got %q with headers %v, want no data and the sequence number", m.Data, m.Header)
+	if len(m.Data) != 0 || m.Header.Get("Nats-Sequence") != "1" || m.Header.Get("Nats-Subject") != proto.DesiredKeySubject(name) {
+		t.Errorf("got %q with headers %v, want no data, the key and the sequence number", m.Data, m.Header)
 	}
 }
 
@@ -190,7 +225,7 @@ func TestRolesAreEnforcedByTheServer(t *testing.T) {
 	id := identityIn(t, file)
 	r := w.rebel(t, file, id)
 	for _, s := range []string{
-		proto.StatusSubject(hostName(t, "web1")), proto.GetDesiredSubject(hostName(t, "web1")), "$KV." + proto.BucketDesired + ".web1",
+		proto.StatusSubject(hostName(t, "web1")), proto.GetDesiredSubject(hostName(t, "web1")), proto.DesiredKeySubject(hostName(t, "web1")),
 		"$JS.API.INFO", "$SYS.REQ.SERVER.PING", proto.AuditSubject,
 	} {
 		mustNotPublish(t, r, s)
