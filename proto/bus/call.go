@@ -29,8 +29,9 @@ const (
 )
 
 // Call makes the call e of the operator API. A connection that was just made has
-// to be waited for first: see [Conn.AwaitConnected]. Without a deadline in ctx it
-// waits a little longer than [proto.MaxWait]. The error is an [*APIError] if the
+// to be waited for first: see [Conn.AwaitConnected]. It waits as long as ctx
+// allows, for an answer that may be lost; without a deadline in ctx a little
+// longer than [proto.MaxWait]. The error is an [*APIError] if the
 // controller reported it, and wraps [ErrDenied] if the role may not make this
 // call, or [ErrNoResponders] if no controller is there.
 func Call[Req, Rep any](ctx context.Context, c *Conn, e proto.Endpoint, req Req) (Rep, error) {

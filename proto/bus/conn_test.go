@@ -154,6 +154,19 @@ func TestDesiredWaitsForWhatTheDoorbellAnnounced(t *testing.T) {
 	}
 }
 
+func TestNoAnswerInTimeIsTransient(t *testing.T) {
+	url := startServer(t)
+	respond(t, rawClient(t, url), proto.EndpointFleet.Subject(), func(*nats.Msg) {}) // the answer is lost
+	c := open(t, url)
+	await(t, c, func(s State) bool { return s.Connected })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := Call[proto.FleetRequest, proto.FleetReply](ctx, c, proto.EndpointFleet, proto.FleetRequest{})
+	if !errors.Is(err, ErrTimeout) || !Transient(err) {
+		t.Errorf("got %v, want %v", err, ErrTimeout)
+	}
+}
+
 func TestWhatNobodyAnswersIsKnownAtOnce(t *testing.T) {
 	c := open(t, startServer(t))
 	await(t, c, func(s State) bool { return s.Connected })

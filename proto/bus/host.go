@@ -79,7 +79,7 @@ func (h *Host) Desired(ctx context.Context) (Raw, error) {
 			return r, nil
 		}
 		if !wait(ctx, pause.delay(attempt)) {
-			return Raw{}, fmt.Errorf("desired state of %s: %w", h.name, ctx.Err())
+			return Raw{}, fmt.Errorf("desired state of %s: %w", h.name, translate(ctx.Err()))
 		}
 	}
 }

@@ -19,7 +19,8 @@ type flight struct {
 }
 
 // request sends m and returns the answer. It does not outlast the connection,
-// ctx, or timeout, and ends at once if the server denies it.
+// ctx, or timeout, and ends at once if the server denies it. No answer in time is
+// [ErrTimeout], whosever time it was.
 func (c *Conn) request(ctx context.Context, m *nats.Msg, timeout time.Duration) (*nats.Msg, error) {
 	nc, err := c.connected()
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *Conn) request(ctx context.Context, m *nats.Msg, timeout time.Duration) 
 		return reply, nil
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, translate(context.Cause(ctx))
 	}
 	return nil, translate(err)
 }
