@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"kedge/proto"
 	"kedge/proto/bus"
 )
+
+// pollTimeout is how long one look at the fleet may take: the controller answers
+// within MaxWait, unless its answer is lost.
+const pollTimeout = proto.MaxWait + 15*time.Second
 
 // errInterrupted ends a wait that the user did not want to see the end of.
 var errInterrupted = errors.New("interrupted; what was asked for goes on")
@@ -29,10 +34,20 @@ func (j judged) String() string { return fmt.Sprintf("%s (%s)", j.host, printabl
 // await looks at the fleet at every change until the judge is done, and says on
 // the way how each host ends. It fails if one ends badly, or ctx ends before.
 func (k *kedge) await(ctx context.Context, conn *bus.Conn, j judge) error {
+	return k.watch(ctx, func(ctx context.Context, req proto.FleetRequest) (proto.FleetReply, error) {
+		return call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, req)
+	}, j)
+}
+
+// watch is await, with look to look at the fleet. A look that is not answered
+// within pollTimeout is made again.
+func (k *kedge) watch(ctx context.Context, look func(context.Context, proto.FleetRequest) (proto.FleetReply, error), j judge) error {
 	var told, last []judged
 	var lastErr error
 	for after := uint64(0); ; {
-		r, err := call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{After: after, Wait: proto.MaxWait})
+		polling, stop := context.WithTimeout(ctx, pollTimeout)
+		r, err := look(polling, proto.FleetRequest{After: after, Wait: proto.MaxWait})
+		stop()
 		if ctx.Err() != nil {
 			return late(ctx, last, lastErr)
 		}
