@@ -29,6 +29,12 @@ func (e Endpoint) Name() string {
 	return name
 }
 
+// Role returns the least role that may make the call, such as viewer.
+func (e Endpoint) Role() Role {
+	role, _, _ := strings.Cut(string(e), ".")
+	return Role(role)
+}
+
 // A Role is what an operator may do. Each includes those before it.
 type Role string
 

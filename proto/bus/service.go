@@ -19,7 +19,9 @@ import (
 // flushTimeout is how long a connected server may take to answer a ping.
 const flushTimeout = 10 * time.Second
 
-// maxCalls is how many calls are carried out at once; more are refused.
+// maxCalls is how many calls that need the same role are carried out at once;
+// more are refused. Viewers may wait for news in all of theirs, and leave those
+// of operators and admins free.
 const maxCalls = 256
 
 // ServiceOptions are what a [Service] is made of. All are required but Serving.
@@ -36,8 +38,11 @@ type ServiceOptions struct {
 type Service struct {
 	options   ServiceOptions
 	endpoints []endpoint
-	room      chan struct{}  // one element per call under way
-	calls     sync.WaitGroup // calls under way
+	rooms     map[proto.Role]chan struct{} // one element per call under way
+
+	mu      sync.Mutex     // no call begins while Run ends
+	stopped bool           // no call begins any more
+	calls   sync.WaitGroup // calls under way
 }
 
 // An endpoint answers one call.
@@ -53,13 +58,16 @@ type Caller struct {
 
 // NewService returns a service that answers nothing yet; see [Handle].
 func NewService(o ServiceOptions) *Service {
-	return &Service{options: o, room: make(chan struct{}, maxCalls)}
+	return &Service{options: o, rooms: make(map[proto.Role]chan struct{})}
 }
 
 // Handle makes s answer the calls to e with h. It must not be called once s
 // runs. Several calls run at the same time. An error of h that is no [*APIError]
 // is logged, and reported with its text as [CodeInternal].
 func Handle[Req, Rep any](s *Service, e proto.Endpoint, h func(context.Context, Caller, Req) (Rep, error)) {
+	if s.rooms[e.Role()] == nil {
+		s.rooms[e.Role()] = make(chan struct{}, maxCalls)
+	}
 	s.endpoints = append(s.endpoints, endpoint{name: e, answer: func(ctx context.Context, caller Caller, body []byte) (any, error) {
 		var req Req
 		if err := decodeRequest(body, &req); err != nil {
@@ -70,12 +78,21 @@ func Handle[Req, Rep any](s *Service, e proto.Endpoint, h func(context.Context, 
 }
 
 // Run answers calls until ctx ends, and returns nil when those under way are
-// over too. It survives reconnections.
+// over too; what comes later is refused. It survives reconnections. It may be
+// called once.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.calls.Wait()
+	defer s.finish()
 	return s.options.Conn.lives(ctx, func(life context.Context, nc *nats.Conn) error {
 		return s.serve(ctx, life, nc)
 	})
+}
+
+// finish lets no call begin any more, and waits for those under way.
+func (s *Service) finish() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.calls.Wait()
 }
 
 // serve answers calls that come over nc until life ends. What calls do may
@@ -89,7 +106,9 @@ func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer func() { _ = service.Stop() }() // fails only if the connection is closed
+	// What was sent to us already still comes. It fails only if the connection
+	// is closed.
+	defer func() { _ = service.Stop() }()
 	for _, e := range s.endpoints {
 		handler := micro.HandlerFunc(func(r micro.Request) {
 			s.accept(ctx, request{endpoint: e, caller: callerOf(r), body: r.Data(), reply: r.Reply(), nats: nc})
@@ -127,14 +146,7 @@ type request struct {
 
 // accept starts to answer r, without keeping the next calls waiting.
 func (s *Service) accept(ctx context.Context, r request) {
-	select {
-	case s.room <- struct{}{}:
-	default:
-		s.fail(ctx, r, Errorf(CodeUnavailable, "%d calls are under way", maxCalls))
-		return
-	}
-	s.calls.Go(func() {
-		defer func() { <-s.room }()
+	err := s.begin(s.rooms[r.name.Role()], func() {
 		rep, err := r.answer(ctx, r.caller, r.body)
 		if err != nil {
 			s.fail(ctx, r, err)
@@ -142,6 +154,28 @@ func (s *Service) accept(ctx context.Context, r request) {
 		}
 		s.respond(ctx, r, rep)
 	})
+	if err != nil {
+		s.fail(ctx, r, err)
+	}
+}
+
+// begin runs call in a goroutine of its own, or says why not.
+func (s *Service) begin(room chan struct{}, call func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return Errorf(CodeUnavailable, "the controller stops")
+	}
+	select {
+	case room <- struct{}{}:
+	default:
+		return Errorf(CodeUnavailable, "%d calls are under way", maxCalls)
+	}
+	s.calls.Go(func() {
+		defer func() { <-room }()
+		call()
+	})
+	return nil
 }
 
 // respond sends rep.

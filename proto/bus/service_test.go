@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,92 @@ func TestAServiceGoesOnOverAConnectionBuiltAnew(t *testing.T) {
 	stop()
 	if err := receive(t, done); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestViewersWhoWaitDoNotKeepAdminsOut(t *testing.T) {
+	url := startServer(t)
+	c := open(t, url)
+	serving := make(chan struct{}, 1)
+	s := NewService(ServiceOptions{Conn: c, Version: "0.0.1", Log: slog.New(slog.DiscardHandler), Serving: func() { serving <- struct{}{} }})
+	began := make(chan struct{}, maxCalls)
+	Handle(s, proto.EndpointFleet, func(ctx context.Context, _ Caller, _ proto.FleetRequest) (proto.FleetReply, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return proto.FleetReply{}, nil
+	})
+	Handle(s, proto.EndpointPublish, func(context.Context, Caller, proto.PublishRequest) (proto.PublishReply, error) {
+		return proto.PublishReply{}, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	receive(t, serving)
+	viewer := rawClient(t, url)
+	for range maxCalls {
+		if err := viewer.PublishRequest(proto.EndpointFleet.Subject(), "nowhere", []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range maxCalls {
+		receive(t, began)
+	}
+	cli := open(t, url)
+	await(t, cli, func(s State) bool { return s.Connected })
+	_, err := Call[proto.FleetRequest, proto.FleetReply](t.Context(), cli, proto.EndpointFleet, proto.FleetRequest{})
+	var known *APIError
+	if !errors.As(err, &known) || known.Code != CodeUnavailable {
+		t.Errorf("one viewer more: got %v, want code %s", err, CodeUnavailable)
+	}
+	if _, err := Call[proto.PublishRequest, proto.PublishReply](t.Context(), cli, proto.EndpointPublish, proto.PublishRequest{}); err != nil {
+		t.Errorf("an admin: got %v", err)
+	}
+	stop()
+	if err := receive(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client that does not wait for answers keeps more calls coming than begin
+// while the service stops.
+func TestNoCallBeginsOnceTheServiceHasStopped(t *testing.T) {
+	const calls = 20_000
+	url := startServer(t)
+	c := open(t, url)
+	serving := make(chan struct{}, 1)
+	s := NewService(ServiceOptions{Conn: c, Version: "0.0.1", Log: slog.New(slog.DiscardHandler), Serving: func() { serving <- struct{}{} }})
+	var stopped atomic.Bool
+	var late atomic.Int64
+	began := make(chan struct{}, calls)
+	Handle(s, proto.EndpointFleet, func(context.Context, Caller, proto.FleetRequest) (proto.FleetReply, error) {
+		if stopped.Load() {
+			late.Add(1)
+		}
+		began <- struct{}{}
+		return proto.FleetReply{}, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		err := s.Run(ctx)
+		stopped.Store(true)
+		done <- err
+	}()
+	receive(t, serving)
+	spammer := rawClient(t, url)
+	for range calls {
+		if err := spammer.PublishRequest(proto.EndpointFleet.Subject(), "nowhere", []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(t, began)
+	stop()
+	if err := receive(t, done); err != nil {
+		t.Error(err)
+	}
+	c.Close() // when what had come was dealt with
+	if late.Load() != 0 {
+		t.Errorf("%d calls began after the service had stopped", late.Load())
 	}
 }
 
