@@ -51,9 +51,10 @@ func (c *Conn) session(ctx context.Context, f func(context.Context, *nats.Conn) 
 
 // lives calls f for every nats.Conn, one after the other, with a context that
 // ends when that is closed for good. Between, nats.go reconnects it and restores
-// its subscriptions. For the rest it is as sessions.
+// its subscriptions. If f fails in a way that is not [Transient] while there is
+// such a nats.Conn, that is returned. For the rest it is as sessions.
 func (c *Conn) lives(ctx context.Context, f func(context.Context, *nats.Conn) error) error {
-	for {
+	for attempt := 1; ; attempt++ {
 		if err := c.AwaitConnected(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -68,8 +69,16 @@ func (c *Conn) lives(ctx context.Context, f func(context.Context, *nats.Conn) er
 		if ctx.Err() != nil {
 			return nil
 		}
-		if c.is(nc) {
+		if !c.is(nc) {
+			attempt = 0
+			continue
+		}
+		// It may be closed, and nobody was told yet.
+		if !Transient(err) {
 			return err
+		}
+		if !wait(ctx, c.options.Backoff.delay(attempt)) {
+			return nil
 		}
 	}
 }
