@@ -36,7 +36,7 @@ func (f *Fleet) Events(ctx context.Context, r proto.EventsRequest) (proto.Events
 	if r.Limit <= 0 {
 		r.Limit = defaultPage
 	}
-	h := history{fleet: f, stream: stream, host: r.Host, state: stream.CachedInfo().State}
+	h := history{stream: stream, host: r.Host, state: stream.CachedInfo().State}
 	var reply proto.EventsReply
 	if r.Last {
 		reply, err = h.last(ctx, r.Limit)
@@ -49,9 +49,10 @@ func (f *Fleet) Events(ctx context.Context, r proto.EventsRequest) (proto.Events
 	return reply, nil
 }
 
-// FollowEvents calls apply with every event in order, at least once, and again
-// from where it was after a restart of the controller: an event is done with
-// when apply returns nil. It returns nil when ctx ends.
+// FollowEvents calls apply with every event, at least once, and goes on from
+// where it was after a restart of the controller: an event is done with when
+// apply returns nil. They come in order, but one that apply failed on comes again
+// after others that are newer. It returns nil when ctx ends.
 func (f *Fleet) FollowEvents(ctx context.Context, apply func(proto.NumberedEvent) error) error {
 	return f.conn.sessions(ctx, f.log, "feed of events", func(ctx context.Context, nc *nats.Conn) error {
 		js, err := jetstream.New(nc)

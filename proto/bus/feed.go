@@ -17,8 +17,8 @@ import (
 type StatusFeed struct {
 	// Status gets every status, at least once. Required.
 	Status func(StatusReport)
-	// CaughtUp is called when the last status of every host was given, once
-	// per connection. It may be nil.
+	// CaughtUp is called when the last status of every host was given: again
+	// whenever the feed has begun anew. It may be nil.
 	CaughtUp func()
 }
 
@@ -30,9 +30,10 @@ type StatusReport struct {
 }
 
 // Statuses calls feed with the last status of every host, and then with each new
-// one. It begins anew after every connection: what was said while there was none
-// is not missed. A message that cannot be read, or in which one host speaks for
-// another, is logged and dropped. It returns nil when ctx ends.
+// one. It begins anew with every connection, and when it broke off: what was
+// said meanwhile is not missed. A message that cannot be read, or in which one
+// host speaks for another, is dropped, which is logged at most once a minute for
+// each host. It returns nil when ctx ends.
 func (f *Fleet) Statuses(ctx context.Context, feed StatusFeed) error {
 	return f.conn.sessions(ctx, f.log, "feed of statuses", func(ctx context.Context, nc *nats.Conn) error {
 		js, err := jetstream.New(nc)
@@ -117,9 +118,11 @@ func (f *Fleet) Heartbeats(ctx context.Context, apply func(HeartbeatReport)) err
 	})
 }
 
-// drop logs that a message is not used.
+// drop notes that a message is not used.
 func (f *Fleet) drop(ctx context.Context, subject string, err error) {
-	f.log.WarnContext(ctx, "message dropped", "subject", subject, "err", err)
+	if n := f.drops.add(subject, time.Now()); n > 0 {
+		f.log.WarnContext(ctx, "messages dropped", "subject", subject, "err", err, "count", n)
+	}
 }
 
 // sameHost returns an error unless subject is one of host. The server lets only

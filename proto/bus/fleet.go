@@ -16,8 +16,9 @@ import (
 // A Fleet is what a controller may do: say what hosts shall run, hear what they
 // say, and keep the audit. All methods are safe for concurrent use.
 type Fleet struct {
-	conn *Conn
-	log  *slog.Logger
+	conn  *Conn
+	log   *slog.Logger
+	drops drops
 
 	mu     sync.Mutex
 	assets *assets // of the newest nats.Conn; nil before the first use

@@ -14,7 +14,6 @@ import (
 // A history reads the stream of events by sequence number, through a consumer
 // that lives in the server's memory for the length of one page.
 type history struct {
-	fleet  *Fleet
 	stream jetstream.Stream
 	host   proto.HostName // zero: of every host
 	state  jetstream.StreamState
@@ -123,7 +122,7 @@ func (h history) fetch(ctx context.Context, c jetstream.Consumer, p *page, n int
 		}
 		e, err := eventOf(m)
 		if err != nil {
-			h.fleet.drop(ctx, m.Subject(), err)
+			// That it cannot be read was logged when it came.
 			p.skip(meta.Sequence.Stream)
 			continue
 		}
