@@ -23,7 +23,8 @@ func (g Generation) String() string {
 type Serial uint64
 
 // MaxSerialJump is the furthest that a serial may run ahead of the one before
-// it. It keeps one bad message from using up the number space.
+// it; before the first was zero. It keeps one bad message from using up the number
+// space.
 const MaxSerialJump Serial = 1 << 32
 
 // String returns the number in decimal.

@@ -38,6 +38,9 @@ func (f Floor) withdraw(e *Envelope, keys []PublicKey) (Floor, error) {
 	if err != nil || w.Serial <= f.WithdrawalSerial {
 		return f, err
 	}
+	if w.Serial-f.WithdrawalSerial > MaxSerialJump {
+		return f, refuse(ReasonMalformed, "list of withdrawals %d is more than %d ahead of %d", w.Serial, MaxSerialJump, f.WithdrawalSerial)
+	}
 	all := slices.Clone(f.Withdrawn)
 	for _, r := range w.Releases {
 		if !slices.Contains(all, r) {
@@ -65,7 +68,7 @@ func (f Floor) check(as Assignment, release Digest) error {
 	case as.Serial == f.Serial && as.Issued.Before(f.Issued):
 		return refuse(ReasonRollback, "assignment %d was issued %s, one issued %s was accepted before",
 			as.Serial, as.Issued.UTC().Format(time.RFC3339), f.Issued.UTC().Format(time.RFC3339))
-	case f.Serial != 0 && as.Serial-f.Serial > MaxSerialJump:
+	case as.Serial-f.Serial > MaxSerialJump:
 		return refuse(ReasonMalformed, "assignment %d is more than %d ahead of %d", as.Serial, MaxSerialJump, f.Serial)
 	case slices.Contains(f.Withdrawn, release):
 		return refuse(ReasonWithdrawn, "release %s of assignment %d was withdrawn", release, as.Serial)

@@ -1,6 +1,7 @@
 package proto_test
 
 import (
+	"math"
 	"testing"
 
 	"kedge/proto"
@@ -30,18 +31,25 @@ func TestWithdrawalsAddUp(t *testing.T) {
 		serial   proto.Serial
 		releases []proto.Digest
 		want     int
+		refused  bool
 	}{
-		{2, []proto.Digest{a, b, b}, 2},
-		{2, []proto.Digest{c}, 2}, // the same serial again says nothing new
-		{1, []proto.Digest{c}, 2}, // an older list neither
-		{3, []proto.Digest{b, c}, 3},
+		{math.MaxUint64, []proto.Digest{c}, 0, true}, // at first contact too
+		{2, []proto.Digest{a, b, b}, 2, false},
+		{2, []proto.Digest{c}, 2, false}, // the same serial again says nothing new
+		{1, []proto.Digest{c}, 2, false}, // an older list neither
+		{proto.MaxSerialJump + 3, []proto.Digest{c}, 2, true},
+		{3, []proto.Digest{b, c}, 3, false},
+		{proto.MaxSerialJump + 3, nil, 3, false},
 	} {
 		d.Withdrawals = sealedWithdrawals(t, step.serial, step.releases...)
 		order, err := d.Verify(trust(t), host(t, "web1"), floor, issued)
-		if err != nil {
-			t.Fatal(err)
+		if refused := err != nil; refused != step.refused || refused && proto.RefusalOf(err).Reason != proto.ReasonMalformed {
+			t.Fatalf("list %d: got error %v, refused is to be %v", step.serial, err, step.refused)
 		}
 		checkNotBelow(t, order.Floor, floor)
+		if step.refused && !order.Floor.Equal(floor) {
+			t.Errorf("list %d was refused, and the floor became %+v", step.serial, order.Floor)
+		}
 		if got := len(order.Floor.Withdrawn); got != step.want {
 			t.Errorf("after list %d: %d releases are withdrawn, want %d", step.serial, got, step.want)
 		}

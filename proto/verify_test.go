@@ -123,6 +123,9 @@ func TestVerifyRefuses(t *testing.T) {
 			in.floor = proto.Floor{Serial: 1, Issued: issued}
 			reassign(in, func(a *proto.Assignment) { a.Serial = math.MaxUint64 })
 		}},
+		{"a first serial that is too far ahead", proto.ReasonMalformed, func(in *input) {
+			reassign(in, func(a *proto.Assignment) { a.Serial = proto.MaxSerialJump + 1 })
+		}},
 		{"an assignment at its expiry", proto.ReasonExpired, func(in *input) {
 			in.now = issued.Add(proto.AssignmentLifetime)
 		}},
