@@ -16,6 +16,7 @@ const (
 type drops struct {
 	mu       sync.Mutex
 	subjects map[string]dropped
+	cleared  time.Time // of those that may be logged again
 }
 
 // A dropped is what was dropped of one subject.
@@ -42,15 +43,16 @@ func (d *drops) add(subject string, now time.Time) int {
 	return old.count + 1
 }
 
-// room makes room for one more subject, if only those are forgotten that may be
-// logged again anyway, and reports whether there is some.
+// room reports whether there is room for one more subject. A full map forgets
+// those that may be logged again, but looks for them once in every dropPause only.
 func (d *drops) room(now time.Time) bool {
 	if d.subjects == nil {
 		d.subjects = make(map[string]dropped)
 	}
-	if len(d.subjects) < dropSubjects {
-		return true
+	if len(d.subjects) < dropSubjects || now.Sub(d.cleared) < dropPause {
+		return len(d.subjects) < dropSubjects
 	}
+	d.cleared = now
 	for s, old := range d.subjects {
 		if now.Sub(old.logged) >= dropPause {
 			delete(d.subjects, s)
