@@ -7,7 +7,7 @@ import (
 
 // A RefusalError says why a desired state was not accepted.
 type RefusalError struct {
-	Reason Reason // one of [RefusalReasons]
+	Reason Reason // one of [RefusalReasons]; an agent has reasons of its own beside them
 	Serial Serial // of the assignment; zero if none came with a trusted signature
 	Err    error
 }

@@ -56,8 +56,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// Close lets what is under way finish, for 5 s at most, and closes the
-// connection. It may be called more than once.
+// Close lets what is under way finish and closes the connection. It waits 5 s at
+// most for that, and as long again for a server that says nothing. It may be
+// called more than once.
 func (c *Conn) Close() {
 	c.stop()
 	<-c.done
