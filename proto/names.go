@@ -26,6 +26,10 @@ const (
 	desiredKeys = "$KV." + BucketDesired + "."
 )
 
+// InboxRoot is what the inbox of a user, where answers to it arrive, is named
+// after: its public key follows. Nobody else may listen there.
+const InboxRoot = "_INBOX."
+
 // Patterns that name a subject of every host.
 const (
 	AllDesiredKeys   = desiredKeys + "*"

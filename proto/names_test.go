@@ -21,6 +21,7 @@ func TestNamesOnTheWire(t *testing.T) {
 		{"log", proto.LogSubject(h), "kedge.v1.log.web1"},
 		{"heartbeat", proto.HeartbeatSubject(h), "kedge.v1.hb.web1"},
 		{"lease", proto.LeaseSubject(h), "kedge.v1.lease.web1"},
+		{"inboxes", proto.InboxRoot, "_INBOX."},
 		{"all doorbells", proto.AllDoorbells, "kedge.v1.desired.*"},
 		{"all requests for desired states", proto.AllGetDesired, "kedge.v1.get.desired.*"},
 		{"all statuses", proto.AllStatus, "kedge.v1.status.*"},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kedge/proto"
 )
 
 const (
@@ -54,7 +56,7 @@ func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name(c.options.Name),
 		nats.NoEcho(),
-		nats.CustomInboxPrefix("_INBOX." + creds.publicKey),
+		nats.CustomInboxPrefix(proto.InboxRoot + creds.publicKey),
 		nats.UserJWT(c.jwt(creds.publicKey, l), c.sign),
 		nats.Timeout(c.options.Timeout),
 		nats.SetCustomDialer(dialer{dial: func(network, address string) (net.Conn, error) {

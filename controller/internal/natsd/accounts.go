@@ -122,7 +122,7 @@ func scope(key, role string, subscriptions, payload int64, publish []string, sub
 	s.Key = key
 	s.Role = role
 	s.Template.Pub.Allow = publish
-	s.Template.Sub.Allow = append(subscribe, "_INBOX.{{subject()}}.>")
+	s.Template.Sub.Allow = append(subscribe, proto.InboxRoot+"{{subject()}}.>")
 	s.Template.Subs = subscriptions
 	s.Template.Payload = payload
 	s.Template.AllowedConnectionTypes = []string{jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"kedge/proto"
 	"kedge/proto/bus"
 )
 
@@ -20,7 +21,7 @@ type rebel struct {
 func (w *world) rebel(t *testing.T, file string, id bus.Identity) *rebel {
 	t.Helper()
 	r := &rebel{id: id, violations: make(chan error, 100)}
-	nc, err := nats.Connect(w.server.ClientURL(), nats.UserCredentials(file), nats.CustomInboxPrefix("_INBOX."+id.PublicKey),
+	nc, err := nats.Connect(w.server.ClientURL(), nats.UserCredentials(file), nats.CustomInboxPrefix(proto.InboxRoot+id.PublicKey),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { r.violations <- err }))
 	if err != nil {
 		t.Fatal(err)
