@@ -16,7 +16,7 @@ import (
 const (
 	pingInterval = 30 * time.Second // NAT boxes forget a silent connection within minutes
 	maxPings     = 3
-	drainTimeout = 5 * time.Second
+	drainTimeout = 5 * time.Second // nats.go then waits as long for the server
 )
 
 // errNewIdentity says that the credentials file holds another user's key. The
@@ -74,9 +74,6 @@ func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
 		nats.PermissionErrOnSubscribe(true),
 	}
 	options = append(options, c.callbacks(ctx, l)...)
-	if c.options.TLS != nil {
-		options = append(options, withTLS(c.options))
-	}
 	return nats.Connect(strings.Join(c.options.Servers, ","), options...)
 }
 
@@ -164,15 +161,6 @@ func (c *Conn) sign(nonce []byte) ([]byte, error) {
 	}
 	defer creds.pair.Wipe()
 	return creds.pair.Sign(nonce)
-}
-
-// withTLS sets the TLS configuration without asking servers for TLS whose URL
-// does not.
-func withTLS(o Options) nats.Option {
-	return func(n *nats.Options) error {
-		n.TLSConfig = o.TLS.Clone()
-		return nil
-	}
 }
 
 // open opens one network connection. If ctx ends before the server has let us in,

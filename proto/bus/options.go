@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,16 +11,14 @@ import (
 
 // Options say how to connect.
 type Options struct {
-	// Servers are the URLs to try: nats, tls, ws or wss. Required.
+	// Servers are the URLs to try: nats, tls, ws or wss. TLS trusts the system's
+	// roots. Required.
 	Servers []string
 	// Name is what the server shows for this connection. Required.
 	Name string
 	// Credentials is the path of a .creds file. It is read at every
 	// connection, so that renewed credentials need no restart. Required.
 	Credentials string
-	// TLS is used where a URL or the server asks for TLS. Nil means the
-	// system's roots.
-	TLS *tls.Config
 	// Backoff is the time between attempts.
 	Backoff Backoff
 	// Timeout limits one attempt. It defaults to 10 s.
