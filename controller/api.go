@@ -147,7 +147,8 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 }
 
 // hostAddCall vouches for a key. The host may have keys already: a machine that
-// was installed anew gets new ones, and the old ones are revoked on their own.
+// was installed anew gets new ones. The old ones still count: nothing takes
+// credentials back yet.
 func (a *api) hostAddCall(ctx context.Context, c bus.Caller, req proto.HostAddRequest) (proto.HostAddReply, error) {
 	if req.Host.IsZero() {
 		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")

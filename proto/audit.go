@@ -13,7 +13,6 @@ const (
 	ActPublish   Act = "publish"   // said what a host shall run
 	ActReconcile Act = "reconcile" // asked for a look at the source
 	ActHostAdd   Act = "host-add"  // issued credentials to a host
-	ActRevoke    Act = "revoke"    // took credentials back
 )
 
 // An AuditEntry is one line of the audit: who did what to which host.

@@ -1,5 +1,6 @@
 // Package enroll remembers which hosts were given credentials, and for which
-// keys, so that they are listed before they ever connect and can be revoked.
+// keys, so that they are listed before they ever connect, and that it is known
+// what to take back when that can be done.
 package enroll
 
 import (
@@ -100,13 +101,6 @@ func (b *Book) Hosts() []proto.HostName {
 	}
 	slices.SortFunc(hosts, proto.HostName.Compare)
 	return hosts
-}
-
-// Keys returns the keys of a host, oldest first.
-func (b *Book) Keys(host proto.HostName) []Key {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.entries[host].Keys)
 }
 
 func (b *Book) document(host proto.HostName) durable.Document[entry] {

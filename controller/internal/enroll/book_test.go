@@ -46,7 +46,7 @@ func TestBook(t *testing.T) {
 	if diff := cmp.Diff([]string{"db1", "web1"}, names(b)); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Key{first, second}, b.Keys(web1)); diff != "" {
+	if diff := cmp.Diff([]Key{first, second}, b.entries[web1].Keys); diff != "" {
 		t.Errorf("keys of web1 (-want +got):\n%s", diff)
 	}
 }

@@ -40,12 +40,6 @@ func (k *Keys) accounts() ([]account, error) {
 	if public.err != nil {
 		return nil, public.err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for user, at := range k.revoked.Users {
-		hosts.RevokeAt(user, at)
-		operators.RevokeAt(user, at)
-	}
 	return []account{{k.system, system}, {k.control, control}, {k.hosts, hosts}, {k.operators, operators}}, nil
 }
 

@@ -11,16 +11,18 @@
 // stored as another host's; across accounts the answer goes nowhere but back.
 //
 // The controller itself connects with a URL and a credentials file, as to any
-// server: an external one with the same four accounts can take this one's place.
-// Hosts and operators get their credentials from whoever made those, then.
+// server. That is as far as it goes towards an external one: nothing makes the
+// accounts there yet: hosts and operators get their credentials from whoever does.
+//
+// Credentials, once issued, count for as long as these keys do: none can be taken
+// back yet.
 //
 // # On disk
 //
-// keys/nats.json holds every private key and keys/revoked.json who was turned
-// away; both are to be backed up, and neither may leave the machine. What the
-// accounts may do is not stored but made from this package's code at each
-// start, so that a new version's permissions take effect. nats/ holds
-// JetStream's files; losing it loses history, and nothing that the controller
-// cannot publish again. Once the disk was full the server stores nothing more
-// until it is started anew: see [Server.Healthy].
+// keys/nats.json holds every private key; it is to be backed up, and may not
+// leave the machine. What the accounts may do is not stored but made from this
+// package's code at each start, so that a new version's permissions take effect.
+// nats/ holds JetStream's files; losing it loses history, and nothing that the
+// controller cannot publish again. Once the disk was full the server stores
+// nothing more until it is started anew: see [Server.Healthy].
 package natsd

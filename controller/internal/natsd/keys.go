@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/nats-io/nkeys"
 
@@ -15,8 +14,8 @@ import (
 	"kedge/proto/bus"
 )
 
-// Keys are the private keys behind a NATS server, and the list of those users
-// who were turned away. All methods are safe for concurrent use.
+// Keys are the private keys behind a NATS server. They do not change, so all
+// methods are safe for concurrent use.
 type Keys struct {
 	dir string
 
@@ -30,20 +29,15 @@ type Keys struct {
 	roles map[proto.Role]nkeys.KeyPair // sign operators, in OPS
 
 	controller bus.Identity // a user in CTRL
-
-	mu      sync.Mutex // guards revoked, and its file
-	revoked revocations
 }
 
 const (
 	keysDir         = "keys"
 	keysFile        = "nats.json"
-	revokedFile     = "revoked.json"
 	credentialsFile = "controller.creds"
 	secretDirPerm   = 0o700
 	secretPerm      = 0o600
 	keysFormat      = 1
-	revokedFormat   = 1
 )
 
 // seeds are what keysFile holds. A version that knows more kinds of keys finds
@@ -72,9 +66,6 @@ func OpenKeys(stateDir string) (*Keys, error) {
 	k := &Keys{dir: dir}
 	if err := k.load(); err != nil {
 		return nil, fmt.Errorf("keys of NATS: %w", err)
-	}
-	if err := k.loadRevoked(); err != nil {
-		return nil, fmt.Errorf("revoked users of NATS: %w", err)
 	}
 	if err := k.writeControllerCredentials(); err != nil {
 		return nil, fmt.Errorf("controller's credentials: %w", err)

@@ -234,28 +234,3 @@ func TestRolesAreEnforcedByTheServer(t *testing.T) {
 		mustNotSubscribe(t, r, s)
 	}
 }
-
-func TestRevokedCredentialsEndAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.fleet(t)
-	file, id := w.hostFile(t, "web1")
-	c := connect(t, w.server.ClientURL(), "web1", file)
-	awaitConnected(t, c)
-	web2 := w.host(t, "web2")
-	if err := w.server.Revoke(t.Context(), id.PublicKey); err != nil {
-		t.Fatal(err)
-	}
-	await(t, c, func(s bus.State) bool {
-		return !s.Connected && errors.Is(s.Err, nats.ErrAuthRevoked) || errors.Is(s.Err, nats.ErrAuthorization)
-	})
-	publishStatus(t, web2, "web2", "still here")
-
-	address := w.address()
-	w.server.Shutdown()
-	w.start(t, address)
-	connects := c.State().Connects
-	publishEventually(t, web2)
-	if got := c.State(); got.Connected || got.Connects != connects {
-		t.Errorf("after a restart of the server the revoked host is connected: %+v", got)
-	}
-}
