@@ -2,7 +2,6 @@ package natsd
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,8 +22,6 @@ type Options struct {
 	StateDir string
 	// Listen is host:port; port 0 takes a free one. Required.
 	Listen string
-	// TLS is what clients are served with. Nil means none.
-	TLS *tls.Config
 	// Log is required.
 	Log *slog.Logger
 }
@@ -41,7 +38,6 @@ const (
 	writeDeadline  = 10 * time.Second
 	pingInterval   = time.Minute
 	authTimeout    = 15 // seconds: short ones make a storm of reconnections feed itself
-	tlsTimeout     = 10 // seconds
 
 	// A controller that restarts is back within seconds, so clients are sent
 	// away quickly.
@@ -56,8 +52,6 @@ type Server struct {
 	*Keys
 
 	server    *server.Server
-	resolver  *server.MemAccResolver
-	tls       bool
 	store     string // directory
 	controlID string // of the account with JetStream
 	sound     bool   // it was healthy when it had started
@@ -72,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, tls: o.TLS != nil, store: filepath.Join(o.StateDir, storeDir)}
+	s := &Server{Keys: keys, store: filepath.Join(o.StateDir, storeDir)}
 	options, err := s.options(o)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS server: %w", err)
@@ -103,7 +97,8 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	if err := durable.MkdirAll(s.store, secretDirPerm); err != nil {
 		return nil, err
 	}
-	accounts, err := s.resolve(s.resolver)
+	resolver := &server.MemAccResolver{}
+	accounts, err := s.resolve(resolver)
 	if err != nil {
 		return nil, err
 	}
@@ -125,14 +120,11 @@ func (s *Server) options(o Options) (*server.Options, error) {
 		WriteDeadline:          writeDeadline,
 		PingInterval:           pingInterval,
 		AuthTimeout:            authTimeout,
-		TLSTimeout:             tlsTimeout,
-		TLSConfig:              o.TLS,
-		TLS:                    o.TLS != nil,
 		LameDuckDuration:       lameDuck,
 		LameDuckGracePeriod:    lameDuckGrace,
 		TrustedOperators:       []*jwt.OperatorClaims{operator},
 		SystemAccount:          accounts[0].claims.Subject, // without it the server panics
-		AccountResolver:        s.resolver,
+		AccountResolver:        resolver,
 		JetStream:              true,
 		StoreDir:               s.store,
 		JetStreamMaxMemory:     maxMemoryStore,
@@ -180,10 +172,6 @@ func (s *Server) operatorClaims() (*jwt.OperatorClaims, error) {
 
 // ClientURL returns where programs on this machine connect to.
 func (s *Server) ClientURL() string {
-	scheme := "nats://"
-	if s.tls {
-		scheme = "tls://"
-	}
 	a, ok := s.server.Addr().(*net.TCPAddr)
 	if !ok { // shutting down
 		return s.server.ClientURL()
@@ -192,7 +180,7 @@ func (s *Server) ClientURL() string {
 	if a.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
 // Shutdown sends the clients away, within about two seconds, and stops the
