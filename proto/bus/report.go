@@ -9,7 +9,8 @@ import (
 	"kedge/proto"
 )
 
-// MaxLog is how many bytes of log one message may hold.
+// MaxLog is how many bytes of log one message of [proto.StreamLogs] may hold. Hosts
+// may write there, but do not yet.
 const MaxLog = 48 << 10
 
 // PublishStatus replaces the host's status and returns when it is stored.
@@ -18,7 +19,7 @@ func (h *Host) PublishStatus(ctx context.Context, s proto.Status) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.store(ctx, "status", proto.StatusSubject(h.name), b, proto.MaxStatus)
+	_, err = h.store(ctx, "status", proto.StatusSubject(h.name), b)
 	return err
 }
 
@@ -30,21 +31,11 @@ func (h *Host) PublishEvent(ctx context.Context, e proto.Event) (uint64, error) 
 	if err != nil {
 		return 0, err
 	}
-	return h.store(ctx, "event", proto.EventSubject(h.name), b, proto.MaxEvent)
-}
-
-// PublishLog adds at most [MaxLog] bytes of log, and returns when they are
-// stored.
-func (h *Host) PublishLog(ctx context.Context, text []byte) error {
-	_, err := h.store(ctx, "log", proto.LogSubject(h.name), text, MaxLog)
-	return err
+	return h.store(ctx, "event", proto.EventSubject(h.name), b)
 }
 
 // store publishes data and waits for the stream's acknowledgement.
-func (h *Host) store(ctx context.Context, what, subject string, data []byte, limit int) (uint64, error) {
-	if len(data) > limit {
-		return 0, fmt.Errorf("publish %s: %w: %d bytes, at most %d are allowed", what, ErrTooLarge, len(data), limit)
-	}
+func (h *Host) store(ctx context.Context, what, subject string, data []byte) (uint64, error) {
 	m := nats.NewMsg(subject)
 	m.Data = data
 	reply, err := h.conn.request(ctx, m, requestTimeout)

@@ -175,18 +175,6 @@ func TestTheAuditIsKept(t *testing.T) {
 	}
 }
 
-func TestLogsAreKept(t *testing.T) {
-	w := newWorld(t)
-	w.fleet(t)
-	web1 := w.host(t, "web1")
-	if err := web1.PublishLog(t.Context(), make([]byte, bus.MaxLog)); err != nil {
-		t.Error(err)
-	}
-	if err := web1.PublishLog(t.Context(), make([]byte, bus.MaxLog+1)); !errors.Is(err, bus.ErrTooLarge) {
-		t.Errorf("got %v, want %v", err, bus.ErrTooLarge)
-	}
-}
-
 // publishStatus publishes, as h, a status that claims to be of host.
 func publishStatus(t *testing.T, h *bus.Host, host, agent string) {
 	t.Helper()
