@@ -19,11 +19,6 @@ import (
 	"kedge/proto"
 )
 
-// ErrNotLater says that an assignment would be signed anew under an instant
-// that is not later than the one it has: the clock went back. Hosts would
-// refuse it.
-var ErrNotLater = errors.New("the clock is not later than when it was issued; check the controller's clock")
-
 // Options says which keys sign.
 type Options struct {
 	// Dir holds the key files "release" and "controller". Required.
@@ -110,15 +105,17 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 }
 
 // Renew signs an assignment of ours anew: the same host, serial, release and
-// mode, issued now, with the caches of today. If issued is not later than
-// before the error wraps [ErrNotLater], and the old assignment goes on to count.
+// mode, issued now, with the caches of today. It refuses an instant that is not
+// later than before: the clock went back, and hosts would refuse the assignment.
+// The old one goes on to count.
 func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error) {
 	a, err := proto.OpenAssignment(assignment, s.ControllerKeys())
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("renew assignment: %w", err)
 	}
 	if was := a.Issued; !issued.UTC().Truncate(time.Second).After(was) {
-		return proto.Envelope{}, fmt.Errorf("renew assignment %s of %s, issued %s: %w", a.Serial, a.Host, was.Format(time.RFC3339), ErrNotLater)
+		return proto.Envelope{}, fmt.Errorf("renew assignment %s of %s: it was issued %s, and the clock says %s: check the controller's clock",
+			a.Serial, a.Host, was.Format(time.RFC3339), issued.UTC().Format(time.RFC3339))
 	}
 	a.Issued, a.Caches = issued, caches
 	return s.assign(a)
