@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"kedge/controller/internal/source"
@@ -125,7 +126,7 @@ func (c NATSConfig) problems() []error {
 		problems = append(problems, errors.New(`nats.advertise: must name at least one URL under which hosts reach the server, such as "nats://build.example:4222"`))
 	}
 	for i, u := range c.Advertise {
-		problems = append(problems, natsURL(fmt.Sprintf("nats.advertise[%d]", i), u))
+		problems = append(problems, embeddedURL(fmt.Sprintf("nats.advertise[%d]", i), u))
 	}
 	return problems
 }
@@ -187,6 +188,17 @@ func address(key, value string) error {
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("%s: must name a port, got %q", key, value)
+	}
+	return nil
+}
+
+// embeddedURL is natsURL for the server in this process, which does less.
+func embeddedURL(key, value string) error {
+	if err := natsURL(key, value); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(strings.ToLower(value), "nats:") {
+		return fmt.Errorf("%s: must begin with nats://, got %q: the embedded server speaks neither TLS nor WebSocket", key, value)
 	}
 	return nil
 }

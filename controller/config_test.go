@@ -88,6 +88,17 @@ func TestConfigRefusesASourceThatGitIsNotGiven(t *testing.T) {
 	}
 }
 
+func TestConfigRefusesToAdvertiseWhatTheEmbeddedServerDoesNotSpeak(t *testing.T) {
+	c := DefaultConfig()
+	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
+	for _, url := range []string{"tls://build:4222", "ws://build:4222", "wss://build/nats"} {
+		c.NATS.Advertise = []string{"nats://build:4222", url}
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "nats.advertise[1]: must begin with nats://") {
+			t.Errorf("nats.advertise %q: error = %v, want one about its scheme", url, err)
+		}
+	}
+}
+
 func TestConfigOfAnExternalNATS(t *testing.T) {
 	c := DefaultConfig()
 	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
