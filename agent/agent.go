@@ -78,7 +78,13 @@ type Link interface {
 // Fetch is idempotent. A *closure.Rejection says why the system cannot be
 // had, or must not be.
 type Fetcher interface {
-	Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error)
+	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
+}
+
+// Fetched is what a system that is present says of itself.
+type Fetched struct {
+	Probation deployment.Probation // how it is judged
+	Reboot    []string             // what of it takes effect with a reboot only
 }
 
 // A Guard runs transactions in processes that outlive the agent.
@@ -92,6 +98,9 @@ type Guard interface {
 type Systems interface {
 	// Systems reads what runs, what was booted and what the profile names.
 	Systems() (proto.Systems, error)
+	// RebootPending returns what of the running system takes effect with a reboot
+	// only.
+	RebootPending() ([]string, error)
 	// Adopt keeps p, a system that runs and is registered, as proven, durably.
 	Adopt(p deployment.Proven) error
 }

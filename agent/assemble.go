@@ -56,10 +56,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Identity: id,
 		Bus:      host,
 		Link:     link,
-		Fetcher: hostFetcher{
-			closure:   closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Log: log},
-			preflight: closure.Preflight{},
-		},
+		Fetcher:  newHostFetcher(c, cli, roots, log),
 		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Files:    files,
@@ -97,17 +94,30 @@ func identity(version string) (Identity, error) {
 type hostFetcher struct {
 	closure   closure.Fetcher
 	preflight closure.Preflight
+	systems   profile.System
+}
+
+func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, log *slog.Logger) hostFetcher {
+	room := closure.Room{Lists: closure.NewHTTPLister(), Reserve: c.Fetch.Reserve, Log: log}
+	return hostFetcher{
+		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Log: log},
+	}
 }
 
 // Fetch implements [Fetcher].
-func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error) {
+func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error) {
 	if err := f.closure.Fetch(ctx, o); err != nil {
-		return deployment.Probation{}, err
+		return Fetched{}, err
 	}
 	if err := f.preflight.Check(o.Toplevel); err != nil {
-		return deployment.Probation{}, err
+		return Fetched{}, err
 	}
-	return newProbation(closure.NewConfigPath(o.Toplevel))
+	reboot, err := f.systems.RebootFor(o.Toplevel)
+	if err != nil {
+		return Fetched{}, err
+	}
+	p, err := newProbation(closure.NewConfigPath(o.Toplevel))
+	return Fetched{Probation: p, Reboot: reboot}, err
 }
 
 // newProbation reads how the new system wants to be judged. Other keys are not

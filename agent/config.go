@@ -24,6 +24,7 @@ type Config struct {
 	NATS       NATSConfig       `config:"nats"`
 	Trust      TrustConfig      `config:"trust"`
 	Caches     []string         `config:"caches"` // binary caches, tried after those of the assignment
+	Fetch      FetchConfig      `config:"fetch"`
 	Activation ActivationConfig `config:"activation"`
 	Probation  ProbationConfig  `config:"probation"`
 	Metrics    MetricsConfig    `config:"metrics"`
@@ -46,6 +47,17 @@ type TrustConfig struct {
 	ControllerKeys   []proto.PublicKey `config:"controller_keys"`
 	CacheKeys        []proto.PublicKey `config:"cache_keys"` // of store paths, as Nix' trusted-public-keys
 }
+
+// FetchConfig says when a closure is not fetched.
+type FetchConfig struct {
+	// Reserve is how many bytes have to stay free in the store.
+	Reserve uint64 `config:"reserve"`
+}
+
+// defaultReserve is for what a deployment writes besides its closure: Nix's
+// database, the journal, the record. More would keep small hosts, with a disk of
+// a few hundred MiB, from what fits.
+const defaultReserve = 64 << 20
 
 // ActivationConfig bounds switch-to-configuration.
 type ActivationConfig struct {
@@ -80,6 +92,7 @@ func DefaultConfig() Config {
 		RuntimeDir: "/run/kedge",
 		NATS:       NATSConfig{MaxReconnectDelay: 2 * time.Minute},
 		Trust:      TrustConfig{ReleaseThreshold: 1},
+		Fetch:      FetchConfig{Reserve: defaultReserve},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},

@@ -214,7 +214,7 @@ func askedDelay(r deployment.Deployment) time.Duration {
 func fetchFailed(r deployment.Deployment) bool {
 	return r.Phase == proto.PhaseFailed && slices.Contains([]proto.Reason{
 		proto.ReasonCacheUnreachable, proto.ReasonFetchFailed, proto.ReasonUntrustedPath,
-		proto.ReasonDigestMismatch, proto.ReasonDiskFull,
+		proto.ReasonDigestMismatch, proto.ReasonDiskFull, proto.ReasonReadOnly,
 	}, r.Reason)
 }
 

@@ -21,9 +21,9 @@ type fetch struct {
 }
 
 type fetchResult struct {
-	id        string
-	probation deployment.Probation
-	err       error
+	id      string
+	fetched Fetched
+	err     error
 }
 
 // idLength is enough of a random text to tell the attempts of one host apart.
@@ -133,12 +133,12 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	}
 	go func() {
 		defer close(f.done)
-		p, err := a.Fetcher.Fetch(ctx, order)
+		got, err := a.Fetcher.Fetch(ctx, order)
 		if ctx.Err() != nil {
 			return // what was cut short has no result
 		}
 		select {
-		case a.fetched <- fetchResult{id: d.ID, probation: p, err: err}:
+		case a.fetched <- fetchResult{id: d.ID, fetched: got, err: err}:
 		case <-ctx.Done():
 		}
 	}()
@@ -189,7 +189,11 @@ func (a *Agent) keepFetched(r fetchResult) error {
 		if d.ID != r.id || d.Phase != proto.PhaseAccepted {
 			return d, errOvertaken
 		}
-		d.Probation = r.probation
-		return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
+		d.Probation, d.Reboot = r.fetched.Probation, r.fetched.Reboot
+		s := deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()}
+		if len(d.Reboot) > 0 {
+			s.Message = rebootMessage(d.Reboot)
+		}
+		return d.Advance(s)
 	})
 }

@@ -23,7 +23,7 @@ func TestAgentNeverWritesOverATransaction(t *testing.T) {
 		},
 		"fail": func(a *Agent) error { return a.keepFetched(fetchResult{id: seen.ID, err: errDisk}) },
 		"keep what was fetched": func(a *Agent) error {
-			return a.keepFetched(fetchResult{id: seen.ID, probation: deployment.Probation{Grace: time.Hour}})
+			return a.keepFetched(fetchResult{id: seen.ID, fetched: Fetched{Probation: deployment.Probation{Grace: time.Hour}}})
 		},
 		"begin another": func(a *Agent) error {
 			o := Observation{Record: seen, Order: &proto.Order{Assignment: proto.Assignment{Serial: 8}}}
@@ -92,9 +92,9 @@ func TestInterruptions(t *testing.T) {
 // cutShort is a fetcher that works until it is stopped.
 type cutShort struct{}
 
-func (cutShort) Fetch(ctx context.Context, _ closure.FetchOrder) (deployment.Probation, error) {
+func (cutShort) Fetch(ctx context.Context, _ closure.FetchOrder) (Fetched, error) {
 	<-ctx.Done()
-	return deployment.Probation{}, ctx.Err()
+	return Fetched{}, ctx.Err()
 }
 
 func TestAFetchThatIsCutShortHasNoResult(t *testing.T) {

@@ -43,8 +43,9 @@ type world struct {
 	reads    int    // how often it was asked for
 	connects uint64
 	systems  proto.Systems
-	unseen   error // why systems cannot be read
-	looks    int   // how often systems was read
+	unseen   error    // why systems cannot be read
+	looks    int      // how often systems was read
+	reboot   []string // what of every system but the booted one needs a reboot
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
 	statuses []proto.Status
@@ -289,11 +290,20 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 	return bus.State{Connected: true, Connects: w.connects}, nil
 }
 
-func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (deployment.Probation, error) {
+func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {
 	w.mu.Lock()
-	fetch := w.fetch
+	fetch, reboot := w.fetch, w.reboot
 	w.mu.Unlock()
-	return deployment.Probation{Grace: time.Second, Deadline: time.Minute}, fetch(ctx, o)
+	return agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Minute}, Reboot: reboot}, fetch(ctx, o)
+}
+
+func (w *world) RebootPending() ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.systems.Current == w.systems.Booted {
+		return nil, nil
+	}
+	return w.reboot, nil
 }
 
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {

@@ -14,7 +14,7 @@ type metrics struct {
 	agent *Agent
 
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
-	reason, conditions, systems, deployments, rejected              *prometheus.Desc
+	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
 	outbox, outboxDropped, outboxTorn                               *prometheus.Desc
 }
 
@@ -36,6 +36,7 @@ func newMetrics(a *Agent) *metrics {
 		systems:       desc("system_info", "The toplevels of this host; always 1.", "system", "toplevel"),
 		deployments:   desc("deployments_total", "Deployments that ended, by verdict.", "verdict"),
 		rejected:      desc("rejected_total", "Desired states that were refused, by reason.", "reason"),
+		reboot:        desc("reboot_needed", "Whether something of the running system takes effect with a reboot only."),
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
 		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
@@ -70,6 +71,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range s.Conditions {
 		if c.Type == proto.ConditionReady {
 			gauge(m.converged, number(c.Status == proto.StatusTrue))
+		}
+		if c.Type == proto.ConditionRebootNeeded {
+			gauge(m.reboot, number(c.Status == proto.StatusTrue))
 		}
 		for _, status := range []proto.ConditionStatus{proto.StatusTrue, proto.StatusFalse, proto.StatusUnknown} {
 			gauge(m.conditions, number(c.Status == status), string(c.Type), string(status))

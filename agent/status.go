@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -38,6 +39,7 @@ func (a *Agent) Status() proto.Status {
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
 		stateValid(errors.Join(v.stateErr, recordErr, provenErr, floorErr, systemsErr)),
+		rebootNeeded(a.Systems.RebootPending()),
 	}
 	return s
 }
@@ -70,6 +72,22 @@ func stateValid(err error) proto.Condition {
 		c.Status, c.Reason, c.Message = proto.StatusFalse, proto.ReasonStateUnreadable, err.Error()
 	}
 	return c
+}
+
+func rebootNeeded(parts []string, err error) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionRebootNeeded, Status: truth(len(parts) > 0)}
+	switch {
+	case err != nil:
+		c.Status, c.Message = proto.StatusUnknown, err.Error()
+	case len(parts) > 0:
+		c.Reason, c.Message = proto.ReasonRebootNeeded, rebootMessage(parts)
+	}
+	return c
+}
+
+// rebootMessage says what a reboot would change.
+func rebootMessage(parts []string) string {
+	return "with a reboot only: " + strings.Join(parts, ", ")
 }
 
 func truth(b bool) proto.ConditionStatus {

@@ -17,12 +17,13 @@ import (
 // What fits on the host's disk, and what does not any more.
 const (
 	diskBytes = 400 << 20
-	freeBytes = 6 << 20
+	freeBytes = 40 << 20 // the big one itself would fit, but leave too little
 	bigBytes  = 24 << 20
+	bootBytes = 256 << 10 // a kernel and its initrd would fit, but leave too little
 )
 
-// TestDiskFull: a system for which there is no room is not deployed, and the
-// host runs on; once there is room, it is.
+// TestDiskFull: a system for which there is no room is not deployed, not even
+// downloaded, and the host runs on; once there is room, it is.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"web1"}, DiskBytes: diskBytes})
@@ -32,17 +33,50 @@ func TestDiskFull(t *testing.T) {
 	big := addBig(t, f)
 	h.MustRun(t, "sh", "-c", `fallocate --length $(($(df --output=avail --block-size=1 /nix/store | tail -n 1) - $1)) /var/filled`, "fill", strconv.Itoa(freeBytes))
 
+	store := h.MustRun(t, "ls", "/nix/store")
+
 	rev := f.MustPush(t, "big", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("big"))
 		fleet.Edit(w, func(h *toplevel.Host) { h.Packages = append(h.Packages, big) })
 	})
-	requireEnd(t, h, rev, proto.PhaseFailed, proto.ReasonDiskFull)
+	d := requireEnd(t, h, rev, proto.PhaseFailed, proto.ReasonDiskFull)
+	requireSays(t, "the end", d.Message, "it needs", "MiB free", "missing in the store")
 	requireSame(t, h, before)
+	if after := h.MustRun(t, "ls", "/nix/store"); after != store {
+		t.Errorf("something was downloaded: the store has\n%s\nand had\n%s", after, store)
+	}
 
 	h.MustRun(t, "rm", "/var/filled")
 	f.MustKedge(t, "reconcile", "web1")
 	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	before = requireOn(t, h, "big")
+	testBootFull(t, f, h, before)
+}
+
+// testBootFull: a system with another kernel is not deployed as long as the boot
+// partition is read-only, or too small; afterwards it is, and the host says that
+// it waits for a reboot.
+func testBootFull(t *testing.T, f *fleet.Fleet, h *fleet.Host, before fleet.Facts) {
+	h.MustRun(t, "mount", "-t", "tmpfs", "-o", "ro,size="+strconv.Itoa(bootBytes), "tmpfs", "/boot")
+	rev := f.MustPush(t, "kernel", func(w *toplevel.Fleet) {
+		fleet.Edit(w, func(h *toplevel.Host) { h.KernelVersion = "6.12.99" })
+	})
+	requireEnd(t, h, rev, proto.PhaseFailed, proto.ReasonReadOnly)
+
+	h.MustRun(t, "mount", "-o", "remount,rw", "/boot")
+	f.MustKedge(t, "reconcile", h.Name())
+	v := h.MustAwaitView(t, "the boot partition to be too small", func(v proto.HostView) bool {
+		return v.Status != nil && v.Status.Deployment.Revision == rev && v.Status.Deployment.Reason == proto.ReasonDiskFull
+	})
+	requireSays(t, "the end", v.Status.Deployment.Message, "boot partition", "KiB free")
+	requireSame(t, h, before)
+
+	h.MustRun(t, "umount", "/boot")
+	f.MustKedge(t, "reconcile", h.Name())
+	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 	requireOn(t, h, "big")
+	awaitReason(t, h, proto.ConditionRebootNeeded, proto.StatusTrue, proto.ReasonRebootNeeded)
+	requireSays(t, "kedge status", f.MustKedge(t, "status"), "reboot-needed: with a reboot only: kernel, initrd")
 }
 
 // addBig puts a package that does not compress into the build host's store.

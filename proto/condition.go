@@ -13,6 +13,9 @@ const (
 	ConditionAccepted   ConditionType = "Accepted"   // the newest desired state was verified
 	ConditionDrifted    ConditionType = "Drifted"    // runs something that was not committed
 	ConditionStateValid ConditionType = "StateValid" // its state files can be read
+	// The running system differs from the booted one in what takes effect with a
+	// reboot only.
+	ConditionRebootNeeded ConditionType = "RebootNeeded"
 )
 
 // A ConditionStatus is true, false or not known. The zero value is not known

@@ -143,6 +143,7 @@ func exampleStatus(t testing.TB) proto.Status {
 			Phase: proto.PhaseRolledBack, Verdict: proto.VerdictRolledBack, Reason: proto.ReasonUnitsFailed,
 			Message: "nginx.service failed", Started: issued.Add(-time.Minute), Since: issued,
 			Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"bind() to 0.0.0.0:80 failed", "exited with code 1"}}},
+			Reboot: []string{"kernel", "initrd"},
 		},
 		Conditions: []proto.Condition{
 			{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonGaveUp, Message: "waits for a new assignment", Since: issued},

@@ -30,6 +30,7 @@ const (
 	ReasonUntrustedPath    Reason = "untrusted-path"    // a store path lacks a trusted signature
 	ReasonDigestMismatch   Reason = "digest-mismatch"   // the bytes that arrived are not those that were signed
 	ReasonDiskFull         Reason = "disk-full"         // no room
+	ReasonReadOnly         Reason = "read-only"         // a file system that has to be written to is read-only
 	ReasonNotAToplevel     Reason = "not-a-toplevel"    // not a NixOS system, or one that cannot be switched to
 	ReasonNoAgent          Reason = "no-agent"          // the new system has no kedge-agent to come back with
 	ReasonBadConfig        Reason = "bad-config"        // the new system's agent configuration cannot be used
@@ -91,7 +92,7 @@ func RefusalReasons() []Reason {
 // are found on the way.
 func DeploymentReasons() []Reason {
 	return append(RefusalReasons(),
-		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull,
+		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull, ReasonReadOnly,
 		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonCheckRefused, ReasonBusy,
 		ReasonNewerAssignment, ReasonNotProven, ReasonStateUnreadable,
 		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,

@@ -48,6 +48,9 @@ type DeploymentStatus struct {
 	Started  time.Time    `json:"started,omitzero"`
 	Since    time.Time    `json:"since,omitzero"` // in this phase since
 	Failed   []FailedUnit `json:"failed,omitempty"`
+	// Reboot names what of the toplevel takes effect with a reboot only, such as
+	// "kernel".
+	Reboot []string `json:"reboot,omitempty"`
 }
 
 // A FailedUnit is a unit that failed in a deployment and had not failed before.

@@ -44,10 +44,12 @@ type FetchOrder struct {
 // A Fetcher makes closures present. Its methods may be called again and again;
 // one at a time, as there is one staged root.
 type Fetcher struct {
-	Transport Transport    // required
-	Store     Store        // required
-	Roots     Roots        // required
-	Log       *slog.Logger // required
+	Transport Transport // required
+	Store     Store     // required
+	Roots     Roots     // required
+	// Room looks, before anything is downloaded, whether it will fit; nil does not.
+	Room func(ctx context.Context, o FetchOrder) error
+	Log  *slog.Logger // required
 	// Root is the directory that the store's paths are looked for in; empty is /.
 	Root string
 }
@@ -111,6 +113,11 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 	}
 	if len(o.TrustedKeys) == 0 {
 		return nil, &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
+	}
+	if f.Room != nil {
+		if err := f.Room(ctx, o); err != nil {
+			return nil, err
+		}
 	}
 	var worst proto.Reason
 	var causes []error

@@ -27,11 +27,14 @@ const (
 // currentSystem is the running system.
 const currentSystem = "/run/current-system"
 
-// A Preflight looks whether the host can be switched to a toplevel that is
-// present. It changes nothing.
+// A Preflight is the second half of the preflight: whether the host can be
+// switched to a toplevel that is present. It changes nothing.
 type Preflight struct {
-	// Root is the directory that store and /run are looked for in; empty is /.
+	// Root is the directory that everything is looked for in; empty is /.
 	Root string
+	// Volume returns the file system of a path below Root; defaults to
+	// [VolumeOf].
+	Volume func(path string) (Volume, error)
 }
 
 // NewConfigPath returns where toplevel has its agent's configuration.
@@ -39,10 +42,10 @@ func NewConfigPath(toplevel proto.StorePath) string {
 	return filepath.Join(toplevel.String(), agentConfig)
 }
 
-// Check returns nil if the running system can be switched to toplevel and an
-// agent will be there to tell. Every error is a [*Rejection].
+// Check returns nil if the running system can be switched to toplevel, an agent
+// will be there to tell, and the boot loader has room for it. Every error is a [*Rejection].
 func (p Preflight) Check(toplevel proto.StorePath) error {
-	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.sameInit, p.noInhibitor} {
+	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.sameInit, p.noInhibitor, p.bootFits} {
 		if err := check(toplevel); err != nil {
 			if r, ok := errors.AsType[*Rejection](err); ok {
 				return &Rejection{Reason: r.Reason, Err: fmt.Errorf("%s: %w", toplevel, r.Err)}

@@ -27,8 +27,8 @@ type Substituter interface {
 // Substitution is the transport of Nix itself: one process, many paths at once.
 type Substitution struct {
 	Nix Substituter // required
-	// Free returns how many bytes root may still write to the store; defaults
-	// to asking the file system.
+	// Free returns how many bytes may still be written to the store; defaults to
+	// asking the file system.
 	Free func() (uint64, error)
 }
 
@@ -62,11 +62,8 @@ func (s Substitution) full() bool {
 }
 
 func freeBytes() (uint64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(storeDir, &s); err != nil {
-		return 0, fmt.Errorf("ask for free space of %s: %w", storeDir, err)
-	}
-	return s.Bavail * uint64(s.Bsize), nil
+	v, err := VolumeOf(storeDir)
+	return v.Free, err
 }
 
 // reasonOf reads the reason from what Nix says. Its words are all there is;

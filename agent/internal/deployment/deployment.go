@@ -39,6 +39,8 @@ type Deployment struct {
 	Agent string `json:"agent"`
 	// Probation is how the new system is judged, by its own configuration.
 	Probation Probation `json:"probation"`
+	// Reboot names what of the new system takes effect with a reboot only.
+	Reboot []string `json:"reboot,omitempty"`
 	// RollbackProbation is how the proven system is judged once it is back.
 	RollbackProbation Probation `json:"rollback_probation"`
 	// ActivationTimeout bounds one run of switch-to-configuration.
@@ -210,5 +212,6 @@ func (d Deployment) Status() proto.DeploymentStatus {
 		Started:  d.Started,
 		Since:    d.Since,
 		Failed:   d.Failed,
+		Reboot:   d.Reboot,
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"kedge/proto"
@@ -71,6 +72,9 @@ func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
 		d.Serial, d.Revision.Short(), d.Phase, ago(d.Since, now), d.Verdict)
 	if d.Reason != "" || d.Message != "" {
 		line("Reason", "%s", because(dash(d.Reason), "", d.Message))
+	}
+	if len(d.Reboot) > 0 {
+		line("Reboot", "changes %s", strings.Join(d.Reboot, ", "))
 	}
 }
 

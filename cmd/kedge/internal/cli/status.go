@@ -162,6 +162,9 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 	if v.Want.Serial > v.Status.Serial {
 		return "serial " + v.Want.Serial.String() + " not accepted yet"
 	}
+	if c, ok := v.Status.Condition(proto.ConditionRebootNeeded); ok && c.Status == proto.StatusTrue {
+		return printable(because(string(c.Reason), "", firstLine(c.Message)))
+	}
 	return ""
 }
 
