@@ -69,9 +69,9 @@ func testBootFull(t *testing.T, f *fleet.Fleet, h *fleet.Host, before fleet.Fact
 		return v.Status != nil && v.Status.Deployment.Revision == rev && v.Status.Deployment.Reason == proto.ReasonDiskFull
 	})
 	requireSays(t, "the end", v.Status.Deployment.Message, "boot partition", "KiB free")
+	h.MustRun(t, "umount", "/boot")
 	requireSame(t, h, before)
 
-	h.MustRun(t, "umount", "/boot")
 	f.MustKedge(t, "reconcile", h.Name())
 	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 	requireOn(t, h, "big")

@@ -21,14 +21,14 @@ const (
 // ones before it removes old ones. Without a partition of its own /boot has the
 // kernels in the store, or is as big as everything.
 func (p Preflight) bootFits(toplevel proto.StorePath) error {
-	boot, err := volume(p.Volume, p.Root, bootDir)
+	boot, err := p.host().volume(bootDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return rejectIO(err)
 	}
-	root, err := volume(p.Volume, p.Root, "/")
+	root, err := p.host().volume("/")
 	if err != nil {
 		return rejectIO(err)
 	}

@@ -39,6 +39,7 @@ func TestBootPartition(t *testing.T) {
 		{"one byte too few", func(tree) {}, Volume{ID: 2, Free: enough - 1}, proto.ReasonDiskFull},
 		{"no partition of its own", func(tree) {}, Volume{ID: 1}, ""},
 		{"none at all", func(tree) {}, nil, ""},
+		{"one that is read-only", func(tree) {}, Volume{ID: 2, Free: enough, ReadOnly: true}, proto.ReasonReadOnly},
 		{"one that cannot be asked", func(tree) {}, error(unix.EIO), proto.ReasonFetchFailed},
 		{"a generation has the kernel already", func(f tree) {
 			f[newSystem+"kernel"], f[newSystem+"initrd"] = "-> "+oldLinux+"/bzImage", "-> "+oldLinux+"/initrd"

@@ -45,7 +45,7 @@ func NewConfigPath(toplevel proto.StorePath) string {
 // Check returns nil if the running system can be switched to toplevel, an agent
 // will be there to tell, and the boot loader has room for it. Every error is a [*Rejection].
 func (p Preflight) Check(toplevel proto.StorePath) error {
-	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.sameInit, p.noInhibitor, p.bootFits} {
+	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.sameInit, p.noInhibitor, p.writable, p.bootFits} {
 		if err := check(toplevel); err != nil {
 			if r, ok := errors.AsType[*Rejection](err); ok {
 				return &Rejection{Reason: r.Reason, Err: fmt.Errorf("%s: %w", toplevel, r.Err)}
@@ -135,6 +135,11 @@ func inhibitors(system string) map[string]string {
 	}
 	return all
 }
+
+// writable looks once more: what is present was not fetched.
+func (p Preflight) writable(proto.StorePath) error { return p.host().writable() }
+
+func (p Preflight) host() hostVolumes { return hostVolumes{root: p.Root, ask: p.Volume} }
 
 func (p Preflight) in(toplevel proto.StorePath) string {
 	return filepath.Join(p.Root, toplevel.String())

@@ -12,12 +12,6 @@ import (
 	"kedge/proto"
 )
 
-// Where a deployment writes to, other than to the store.
-const (
-	stateDir = "/nix/var/nix" // Nix's database, profiles and roots
-	bootDir  = "/boot"
-)
-
 const (
 	// spareInodes and inodesPerPath are what a closure may need at least. Its
 	// list does not say how many files a path has; most have a few.
@@ -43,7 +37,7 @@ type Room struct {
 // the closure list that was signed; if none has, the disk decides. An error that
 // is not ctx's is a [*Rejection].
 func (r Room) Check(ctx context.Context, o FetchOrder) error {
-	if err := r.writable(); err != nil {
+	if err := r.host().writable(); err != nil {
 		return err
 	}
 	c, err := r.list(ctx, o)
@@ -56,26 +50,6 @@ func (r Room) Check(ctx context.Context, o FetchOrder) error {
 		return nil
 	}
 	return r.fits(r.missing(c))
-}
-
-// writable checks what is written to besides the store. The store itself cannot
-// be asked: on NixOS it is mounted read-only for everybody, and Nix makes it
-// writable in a namespace of its own.
-func (r Room) writable() error {
-	for _, dir := range []string{stateDir, bootDir} {
-		v, err := r.volume(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a container has no /boot; Nix makes what it lacks
-		}
-		if err != nil {
-			return rejectIO(err)
-		}
-		if v.ReadOnly {
-			return &Rejection{Reason: proto.ReasonReadOnly, Err: fmt.Errorf(
-				"the file system of %s is read-only: look for errors of the disk in the kernel's log, or mount it writable", dir)}
-		}
-	}
-	return nil
 }
 
 // list returns the closure list that was signed, from the first cache that has
@@ -114,7 +88,7 @@ func (r Room) missing(c proto.Closure) (missing proto.Closure) {
 // fits checks that the store has room for what is missing: a tenth more than it
 // is as an archive, as files end in the middle of a block.
 func (r Room) fits(missing proto.Closure) error {
-	v, err := r.volume(storeDir)
+	v, err := r.host().volume(storeDir)
 	if err != nil {
 		return rejectIO(err)
 	}
@@ -134,12 +108,4 @@ func full(format string, args ...any) *Rejection {
 	return &Rejection{Reason: proto.ReasonDiskFull, Err: fmt.Errorf(format, args...)}
 }
 
-func (r Room) volume(path string) (Volume, error) { return volume(r.Volume, r.Root, path) }
-
-// volume asks ask, or the system, for the file system of path below root.
-func volume(ask func(path string) (Volume, error), root, path string) (Volume, error) {
-	if ask == nil {
-		ask = VolumeOf
-	}
-	return ask(filepath.Join("/", root, path))
-}
+func (r Room) host() hostVolumes { return hostVolumes{root: r.Root, ask: r.Volume} }

@@ -1,9 +1,14 @@
 package closure
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"kedge/proto"
 )
 
 // A Volume is what a file system says of itself.
@@ -20,9 +25,9 @@ type Volume struct {
 
 // VolumeOf returns the file system that path is on.
 func VolumeOf(path string) (Volume, error) {
-	var fs unix.Statfs_t
+	var space unix.Statfs_t
 	var file unix.Stat_t
-	if err := unix.Statfs(path, &fs); err != nil { // first: it mounts what is mounted on demand
+	if err := unix.Statfs(path, &space); err != nil { // first: it mounts what is mounted on demand
 		return Volume{}, fmt.Errorf("ask the file system of %s: %w", path, err)
 	}
 	if err := unix.Stat(path, &file); err != nil {
@@ -30,10 +35,10 @@ func VolumeOf(path string) (Volume, error) {
 	}
 	return Volume{
 		ID:       file.Dev,
-		Free:     fs.Bavail * uint64(fs.Bsize),
-		Inodes:   fs.Ffree,
-		Files:    fs.Files,
-		ReadOnly: fs.Flags&unix.ST_RDONLY != 0,
+		Free:     space.Bavail * uint64(space.Bsize),
+		Inodes:   space.Ffree,
+		Files:    space.Files,
+		ReadOnly: space.Flags&unix.ST_RDONLY != 0,
 	}, nil
 }
 
@@ -44,4 +49,45 @@ func size(bytes uint64) string {
 		return fmt.Sprintf("%d KiB", (bytes+1<<10-1)>>10)
 	}
 	return fmt.Sprintf("%d MiB", (bytes+unit-1)/unit)
+}
+
+// Where a deployment writes to, other than to the store.
+const (
+	stateDir = "/nix/var/nix" // Nix's database, profiles and roots
+	bootDir  = "/boot"
+)
+
+// hostVolumes are the file systems of a host.
+type hostVolumes struct {
+	root string
+	ask  func(path string) (Volume, error) // defaults to VolumeOf
+}
+
+// volume returns the file system of path below the root.
+func (h hostVolumes) volume(path string) (Volume, error) {
+	ask := h.ask
+	if ask == nil {
+		ask = VolumeOf
+	}
+	return ask(filepath.Join("/", h.root, path))
+}
+
+// writable checks what is written to besides the store. The store itself cannot
+// be asked: on NixOS it is mounted read-only for everybody, and Nix makes it
+// writable in a namespace of its own.
+func (h hostVolumes) writable() error {
+	for _, dir := range []string{stateDir, bootDir} {
+		v, err := h.volume(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a container has no /boot; Nix makes what it lacks
+		}
+		if err != nil {
+			return rejectIO(err)
+		}
+		if v.ReadOnly {
+			return &Rejection{Reason: proto.ReasonReadOnly, Err: fmt.Errorf(
+				"the file system of %s is read-only: look for errors of the disk in the kernel's log, or mount it writable", dir)}
+		}
+	}
+	return nil
 }
