@@ -26,6 +26,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -41,6 +42,7 @@ type Options struct {
 	Fetcher  Fetcher               // required
 	Guard    Guard                 // required
 	Systems  Systems               // required
+	Hooks    Hooks                 // required if the configuration has any
 	Files    statefile.Dir         // required
 	Outbox   *outbox.Outbox        // required
 	Log      *slog.Logger          // required
@@ -115,15 +117,18 @@ type Agent struct {
 	Options
 	metrics  *metrics
 	reported reportCursor
+	followed followedCursor
 
 	report  chan struct{} // something that a status says may have changed
 	fetched chan fetchResult
+	hooked  chan hookResult
 
 	// Of the reconciler only.
-	fetch      *fetch // the one under way
-	unrecorded error  // why the result of the last one could not be recorded
-	connects   uint64 // connections that were seen
-	blind      int    // observations in a row that failed
+	fetch      *fetch   // the one under way
+	hooking    *hookRun // those under way
+	unrecorded error    // why the last result of either could not be recorded
+	connects   uint64   // connections that were seen
+	blind      int      // observations in a row that failed
 	complaints complaints
 
 	mu   sync.Mutex
@@ -139,10 +144,12 @@ type view struct {
 	// verdict.
 	refusals    map[proto.Reason]float64
 	deployments map[proto.Verdict]float64
-	decision    Decision
-	since       time.Time // of decision
-	stateErr    error     // why the state files cannot be read
-	contact     time.Time // when desired was last read and verified
+	// hookFailures count likewise, by point.
+	hookFailures map[hook.Point]float64
+	decision     Decision
+	since        time.Time // of decision
+	stateErr     error     // why the state files cannot be read
+	contact      time.Time // when desired was last read and verified
 }
 
 // New returns an agent for o. It registers its metrics.
@@ -156,9 +163,13 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{
 		Options:  o,
 		reported: newReportCursor(o.Files),
+		followed: newFollowedCursor(o.Files),
 		report:   make(chan struct{}, 1),
 		fetched:  make(chan fetchResult, 1),
-		view:     view{refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}},
+		hooked:   make(chan hookResult, 1),
+		view: view{
+			refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}, hookFailures: map[hook.Point]float64{},
+		},
 	}
 	a.metrics = newMetrics(a)
 	if err := o.Registry.Register(a.metrics); err != nil {
@@ -171,8 +182,9 @@ func New(o Options) (*Agent, error) {
 // under way goes on without it.
 //
 // On disk at any time: the record (deployment.json), what was proven
-// (proven.json), the floors of what was accepted (floors.json), and events
-// that were not yet acknowledged (outbox/).
+// (proven.json), the floors of what was accepted (floors.json), which end was
+// followed by its hooks (hooks.json), and events that were not yet acknowledged
+// (outbox/).
 func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, f := range map[string]func(context.Context) error{
@@ -196,7 +208,7 @@ func (a *Agent) look() view {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v := a.view
-	v.refusals, v.deployments = maps.Clone(v.refusals), maps.Clone(v.deployments)
+	v.refusals, v.deployments, v.hookFailures = maps.Clone(v.refusals), maps.Clone(v.deployments), maps.Clone(v.hookFailures)
 	return v
 }
 

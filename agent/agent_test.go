@@ -15,6 +15,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
@@ -244,12 +245,13 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 	for name, want := range map[string]int{
-		"kedge_agent_rejected_total":    len(proto.RefusalReasons()) + 1,
-		"kedge_agent_deployments_total": len(proto.Verdicts()) - 1,
-		"kedge_agent_deployment_phase":  len(proto.Phases()),
-		"kedge_agent_deployment_reason": len(proto.DeploymentReasons()),
-		"kedge_agent_outbox_torn_total": 1,
-		"kedge_agent_connected":         1,
+		"kedge_agent_rejected_total":      len(proto.RefusalReasons()) + 1,
+		"kedge_agent_deployments_total":   len(proto.Verdicts()) - 1,
+		"kedge_agent_deployment_phase":    len(proto.Phases()),
+		"kedge_agent_deployment_reason":   len(proto.DeploymentReasons()),
+		"kedge_agent_outbox_torn_total":   1,
+		"kedge_agent_hook_failures_total": len(hook.Points()),
+		"kedge_agent_connected":           1,
 	} {
 		if got, err := testutil.GatherAndCount(w.registry, name); err != nil || got != want {
 			t.Errorf("%s has %d series (%v), want %d from the start", name, got, err, want)

@@ -12,6 +12,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/profile"
@@ -59,6 +60,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Fetcher:  newHostFetcher(c, cli, roots, log),
 		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Hooks:    hook.Runner{Path: os.Getenv("PATH")},
 		Files:    files,
 		Outbox:   box,
 		Log:      log,

@@ -27,6 +27,7 @@ type Config struct {
 	Fetch      FetchConfig      `config:"fetch"`
 	Activation ActivationConfig `config:"activation"`
 	Probation  ProbationConfig  `config:"probation"`
+	Hooks      HooksConfig      `config:"hooks"`
 	Metrics    MetricsConfig    `config:"metrics"`
 	Log        setup.LogConfig  `config:"log"`
 }
@@ -125,6 +126,7 @@ func (c Config) Validate() error {
 	}
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Probation.validate(&p)
+	c.Hooks.validate(&p)
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

@@ -133,7 +133,7 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	}
 	go func() {
 		defer close(f.done)
-		got, err := a.Fetcher.Fetch(ctx, order)
+		got, err := a.fetchAfterHooks(ctx, d, order)
 		if ctx.Err() != nil {
 			return // what was cut short has no result
 		}

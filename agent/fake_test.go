@@ -15,6 +15,7 @@ import (
 	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -33,6 +34,7 @@ type world struct {
 	release, controller proto.SecretKey
 	host                proto.HostName
 	issued              time.Time // of what is assigned; zero means now
+	hooks               agent.HooksConfig
 
 	bell chan struct{}
 
@@ -46,6 +48,8 @@ type world struct {
 	unseen   error    // why systems cannot be read
 	looks    int      // how often systems was read
 	reboot   []string // what of every system but the booted one needs a reboot
+	hook     func(ctx context.Context, c hook.Call) error
+	calls    []hook.Call // of hooks
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
 	statuses []proto.Status
@@ -126,6 +130,7 @@ func (w *world) agent() *agent.Agent {
 	c := agent.DefaultConfig()
 	c.Host = w.host
 	c.StateDir, c.RuntimeDir = w.files.State, w.files.Runtime
+	c.Hooks = w.hooks
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
@@ -136,7 +141,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -304,6 +309,15 @@ func (w *world) RebootPending() ([]string, error) {
 		return nil, nil
 	}
 	return w.reboot, nil
+}
+
+// Run is of the hooks.
+func (w *world) Run(ctx context.Context, c hook.Call) error {
+	w.change(func() { w.calls = append(w.calls, c) })
+	if w.hook == nil {
+		return nil
+	}
+	return w.hook(ctx, c)
 }
 
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {

@@ -46,7 +46,7 @@ func (w *world) lockTransaction() *statefile.Lock {
 }
 
 func TestNothingBesideTheRecordKeepsAHostFromBeingSettled(t *testing.T) {
-	for _, name := range []string{"proven.json", "quarantine.json", "floors.json", "reported.json"} {
+	for _, name := range []string{"proven.json", "quarantine.json", "floors.json", "reported.json", "hooks.json"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.record(deployment.Deployment{

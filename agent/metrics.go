@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kedge/agent/internal/hook"
 	"kedge/proto"
 )
 
@@ -15,7 +16,7 @@ type metrics struct {
 
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
 	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
-	outbox, outboxDropped, outboxTorn                               *prometheus.Desc
+	outbox, outboxDropped, outboxTorn, hooks                        *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -37,6 +38,7 @@ func newMetrics(a *Agent) *metrics {
 		deployments:   desc("deployments_total", "Deployments that ended, by verdict.", "verdict"),
 		rejected:      desc("rejected_total", "Desired states that were refused, by reason.", "reason"),
 		reboot:        desc("reboot_needed", "Whether something of the running system takes effect with a reboot only."),
+		hooks:         desc("hook_failures_total", "Times that a hook failed or passed its deadline.", "hook"),
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
 		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
@@ -91,6 +93,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, reason := range append(proto.RefusalReasons(), proto.ReasonStateUnreadable) {
 		count(m.rejected, v.refusals[reason], string(reason))
+	}
+	for _, point := range hook.Points() {
+		count(m.hooks, v.hookFailures[point], string(point))
 	}
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))

@@ -38,6 +38,7 @@ func (a *Agent) reconcile(ctx context.Context) error {
 // when ctx ends or changed, which tells of changes of the record, is closed.
 func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 	defer a.stopFetch()
+	defer a.stopHooks()
 	a.act(ctx, false) // settle what the disk says is unfinished, before anything else
 	poll := time.NewTimer(jitter(pollInterval))
 	defer poll.Stop()
@@ -62,6 +63,8 @@ func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 			}
 		case r := <-a.fetched:
 			a.endFetch(r)
+		case r := <-a.hooked:
+			a.endHooks(ctx, r)
 		case <-again.C:
 		}
 		at := time.Time{}
@@ -157,6 +160,9 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if err != nil {
 		return o, err
 	}
+	if err = a.followed.read(); err != nil {
+		return o, err
+	}
 	if o.Proven, err = a.Files.Proven(); err != nil {
 		return o, err
 	}
@@ -173,6 +179,10 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 
 // do carries out a decision. It reports whether to decide again at once.
 func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, err error) {
+	waits, err := a.afterEnd(ctx, o.Record)
+	if err != nil {
+		return false, fmt.Errorf("run the hooks after deployment %s: %w", o.Record.ID, err)
+	}
 	switch d.Action {
 	case ActionRest:
 		return false, nil
@@ -187,11 +197,15 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		})
 	case ActionSupersede:
 		a.stopFetch()
+		a.stopHooks()
 		return true, a.advance(o.Record.ID, deployment.Step{
 			Phase: proto.PhaseSuperseded, Reason: d.Reason,
 			Message: fmt.Sprintf("assignment %d overtook it", o.Order.Assignment.Serial),
 		})
 	case ActionDeploy:
+		if waits {
+			return false, nil // their end wakes the reconciler
+		}
 		return true, a.begin(o, d.Attempt)
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
@@ -213,6 +227,9 @@ func (a *Agent) settle(ctx context.Context, r deployment.Deployment) (again bool
 			return true, a.refuse(ctx, refusal)
 		}
 		if err != nil {
+			return false, err
+		}
+		if waits, err := a.beforeActivation(ctx, r); waits || err != nil {
 			return false, err
 		}
 	}

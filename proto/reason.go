@@ -31,6 +31,7 @@ const (
 	ReasonDigestMismatch   Reason = "digest-mismatch"   // the bytes that arrived are not those that were signed
 	ReasonDiskFull         Reason = "disk-full"         // no room
 	ReasonReadOnly         Reason = "read-only"         // a file system that has to be written to is read-only
+	ReasonHookRefused      Reason = "hook-refused"      // a hook before the fetch or the activation failed
 	ReasonNotAToplevel     Reason = "not-a-toplevel"    // not a NixOS system, or one that cannot be switched to
 	ReasonNoAgent          Reason = "no-agent"          // the new system has no kedge-agent to come back with
 	ReasonBadConfig        Reason = "bad-config"        // the new system's agent configuration cannot be used
@@ -68,6 +69,7 @@ const (
 	ReasonDrifted           Reason = "drifted"            // runs something that was not committed
 	ReasonRetrying          Reason = "retrying"           // failed, and will be tried again
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
+	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
 	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host
@@ -92,7 +94,7 @@ func RefusalReasons() []Reason {
 // are found on the way.
 func DeploymentReasons() []Reason {
 	return append(RefusalReasons(),
-		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull, ReasonReadOnly,
+		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull, ReasonReadOnly, ReasonHookRefused,
 		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonCheckRefused, ReasonBusy,
 		ReasonNewerAssignment, ReasonNotProven, ReasonStateUnreadable,
 		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,

@@ -41,6 +41,8 @@ type Deployment struct {
 	Probation Probation `json:"probation"`
 	// Reboot names what of the new system takes effect with a reboot only.
 	Reboot []string `json:"reboot,omitempty"`
+	// HooksAgreed is true once the hooks that may refuse the activation have run.
+	HooksAgreed bool `json:"hooks_agreed,omitempty"`
 	// RollbackProbation is how the proven system is judged once it is back.
 	RollbackProbation Probation `json:"rollback_probation"`
 	// ActivationTimeout bounds one run of switch-to-configuration.

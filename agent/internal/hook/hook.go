@@ -1,0 +1,135 @@
+// Package hook runs programs of the operator's at the borders of a deployment:
+// before its fetch and its activation, where one that fails refuses, and after
+// its end, where it is only told.
+//
+// A hook gets what it may want to know in its environment, and a deadline. It
+// runs in a process group of its own, of which nothing is left when it is over.
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// A Point is where in a deployment hooks run.
+type Point string
+
+// The points, in their order.
+const (
+	PreFetch     Point = "pre-fetch"
+	PreActivate  Point = "pre-activate"
+	PostCommit   Point = "post-commit"
+	PostRollback Point = "post-rollback"
+)
+
+// Points returns every point.
+func Points() []Point { return []Point{PreFetch, PreActivate, PostCommit, PostRollback} }
+
+// After returns the point that follows the end of a deployment in phase p; empty
+// if none does. A rollback that failed, or that proved nothing, is followed, too.
+func After(p proto.Phase) Point {
+	switch p {
+	case proto.PhaseCommitted:
+		return PostCommit
+	case proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed:
+		return PostRollback
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
+		proto.PhaseCommitting, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack, proto.PhaseFailed,
+		proto.PhaseRefused, proto.PhaseSuperseded:
+		return ""
+	}
+	return ""
+}
+
+// A Hook is one program.
+type Hook struct {
+	Exec    []string // its path, absolute, and its arguments
+	Timeout time.Duration
+}
+
+// A Call says which hooks to run, and for what.
+type Call struct {
+	Point      Point
+	Hooks      []Hook
+	Host       proto.HostName
+	Deployment deployment.Deployment
+}
+
+// environ returns what a hook of c has for an environment.
+func (c Call) environ(path string) []string {
+	d := c.Deployment
+	return []string{
+		"KEDGE_HOOK=" + string(c.Point),
+		"KEDGE_DEPLOYMENT=" + d.ID,
+		"KEDGE_HOST=" + c.Host.String(),
+		"KEDGE_TOPLEVEL=" + d.Toplevel.String(),
+		"KEDGE_PROVEN=" + d.Proven.Toplevel.String(),
+		"KEDGE_REVISION=" + d.Revision.String(),
+		"KEDGE_VERDICT=" + string(d.Phase.Verdict()),
+		"KEDGE_REASON=" + string(d.Reason),
+		"PATH=" + path,
+	}
+}
+
+// stopDelay is how long a hook may take to end after SIGTERM, before it and its
+// children are killed.
+const stopDelay = 5 * time.Second
+
+// A Runner runs hooks.
+type Runner struct {
+	Path string // PATH of the hooks
+	// StopDelay overrides stopDelay; zero does not.
+	StopDelay time.Duration
+}
+
+// Run runs the hooks of c, one after the other, until one fails, passes its
+// deadline, or ctx ends. The error says which, why, and what it said last.
+func (r Runner) Run(ctx context.Context, c Call) error {
+	for _, h := range c.Hooks {
+		if err := r.run(ctx, h, c.environ(r.Path)); err != nil {
+			return fmt.Errorf("%s hook %s: %w", c.Point, filepath.Base(h.Exec[0]), err)
+		}
+	}
+	return nil
+}
+
+func (r Runner) run(ctx context.Context, h Hook, env []string) error {
+	deadline := fmt.Errorf("it did not end within %s", h.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, deadline)
+	defer cancel()
+	var said tail
+	cmd := exec.CommandContext(ctx, h.Exec[0], h.Exec[1:]...)
+	cmd.Dir, cmd.Env = "/", env
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = r.StopDelay
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = stopDelay
+	}
+	err := cmd.Run()
+	if cmd.Process != nil {
+		// Whatever it left behind. Mostly that is nothing; that this fails then is
+		// what we want.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	switch {
+	case ctx.Err() != nil && err != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil // it ended well, but for what it left behind
+	}
+	if lines := said.lines(); err != nil && len(lines) > 0 {
+		return fmt.Errorf("%w: %s", err, strings.Join(lines, "\n"))
+	}
+	return err
+}
