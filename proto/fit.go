@@ -52,6 +52,27 @@ func shortenUnits(units []FailedUnit, budget int) []FailedUnit {
 	return short
 }
 
+// shortenChecks returns the first results whose names have at most half of
+// budget bytes, each with the beginning of its message that fits its share of
+// the rest.
+func shortenChecks(checks []CheckResult, budget int) []CheckResult {
+	names := 0
+	for i, c := range checks {
+		if names += len(c.Name) + checkResultSize; names > budget/2 {
+			checks = checks[:i]
+			break
+		}
+	}
+	short := slices.Clone(checks)
+	for i, c := range short {
+		short[i].Message = shorten(c.Message, budget/2/len(short))
+	}
+	return short
+}
+
+// checkResultSize is about what a result has in JSON beside its texts.
+const checkResultSize = 120
+
 // newest returns the last lines that have at most n bytes together, and of the
 // very last one the beginning if it alone has more.
 func newest(lines []string, n int) []string {

@@ -35,6 +35,7 @@ func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
 		t.Run(fmt.Sprintf("%d failed units", n), func(t *testing.T) {
 			status := exampleStatus(t)
 			status.Deployment.Failed = talkative(n)
+			status.Deployment.Checks = failingChecks(n)
 			status.Deployment.Message = strings.Repeat("é", 50*n)
 			status.Conditions[0].Message = strings.Repeat("ü", 50*n)
 			b, err := status.Encode()
@@ -46,6 +47,7 @@ func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkShortened(t, got.Deployment.Failed, status.Deployment.Failed)
+			checkShortenedChecks(t, got.Deployment.Checks, status.Deployment.Checks)
 			if !utf8.ValidString(got.Deployment.Message) || got.Deployment.Phase != status.Deployment.Phase {
 				t.Errorf("got %+v", got.Deployment)
 			}
@@ -61,7 +63,8 @@ func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkShortened(t, gotEvent.Failed, event.Failed)
-			if len(status.Deployment.Failed) != n || n > 0 && len(status.Deployment.Failed[0].Log) != min(n, logLines) {
+			if len(status.Deployment.Failed) != n || n > 0 && len(status.Deployment.Failed[0].Log) != min(n, logLines) ||
+				len(status.Deployment.Checks) != n || n > 0 && len(status.Deployment.Checks[0].Message) != checkMessage {
 				t.Error("the status itself was shortened")
 			}
 		})
@@ -85,6 +88,33 @@ func checkShortened(t *testing.T, got, want []proto.FailedUnit) {
 			if !strings.HasPrefix(all[len(all)-len(u.Log)+j], beginning) || beginning != line && len(u.Log) > 1 {
 				t.Fatalf("unit %d, line %d: got %q, not one of the newest", i, j, line)
 			}
+		}
+	}
+}
+
+// checkMessage is how long the message of each failing check is.
+const checkMessage = 400
+
+func failingChecks(n int) []proto.CheckResult {
+	checks := make([]proto.CheckResult, n)
+	for i := range checks {
+		checks[i] = proto.CheckResult{Name: fmt.Sprintf("check %d", i), Time: issued, Message: strings.Repeat("\x1b", checkMessage)}
+	}
+	return checks
+}
+
+// checkShortenedChecks checks that got is the first of want's results, and all
+// of them as they were where there were few.
+func checkShortenedChecks(t *testing.T, got, want []proto.CheckResult) {
+	t.Helper()
+	if len(got) > len(want) || len(got) < min(len(want), 5) {
+		t.Fatalf("%d results are left of %d", len(got), len(want))
+	}
+	for i, c := range got {
+		beginning, _ := strings.CutSuffix(c.Message, "…")
+		if c.Name != want[i].Name || !c.Time.Equal(want[i].Time) || !strings.HasPrefix(want[i].Message, beginning) ||
+			len(want) <= 1 && c.Message != want[i].Message {
+			t.Fatalf("result %d: got %+v, want the beginning of %+v", i, c, want[i])
 		}
 	}
 }

@@ -144,6 +144,10 @@ func exampleStatus(t testing.TB) proto.Status {
 			Message: "nginx.service failed", Started: issued.Add(-time.Minute), Since: issued,
 			Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"bind() to 0.0.0.0:80 failed", "exited with code 1"}}},
 			Reboot: []string{"kernel", "initrd"},
+			Checks: []proto.CheckResult{
+				{Name: "web", Required: true, Message: "http://localhost/: status 502 Bad Gateway", Time: issued, Duration: 12 * time.Millisecond},
+				{Name: "mail", Passed: true, Time: issued, Duration: time.Millisecond},
+			},
 		},
 		Conditions: []proto.Condition{
 			{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonGaveUp, Message: "waits for a new assignment", Since: issued},

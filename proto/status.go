@@ -51,6 +51,18 @@ type DeploymentStatus struct {
 	// Reboot names what of the toplevel takes effect with a reboot only, such as
 	// "kernel".
 	Reboot []string `json:"reboot,omitempty"`
+	// Checks are the results at the end of the new system's probation.
+	Checks []CheckResult `json:"checks,omitempty"`
+}
+
+// A CheckResult is how one declared check went when it was last tried.
+type CheckResult struct {
+	Name     string        `json:"name"`
+	Passed   bool          `json:"passed"`
+	Required bool          `json:"required"`
+	Message  string        `json:"message,omitempty"`  // why it did not pass
+	Time     time.Time     `json:"time,omitzero"`      // the host's clock; zero if it was not tried
+	Duration time.Duration `json:"duration,omitempty"` // of that try, nanoseconds
 }
 
 // A FailedUnit is a unit that failed in a deployment and had not failed before.
@@ -60,8 +72,8 @@ type FailedUnit struct {
 }
 
 // Encode returns s as JSON of at most [MaxStatus] bytes. Where that is too
-// little it leaves out the oldest lines of logs, the last of the failed units,
-// and the ends of messages: a host is never silent for having much to say.
+// little it leaves out the oldest lines of logs, the last of the failed units
+// and of the checks, and the ends of messages: a host is never silent for having much to say.
 func (s Status) Encode() ([]byte, error) {
 	s.Format = Format1
 	return fit("status", MaxStatus, func(budget int) any { return s.shorten(budget) })
@@ -70,7 +82,8 @@ func (s Status) Encode() ([]byte, error) {
 // shorten returns s with about budget bytes of text.
 func (s Status) shorten(budget int) Status {
 	s.Deployment.Message = shorten(s.Deployment.Message, budget/4)
-	s.Deployment.Failed = shortenUnits(s.Deployment.Failed, budget/2)
+	s.Deployment.Failed = shortenUnits(s.Deployment.Failed, budget/4)
+	s.Deployment.Checks = shortenChecks(s.Deployment.Checks, budget/2)
 	s.Conditions = slices.Clone(s.Conditions)
 	for i, c := range s.Conditions {
 		s.Conditions[i].Message = shorten(c.Message, budget/4/len(s.Conditions))

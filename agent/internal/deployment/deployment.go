@@ -70,6 +70,8 @@ type Deployment struct {
 	Activations         int `json:"activations,omitempty"`
 	CommitActivations   int `json:"commit_activations,omitempty"`
 	RollbackActivations int `json:"rollback_activations,omitempty"`
+	// Checks are the results at the end of Toplevel's probation.
+	Checks []proto.CheckResult `json:"checks,omitempty"`
 	// Registered is true once the profile or the boot default may name Toplevel.
 	Registered bool `json:"registered,omitempty"`
 	// Generation is the number of Toplevel in the system profile, once committed.
@@ -108,13 +110,6 @@ type Probation struct {
 	// IgnoreUnits are name patterns (path.Match) of units whose failure does
 	// not count.
 	IgnoreUnits []string `json:"ignore_units,omitempty"`
-}
-
-// A Check is one declared condition of health.
-type Check struct {
-	Name     string `json:"name"`
-	Unit     string `json:"unit"`     // must be active
-	Required bool   `json:"required"` // false: reported only
 }
 
 // A Step is one entry of the history: a phase that was entered, and why.
@@ -215,5 +210,6 @@ func (d Deployment) Status() proto.DeploymentStatus {
 		Since:    d.Since,
 		Failed:   d.Failed,
 		Reboot:   d.Reboot,
+		Checks:   d.Checks,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/proto"
@@ -139,7 +140,7 @@ func (h *host) Contact() (statefile.Contact, error) {
 func (h *host) WatchContact(context.Context) (<-chan struct{}, error) { return h.changed, nil }
 
 func (h *host) judge(t *testing.T) Judge {
-	return Judge{Units: h, Receipts: h, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return Judge{Units: h, Receipts: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // Units in states, as systemd describes them.

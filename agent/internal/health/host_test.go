@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
@@ -85,8 +86,9 @@ func TestRealJudge(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			units := &systemd.Client{}
 			j := Judge{
-				Units: &systemd.Client{}, Receipts: files, BootID: strings.TrimSpace(string(boot)),
+				Units: units, Checks: check.Runner{Units: units}, Receipts: files, BootID: strings.TrimSpace(string(boot)),
 				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			}
 			got, err := j.Judge(t.Context(), deployment.Probation{Grace: realGrace, Deadline: tt.deadline, Checks: checks}, deployment.Baseline{})

@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
+	"kedge/proto"
 )
 
 // AgentUnit is the agent's unit, in every toplevel.
@@ -53,6 +55,7 @@ type Receipts interface {
 type Judge struct {
 	Units    Units        // required
 	Receipts Receipts     // required
+	Checks   check.Runner // required
 	BootID   string       // of the running boot, required
 	Log      *slog.Logger // required
 }
@@ -61,7 +64,9 @@ type Judge struct {
 //
 //   - at the end of the grace period, if units have failed by then, or keep
 //     failing and being restarted, that did not before;
-//   - as soon as the grace period is over, every required check passed, and the
+//   - at the end of the grace period or later, as soon as a check that counts has
+//     failed as often as it may;
+//   - as soon as the grace period is over, every check that counts passed, and the
 //     restarted agent made contact, by a last look at all of it;
 //   - at the deadline, p's or ctx's, whichever is first.
 //
@@ -70,7 +75,11 @@ type Judge struct {
 func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (Judgement, error) {
 	bounded, stop := context.WithTimeout(ctx, p.Deadline)
 	defer stop()
-	o := &observation{Judge: j, p: p, before: before, grace: time.Now().Add(p.Grace), restarted: make(chan struct{})}
+	began := time.Now()
+	o := &observation{
+		Judge: j, p: p, before: before, began: began, grace: began.Add(p.Grace),
+		restarted: make(chan struct{}), results: make([]proto.CheckResult, len(p.Checks)),
+	}
 	// In this order at the end: stop, then wait.
 	var restart sync.WaitGroup
 	defer restart.Wait()
@@ -79,16 +88,16 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 		restart.Go(func() { o.restart(bounded) })
 	}
 	for {
-		o.watch(bounded)
+		decided := o.watch(bounded)
 		if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			return Judgement{}, fmt.Errorf("judge the system: %w", context.Cause(ctx))
 		}
-		late := bounded.Err() != nil
+		decided = decided || bounded.Err() != nil
 		judgement, err := o.lastLook(ctx)
 		if err != nil {
 			return Judgement{}, fmt.Errorf("judge the system: %w", err)
 		}
-		if judgement.Good || late || len(judgement.Failed) > 0 {
+		if judgement.Good || decided || len(judgement.Failed) > 0 {
 			return judgement, nil
 		}
 		// Something changed back between two looks.
@@ -98,7 +107,9 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 
 // lastLook looks once more at everything, even if ctx's deadline has passed.
 func (o *observation) lastLook(ctx context.Context) (Judgement, error) {
-	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	ctx = context.WithoutCancel(ctx)
+	o.tryAgain(ctx) // each has a timeout of its own
+	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	return o.look(look)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
@@ -23,7 +24,7 @@ const (
 )
 
 func TestJudge(t *testing.T) {
-	check := func(unit string, required bool) deployment.Check {
+	declared := func(unit string, required bool) deployment.Check {
 		return deployment.Check{Name: "app", Unit: unit, Required: required}
 	}
 	const app = "app.service"
@@ -44,11 +45,11 @@ func TestJudge(t *testing.T) {
 			prepare: func(h *host) { h.contactAfter = 20 * time.Second },
 		},
 		{
-			name: "good when the last check passes", at: 30 * time.Second, lag: retryPause, contact: true,
+			name: "good when the last check passes", at: 30 * time.Second, lag: check.DefaultInterval, contact: true,
 			prepare: func(h *host) {
 				h.units = from(30*time.Second, systemd.Unit{Name: app, LoadState: "loaded", ActiveState: systemd.Activating}, active(app))
 			},
-			p: deployment.Probation{Checks: []deployment.Check{check(app, true)}},
+			p: deployment.Probation{Checks: []deployment.Check{declared(app, true)}},
 		},
 		{
 			name: "agent that made contact and was stopped", reason: proto.ReasonNoContact, at: deadline, messages: "inactive",
@@ -146,15 +147,15 @@ func TestJudge(t *testing.T) {
 			prepare: func(h *host) {
 				h.units = always(systemd.Unit{Name: app, LoadState: "loaded", ActiveState: systemd.Inactive})
 			},
-			p: deployment.Probation{Checks: []deployment.Check{check(app, true)}},
+			p: deployment.Probation{Checks: []deployment.Check{declared(app, true)}},
 		},
 		{
 			name: "required check of no unit", reason: proto.ReasonCheckFailed, at: deadline, contact: true, messages: "there is no unit app.service",
-			p: deployment.Probation{Checks: []deployment.Check{check(app, true)}},
+			p: deployment.Probation{Checks: []deployment.Check{declared(app, true)}},
 		},
 		{
 			name: "wanted check does not pass", at: grace, contact: true, messages: "(not required)",
-			p: deployment.Probation{Checks: []deployment.Check{check(app, false)}},
+			p: deployment.Probation{Checks: []deployment.Check{declared(app, false)}},
 		},
 		{
 			name: "no contact", reason: proto.ReasonNoContact, at: deadline, messages: "did not read its desired state",

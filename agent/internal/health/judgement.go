@@ -9,4 +9,5 @@ type Judgement struct {
 	Reason  proto.Reason
 	Message string
 	Failed  []proto.FailedUnit
+	Checks  []proto.CheckResult // in the order of the configuration
 }

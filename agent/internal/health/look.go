@@ -29,7 +29,8 @@ func (o *observation) look(ctx context.Context) (Judgement, error) {
 	made, lacks, _ := o.contact(ctx) // an error is in lacks too
 	judgement := Judgement{Contact: made}
 	failed := o.failed(ctx, units)
-	required, wanted := o.checks(ctx)
+	results, against, remarks := o.judged()
+	judgement.Checks = results
 	var notes []string
 	// The first is the reason; the others may help to understand it.
 	add := func(r proto.Reason, note string) {
@@ -40,14 +41,14 @@ func (o *observation) look(ctx context.Context) (Judgement, error) {
 		judgement.Failed = o.describe(ctx, failed)
 		add(proto.ReasonUnitsFailed, namesOf(failed)+" failed")
 	}
-	if len(required) > 0 {
-		add(proto.ReasonCheckFailed, strings.Join(required, ", "))
+	if len(against) > 0 {
+		add(proto.ReasonCheckFailed, strings.Join(against, ", "))
 	}
 	if !made {
 		add(proto.ReasonNoContact, "no contact: "+lacks)
 	}
 	judgement.Good = judgement.Reason == ""
-	judgement.Message = strings.Join(append(notes, wanted...), "; ")
+	judgement.Message = strings.Join(append(notes, remarks...), "; ")
 	return judgement, nil
 }
 

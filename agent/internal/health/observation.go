@@ -8,14 +8,17 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/systemd"
+	"kedge/proto"
 )
 
 // An observation is what one call of Judge has seen so far.
 type observation struct {
 	Judge
-	p      deployment.Probation
-	before deployment.Baseline
-	grace  time.Time // when the grace period ends
+	p       deployment.Probation
+	before  deployment.Baseline
+	began   time.Time
+	grace   time.Time           // when the grace period ends
+	results []proto.CheckResult // of p.Checks, by the last tries; valid while none is under way
 
 	agentBefore string        // invocation of the agent before its restart
 	restarted   chan struct{} // closed when the restart job ended
@@ -26,23 +29,34 @@ type observation struct {
 }
 
 // watch returns when the system may be good: the grace period is over, every
-// required check has passed and contact was made; or when units have failed by
-// the end of the grace period; or when ctx ends.
-func (o *observation) watch(ctx context.Context) {
+// check that counts has passed and contact was made; or when units or, for good,
+// such a check have failed by the end of the grace period or later; or when ctx
+// ends. It reports whether a check failed for good.
+func (o *observation) watch(ctx context.Context) (checkFailed bool) {
 	ctx, stop := context.WithCancel(ctx)
 	var conditions sync.WaitGroup
 	met := make(chan struct{})
 	conditions.Go(func() { o.awaitContact(ctx) })
-	conditions.Go(func() { o.awaitChecks(ctx) })
+	failed := make(chan struct{})
+	others := o.tryChecks(ctx, &conditions, sync.OnceFunc(func() { close(failed) }))
 	go func() {
 		conditions.Wait()
 		close(met)
 	}()
-	defer func() {
-		stop()
-		<-met
-	}()
+	o.await(ctx, met, failed)
+	stop()
+	<-met
+	others.Wait()
+	select {
+	case <-failed:
+		return true
+	default:
+		return false
+	}
+}
 
+// await returns when watch may: the conditions are met, or a check has failed.
+func (o *observation) await(ctx context.Context, met, failed <-chan struct{}) {
 	if !o.awaitGrace(ctx) {
 		return
 	}
@@ -57,6 +71,7 @@ func (o *observation) watch(ctx context.Context) {
 	}
 	select {
 	case <-met:
+	case <-failed:
 	case <-ctx.Done():
 	}
 }

@@ -42,12 +42,7 @@ func Failing(u systemd.Unit) bool {
 	return u.AutoRestarting() && (u.ExecMainStatus != 0 || u.Result != "" && u.Result != "success")
 }
 
-// up reports whether the unit does what a check of it asks for.
-func up(u systemd.Unit) bool {
-	return u.ActiveState == systemd.Active || u.ActiveState == systemd.Reloading
-}
-
 // runs reports whether a process of the service is there, ready or not yet.
 func runs(u systemd.Unit) bool {
-	return up(u) || u.ActiveState == systemd.Activating && !u.AutoRestarting()
+	return u.Up() || u.ActiveState == systemd.Activating && !u.AutoRestarting()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
@@ -54,6 +55,21 @@ func TestBaseline(t *testing.T) {
 	}
 	if diff := cmp.Diff(deployment.Baseline{Failed: []string{"b.service"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func (units) Unit(context.Context, string) (systemd.Unit, error) {
+	return systemd.Unit{ActiveState: systemd.Active}, nil
+}
+
+func TestTry(t *testing.T) {
+	m := New(Options{Systemd: units{}, Log: slog.New(slog.DiscardHandler)})
+	got := m.Try(t.Context(), check.Subject{Deployment: "7-x"}, []deployment.Check{
+		{Name: "unit", Unit: "app.service"},
+		{Name: "exec", Exec: []string{"/bin/sh", "-c", `test "$KEDGE_DEPLOYMENT" = 7-x`}},
+	})
+	if len(got) != 2 || !got[0].Passed || !got[1].Passed {
+		t.Errorf("got %+v", got)
 	}
 }
 

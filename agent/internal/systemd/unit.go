@@ -47,6 +47,9 @@ type Unit struct {
 // Loaded reports whether systemd knows the unit by more than its name.
 func (u Unit) Loaded() bool { return u.LoadState != "not-found" }
 
+// Up reports whether the unit does what it is there for.
+func (u Unit) Up() bool { return u.ActiveState == Active || u.ActiveState == Reloading }
+
 // Sub-states of services.
 const (
 	running           = "running"

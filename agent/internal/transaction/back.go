@@ -53,7 +53,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 func (t *transaction) judgeProven(ctx context.Context, boot string) (deployment.Step, error) {
 	var j health.Judgement
 	err := t.retry(ctx, "judge the proven system", t.d.RollbackProbation.Deadline, func(ctx context.Context) (err error) {
-		j, err = t.Host.Judge(ctx, t.d.RollbackProbation, t.d.Baseline())
+		j, err = t.Host.Judge(ctx, t.subject(t.d.Proven.Toplevel), t.d.RollbackProbation, t.d.Baseline())
 		return err
 	})
 	if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/transaction"
@@ -36,6 +37,8 @@ type fakeHost struct {
 	held        proto.StorePath
 
 	baseline deployment.Baseline
+	passes   map[string]bool // the checks that pass before, by name
+	checked  []string        // the names of those that were tried before
 
 	// how the new system behaves
 	activates     activation.Result // for the new system
@@ -204,7 +207,7 @@ func (h *fakeHost) RestartAgent(context.Context) error {
 
 func (h *fakeHost) Hold(p proto.StorePath) error { return h.do(func() { h.held = p }) }
 
-func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
+func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
 	want := h.record.Probation
 	if h.record.Phase == proto.PhaseRollingBack {
 		want = h.record.RollbackProbation
@@ -212,6 +215,10 @@ func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deplo
 	if p.Deadline != want.Deadline {
 		h.t.Errorf("%s: judged by a deadline of %s, want %s", h.record.Phase, p.Deadline, want.Deadline)
 	}
+	if s != (check.Subject{Deployment: h.record.ID, Toplevel: h.current}) && h.current != foreign {
+		h.t.Errorf("%s: judged as %+v, while %s runs", h.record.Phase, s, h.current)
+	}
+	h.requireBefore(p.Checks)
 	if diff := cmp.Diff(h.baseline, before); diff != "" {
 		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, diff)
 	}
@@ -230,17 +237,18 @@ func (h *fakeHost) Judge(_ context.Context, p deployment.Probation, before deplo
 	}); err != nil {
 		return health.Judgement{}, err
 	}
-	contact := h.contact[h.current]
+	j := health.Judgement{Contact: h.contact[h.current], Checks: []proto.CheckResult{{Name: "on " + h.current.String()}}}
 	switch {
 	case h.current == newSystem && h.unitsFail:
-		return health.Judgement{Contact: contact, Reason: proto.ReasonUnitsFailed, Failed: []proto.FailedUnit{{Name: "app.service"}}}, nil
-	case !contact:
-		return health.Judgement{Reason: proto.ReasonNoContact}, nil
+		j.Reason, j.Failed = proto.ReasonUnitsFailed, []proto.FailedUnit{{Name: "app.service"}}
+	case !j.Contact:
+		j.Reason = proto.ReasonNoContact
+	case h.provenFails && h.current == oldSystem:
+		j.Reason, j.Message = proto.ReasonUnitsFailed, "old.service failed"
+	default:
+		j.Good = true
 	}
-	if h.provenFails && h.current == oldSystem {
-		return health.Judgement{Contact: contact, Reason: proto.ReasonUnitsFailed, Message: "old.service failed"}, nil
-	}
-	return health.Judgement{Good: true, Contact: true}, nil
+	return j, nil
 }
 
 func (h *fakeHost) Register(_ context.Context, p proto.StorePath) (proto.Generation, error) {

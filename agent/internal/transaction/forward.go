@@ -44,6 +44,9 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, fmt.Errorf("note what is wrong with the units: %w", err)
 	}
 	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
+	if err := t.tryBefore(ctx, &d); err != nil {
+		return deployment.Step{}, err
+	}
 	t.d = d // saved with the step
 	return to(proto.PhaseActivating), nil
 }
@@ -96,7 +99,7 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	j, err := t.Host.Judge(bounded, t.d.Probation, t.d.Baseline())
+	j, err := t.Host.Judge(bounded, t.subject(t.d.Toplevel), t.d.Probation, t.d.Baseline())
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
@@ -104,11 +107,13 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	if !j.Good {
+		t.d.Checks = j.Checks // saved with the step
 		return deployment.Step{Phase: proto.PhaseRollingBack, Reason: j.Reason, Message: j.Message, Failed: j.Failed}, nil
 	}
 	if _, err := t.look(are(t.d.Toplevel, t.d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
 	}
+	t.d.Checks = j.Checks // saved with the step
 	// What speaks against it and was not required goes into the history.
 	return because(proto.PhaseCommitting, "", "%s", j.Message), nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
 	"kedge/proto"
@@ -25,6 +26,10 @@ type Host interface {
 	// as failing all the time if they failed within that time before now.
 	Baseline(ctx context.Context, within time.Duration) (deployment.Baseline, error)
 
+	// Try tries each of the checks once, all at the same time, and returns their
+	// results in the same order. When ctx ends, what is not decided has failed.
+	Try(ctx context.Context, s check.Subject, checks []deployment.Check) []proto.CheckResult
+
 	// Activate runs toplevel's switch-to-configuration with mode test, and says
 	// what came of it. With force, pre-switch checks are not asked. The error is
 	// for when nothing can be said; an activation that fails is a Result. It
@@ -35,7 +40,7 @@ type Host interface {
 	// decided, or ctx ends: new failed units after the grace period, checks,
 	// and the restarted agent's fresh contact. It does not fail for what it
 	// observes; the error is for when it cannot observe at all.
-	Judge(ctx context.Context, p deployment.Probation, before deployment.Baseline) (health.Judgement, error)
+	Judge(ctx context.Context, s check.Subject, p deployment.Probation, before deployment.Baseline) (health.Judgement, error)
 
 	// RestartAgent makes the running system's agent the one that runs, and
 	// returns when it has started, or could not.

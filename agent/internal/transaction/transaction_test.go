@@ -30,6 +30,11 @@ func scenarios() []scenario {
 		{"an adopted system is made the boot default first", func(h *fakeHost) {
 			h.record.Proven.Adopted, h.proven.Adopted = true, true
 		}, proto.PhaseCommitted, "", false},
+		{"a good system with checks commits", (*fakeHost).declareChecks, proto.PhaseCommitted, "", false},
+		{"failed units of a system with checks roll back", func(h *fakeHost) {
+			h.declareChecks()
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
 		{"failed units roll back", func(h *fakeHost) { h.unitsFail = true }, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
 		{"no contact rolls back", func(h *fakeHost) { h.contact[newSystem] = false }, proto.PhaseRolledBack, proto.ReasonNoContact, true},
 		{"no contact on either side is inconclusive", func(h *fakeHost) { clear(h.contact) }, proto.PhaseInconclusive, proto.ReasonNoContact, false},
@@ -100,6 +105,7 @@ func TestTransactionWithoutCrash(t *testing.T) {
 				t.Errorf("quarantined is %t, want %t", got, s.quarantined)
 			}
 			h.requireSettled(t)
+			h.requireResults(t)
 		})
 	}
 }
@@ -165,6 +171,7 @@ func crashed(t *testing.T, s scenario, at map[int]crash) *fakeHost {
 		t.Errorf("crash at %v: ended %s, quarantined %v: nobody saw the proven system make contact", at, d.Phase, h.quarantined)
 	}
 	h.requireSettled(t)
+	h.requireResults(t)
 	if t.Failed() {
 		t.Fatalf("history: %+v", d.History)
 	}

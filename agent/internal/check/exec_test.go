@@ -1,0 +1,133 @@
+package check
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// longEnough is more than a program here takes on a busy machine.
+const longEnough = time.Minute
+
+// tellEnvironment makes the program of these tests write its environment and its
+// directory to a file.
+const tellEnvironment = "tell-environment"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == tellEnvironment {
+		dir, err := os.Getwd()
+		if err == nil {
+			err = os.WriteFile(os.Args[2], []byte(strings.Join(append(os.Environ(), dir), "\n")), 0o600)
+		}
+		if err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// sleep is where that program is: checks do not have this machine's PATH.
+func sleep(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExec(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		script string
+		want   string
+	}{
+		{"exits with 0", "echo fine", ""},
+		{"exits with another code", "echo no frobnicators >&2; exit 3", "/bin/sh: exit status 3: no frobnicators"},
+		{"says nothing", "exit 1", "/bin/sh: exit status 1"},
+		{"says much", "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; exit 1", "line 999 | line 1000"},
+		{"says one long line", "printf %100000d 1; exit 1", "exit status 1: "},
+		{"is killed", "kill -9 $$", "signal: killed"},
+		{"leaves something behind", sleep(t) + " 600 & exit 0", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := deployment.Check{Exec: []string{"/bin/sh", "-c", tt.script}, Timeout: longEnough}
+			requireResult(t, Runner{}, c, tt.want)
+		})
+	}
+	requireResult(t, Runner{}, deployment.Check{Exec: []string{"/does/not/exist"}}, "no such file or directory")
+	requireResult(t, Runner{}, deployment.Check{Exec: []string{"/bin/echo", "$(exit 1)", ";", "false"}}, "")
+}
+
+func TestExecEnvironment(t *testing.T) {
+	toplevel, err := proto.ParseStorePath("/nix/store/00000000000000000000000000000000-nixos-system-web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Runner{Subject: Subject{Deployment: "7-x", Toplevel: toplevel}}
+	file := filepath.Join(t.TempDir(), "env")
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := deployment.Check{Exec: []string{own, tellEnvironment, file}, Timeout: longEnough}
+	requireResult(t, r, c, "")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(b))
+	slices.Sort(got)
+	want := []string{
+		"/", "KEDGE_CHECK=app", "KEDGE_DEPLOYMENT=7-x", "KEDGE_TOPLEVEL=" + toplevel.String(), "PATH=" + searchPath,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// At the timeout the whole group ends, whoever of it is deaf, and the reason has
+// what was said by then.
+func TestExecEndsAtItsTimeout(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "alive")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf(`trap "" TERM; (trap "" TERM; exec 3> %[1]s; echo deaf >&3; while :; do %[2]s 600; done) & echo waiting; wait; while :; do %[2]s 600; done`, file, sleep(t))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	ended := make(chan proto.CheckResult, 1)
+	go func() {
+		ended <- Runner{}.Try(ctx, deployment.Check{Exec: []string{"/bin/sh", "-c", script}, Timeout: longEnough})
+	}()
+	pipe, err := os.Open(file) // returns when the other end is open
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	out := bufio.NewReader(pipe)
+	if _, err := out.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	cancel(errors.New("the time is up"))
+	if got := <-ended; got.Passed || got.Message != "the time is up: waiting" {
+		t.Errorf("got %+v", got)
+	}
+	if _, err := out.ReadByte(); !errors.Is(err, io.EOF) { // the end comes when nobody can write any more
+		t.Errorf("a process of the group wrote something: %v", err)
+	}
+}
