@@ -173,8 +173,10 @@ func TestDecide(t *testing.T) {
 		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
 
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
-		{"so is one that found a read-only disk", ended(proto.PhaseFailed, proto.ReasonReadOnly, 1), agent.ActionDeploy, "", 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"at once if somebody asks who mended the disk", with(ended(proto.PhaseFailed, proto.ReasonReadOnly, 5), func(o *agent.Observation) {
+			o.Rung, o.Record.Since = true, o.Now
+		}), agent.ActionDeploy, "", 6},
 		{"at once if somebody asks", with(ended(proto.PhaseFailed, proto.ReasonDiskFull, 5), func(o *agent.Observation) {
 			o.Rung, o.Record.Since = true, o.Now
 		}), agent.ActionDeploy, "", 6},

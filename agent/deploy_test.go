@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
@@ -109,6 +111,30 @@ func TestAFetchThatIsCutShortHasNoResult(t *testing.T) {
 		select {
 		case r := <-a.fetched:
 			t.Fatalf("a fetch that was stopped ended with %v", r.err)
+		default:
+		}
+	}
+}
+
+// Run is of hooks that work until they are stopped.
+func (cutShort) Run(ctx context.Context, _ hook.Call) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestHooksThatAreCutShortHaveNoResult(t *testing.T) {
+	c := hook.Call{Point: hook.PreActivate, Hooks: []hook.Hook{{}}, Deployment: deployment.Deployment{ID: "7-x"}}
+	for range 20 { // which of two channels a select takes is left to chance
+		a := &Agent{Options: Options{Hooks: cutShort{}, Log: slog.New(slog.DiscardHandler)}, hooked: make(chan hookResult, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := a.startHooks(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-a.hooking.done
+		select {
+		case r := <-a.hooked:
+			t.Fatalf("hooks that were stopped ended with %v", r.err)
 		default:
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +131,12 @@ func TestANewerAssignmentStopsAHook(t *testing.T) {
 		}
 		return nil
 	}
+	w.fetch = func(_ context.Context, o closure.FetchOrder) error {
+		if o.Toplevel == pathC {
+			<-stopped // not only when the next hook is due
+		}
+		return nil
+	}
 	w.start()
 	w.assign(7, pathB)
 	w.await("the hook", func() bool { return len(w.calls) == 1 })
@@ -137,7 +144,6 @@ func TestANewerAssignmentStopsAHook(t *testing.T) {
 	if d := w.awaitTransaction(); d.Serial != 8 {
 		t.Errorf("the transaction is of %d", d.Serial)
 	}
-	<-stopped
 }
 
 func TestAHookAfterAnEndRunsAlsoAfterARestart(t *testing.T) {
@@ -200,26 +206,27 @@ func TestAHookThatFailsAfterAnEndIsToldAndChangesNothing(t *testing.T) {
 }
 
 func TestADeploymentWaitsForTheHooksAfterTheLastOne(t *testing.T) {
-	w := newWorld(t)
-	w.hooks = everyHook()
-	w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed})
-	release := make(chan struct{})
-	w.hook = func(_ context.Context, c hook.Call) error {
-		if c.Point == hook.PostRollback {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hooks = agent.HooksConfig{PostRollback: everyHook().PostRollback}
+		w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed})
+		release := make(chan struct{})
+		w.hook = func(context.Context, hook.Call) error {
 			<-release
+			return nil
 		}
-		return nil
-	}
-	w.start()
-	w.assign(8, pathC)
-	w.awaitStatus("the assignment", func(s proto.Status) bool { return s.Serial == 8 })
-	if d, err := w.files.Deployment(); err != nil || d.ID != "7-x" {
-		t.Errorf("the record is of %s (%v), want it kept for its hooks", d.ID, err)
-	}
-	close(release)
-	if d := w.awaitTransaction(); d.Serial != 8 {
-		t.Errorf("the transaction is of %d", d.Serial)
-	}
+		w.follow()
+		w.assign(8, pathC)
+		synctest.Wait()
+		if d, err := w.files.Deployment(); err != nil || d.ID != "7-x" {
+			t.Errorf("the record is of %s (%v), want it kept for its hooks", d.ID, err)
+		}
+		close(release)
+		synctest.Wait()
+		if d, err := w.files.Deployment(); err != nil || d.Serial != 8 {
+			t.Errorf("the record is of %s (%v), want it to be of 8", d.ID, err)
+		}
+	})
 }
 
 func TestHooksConfig(t *testing.T) {
