@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// hooksConfig runs hookScript at every point.
+const hooksConfig = `hooks:
+  pre_fetch: [{exec: [/bin/sh, /etc/hook]}]
+  pre_activate: [{exec: [/bin/sh, /etc/hook, drain], timeout: 2s}]
+  post_commit: [{exec: [/bin/sh, /etc/hook]}]
+  post_rollback: [{exec: [/bin/sh, /etc/hook]}]
+log:
+`
+
+// hookScript keeps its environment in /run/hooks, and does as a scenario asks.
+const hookScript = `set -e
+mkdir -p /run/hooks
+env | grep '^KEDGE_' | sort > /run/hooks/new
+mv /run/hooks/new "/run/hooks/$KEDGE_HOOK"
+if test "$1" = drain && test -e /run/refuse; then echo "it still has guests"; exit 1; fi
+if test "$1" = drain && test -e /run/hang; then echo "it waits"; sleep 600; fi
+if test "$KEDGE_HOOK" = post-rollback; then echo "the pager is down" >&2; exit 1; fi
+`
+
+// TestHooks: a hook that fails or hangs before the activation refuses it; after
+// an end hooks are told what came of it, and one that fails is reported.
+func TestHooks(t *testing.T) {
+	t.Parallel()
+	f := up(t, "web1")
+	h := f.Host("web1")
+	bare := h.MustFacts(t)
+	rev := commit(t, f, "hooks", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.Config("log:\n", hooksConfig))
+		fleet.Edit(w, func(h *toplevel.Host) { h.Etc = map[string]string{"hook": hookScript} })
+		fleet.Edit(w, fleet.App("hooked"))
+	})
+	before := requireOn(t, h, "hooked")
+	requireSays(t, "the hook after the commit", awaitHook(t, h, "post-commit"),
+		"KEDGE_HOOK=post-commit", "KEDGE_HOST=web1", "KEDGE_TOPLEVEL="+before.Current, "KEDGE_PROVEN="+bare.Current,
+		"KEDGE_REVISION="+rev.String(), "KEDGE_VERDICT=succeeded", "KEDGE_REASON=\n", "KEDGE_DEPLOYMENT=")
+
+	for file, says := range map[string]string{"/run/refuse": "it still has guests", "/run/hang": "it did not end within 2s: it waits"} {
+		h.MustRun(t, "touch", file)
+		rev := f.MustPush(t, file, func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App(file)) })
+		d := requireEnd(t, h, rev, proto.PhaseFailed, proto.ReasonHookRefused)
+		requireSays(t, "the end", d.Message, "pre-activate hook sh", says)
+		requireSame(t, h, before)
+		h.MustRun(t, "rm", file)
+	}
+	if out := h.MustRun(t, "sh", "-c", "pgrep -x sleep || true"); strings.TrimSpace(out) != "" {
+		t.Errorf("of the hook that hung runs on: %s", out)
+	}
+
+	rev = f.MustPush(t, "bad", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("bad"))
+		fleet.Edit(w, fleet.AddUnit("bad.service", toplevel.FailsToStart("no")))
+	})
+	d := requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonUnitsFailed)
+	requireSame(t, h, before)
+	requireSays(t, "the hook after the rollback", awaitHook(t, h, "post-rollback"),
+		"KEDGE_DEPLOYMENT="+d.ID+"\n", "KEDGE_TOPLEVEL="+d.Toplevel.String(), "KEDGE_PROVEN="+before.Current,
+		"KEDGE_REVISION="+rev.String(), "KEDGE_VERDICT=rolled-back", "KEDGE_REASON=units-failed")
+	e := h.MustAwaitEvent(t, "the event of the hook that failed", func(e proto.Event) bool {
+		return e.Deployment == d.ID && e.Reason == proto.ReasonHookFailed
+	})
+	requireSays(t, "the event", e.Message, "post-rollback hook sh", "the pager is down")
+}
+
+// awaitHook waits until a hook has run on the host, and returns its environment.
+func awaitHook(t *testing.T, h *fleet.Host, point string) string {
+	t.Helper()
+	return h.MustRun(t, "sh", "-c", `while ! test -e "$0"; do sleep 0.05; done; cat "$0"`, "/run/hooks/"+point)
+}
