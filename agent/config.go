@@ -74,13 +74,6 @@ type ProbationConfig struct {
 	Checks      []CheckConfig `config:"checks"`
 }
 
-// CheckConfig is one declared condition of health.
-type CheckConfig struct {
-	Name     string `config:"name"`
-	Unit     string `config:"unit"`     // must be active
-	Required bool   `config:"required"` // if false, a failure is reported and nothing more
-}
-
 // MetricsConfig says where Prometheus finds the agent.
 type MetricsConfig struct {
 	Listen string `config:"listen"` // host:port; empty for nowhere
@@ -142,7 +135,7 @@ func (c ProbationConfig) validate(p *problems) {
 	names := map[string]bool{}
 	for _, k := range c.Checks {
 		p.check(k.Name != "" && !names[k.Name], "probation.checks: %q must be a name of its own", k.Name)
-		p.check(strings.Contains(k.Unit, "."), "probation.checks: %s: unit must be the full name of a unit, got %q", k.Name, k.Unit)
+		k.validate(p, c.Deadline)
 		names[k.Name] = true
 	}
 }
@@ -161,7 +154,7 @@ func isServerURL(s string) bool {
 func (c ProbationConfig) probation() deployment.Probation {
 	p := deployment.Probation{Grace: c.Grace, Deadline: c.Deadline, IgnoreUnits: c.IgnoreUnits}
 	for _, k := range c.Checks {
-		p.Checks = append(p.Checks, deployment.Check{Name: k.Name, Unit: k.Unit, Required: k.Required})
+		p.Checks = append(p.Checks, k.check())
 	}
 	return p
 }

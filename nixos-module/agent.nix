@@ -82,15 +82,37 @@ in
       example = {
         probation.checks = [
           {
-            name = "web";
+            name = "nginx";
             unit = "nginx.service";
             required = true;
+          }
+          {
+            name = "web";
+            required = true;
+            http = {
+              url = "https://localhost/health";
+              body = "ok";
+            };
+          }
+          {
+            name = "smtp";
+            tcp = "localhost:25";
+          }
+          {
+            name = "replication";
+            exec = [
+              "/run/current-system/sw/bin/check-replication"
+              "--max-lag"
+              "30s"
+            ];
+            start_delay = "20s";
           }
         ];
       };
       description = ''
         Further settings of {file}`/etc/kedge/agent.yaml`. A system with a wrong one does not build,
-        and `kedge-agent --check-config` names every problem.
+        and `kedge-agent --check-config` names every problem. Checks that are not required count
+        only if they passed before; `docs/checks.md` tells of each key.
       '';
     };
   };
