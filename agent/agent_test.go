@@ -259,9 +259,12 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 }
 
-func TestMetricsHaveTheReasonOfTheDeployment(t *testing.T) {
+func TestMetricsAreOfTheDeployment(t *testing.T) {
 	w := newWorld(t)
-	w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed})
+	w.record(deployment.Deployment{
+		ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed,
+		Checks: []proto.CheckResult{{Name: "web"}, {Name: "mail", Passed: true}},
+	})
 	if err := os.Mkdir(filepath.Join(w.files.State, "outbox"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +279,7 @@ func TestMetricsHaveTheReasonOfTheDeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reasons := map[string]float64{}
+	reasons, checks := map[string]float64{}, map[string]float64{}
 	for _, family := range all {
 		switch family.GetName() {
 		case "kedge_agent_deployment_reason":
@@ -284,6 +287,10 @@ func TestMetricsHaveTheReasonOfTheDeployment(t *testing.T) {
 				if v := m.GetGauge().GetValue(); v != 0 {
 					reasons[m.GetLabel()[0].GetValue()] = v
 				}
+			}
+		case "kedge_agent_check_passed":
+			for _, m := range family.GetMetric() {
+				checks[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
 			}
 		case "kedge_agent_outbox_torn_total":
 			if got := family.GetMetric()[0].GetCounter().GetValue(); got != 1 {
@@ -293,6 +300,9 @@ func TestMetricsHaveTheReasonOfTheDeployment(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]float64{"units-failed": 1}, reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"web": 0, "mail": 1}, checks); diff != "" {
+		t.Errorf("checks (-want +got):\n%s", diff)
 	}
 }
 

@@ -16,7 +16,7 @@ type metrics struct {
 
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
 	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
-	outbox, outboxDropped, outboxTorn, hooks                        *prometheus.Desc
+	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -39,6 +39,7 @@ func newMetrics(a *Agent) *metrics {
 		rejected:      desc("rejected_total", "Desired states that were refused, by reason.", "reason"),
 		reboot:        desc("reboot_needed", "Whether something of the running system takes effect with a reboot only."),
 		hooks:         desc("hook_failures_total", "Times that a hook failed or passed its deadline.", "hook"),
+		checks:        desc("check_passed", "Whether a check of the last deployment's system passed when it was last tried; none before the end of the probation.", "check"),
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
 		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
@@ -69,6 +70,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, r := range proto.DeploymentReasons() {
 		gauge(m.reason, number(r == s.Deployment.Reason), string(r))
+	}
+	for _, c := range s.Deployment.Checks {
+		gauge(m.checks, number(c.Passed), c.Name)
 	}
 	for _, c := range s.Conditions {
 		if c.Type == proto.ConditionReady {
