@@ -76,6 +76,20 @@ func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
 	if len(d.Reboot) > 0 {
 		line("Reboot", "changes %s", strings.Join(d.Reboot, ", "))
 	}
+	for _, c := range d.Checks {
+		line("Check "+c.Name, "%s", outcomeOfCheck(c))
+	}
+}
+
+func outcomeOfCheck(c proto.CheckResult) string {
+	switch {
+	case c.Passed:
+		return fmt.Sprintf("passed in %s", c.Duration.Round(time.Microsecond))
+	case c.Required:
+		return because("failed, required", "", c.Message)
+	default:
+		return because("failed", "", c.Message)
+	}
 }
 
 // drawFailed writes units that failed, each with its last lines of log.

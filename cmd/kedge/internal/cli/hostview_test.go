@@ -8,6 +8,28 @@ import (
 	"kedge/proto"
 )
 
+func TestHostShowsItsChecks(t *testing.T) {
+	v := proto.HostView{Status: &proto.Status{Deployment: proto.DeploymentStatus{
+		Phase: proto.PhaseRolledBack,
+		Checks: []proto.CheckResult{
+			{Name: "ssh", Passed: true, Required: true, Duration: 1234567 * time.Nanosecond},
+			{Name: "web", Required: true, Message: "status 502\x1b[2J"},
+			{Name: "mail", Message: "connection refused (passed before)"},
+		},
+	}}}
+	var out strings.Builder
+	drawHost(&out, v, time.Time{})
+	for _, want := range []string{
+		"Check ssh   passed in 1.235ms\n",
+		"Check web   failed, required: status 502[2J\n",
+		"Check mail  failed: connection refused (passed before)\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%s\nwant the line %q", out.String(), want)
+		}
+	}
+}
+
 func TestAHostThatWaitsForARebootSaysSo(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := proto.Status{
