@@ -33,15 +33,22 @@ const (
 	floorFile      = "floors.json"
 	provenFile     = "proven.json"
 	quarantineFile = "quarantine.json"
+	suspensionFile = "suspension.json"
+	historyFile    = "history.json"
 	lockFile       = "transact.lock"
+	vetoDir        = "inhibit.d"
 )
 
 // format1 is the first format of every document. A higher one may only be
 // written once every proven agent can read it.
 const format1 = 1
 
-// privatePerm keeps what the host is about from its users.
-const privatePerm fs.FileMode = 0o700
+// Permissions of directories: what the host is about is kept from its users,
+// but for the sockets that they may be given.
+const (
+	privatePerm fs.FileMode = 0o700
+	runtimePerm fs.FileMode = 0o711
+)
 
 // A Dir is the pair of directories. It holds no state and is safe for
 // concurrent use, save that of two that change one document at once only one
@@ -51,10 +58,11 @@ type Dir struct {
 	Runtime string // gone after a boot; /run/kedge on a host
 }
 
-// Prepare makes both directories, where they are missing, for root alone, and
-// reserves room for the record.
+// Prepare makes both directories, where they are missing, and reserves room for
+// the record. Users may pass through the runtime directory, to a socket that
+// they may use; everything else is for root alone.
 func (d Dir) Prepare() error {
-	if err := errors.Join(durable.MkdirAll(d.State, privatePerm), durable.MkdirAll(d.Runtime, privatePerm)); err != nil {
+	if err := errors.Join(durable.MkdirAll(d.State, privatePerm), durable.MkdirAll(d.Runtime, runtimePerm)); err != nil {
 		return err
 	}
 	d.reserve()

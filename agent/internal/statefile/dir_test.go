@@ -43,18 +43,18 @@ func newDir(t *testing.T) Dir {
 	return d
 }
 
-func TestPrepareIsPrivate(t *testing.T) {
+func TestPrepareKeepsUsersOut(t *testing.T) {
 	d := newDir(t)
 	if err := d.Prepare(); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	for _, dir := range []string{d.State, d.Runtime} {
+	for dir, want := range map[string]os.FileMode{d.State: 0o700, d.Runtime: 0o711} {
 		info, err := os.Stat(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := info.Mode().Perm(); got != privatePerm {
-			t.Errorf("%s: permissions %o", dir, got)
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s: permissions %o, want %o", dir, got, want)
 		}
 	}
 }

@@ -31,21 +31,28 @@ func (d Dir) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
 	default:
 		return nil, fmt.Errorf("watch %q: %w", name, ErrWatchUnknown)
 	}
+	path := filepath.Join(dir, name)
+	return watch(ctx, dir, func(changed string) bool { return changed == path })
+}
+
+// watch is [Dir.Watch] of the files in dir that concern somebody.
+func watch(ctx context.Context, dir string, concerns func(path string) bool) (<-chan struct{}, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("watch %s: %w", name, err)
+		return nil, fmt.Errorf("watch %s: %w", dir, err)
 	}
 	// The directory, because a replaced file is another one each time.
 	if err := watcher.Add(dir); err != nil {
-		return nil, fmt.Errorf("watch %s in %s: %w", name, dir, errors.Join(err, watcher.Close()))
+		return nil, fmt.Errorf("watch %s: %w", dir, errors.Join(err, watcher.Close()))
 	}
 	changed := make(chan struct{}, 1)
-	go relay(ctx, watcher, filepath.Join(dir, name), changed)
+	go relay(ctx, watcher, dir, concerns, changed)
 	return changed, nil
 }
 
-// relay tells changed of what happens to path until ctx ends, then closes both.
-func relay(ctx context.Context, watcher *fsnotify.Watcher, path string, changed chan<- struct{}) {
+// relay tells changed of what happens to files in dir until ctx ends, then
+// closes both.
+func relay(ctx context.Context, watcher *fsnotify.Watcher, dir string, concerns func(path string) bool, changed chan<- struct{}) {
 	defer close(changed)
 	defer func() {
 		_ = watcher.Close() // it watched only: nothing can be lost
@@ -61,10 +68,10 @@ func relay(ctx context.Context, watcher *fsnotify.Watcher, path string, changed 
 		case <-ctx.Done():
 			return
 		case e, open := <-watcher.Events:
-			if !open || e.Name == filepath.Dir(path) && e.Has(fsnotify.Remove) {
+			if !open || e.Name == dir && e.Has(fsnotify.Remove) {
 				return
 			}
-			if e.Name == path && !e.Has(fsnotify.Chmod) {
+			if concerns(e.Name) && !e.Has(fsnotify.Chmod) {
 				ring()
 			}
 		case _, open := <-watcher.Errors:
