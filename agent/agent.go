@@ -122,6 +122,7 @@ type Agent struct {
 	report  chan struct{} // something that a status says may have changed
 	fetched chan fetchResult
 	hooked  chan hookResult
+	asks    chan ask
 
 	// Of the reconciler only.
 	fetch      *fetch   // the one under way
@@ -130,9 +131,12 @@ type Agent struct {
 	connects   uint64   // connections that were seen
 	blind      int      // observations in a row that failed
 	complaints complaints
+	remembered string // ID of the last deployment that is in the history
+	overridden string // ID of the deployment that vetoes held back for too long
 
-	mu   sync.Mutex
-	view view // guarded by mu
+	mu      sync.Mutex
+	view    view          // guarded by mu
+	changed chan struct{} // guarded by mu; closed when view changes; nil if nobody waits
 }
 
 // A view is what the agent last saw and decided.
@@ -140,6 +144,7 @@ type view struct {
 	desired *proto.Desired // the newest that was read
 	order   *proto.Order   // from desired, if it was verified
 	refusal *proto.RefusalError
+	read    bool // the desired state was asked for, and there was an answer
 	// refusals and deployments count since the agent's start, by reason and by
 	// verdict.
 	refusals    map[proto.Reason]float64
@@ -166,6 +171,7 @@ func New(o Options) (*Agent, error) {
 		followed: newFollowedCursor(o.Files),
 		report:   make(chan struct{}, 1),
 		fetched:  make(chan fetchResult, 1),
+		asks:     make(chan ask),
 		hooked:   make(chan hookResult, 1),
 		view: view{
 			refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}, hookFailures: map[hook.Point]float64{},
@@ -182,9 +188,10 @@ func New(o Options) (*Agent, error) {
 // under way goes on without it.
 //
 // On disk at any time: the record (deployment.json), what was proven
-// (proven.json), the floors of what was accepted (floors.json), which end was
-// followed by its hooks (hooks.json), and events that were not yet acknowledged
-// (outbox/).
+// (proven.json), the floors of what was accepted (floors.json), whether somebody
+// suspended the agent (suspension.json), which end was followed by its hooks
+// (hooks.json), how the last deployments ended (history.json), and events that
+// were not yet acknowledged (outbox/).
 func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, f := range map[string]func(context.Context) error{
@@ -205,17 +212,30 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // look returns what the agent last saw and decided.
 func (a *Agent) look() view {
+	v, _ := a.watch()
+	return v
+}
+
+// watch returns what look does, and a channel that is closed when it changes.
+func (a *Agent) watch() (view, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
 	v := a.view
 	v.refusals, v.deployments, v.hookFailures = maps.Clone(v.refusals), maps.Clone(v.deployments), maps.Clone(v.hookFailures)
-	return v
+	return v, a.changed
 }
 
 // change changes what look returns, and has it reported.
 func (a *Agent) change(f func(v *view)) {
 	a.mu.Lock()
 	f(&a.view)
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
 	a.mu.Unlock()
 	ring(a.report)
 }

@@ -28,6 +28,8 @@ type Config struct {
 	Activation ActivationConfig `config:"activation"`
 	Probation  ProbationConfig  `config:"probation"`
 	Hooks      HooksConfig      `config:"hooks"`
+	Control    ControlConfig    `config:"control"`
+	Inhibit    InhibitConfig    `config:"inhibit"`
 	Metrics    MetricsConfig    `config:"metrics"`
 	Log        setup.LogConfig  `config:"log"`
 }
@@ -74,6 +76,18 @@ type ProbationConfig struct {
 	Checks      []CheckConfig `config:"checks"`
 }
 
+// ControlConfig says who on the host may ask the agent.
+type ControlConfig struct {
+	// StatusGroup may read status and history; empty for root alone.
+	StatusGroup string `config:"status_group"`
+}
+
+// InhibitConfig bounds what somebody on the host may hold back.
+type InhibitConfig struct {
+	// Max is how long after it was fetched a deployment may be held back.
+	Max time.Duration `config:"max"`
+}
+
 // MetricsConfig says where Prometheus finds the agent.
 type MetricsConfig struct {
 	Listen string `config:"listen"` // host:port; empty for nowhere
@@ -89,6 +103,7 @@ func DefaultConfig() Config {
 		Fetch:      FetchConfig{Reserve: defaultReserve},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
+		Inhibit:    InhibitConfig{Max: 4 * time.Hour},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
 	}
 }
@@ -120,6 +135,7 @@ func (c Config) Validate() error {
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Probation.validate(&p)
 	c.Hooks.validate(&p)
+	p.atLeast("inhibit.max", c.Inhibit.Max, minDuration)
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

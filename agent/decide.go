@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -24,7 +25,13 @@ type Observation struct {
 	// Rung is true if somebody asked: what waits for a retry waits no longer
 	// than it must.
 	Rung bool
-	Now  time.Time
+	// Suspended is what keeps anything from being begun; nil if nothing does.
+	Suspended *statefile.Suspension
+	// Vetoes hold back the activation of what was fetched, for at most InhibitMax
+	// from then on.
+	Vetoes     []statefile.Veto
+	InhibitMax time.Duration
+	Now        time.Time
 	// BootID is that of the running boot.
 	BootID string
 }
@@ -66,7 +73,55 @@ type Decision struct {
 
 // Decide says what to do now. It performs no I/O and reads no clock: the same
 // observation gives the same decision.
+//
+// Whatever somebody on the host says, a transaction that has begun is settled,
+// and what needs nothing to be done is rested on for its own reason.
 func Decide(o Observation) Decision {
+	d := decide(o)
+	switch {
+	case o.Record.InTransaction():
+		return d
+	case o.Suspended != nil && d.begins():
+		return whileSuspended(*o.Suspended)
+	case d.Action == ActionSettle && o.inhibited():
+		return whileInhibited(o)
+	}
+	return d
+}
+
+// begins reports whether d brings the host nearer to another system.
+func (d Decision) begins() bool {
+	return d.Action == ActionDeploy || d.Action == ActionFetch || d.Action == ActionSettle
+}
+
+func whileSuspended(s statefile.Suspension) Decision {
+	return Decision{Action: ActionRest, Reason: proto.ReasonSuspended, Message: s.String(), Again: s.Until}
+}
+
+// inhibited reports whether vetoes hold back what was fetched. A record from the
+// future is one from before the clock was set back: it is held no longer.
+func (o Observation) inhibited() bool {
+	fetched := o.Record.Since
+	return len(o.Vetoes) > 0 && o.Now.Before(fetched.Add(o.InhibitMax)) && o.Now.After(fetched.Add(-o.InhibitMax))
+}
+
+func whileInhibited(o Observation) Decision {
+	return Decision{
+		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(o.Vetoes),
+		Again: o.Record.Since.Add(o.InhibitMax),
+	}
+}
+
+// everybody says who vetoes and why.
+func everybody(vetoes []statefile.Veto) string {
+	var all []string
+	for _, v := range vetoes {
+		all = append(all, v.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+func decide(o Observation) Decision {
 	r := o.Record
 	if r.InTransaction() {
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}

@@ -36,7 +36,7 @@ func readLevel(err error) slog.Level {
 func (a *Agent) readDesired(ctx context.Context) error {
 	raw, err := a.Bus.Desired(ctx)
 	if errors.Is(err, bus.ErrNoDesired) {
-		a.change(func(v *view) { v.desired, v.order, v.refusal = nil, nil, nil })
+		a.change(func(v *view) { v.desired, v.order, v.refusal, v.read = nil, nil, nil, true })
 		return a.leaveReceipt(statefile.Contact{Reason: proto.ReasonNoDesired})
 	}
 	if errors.Is(err, bus.ErrTooLarge) {
@@ -56,7 +56,7 @@ func (a *Agent) readDesired(ctx context.Context) error {
 		}
 		return err
 	}
-	a.change(func(v *view) { v.desired, v.order, v.refusal, v.contact = &d, &order, nil, a.Now() })
+	a.change(func(v *view) { v.desired, v.order, v.refusal, v.read, v.contact = &d, &order, nil, true, a.Now() })
 	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
 }
 
@@ -81,7 +81,7 @@ func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
 func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
 	before := a.look().refusal
 	a.change(func(v *view) {
-		v.order, v.refusal = nil, r
+		v.order, v.refusal, v.read = nil, r, true
 		v.refusals[r.Reason]++
 	})
 	if before == nil || before.Reason != r.Reason || before.Serial != r.Serial {

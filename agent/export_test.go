@@ -2,6 +2,6 @@ package agent
 
 import "context"
 
-// Follow is the reconciler without the watch on its record, which no bubble of
+// Follow is the reconciler without the watches on files, which no bubble of
 // synctest can hold.
-func (a *Agent) Follow(ctx context.Context) error { return a.follow(ctx, nil) }
+func (a *Agent) Follow(ctx context.Context) error { return a.follow(ctx, nil, nil) }

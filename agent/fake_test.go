@@ -25,6 +25,9 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 10 * time.Second
 
+// inhibitMax is less than an assignment is valid for.
+const inhibitMax = 30 * time.Minute
+
 // A world is everything around an agent.
 type world struct {
 	t        *testing.T
@@ -91,8 +94,15 @@ func newKey(t *testing.T, name string) proto.SecretKey {
 // the agent has asked what is desired.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
+	_, stop = w.startAgent()
+	return stop
+}
+
+// startAgent is start, for who wants to ask the agent something.
+func (w *world) startAgent() (a *agent.Agent, stop func()) {
+	w.t.Helper()
 	w.change(func() { w.statuses, w.reads = nil, 0 })
-	a := w.agent()
+	a = w.agent()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -105,7 +115,7 @@ func (w *world) start() (stop func()) {
 	})
 	w.t.Cleanup(stop)
 	w.await("the agent to ask", func() bool { return w.reads > 0 })
-	return stop
+	return a, stop
 }
 
 // follow runs no more than a reconciler, until the test ends. It is for tests in
@@ -129,6 +139,7 @@ func (w *world) agent() *agent.Agent {
 	w.t.Helper()
 	c := agent.DefaultConfig()
 	c.Host = w.host
+	c.Inhibit.Max = inhibitMax
 	c.StateDir, c.RuntimeDir = w.files.State, w.files.Runtime
 	c.Hooks = w.hooks
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}

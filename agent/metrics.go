@@ -17,6 +17,7 @@ type metrics struct {
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
 	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
 	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
+	suspended, vetoes                                               *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -42,6 +43,8 @@ func newMetrics(a *Agent) *metrics {
 		checks:        desc("check_passed", "Whether a check of the last deployment's system passed when it was last tried; none before the end of the probation.", "check"),
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
 		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
+		suspended:     desc("suspended", "Whether somebody on the host keeps the agent from beginning anything."),
+		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched."),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
 }
@@ -101,6 +104,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, point := range hook.Points() {
 		count(m.hooks, v.hookFailures[point], string(point))
 	}
+	suspended, _ := s.Condition(proto.ConditionSuspended)
+	gauge(m.suspended, number(suspended.Status == proto.StatusTrue))
+	gauge(m.vetoes, float64(len(m.agent.Files.Vetoes())))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
 	count(m.outboxTorn, float64(m.agent.Outbox.Torn()))

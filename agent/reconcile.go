@@ -24,19 +24,30 @@ const (
 
 // reconcile follows the host and its record until ctx ends.
 func (a *Agent) reconcile(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	changed, err := a.Files.Watch(ctx, statefile.DeploymentFile)
 	if err != nil {
 		return fmt.Errorf("watch the record: %w", err)
 	}
-	err = a.follow(ctx, changed)
-	for range changed { // until the watch has ended
+	vetoes, err := a.Files.WatchVetoes(ctx)
+	a.tell(ctx, slog.LevelWarn, "vetoes are looked at every minute only", err)
+	err = a.follow(ctx, changed, vetoes)
+	cancel()
+	for _, watched := range []<-chan struct{}{changed, vetoes} {
+		for watched != nil { // until the watch has ended
+			if _, open := <-watched; !open {
+				watched = nil
+			}
+		}
 	}
 	return err
 }
 
 // follow observes, decides and acts whenever there is a reason to. It returns
 // when ctx ends or changed, which tells of changes of the record, is closed.
-func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
+// Vetoes are looked at every now and then in any case.
+func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) error {
 	defer a.stopFetch()
 	defer a.stopHooks()
 	a.act(ctx, false) // settle what the disk says is unfinished, before anything else
@@ -49,6 +60,7 @@ func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 	stale := true // the desired state is to be read
 	for {
 		rung := false
+		var answer chan<- error
 		select {
 		case <-ctx.Done():
 			return nil
@@ -61,6 +73,12 @@ func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")
 			}
+		case _, open := <-vetoes:
+			if !open {
+				vetoes = nil
+			}
+		case q := <-a.asks:
+			answer, rung, stale = q.answer, true, stale || q.read
 		case r := <-a.fetched:
 			a.endFetch(r)
 		case r := <-a.hooked:
@@ -68,9 +86,10 @@ func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 		case <-again.C:
 		}
 		at := time.Time{}
+		var err error
 		if stale {
 			poll.Reset(jitter(pollInterval))
-			err := a.readDesired(ctx)
+			err = a.readDesired(ctx)
 			if stale = err != nil; stale {
 				at = a.Now().Add(jitter(readRetry))
 			}
@@ -81,6 +100,9 @@ func (a *Agent) follow(ctx context.Context, changed <-chan struct{}) error {
 		}
 		if !at.IsZero() {
 			again.Reset(max(0, at.Sub(a.Now())))
+		}
+		if answer != nil {
+			answer <- err // buffered
 		}
 	}
 }
@@ -147,7 +169,10 @@ func (a *Agent) decided(ctx context.Context, d Decision) {
 // be written, keeps the host from being settled.
 func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	v := a.look()
-	o := Observation{Order: v.order, Refusal: v.refusal, Now: a.Now(), BootID: a.Identity.BootID}
+	o := Observation{
+		Order: v.order, Refusal: v.refusal, Now: a.Now(), BootID: a.Identity.BootID,
+		Vetoes: a.Files.Vetoes(), InhibitMax: a.Config.Inhibit.Max,
+	}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {
 		return o, err
@@ -163,6 +188,9 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if err = a.followed.read(); err != nil {
 		return o, err
 	}
+	a.remember(ctx, o.Record)
+	o.Suspended, err = suspension(a.Files, o.Now)
+	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
 		return o, err
 	}
@@ -185,6 +213,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	}
 	switch d.Action {
 	case ActionRest:
+		if o.Suspended != nil {
+			a.stopFetch()
+		}
 		return false, nil
 	case ActionAdopt:
 		p := deployment.Proven{Toplevel: o.Systems.Current, Generation: o.Systems.Generation, Adopted: true, Since: o.Now}
@@ -210,6 +241,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
 	case ActionSettle:
+		if err := a.override(o); err != nil {
+			return false, err
+		}
 		return a.settle(ctx, o.Record)
 	}
 	return false, fmt.Errorf("unknown action %q", d.Action)

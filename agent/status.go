@@ -6,19 +6,41 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
+
+// A disk is what the files and links of a host say.
+type disk struct {
+	record    deployment.Deployment
+	proven    deployment.Proven
+	systems   proto.Systems
+	suspended *statefile.Suspension // in force; nil if there is none
+	vetoes    []statefile.Veto
+	err       error // what cannot be read
+}
+
+// readDisk reads everything that can be read.
+func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now time.Time) disk {
+	var d disk
+	var errs [5]error
+	d.record, errs[0] = files.Deployment()
+	d.proven, errs[1] = files.Proven()
+	_, errs[2] = files.Floor()
+	d.systems, errs[3] = systems()
+	d.suspended, errs[4] = suspension(files, now)
+	d.systems.Proven, d.systems.Revision = d.proven.Toplevel, d.proven.Revision
+	d.vetoes = files.Vetoes()
+	d.err = errors.Join(errs[:]...)
+	return d
+}
 
 // Status returns how the host is, from what is on its disk and what the agent
 // last decided. Time is left zero. It may be called at any time.
 func (a *Agent) Status() proto.Status {
 	v := a.look()
-	record, recordErr := a.Files.Deployment()
-	proven, provenErr := a.Files.Proven()
-	_, floorErr := a.Files.Floor()
-	systems, systemsErr := a.Systems.Systems()
-	systems.Proven, systems.Revision = proven.Toplevel, proven.Revision
-	if v.decision.Reason == proto.ReasonConverged && (systems.Current != systems.Proven || systems.Profile != systems.Proven) {
+	d := readDisk(a.Files, a.Systems.Systems, a.Now())
+	if v.decision.Reason == proto.ReasonConverged && (d.systems.Current != d.proven.Toplevel || d.systems.Profile != d.proven.Toplevel) {
 		// Not any more; the reconciler will see it, too.
 		v.decision, v.since = Decision{Reason: proto.ReasonNotProven}, time.Time{}
 	}
@@ -27,21 +49,35 @@ func (a *Agent) Status() proto.Status {
 		Host:       a.Config.Host,
 		Agent:      a.Identity.Version,
 		BootID:     a.Identity.BootID,
-		Systems:    systems,
-		Deployment: record.Status(),
+		Systems:    d.systems,
+		Deployment: d.record.Status(),
 	}
 	if v.order != nil {
 		s.Serial = v.order.Assignment.Serial
 	}
-	s.Conditions = []proto.Condition{
-		ready(v, record, proven),
+	s.Conditions = append([]proto.Condition{
+		ready(v, d.record, d.proven),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
-		stateValid(errors.Join(v.stateErr, recordErr, provenErr, floorErr, systemsErr)),
 		rebootNeeded(a.Systems.RebootPending()),
-	}
+	}, d.conditions(v.stateErr)...)
 	return s
+}
+
+// conditions returns those that need no agent to be known. err is what else is
+// wrong with the state.
+func (d disk) conditions(err error) []proto.Condition {
+	suspended := proto.Condition{Type: proto.ConditionSuspended, Status: proto.StatusFalse}
+	if s := d.suspended; s != nil {
+		suspended.Status, suspended.Reason = proto.StatusTrue, proto.ReasonSuspended
+		suspended.Message, suspended.Since = s.String(), s.Since
+	}
+	inhibited := proto.Condition{Type: proto.ConditionInhibited, Status: proto.StatusFalse}
+	if len(d.vetoes) > 0 {
+		inhibited.Status, inhibited.Reason, inhibited.Message = proto.StatusTrue, proto.ReasonInhibited, everybody(d.vetoes)
+	}
+	return []proto.Condition{stateValid(errors.Join(err, d.err)), suspended, inhibited}
 }
 
 func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {

@@ -1,6 +1,9 @@
 package statefile
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Suspension keeps the agent from beginning a deployment, across reboots. The
 // zero value is none.
@@ -15,6 +18,22 @@ type Suspension struct {
 // what a wrong clock says is no reason to begin anything.
 func (s Suspension) InForce(now time.Time) bool {
 	return !s.Since.IsZero() && (s.Until.IsZero() || now.Before(s.Until))
+}
+
+// String says by whom, until when, and why.
+func (s Suspension) String() string {
+	var parts []string
+	if s.By != "" {
+		parts = append(parts, "by "+s.By)
+	}
+	if !s.Until.IsZero() {
+		parts = append(parts, "until "+s.Until.UTC().Format(time.RFC3339))
+	}
+	text := strings.Join(parts, " ")
+	if text != "" && s.Reason != "" {
+		text += ": "
+	}
+	return text + s.Reason
 }
 
 // Suspension returns the last one, in force or over; the zero value if there is

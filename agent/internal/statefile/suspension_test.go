@@ -51,3 +51,16 @@ func TestSuspensionInForce(t *testing.T) {
 		}
 	}
 }
+
+func TestSuspensionSaysWhatIsKnown(t *testing.T) {
+	for want, s := range map[string]Suspension{
+		"by ada until 2026-11-22T12:00:00Z: disk swap": {Since: noon, Until: noon, By: "ada", Reason: "disk swap"},
+		"by ada":    {Since: noon, By: "ada"},
+		"disk swap": {Since: noon, Reason: "disk swap"},
+		"":          {Since: noon},
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// The sockets, in the runtime directory.
+const (
+	ControlSocket = "control.sock"
+	StatusSocket  = "status.sock"
+)
+
+// The paths. Those of [StatusSocket] are served by both sockets.
+const (
+	pathStatus  = "/v1/status"  // GET → proto.Status
+	pathHistory = "/v1/history" // GET → statefile.History
+
+	pathReconcile = "/v1/reconcile" // POST
+	pathRested    = "/v1/rested"    // GET → proto.Status; 408 if the agent has not come to rest for a while
+	pathSuspend   = "/v1/suspend"   // POST SuspendRequest → statefile.Suspension
+	pathResume    = "/v1/resume"    // POST ResumeRequest
+	pathLift      = "/v1/lift"      // POST LiftRequest → LiftReply
+)
+
+// An Agent is what is asked. Everything may be called at any time.
+type Agent interface {
+	Status() proto.Status
+	History() (statefile.History, error)
+	// Reconcile reads the desired state, as somebody who asks, and returns when
+	// the agent has begun what follows from it.
+	Reconcile(ctx context.Context) error
+	// Rested waits until the agent has nothing to do for now, and will not try
+	// again what failed. It knows of desired states that were read, not of others.
+	Rested(ctx context.Context) (proto.Status, error)
+	// Suspend is durable when it returns nil.
+	Suspend(ctx context.Context, r SuspendRequest) (statefile.Suspension, error)
+	// Resume ends the suspension, if there is one.
+	Resume(ctx context.Context, by string) error
+	// Lift ends quarantines and returns them.
+	Lift(ctx context.Context, r LiftRequest) ([]statefile.Quarantine, error)
+}
+
+// A SuspendRequest asks the agent to begin nothing.
+type SuspendRequest struct {
+	For    time.Duration `json:"for,omitempty"` // nanoseconds; zero: until somebody resumes
+	Reason string        `json:"reason,omitempty"`
+	By     string        `json:"by,omitempty"`
+}
+
+// A ResumeRequest ends that.
+type ResumeRequest struct {
+	By string `json:"by,omitempty"`
+}
+
+// A LiftRequest ends the quarantine of a toplevel, or of all.
+type LiftRequest struct {
+	Toplevel proto.StorePath `json:"toplevel,omitzero"`
+	All      bool            `json:"all,omitempty"`
+	By       string          `json:"by,omitempty"`
+}
+
+// A LiftReply says which there were.
+type LiftReply struct {
+	Lifted []statefile.Quarantine `json:"lifted"`
+}
+
+// A failure is what is answered instead.
+type failure struct {
+	Error string `json:"error"`
+}

@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kedge/agent/internal/control"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+var _ control.Agent = (*Agent)(nil)
+
+// An ask is somebody on the host who wants the reconciler to look now, at the
+// desired state, too, if read is set. The answer comes when it has looked and
+// acted: why the desired state could not be read, if it could not.
+type ask struct {
+	read   bool
+	answer chan error // with room for one
+}
+
+func (a *Agent) ask(ctx context.Context, read bool) error {
+	q := ask{read: read, answer: make(chan error, 1)}
+	select {
+	case a.asks <- q:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-q.answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Reconcile implements [control.Agent].
+func (a *Agent) Reconcile(ctx context.Context) error {
+	if err := a.ask(ctx, true); err != nil {
+		return fmt.Errorf("read the desired state: %w", err)
+	}
+	return nil
+}
+
+// Rested implements [control.Agent].
+func (a *Agent) Rested(ctx context.Context) (proto.Status, error) {
+	for {
+		v, changed := a.watch()
+		if v.read && v.decision.Action == ActionRest && v.decision.Reason != proto.ReasonRetrying {
+			return a.Status(), nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return proto.Status{}, ctx.Err()
+		}
+	}
+}
+
+// Suspend implements [control.Agent]. When it returns nil, nothing is being
+// begun or fetched.
+func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefile.Suspension, error) {
+	s := statefile.Suspension{Since: a.Now(), Reason: r.Reason, By: r.By}
+	if r.For > 0 {
+		s.Until = s.Since.Add(r.For)
+	}
+	if err := a.Files.Suspend(s); err != nil {
+		return statefile.Suspension{}, err
+	}
+	a.Log.InfoContext(ctx, "suspended", "by", r.By, "until", s.Until, "reason", r.Reason)
+	return s, errors.Join(
+		a.note(proto.Event{Reason: proto.ReasonSuspended, Message: "suspended " + s.String()}),
+		a.ask(ctx, false),
+	)
+}
+
+// Resume implements [control.Agent].
+func (a *Agent) Resume(ctx context.Context, by string) error {
+	if err := a.Files.Resume(); err != nil {
+		return err
+	}
+	a.Log.InfoContext(ctx, "resumed", "by", by)
+	return errors.Join(a.note(proto.Event{Message: "resumed by " + by}), a.ask(ctx, false))
+}
+
+// Lift implements [control.Agent]. The transaction's lock keeps it from adding a
+// quarantine meanwhile.
+func (a *Agent) Lift(ctx context.Context, r control.LiftRequest) (lifted []statefile.Quarantine, err error) {
+	lock, err := a.Files.LockTransaction()
+	if err != nil {
+		return nil, err
+	}
+	lifted, err = a.lift(r)
+	if err := errors.Join(err, lock.Unlock()); err != nil {
+		return nil, err
+	}
+	for _, q := range lifted {
+		a.Log.InfoContext(ctx, "quarantine lifted", "by", r.By, "toplevel", q.Toplevel)
+		err = errors.Join(err, a.note(proto.Event{Toplevel: q.Toplevel, Message: "quarantine lifted by " + r.By}))
+	}
+	return lifted, errors.Join(err, a.ask(ctx, false))
+}
+
+func (a *Agent) lift(r control.LiftRequest) (lifted []statefile.Quarantine, err error) {
+	all, err := a.Files.Quarantines(a.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range all {
+		if !r.All && q.Toplevel != r.Toplevel {
+			continue
+		}
+		if err := a.Files.Lift(q.Toplevel, a.Now()); err != nil {
+			return nil, err
+		}
+		lifted = append(lifted, q)
+	}
+	return lifted, nil
+}
+
+// History implements [control.Agent].
+func (a *Agent) History() (statefile.History, error) { return a.Files.History() }
+
+// remember puts a deployment that ended into the history. That this does not
+// work keeps nobody from anything; it is tried again at the next look.
+func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
+	if !d.Phase.Terminal() || a.remembered == d.ID {
+		return
+	}
+	err := a.Files.Remember(statefile.NewPast(d))
+	if aside, is := errors.AsType[*statefile.UnreadableHistoryError](err); is {
+		err = errors.Join(err, a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()}))
+	}
+	a.tell(ctx, slog.LevelWarn, "history could not be kept", err)
+	if err == nil {
+		a.remembered = d.ID
+	}
+}
+
+// override tells, once, that o's deployment begins although somebody holds it
+// back: that was so for long enough.
+func (a *Agent) override(o Observation) error {
+	if !o.Record.Fetched() || len(o.Vetoes) == 0 || a.overridden == o.Record.ID {
+		return nil
+	}
+	if err := a.note(proto.Event{
+		Deployment: o.Record.ID, Serial: o.Record.Serial, Revision: o.Record.Revision, Toplevel: o.Record.Toplevel,
+		Reason:  proto.ReasonInhibited,
+		Message: fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(o.Vetoes)),
+	}); err != nil {
+		return err
+	}
+	a.overridden = o.Record.ID
+	return nil
+}
+
+// suspension returns what keeps the agent from beginning anything at now, if
+// something does. What cannot be read counts, and is returned beside the error:
+// nobody knows what it says.
+func suspension(files statefile.Dir, now time.Time) (*statefile.Suspension, error) {
+	s, err := files.Suspension()
+	switch {
+	case err != nil:
+		return &statefile.Suspension{Reason: err.Error()}, err
+	case s.InForce(now):
+		return &s, nil
+	}
+	return nil, nil //nolint:nilnil // not suspended, and sure of it
+}
