@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/machine"
+	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
@@ -138,4 +140,14 @@ func reachable(connected bool) proto.Reason {
 		return proto.ReasonConnected
 	}
 	return proto.ReasonUnreachable
+}
+
+// StatusFromFiles returns how a host is whose agent does not answer, as far as
+// its files and links say.
+func StatusFromFiles(host proto.HostName, stateDir, runtimeDir string, now time.Time) proto.Status {
+	d := readDisk(statefile.Dir{State: stateDir, Runtime: runtimeDir}, profile.System{}.Systems, now)
+	boot, err := machine.BootID("")
+	return proto.Status{
+		Host: host, Time: now, BootID: boot, Systems: d.systems, Deployment: d.record.Status(), Conditions: d.conditions(err),
+	}
 }

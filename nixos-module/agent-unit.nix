@@ -39,7 +39,8 @@
     StateDirectory = "kedge";
     StateDirectoryMode = "0700";
     RuntimeDirectory = "kedge";
-    RuntimeDirectoryMode = "0700";
+    # For the group that may use the status socket in it; everything else in it is root's alone.
+    RuntimeDirectoryMode = "0711";
     RuntimeDirectoryPreserve = true;
     UMask = "0077";
   };

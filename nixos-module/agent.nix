@@ -139,6 +139,8 @@ in
       }
     ];
 
+    environment.systemPackages = [ cfg.package ]; # kedge-agent status, suspend and so on
+
     environment.etc."kedge/agent.yaml".source = configFile;
 
     # A configuration that the agent would refuse is no system at all.

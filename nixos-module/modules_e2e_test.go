@@ -41,6 +41,9 @@ func testModules(t *testing.T, e evaluator) {
 		if want := []string{"nix", "systemd"}; !slices.Equal(got.Path, want) {
 			t.Errorf("PATH has %q, want %q", got.Path, want)
 		}
+		if want := []string{"kedge"}; !slices.Equal(got.Packages, want) {
+			t.Errorf("people on the host have %q, want %q", got.Packages, want)
+		}
 		if got.RestartsWithConfig {
 			t.Error("another configuration restarts the agent, want only its transaction to do that")
 		}

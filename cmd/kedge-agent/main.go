@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/agent"
+	"kedge/agent/cli"
 	"kedge/internal/setup"
 )
 
@@ -25,20 +26,23 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	err := cli.Execute(ctx, command(os.Stdout, os.Stderr))
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "kedge-agent:", err)
-		os.Exit(1)
+	if err != nil && cli.Message(err) != "" {
+		fmt.Fprintln(os.Stderr, "kedge-agent:", cli.Message(err))
 	}
+	os.Exit(cli.ExitCode(err))
 }
 
 func command(stdout, stderr io.Writer) *cobra.Command {
 	var file string
 	var check bool
 	root := &cobra.Command{
-		Use:           "kedge-agent",
-		Short:         "Keep this NixOS host on the system that its controller wants",
+		Use:   "kedge-agent",
+		Short: "Keep this NixOS host on the system that its controller wants",
+		Long: `Keep this NixOS host on the system that its controller wants, and say how it is.
+
+` + cli.ExitCodes,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -60,7 +64,9 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.PersistentFlags().String("metrics-listen", "", "serve metrics at this `ADDRESS`, host:port")
 	setup.LogFlags(root.PersistentFlags())
 	root.Flags().BoolVar(&check, "check-config", false, "name every problem of the configuration, and do nothing else")
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(runCommand(&file, stderr), transactCommand(stderr))
+	root.AddCommand(cli.Commands(cli.Options{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Getenv: os.Getenv, Config: &file})...)
 	return root
 }
 
@@ -112,6 +118,12 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 		log.ErrorContext(ctx, "metrics are not served; the agent goes on without: set metrics.listen", "err", err)
 	} else {
 		defer exporter.Close()
+	}
+	server, err := agent.ServeControl(ctx, a)
+	if err != nil {
+		log.ErrorContext(ctx, "nobody on this host can ask the agent; it goes on without", "err", err)
+	} else {
+		defer server.Close()
 	}
 	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("tell systemd that the agent is ready: %w", err)

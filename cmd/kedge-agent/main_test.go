@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kedge/agent/cli"
 	"kedge/internal/setup"
 )
 
@@ -75,6 +76,25 @@ func TestEveryCommandTakesFlagsBeforeTheFile(t *testing.T) {
 		}
 		if c.Metrics.Listen != "127.0.0.1:1" || c.Log.Level != slog.LevelDebug || c.Log.Format != setup.LogJSON {
 			t.Errorf("%s: %+v, %+v", cmd.Name(), c.Metrics, c.Log)
+		}
+	}
+}
+
+func TestPeopleOnTheHostHaveTheirCommands(t *testing.T) {
+	root := command(t.Output(), t.Output())
+	for _, name := range []string{"status", "history", "reconcile", "suspend", "resume", "inhibit", "lift", "logs", "run", "transact"} {
+		if cmd, _, err := root.Find([]string{name}); err != nil || cmd == root {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for want, args := range map[int][]string{
+		cli.ExitOK:    {"--help"},
+		cli.ExitUsage: {"frobnicate"},
+	} {
+		root := command(t.Output(), t.Output())
+		root.SetArgs(args)
+		if got := cli.ExitCode(cli.Execute(t.Context(), root)); got != want {
+			t.Errorf("%q: exit code %d, want %d", args, got, want)
 		}
 	}
 }

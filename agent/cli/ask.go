@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/agent/internal/control"
+	"kedge/proto"
+)
+
+// waitTimeout is how long a wait takes at most, unless somebody says otherwise.
+const waitTimeout = 30 * time.Minute
+
+func (h host) reconcile() *cobra.Command {
+	var wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "reconcile",
+		Short: "Make the agent look now at what this host shall run, and try again what failed",
+		Args:  cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the agent has nothing to do, and say whether the host runs what it shall")
+	cmd.Flags().DurationVar(&timeout, "timeout", waitTimeout, "with --wait: give up after this long")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c := h.place().client()
+		if err := c.Reconcile(cmd.Context()); err != nil || !wait {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+		defer cancel()
+		s, err := c.Rested(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w: %w", errLate, err)
+		}
+		if err != nil {
+			return err
+		}
+		return h.judge(s)
+	}
+	return cmd
+}
+
+// judge says what a host came to, and fails if that is not what it shall run.
+func (h host) judge(s proto.Status) error {
+	ready, _ := s.Condition(proto.ConditionReady)
+	why := printable(because(string(ready.Reason), ready.Message))
+	if ready.Status == proto.StatusFalse {
+		return &badEndError{why: "not ready: " + why}
+	}
+	_, err := fmt.Fprintln(h.Stdout, why)
+	return err
+}
+
+func (h host) suspend() *cobra.Command {
+	r := control.SuspendRequest{}
+	cmd := &cobra.Command{
+		Use:   "suspend",
+		Short: "Keep the agent from beginning any deployment, across reboots",
+		Long: `Keep the agent from beginning any deployment, across reboots. It goes on to
+connect and to report, and the fleet sees that it is suspended. A deployment that
+is being activated goes on, or back.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().DurationVar(&r.For, flagFor, 0, "resume by itself after this long (default: never)")
+	cmd.Flags().StringVar(&r.Reason, flagReason, "", "why, for others to see")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkFor(cmd, r.For); err != nil {
+			return err
+		}
+		r.By = h.by()
+		s, err := h.place().client().Suspend(cmd.Context(), r)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(h.Stdout, "suspended %s\n", printable(s.String()))
+		return err
+	}
+	return cmd
+}
+
+func (h host) resume() *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume",
+		Short: "End a suspension",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return h.place().client().Resume(cmd.Context(), control.ResumeRequest{By: h.by()})
+		},
+	}
+}
+
+func (h host) lift() *cobra.Command {
+	r := control.LiftRequest{}
+	cmd := &cobra.Command{
+		Use:   "lift {STOREPATH | --all}",
+		Short: "Let a system that failed here be tried again, at once",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	cmd.Flags().BoolVar(&r.All, "all", false, "every system that failed here")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if r.All == (len(args) == 1) {
+			return usage("want either the store path of a system or --all")
+		}
+		if !r.All {
+			var err error
+			if r.Toplevel, err = proto.ParseStorePath(args[0]); err != nil {
+				return &usageError{err: err}
+			}
+		}
+		r.By = h.by()
+		reply, err := h.place().client().Lift(cmd.Context(), r)
+		if err != nil {
+			return err
+		}
+		for _, q := range reply.Lifted {
+			fmt.Fprintf(h.Stdout, "%s: may be tried again; it was %s\n", q.Toplevel, q.Reason)
+		}
+		if len(reply.Lifted) == 0 {
+			fmt.Fprintln(h.Stdout, "nothing was in quarantine")
+		}
+		return nil
+	}
+	return cmd
+}

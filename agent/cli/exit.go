@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, but for those of a command that [inhibit] ran.
+const (
+	ExitOK      = 0 // done
+	ExitError   = 1 // something went wrong
+	ExitUsage   = 2 // the command line was wrong; nothing was done
+	ExitBadEnd  = 3 // with --wait: the host does not run what it shall
+	ExitTimeout = 4 // with --wait: the time was up before that was decided
+)
+
+// ExitCodes says so to people.
+const ExitCodes = `Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
+3 (--wait) the host does not run what it shall; 4 (--wait) the time was up.`
+
+// Execute carries out the command line of root, and returns what [ExitCode]
+// turns into the exit code.
+func Execute(ctx context.Context, root *cobra.Command) error {
+	understood := false // arguments and flags were in order; a command runs
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	err := root.ExecuteContext(ctx)
+	if err != nil && !understood {
+		return &usageError{err: fmt.Errorf("%w\nTry '%s --help'", err, root.Name())}
+	}
+	return err
+}
+
+// ExitCode returns the code to end with after err.
+func ExitCode(err error) int {
+	var usage *usageError
+	var bad *badEndError
+	var ended *endedError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &usage):
+		return ExitUsage
+	case errors.As(err, &bad):
+		return ExitBadEnd
+	case errors.Is(err, errLate):
+		return ExitTimeout
+	case errors.As(err, &ended):
+		return ended.code
+	}
+	return ExitError
+}
+
+// Message returns what to tell the user about err; nothing if the command that
+// was run has done so.
+func Message(err error) string {
+	if _, said := errors.AsType[*endedError](err); said {
+		return ""
+	}
+	return err.Error()
+}
+
+// errLate says that the time of a wait was up.
+var errLate = errors.New("timed out waiting for the agent to rest")
+
+// A usageError is a wrong command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage returns an error for a wrong command line that cobra found right.
+func usage(text string) error { return &usageError{err: errors.New(text)} }
+
+// A badEndError says why the host does not run what it shall.
+type badEndError struct{ why string }
+
+func (e *badEndError) Error() string { return e.why }
+
+// An endedError is the end of a command that was run for the user.
+type endedError struct{ code int }
+
+func (e *endedError) Error() string { return fmt.Sprintf("exit code %d", e.code) }

@@ -1,0 +1,133 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// TestOnHost: what somebody says on the host itself holds, is seen by the fleet,
+// and never stops what has begun.
+func TestOnHost(t *testing.T) {
+	t.Parallel()
+	f := up(t, "web1")
+	h := f.Host("web1")
+	first := commit(t, f, "first", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("first"))
+		fleet.Edit(w, fleet.Config("log:", "control:\n  status_group: adm\nlog:"))
+		fleet.Edit(w, func(h *toplevel.Host) { h.Packages = append(h.Packages, h.Agent) }) // as the module does
+	})
+
+	// Whoever is in the group may look, and no more; others may not even look.
+	member := []string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=adm", "kedge-agent"}
+	requireSays(t, "status for a member of the group", h.MustRun(t, append(member, "status")...), "web1", "committed", "Suspended")
+	requireSays(t, "history for a member of the group", h.MustRun(t, append(member, "history")...), first.Short())
+	requireDenied(t, h, append(member, "suspend")...)
+	requireDenied(t, h, append(member, "reconcile")...)
+	requireDenied(t, h, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "kedge-agent", "status")
+
+	testSuspend(t, f, h)
+	testInhibit(t, f, h)
+
+	requireHistory(t, h, 3)
+	requireSays(t, "the journal", h.MustRun(t, "kedge-agent", "logs"), "committed")
+	h.MustRun(t, "systemctl", "stop", "kedge-agent.service")
+	requireSays(t, "status without the agent", h.MustRun(t, "kedge-agent", "status"), "web1", "committed", "Suspended")
+	requireHistory(t, h, 3)
+	h.MustRun(t, "systemctl", "start", "kedge-agent.service")
+	requireSays(t, "reconcile --wait", h.MustRun(t, "kedge-agent", "reconcile", "--wait"), string(proto.ReasonConverged))
+}
+
+// testSuspend pushes to a host that is suspended, boots it, and resumes.
+func testSuspend(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
+	t.Helper()
+	h.MustRun(t, "kedge-agent", "suspend", "--for", "2h", "--reason", "disk swap")
+	rev := f.MustPush(t, "second", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("second")) })
+	v := awaitHeld(t, h, rev, proto.ReasonSuspended)
+	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), "suspended: by root until", "disk swap")
+	boot := v.Status.BootID
+	if err := h.PowerCut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.MustAwaitView(t, "a suspended host after its boot", func(v proto.HostView) bool {
+		return v.Status.BootID != boot && v.Status.Serial == v.Want.Serial && condition(v, proto.ConditionReady).Reason == proto.ReasonSuspended
+	})
+	requireOn(t, h, "first")
+	h.MustRun(t, "kedge-agent", "resume")
+	v = h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireOn(t, h, "second")
+	if c := condition(v, proto.ConditionSuspended); c.Status != proto.StatusFalse {
+		t.Errorf("after it suspended is %+v", c)
+	}
+}
+
+// testInhibit pushes to a host on which something runs that must not be
+// disturbed.
+func testInhibit(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := h.Run(t.Context(), "kedge-agent", "inhibit", "--reason", "a backup runs", "--",
+			"sh", "-c", "touch /run/begun; until test -e /run/done; do sleep 0.1; done; exit 7")
+		ended <- err
+	}()
+	h.MustRun(t, "sh", "-c", "until test -e /run/begun; do sleep 0.1; done")
+	rev := f.MustPush(t, "third", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("third")) })
+	v := awaitHeld(t, h, rev, proto.ReasonInhibited)
+	if d := v.Status.Deployment; d.Revision != rev || d.Phase != proto.PhaseFetched {
+		t.Errorf("deployment is %s of %s, want %s fetched", d.Phase, d.Revision.Short(), rev.Short())
+	}
+	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), "not ready: inhibited: root-", "a backup runs")
+	requireOn(t, h, "second")
+	h.MustRun(t, "touch", "/run/done")
+	if code, _ := exitCode(t, <-ended); code != 7 {
+		t.Errorf("inhibit ended with %d, want 7 as its command", code)
+	}
+	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireOn(t, h, "third")
+}
+
+// awaitHeld waits until the host has read that it shall run rev, and does not
+// because of why.
+func awaitHeld(t *testing.T, h *fleet.Host, rev proto.Revision, why proto.Reason) proto.HostView {
+	t.Helper()
+	return h.MustAwaitView(t, rev.Short()+" to be "+string(why), func(v proto.HostView) bool {
+		return v.Want.Revision == rev && v.Status.Serial == v.Want.Serial && condition(v, proto.ConditionReady).Reason == why
+	})
+}
+
+// requireDenied fails unless the host does not let a program do what it wants.
+func requireDenied(t *testing.T, h *fleet.Host, argv ...string) {
+	t.Helper()
+	_, err := h.Run(t.Context(), argv...)
+	if code, stderr := exitCode(t, err); code != 1 || !strings.Contains(stderr, "permission denied") {
+		t.Errorf("%q ended with %d: %s; want 1, permission denied", argv, code, stderr)
+	}
+}
+
+// requireHistory fails unless the host remembers n deployments that succeeded,
+// in order.
+func requireHistory(t *testing.T, h *fleet.Host, n int) {
+	t.Helper()
+	var history struct {
+		Deployments []proto.DeploymentStatus `json:"deployments"`
+	}
+	if err := json.Unmarshal([]byte(h.MustRun(t, "kedge-agent", "history", "--json")), &history); err != nil {
+		t.Fatal(err)
+	}
+	sorted := slices.IsSortedFunc(history.Deployments, func(a, b proto.DeploymentStatus) int { return a.Started.Compare(b.Started) })
+	bad := slices.ContainsFunc(history.Deployments, func(d proto.DeploymentStatus) bool { return d.Verdict != proto.VerdictSucceeded })
+	if len(history.Deployments) != n || !sorted || bad {
+		t.Errorf("history is %+v, want %d that succeeded, the newest last", history.Deployments, n)
+	}
+}
