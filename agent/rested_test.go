@@ -1,0 +1,23 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"kedge/proto"
+)
+
+func TestAnAgentThatDoesNotRest(t *testing.T) {
+	for name, v := range map[string]view{
+		"has not read what is desired": {decision: Decision{Action: ActionRest, Reason: proto.ReasonNoDesired}},
+		"is in a deployment":           {read: true, decision: Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}},
+		"will try again":               {read: true, decision: Decision{Action: ActionRest, Reason: proto.ReasonRetrying}},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := (&Agent{view: v}).Rested(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: Rested = %v, want it to wait", name, err)
+		}
+	}
+}
