@@ -145,7 +145,7 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 	for _, history := range []struct{ host, phase, says string }{
-		{"advised", string(proto.PhaseCommitting), "check works: idle.service is inactive (dead) (not required)"},
+		{"advised", string(proto.PhaseCommitting), "check works: idle.service is inactive (dead) (not required, failed before too)"},
 		{"failed-before", string(proto.PhaseProbation), "needy.service"},
 	} {
 		f.Host(history.host).MustAwaitEvent(t, history.phase+" with "+history.says, func(e proto.Event) bool {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -62,7 +61,6 @@ func TestExec(t *testing.T) {
 		{"says much", "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done; exit 1", "line 999 | line 1000"},
 		{"says one long line", "printf %100000d 1; exit 1", "exit status 1: "},
 		{"is killed", "kill -9 $$", "signal: killed"},
-		{"leaves something behind", sleep(t) + " 600 & exit 0", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := deployment.Check{Exec: []string{"/bin/sh", "-c", tt.script}, Timeout: longEnough}
@@ -103,31 +101,57 @@ func TestExecEnvironment(t *testing.T) {
 // At the timeout the whole group ends, whoever of it is deaf, and the reason has
 // what was said by then.
 func TestExecEndsAtItsTimeout(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "alive")
-	if err := syscall.Mkfifo(file, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	script := fmt.Sprintf(`trap "" TERM; (trap "" TERM; exec 3> %[1]s; echo deaf >&3; while :; do %[2]s 600; done) & echo waiting; wait; while :; do %[2]s 600; done`, file, sleep(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	ended := make(chan proto.CheckResult, 1)
-	go func() {
-		ended <- Runner{}.Try(ctx, deployment.Check{Exec: []string{"/bin/sh", "-c", script}, Timeout: longEnough})
-	}()
-	pipe, err := os.Open(file) // returns when the other end is open
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pipe.Close()
-	out := bufio.NewReader(pipe)
-	if _, err := out.ReadString('\n'); err != nil {
+	r := start(ctx, t, `trap "" TERM; exec 3> $FIFO; echo waiting; echo deaf >&3; $SLEEP 600 & wait; while :; do $SLEEP 600; done`)
+	if _, err := r.out.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
 	cancel(errors.New("the time is up"))
-	if got := <-ended; got.Passed || got.Message != "the time is up: waiting" {
+	if got := r.result(t); got.Passed || got.Message != "the time is up: waiting" {
 		t.Errorf("got %+v", got)
 	}
-	if _, err := out.ReadByte(); !errors.Is(err, io.EOF) { // the end comes when nobody can write any more
+}
+
+func TestExecLeavesNothingBehind(t *testing.T) {
+	if got := start(t.Context(), t, `exec 3> $FIFO; $SLEEP 600 & exit 0`).result(t); !got.Passed {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A running is a program whose group is watched by what it opened.
+type running struct {
+	out   *bufio.Reader // of the pipe
+	ended chan proto.CheckResult
+}
+
+// start runs a script that opens the pipe $FIFO, and returns then.
+func start(ctx context.Context, t *testing.T, script string) running {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script = strings.NewReplacer("$FIFO", fifo, "$SLEEP", sleep(t)).Replace(script)
+	r := running{ended: make(chan proto.CheckResult, 1)}
+	go func() {
+		r.ended <- Runner{}.Try(ctx, deployment.Check{Exec: []string{"/bin/sh", "-c", script}, Timeout: longEnough})
+	}()
+	pipe, err := os.Open(fifo) // returns when the other end is open
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pipe.Close() })
+	r.out = bufio.NewReader(pipe)
+	return r
+}
+
+// result awaits the end, and fails if anybody of the group is left then.
+func (r running) result(t *testing.T) proto.CheckResult {
+	t.Helper()
+	result := <-r.ended
+	if _, err := r.out.ReadByte(); !errors.Is(err, io.EOF) { // comes when nobody can write any more
 		t.Errorf("a process of the group wrote something: %v", err)
 	}
+	return result
 }

@@ -1,10 +1,13 @@
 package check
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -76,7 +79,8 @@ func TestHTTP(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if strings.HasPrefix(tt.check.URL, "/") {
-				tt.check.URL = s.URL + tt.check.URL
+				// A proxy would not be asked for a loopback address.
+				tt.check.URL = strings.Replace(s.URL, "127.0.0.1", "0.0.0.0", 1) + tt.check.URL
 			} else if tt.check.URL != ":" {
 				tt.check.URL = "http://" + tt.check.URL
 			}
@@ -98,8 +102,8 @@ func TestTLS(t *testing.T) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	dir := t.TempDir()
-	ca, empty := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "empty.pem")
-	for file, b := range map[string][]byte{ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), empty: nil} {
+	ca, other, empty := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "other.pem"), filepath.Join(dir, "empty.pem")
+	for file, b := range map[string][]byte{ca: inPEM(s.Certificate().Raw), other: inPEM(otherAuthority(t)), empty: nil} {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -111,6 +115,7 @@ func TestTLS(t *testing.T) {
 	}{
 		{"an authority that nobody trusts", deployment.HTTPCheck{}, "x509: certificate signed by unknown authority"},
 		{"an authority of the check's own", deployment.HTTPCheck{CAFile: ca}, ""},
+		{"another authority", deployment.HTTPCheck{CAFile: other}, "x509: certificate signed by unknown authority"},
 		{"insecure", deployment.HTTPCheck{Insecure: true}, ""},
 		{"a file that is not there", deployment.HTTPCheck{CAFile: ca + "x"}, "ca_file: open"},
 		{"a file without a certificate", deployment.HTTPCheck{CAFile: empty}, "has no certificate"},
@@ -120,6 +125,25 @@ func TestTLS(t *testing.T) {
 			requireResult(t, Runner{}, deployment.Check{HTTP: &tt.check}, tt.want)
 		})
 	}
+}
+
+func inPEM(certificate []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
+}
+
+// otherAuthority is one that signed nothing.
+func otherAuthority(t *testing.T) []byte {
+	t.Helper()
+	public, secret, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	certificate, err := x509.CreateCertificate(nil, &template, &template, public, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
 }
 
 func TestTCP(t *testing.T) {

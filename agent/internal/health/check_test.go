@@ -118,6 +118,34 @@ func TestJudgeByChecks(t *testing.T) {
 	}
 }
 
+// A check that has failed for good is not waited for any more, whatever else is
+// missing; one that does not count decides nothing.
+func TestJudgeByChecksWithoutContact(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		counts  bool
+		contact time.Duration // after the beginning
+		good    bool
+		at      time.Duration
+	}{
+		{"failed for good, no contact", true, 0, false, 15 * time.Second},
+		{"failed, but does not count", false, 40 * time.Second, true, 40 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost()
+				h.contactAfter = tt.contact
+				c := deployment.Check{Name: "app", Unit: "app.service", Required: tt.counts, Interval: 5 * time.Second, Retries: 4}
+				p := deployment.Probation{Grace: grace, Deadline: deadline, Checks: []deployment.Check{c}}
+				got, err := h.judge(t).Judge(t.Context(), p, deployment.Baseline{})
+				if at := time.Since(h.start); err != nil || got.Good != tt.good || at != tt.at {
+					t.Errorf("got %+v, %v after %v; want good is %t after %v", got, err, at, tt.good, tt.at)
+				}
+			})
+		})
+	}
+}
+
 // A check that passed is not asked for again until the last look.
 func TestJudgeAsksSystemdSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

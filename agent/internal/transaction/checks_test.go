@@ -2,6 +2,8 @@ package transaction_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
 
@@ -23,6 +26,9 @@ func (h *fakeHost) Try(ctx context.Context, s check.Subject, checks []deployment
 	h.checked = nil
 	var results []proto.CheckResult
 	for _, c := range checks {
+		if c.Before != "" {
+			h.t.Errorf("the check %s is in the record as %s before it was saved", c.Name, c.Before)
+		}
 		h.checked = append(h.checked, c.Name+" of "+c.Unit)
 		results = append(results, proto.CheckResult{Name: c.Name, Passed: h.passes[c.Unit]})
 	}
@@ -62,6 +68,28 @@ func TestChecksThatAreNotRequiredAreTriedBefore(t *testing.T) {
 	h.settle()
 	if diff := cmp.Diff([]string{"same of same.service", "other of new.service", "other of old.service"}, h.checked); diff != "" {
 		t.Errorf("tried (-want +got):\n%s", diff)
+	}
+}
+
+// A leaver is a host whose shutdown begins while checks are tried.
+type leaver struct {
+	*fakeHost
+	shutdown func()
+}
+
+func (l leaver) Try(ctx context.Context, s check.Subject, checks []deployment.Check) []proto.CheckResult {
+	l.shutdown()
+	return l.fakeHost.Try(ctx, s, checks)
+}
+
+func TestTriesThatAreCutShortAreForgotten(t *testing.T) {
+	h := newFakeHost(t)
+	h.declareChecks()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	d, err := transaction.Run(ctx, h.record, transaction.Options{Host: leaver{h, cancel}, Store: h, Log: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, context.Canceled) || d.Phase != proto.PhaseFetched || h.record.Phase != proto.PhaseFetched {
+		t.Errorf("got %s, %v; %s is on the disk", d.Phase, err, h.record.Phase)
 	}
 }
 
