@@ -32,7 +32,7 @@ func checkedSystems() []checked {
 		{"http-bad", "required: true, retries: 3, http: {url: '" + app + "', body: frobnicated}", bad, `body does not match "frobnicated": "after`},
 		{"tcp-bad", "required: true, retries: 3, tcp: '127.0.0.1:1'", bad, "connection refused"},
 		{"exec-bad", "required: true, retries: 3, exec: [/bin/sh, -c, 'echo out of frobnicators; exit 3']", bad, "exit status 3: out of frobnicators"},
-		{"exec-good", `required: true, exec: [/bin/sh, -c, 'test "$(readlink /run/current-system)" = "$KEDGE_TOPLEVEL"']`, good, ""},
+		{"exec-good", `required: true, exec: [/bin/sh, -c, 'test "$(/usr/bin/readlink /run/current-system)" = "$KEDGE_TOPLEVEL"']`, good, ""},
 		{"lost", "exec: [/bin/sh, -c, 'test -e " + worksFile + "']", bad, "exit status 1 (passed before)"},
 		{"never", "tcp: '127.0.0.1:1'", good, "connection refused (not required, failed before too)"},
 	}

@@ -22,7 +22,6 @@ func TestOnHost(t *testing.T) {
 	first := commit(t, f, "first", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("first"))
 		fleet.Edit(w, fleet.Config("log:", "control:\n  status_group: adm\nlog:"))
-		fleet.Edit(w, func(h *toplevel.Host) { h.Packages = append(h.Packages, h.Agent) }) // as the module does
 	})
 
 	// Whoever is in the group may look, and no more; others may not even look.
