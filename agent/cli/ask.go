@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/agent/internal/control"
+	"kedge/internal/terminal"
 	"kedge/proto"
 )
 
@@ -47,7 +48,7 @@ func (h host) reconcile() *cobra.Command {
 // judge says what a host came to, and fails if that is not what it shall run.
 func (h host) judge(s proto.Status) error {
 	ready, _ := s.Condition(proto.ConditionReady)
-	why := printable(because(string(ready.Reason), ready.Message))
+	why := terminal.Printable(because(string(ready.Reason), ready.Message))
 	if ready.Status == proto.StatusFalse {
 		return &badEndError{why: "not ready: " + why}
 	}
@@ -76,7 +77,7 @@ is being activated goes on, or back.`,
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(h.Stdout, "suspended %s\n", printable(s.String()))
+		_, err = fmt.Fprintf(h.Stdout, "suspended %s\n", terminal.Printable(s.String()))
 		return err
 	}
 	return cmd

@@ -15,6 +15,7 @@ import (
 	"kedge/agent"
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/statefile"
+	"kedge/internal/terminal"
 	"kedge/proto"
 )
 
@@ -61,7 +62,7 @@ func look[T any](
 			return err
 		}
 		if asJSON {
-			return writeJSON(h.Stdout, v)
+			return terminal.WriteJSON(h.Stdout, v)
 		}
 		draw(h.Stdout, v, h.Now())
 		return nil
@@ -72,20 +73,20 @@ func look[T any](
 func drawStatus(w io.Writer, s proto.Status, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", printable(name), printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(t, "%s\t%s\n", terminal.Printable(name), terminal.Printable(fmt.Sprintf(format, args...)))
 	}
-	line("Host", "%s", dash(s.Host.String()))
-	line("Agent", "%s", dash(s.Agent))
-	line("Runs", "%s", dash(s.Systems.Current.String()))
-	line("Proven", "%s, revision %s", dash(s.Systems.Proven.String()), s.Systems.Revision.Short())
+	line("Host", "%s", terminal.Dash(s.Host.String()))
+	line("Agent", "%s", terminal.Dash(s.Agent))
+	line("Runs", "%s", terminal.Dash(s.Systems.Current.String()))
+	line("Proven", "%s, revision %s", terminal.Dash(s.Systems.Proven.String()), s.Systems.Revision.Short())
 	line("Generation", "%s", s.Systems.Generation)
 	if s.Systems.Booted != s.Systems.Current {
-		line("Booted", "%s", dash(s.Systems.Booted.String()))
+		line("Booted", "%s", terminal.Dash(s.Systems.Booted.String()))
 	}
 	if d := s.Deployment; d.Phase == proto.PhaseNone {
 		line("Deployment", "none yet")
 	} else {
-		line("Deployment", "serial %s, revision %s: %s, %s, %s", d.Serial, d.Revision.Short(), d.Phase, ago(d.Since, now), d.Verdict)
+		line("Deployment", "serial %s, revision %s: %s for %s, %s", d.Serial, d.Revision.Short(), d.Phase, terminal.Since(d.Since, now), d.Verdict)
 		if why := because(string(d.Reason), d.Message); why != "" {
 			line("Reason", "%s", why)
 		}
@@ -95,9 +96,9 @@ func drawStatus(w io.Writer, s proto.Status, now time.Time) {
 	}
 	_ = t.Flush() // an error of w shows where it is next written to
 	for _, u := range s.Deployment.Failed {
-		fmt.Fprintf(w, "\nFailed: %s\n", printable(u.Name))
+		fmt.Fprintf(w, "\nFailed: %s\n", terminal.Printable(u.Name))
 		for _, l := range u.Log {
-			fmt.Fprintf(w, "  %s\n", printable(l))
+			fmt.Fprintf(w, "  %s\n", terminal.Printable(l))
 		}
 	}
 }
@@ -106,8 +107,8 @@ func drawHistory(w io.Writer, h statefile.History, _ time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "STARTED\tID\tREVISION\tVERDICT\tTOOK\tPHASES\tWHY")
 	for _, p := range h.Deployments {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Started.UTC().Format(time.RFC3339), printable(p.ID), p.Revision.Short(),
-			p.Verdict, length(p.Since.Sub(p.Started)), phases(p), printable(because(string(p.Reason), p.Message)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Started.UTC().Format(time.RFC3339), terminal.Printable(p.ID), p.Revision.Short(),
+			p.Verdict, terminal.Length(p.Since.Sub(p.Started)), phases(p), terminal.Printable(because(string(p.Reason), p.Message)))
 	}
 	_ = t.Flush() // an error of w shows where it is next written to
 }
@@ -116,7 +117,7 @@ func drawHistory(w io.Writer, h statefile.History, _ time.Time) {
 func phases(p statefile.Past) string {
 	var parts []string
 	for i, s := range p.Steps[:max(0, len(p.Steps)-1)] {
-		parts = append(parts, fmt.Sprintf("%s %s", s.Phase, length(p.Steps[i+1].Time.Sub(s.Time))))
+		parts = append(parts, fmt.Sprintf("%s %s", s.Phase, terminal.Length(p.Steps[i+1].Time.Sub(s.Time))))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -7,6 +7,7 @@
 package hook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/internal/command"
 	"kedge/proto"
 )
 
@@ -80,6 +82,10 @@ func (c Call) environ(path string) []string {
 	}
 }
 
+// saidLimit is how many of the last bytes that a hook said are told, in whole
+// lines.
+const saidLimit = 2 << 10
+
 // stopDelay is how long a hook may take to end after SIGTERM, before it and its
 // children are killed.
 const stopDelay = 5 * time.Second
@@ -106,30 +112,22 @@ func (r Runner) run(ctx context.Context, h Hook, env []string) error {
 	deadline := fmt.Errorf("it did not end within %s", h.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, h.Timeout, deadline)
 	defer cancel()
-	var said tail
-	cmd := exec.CommandContext(ctx, h.Exec[0], h.Exec[1:]...)
+	said := command.Tail{Limit: saidLimit}
+	cmd := command.New(ctx, cmp.Or(r.StopDelay, stopDelay), h.Exec...)
 	cmd.Dir, cmd.Env = "/", env
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = r.StopDelay
-	if cmd.WaitDelay == 0 {
-		cmd.WaitDelay = stopDelay
-	}
 	err := cmd.Run()
 	if cmd.Process != nil {
 		// Whatever it left behind. Mostly that is nothing; that this fails then is
 		// what we want.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	switch {
-	case ctx.Err() != nil && err != nil:
-		err = context.Cause(ctx)
-	case errors.Is(err, exec.ErrWaitDelay):
-		return nil // it ended well, but for what it left behind
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil {
+		return nil // it ended well, but for what it may have left behind
 	}
-	if lines := said.lines(); err != nil && len(lines) > 0 {
-		return fmt.Errorf("%w: %s", err, strings.Join(lines, "\n"))
+	_, err = command.Ended(ctx, cmd, err)
+	if text := strings.TrimSpace(said.String()); text != "" {
+		return fmt.Errorf("%w: %s", err, text)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/terminal"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -85,8 +86,8 @@ func (k *kedge) printEvent(n proto.NumberedEvent, asJSON bool) error {
 		return nil
 	}
 	e := n.Event
-	_, err := fmt.Fprintf(k.Stdout, "%s  %s  %s  %s\n", e.Time.UTC().Format(time.RFC3339), e.Host, dash(e.Phase),
-		printable(because(e.Revision.Short(), e.Reason, firstLine(e.Message))))
+	_, err := fmt.Fprintf(k.Stdout, "%s  %s  %s  %s\n", e.Time.UTC().Format(time.RFC3339), e.Host, terminal.Dash(e.Phase),
+		terminal.Printable(because(e.Revision.Short(), e.Reason, firstLine(e.Message))))
 	drawFailed(k.Stdout, "  ", e.Failed)
 	return err
 }

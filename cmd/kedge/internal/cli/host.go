@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/terminal"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -89,7 +90,7 @@ func (k *kedge) addHost(ctx context.Context, conn *bus.Conn, host proto.HostName
 		return fmt.Errorf("write credentials of %s: %w", host, err)
 	}
 	if o.asJSON && o.config == "" {
-		return writeJSON(k.Stdout, r)
+		return terminal.WriteJSON(k.Stdout, r)
 	}
 	if _, err := io.WriteString(configFile, agentConfig(host, r)); err != nil {
 		return fmt.Errorf("write configuration of %s: %w", host, err)
@@ -142,7 +143,7 @@ func (k *kedge) hostList() *cobra.Command {
 					if v.Status != nil {
 						agent = v.Status.Agent
 					}
-					t.add(v.Host.String(), ago(v.Seen, k.Now()), dash(agent), v.Want.Serial.String())
+					t.add(v.Host.String(), terminal.Since(v.Seen, k.Now()), terminal.Dash(agent), v.Want.Serial.String())
 				}
 				t.draw(k.Stdout)
 				return nil

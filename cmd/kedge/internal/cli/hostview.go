@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/internal/terminal"
 	"kedge/proto"
 )
 
@@ -18,18 +19,18 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	case v.Seen.IsZero():
 		line("Seen", "never")
 	case v.Silent:
-		line("Seen", "%s ago: silent", ago(v.Seen, now))
+		line("Seen", "%s ago: silent", terminal.Since(v.Seen, now))
 	default:
-		line("Seen", "%s ago", ago(v.Seen, now))
+		line("Seen", "%s ago", terminal.Since(v.Seen, now))
 	}
 	if v.Want.Serial != 0 {
 		line("Wanted", "%s as serial %s, revision %s, published %s ago",
-			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), ago(v.Want.Published, now))
+			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), terminal.Since(v.Want.Published, now))
 	} else {
 		line("Wanted", "nothing was ever published")
 	}
 	if p := v.Problem; p != nil {
-		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), ago(p.Time, now))
+		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), terminal.Since(p.Time, now))
 	}
 	if s := v.Status; s != nil {
 		drawSystems(line, *s)
@@ -50,17 +51,17 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 type drawLine func(name, format string, args ...any)
 
 func drawSystems(line drawLine, s proto.Status) {
-	line("Runs", "%s", dash(s.Systems.Current.String()))
-	proven := dash(s.Systems.Proven.String())
+	line("Runs", "%s", terminal.Dash(s.Systems.Current.String()))
+	proven := terminal.Dash(s.Systems.Proven.String())
 	if s.Systems.Proven == s.Systems.Current {
 		proven = "the same"
 	}
 	line("Proven", "%s, revision %s", proven, s.Systems.Revision.Short())
 	line("Generation", "%s", s.Systems.Generation)
 	if s.Systems.Booted != s.Systems.Current {
-		line("Booted", "%s", dash(s.Systems.Booted.String()))
+		line("Booted", "%s", terminal.Dash(s.Systems.Booted.String()))
 	}
-	line("Agent", "%s", dash(s.Agent))
+	line("Agent", "%s", terminal.Dash(s.Agent))
 }
 
 func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
@@ -69,9 +70,9 @@ func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
 		return
 	}
 	line("Deployment", "serial %s, revision %s: %s for %s, %s",
-		d.Serial, d.Revision.Short(), d.Phase, ago(d.Since, now), d.Verdict)
+		d.Serial, d.Revision.Short(), d.Phase, terminal.Since(d.Since, now), d.Verdict)
 	if d.Reason != "" || d.Message != "" {
-		line("Reason", "%s", because(dash(d.Reason), "", d.Message))
+		line("Reason", "%s", because(terminal.Dash(d.Reason), "", d.Message))
 	}
 	if len(d.Reboot) > 0 {
 		line("Reboot", "changes %s", strings.Join(d.Reboot, ", "))
@@ -95,7 +96,7 @@ func outcomeOfCheck(c proto.CheckResult) string {
 // drawFailed writes units that failed, each with its last lines of log.
 func drawFailed(w io.Writer, before string, units []proto.FailedUnit) {
 	for _, u := range units {
-		drawLines(w, before+"Failed: "+printable(u.Name), u.Log)
+		drawLines(w, before+"Failed: "+terminal.Printable(u.Name), u.Log)
 	}
 }
 
@@ -103,7 +104,7 @@ func drawLines(w io.Writer, title string, lines []string) {
 	fmt.Fprintln(w, title)
 	for _, text := range lines {
 		for _, l := range splitLines(text) {
-			fmt.Fprintln(w, "  "+printable(l))
+			fmt.Fprintln(w, "  "+terminal.Printable(l))
 		}
 	}
 }

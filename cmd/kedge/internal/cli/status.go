@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/terminal"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -80,7 +81,7 @@ func (k *kedge) shown(ctx context.Context, conn *bus.Conn, v view, asJSON, watch
 
 func (k *kedge) print(s shown, asJSON, watch bool) error {
 	if asJSON {
-		return writeJSON(k.Stdout, s.answer)
+		return terminal.WriteJSON(k.Stdout, s.answer)
 	}
 	if watch && k.Terminal {
 		fmt.Fprint(k.Stdout, clearScreen)
@@ -114,11 +115,11 @@ func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 		}
 		d := s.Deployment
 		t.add(v.Host.String(), s.Systems.Generation.String(), s.Systems.Revision.Short(),
-			dash(d.Phase), dash(d.Verdict), ago(d.Since, now), note(v, now))
+			terminal.Dash(d.Phase), terminal.Dash(d.Verdict), terminal.Since(d.Since, now), note(v, now))
 	}
 	t.draw(w)
 	if r.Source.Error != "" {
-		fmt.Fprintf(w, "\nsource: %s\n", printable(because(string(r.Source.Reason), "", r.Source.Error)))
+		fmt.Fprintf(w, "\nsource: %s\n", terminal.Printable(because(string(r.Source.Reason), "", r.Source.Error)))
 	}
 }
 
@@ -142,7 +143,7 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 	case v.Status == nil && v.Seen.IsZero():
 		return "never heard of"
 	case v.Silent:
-		return "silent for " + ago(v.Seen, now)
+		return "silent for " + terminal.Since(v.Seen, now)
 	case v.Status == nil:
 		return "no status yet"
 	}
@@ -150,7 +151,7 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 		return because("refuses", c.Reason, firstLine(c.Message))
 	}
 	if c, ok := v.Status.Condition(proto.ConditionSuspended); ok && c.Status == proto.StatusTrue {
-		return printable(because(string(c.Reason), "", firstLine(c.Message)))
+		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
 	}
 	d := v.Status.Deployment
 	if d.Verdict.Bad() || d.Reason != "" && d.Verdict == proto.VerdictPending {
@@ -166,7 +167,7 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 		return "serial " + v.Want.Serial.String() + " not accepted yet"
 	}
 	if c, ok := v.Status.Condition(proto.ConditionRebootNeeded); ok && c.Status == proto.StatusTrue {
-		return printable(because(string(c.Reason), "", firstLine(c.Message)))
+		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
 	}
 	return ""
 }

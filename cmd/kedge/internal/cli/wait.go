@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/internal/terminal"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -29,7 +30,9 @@ type judged struct {
 	why     string
 }
 
-func (j judged) String() string { return fmt.Sprintf("%s (%s)", j.host, printable(firstLine(j.why))) }
+func (j judged) String() string {
+	return fmt.Sprintf("%s (%s)", j.host, terminal.Printable(firstLine(j.why)))
+}
 
 // await looks at the fleet at every change until the judge is done, and says on
 // the way how each host ends. It fails if one ends badly, or ctx ends before.
@@ -68,7 +71,7 @@ func (k *kedge) watch(ctx context.Context, look func(context.Context, proto.Flee
 		for _, v := range verdicts {
 			if v.outcome != outcomeWaiting && !slices.Contains(told, v) {
 				told = append(told, v)
-				fmt.Fprintf(k.Stdout, "%s: %s\n", v.host, printable(v.why))
+				fmt.Fprintf(k.Stdout, "%s: %s\n", v.host, terminal.Printable(v.why))
 			}
 		}
 		if done {
