@@ -146,6 +146,27 @@ func TestJudgeByChecksWithoutContact(t *testing.T) {
 	}
 }
 
+// A check that passed and fails in the last look is tried again at once.
+func TestJudgeDelaysTheFirstTryOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.contactAfter = 25 * time.Second
+		h.units = func(at time.Duration) systemd.Units {
+			if at < 22*time.Second {
+				return systemd.Units{active("app.service")}
+			}
+			return from(29*time.Second, failed("other.service"), active("app.service"))(at)
+		}
+		p := deployment.Probation{Grace: grace, Deadline: deadline, Checks: []deployment.Check{
+			{Name: "app", Unit: "app.service", Required: true, StartDelay: 20 * time.Second},
+		}}
+		got, err := h.judge(t).Judge(t.Context(), p, deployment.Baseline{Failed: []string{"other.service"}})
+		if at := time.Since(h.start); err != nil || !got.Good || at < 29*time.Second || at > 31*time.Second {
+			t.Errorf("got %+v, %v after %v, want a good one after 30s", got, err, at)
+		}
+	})
+}
+
 // A check that passed is not asked for again until the last look.
 func TestJudgeAsksSystemdSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
