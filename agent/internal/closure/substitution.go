@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"kedge/internal/nix"
 	"kedge/proto"
 )
@@ -99,8 +97,7 @@ func reasonOf(err error) proto.Reason {
 
 // rejectIO is a rejection for what went wrong on this host.
 func rejectIO(err error) *Rejection {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || strings.Contains(saidBy(err), "no space left on device") ||
-		strings.Contains(saidBy(err), "database or disk is full") {
+	if nix.DiskFull(err) {
 		return &Rejection{Reason: proto.ReasonDiskFull, Err: err}
 	}
 	return &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
