@@ -71,6 +71,7 @@ const (
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
 	ReasonSuspended         Reason = "suspended"          // somebody on the host told it to begin nothing
 	ReasonInhibited         Reason = "inhibited"          // somebody on the host holds back what was fetched
+	ReasonNoLease           Reason = "no-lease"           // as many hosts as may reboot at a time do already
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
