@@ -203,6 +203,7 @@ type PublishRequest struct {
 type PublishTarget struct {
 	Host     HostName  `json:"host"`
 	Toplevel StorePath `json:"toplevel"`
+	Mode     Mode      `json:"mode,omitempty"`
 }
 
 // A PublishReply says under which serials the toplevels were published.
