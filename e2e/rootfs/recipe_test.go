@@ -48,7 +48,7 @@ func TestNothingNeededIsDropped(t *testing.T) {
 }
 
 func TestFileNames(t *testing.T) {
-	for _, want := range []string{"usr/sbin/e2e-firmware", "etc/nix/nix.conf"} {
+	for _, want := range []string{"usr/sbin/e2e-firmware", "usr/sbin/bootctl", "etc/nix/nix.conf"} {
 		if !slices.Contains(fileNames(), want) || len(fileContent(want)) == 0 {
 			t.Errorf("the embedded files lack %s: %v", want, fileNames())
 		}

@@ -1,5 +1,5 @@
 // Package rootfs makes the root file system of the test hosts, once, and keeps it: a Debian with a real systemd and a real
-// Nix, slim enough to boot in a second, and with /usr/sbin/e2e-firmware as the machine's boot loader.
+// Nix, slim enough to boot in a second, and with /usr/sbin/e2e-firmware as the machine's boot loader and a bootctl for it.
 //
 // The result lies outside the checkout under a key of its recipe, and is shared: a host uses it as the read-only lower
 // layer of an overlay. Nobody may write to it.
