@@ -228,6 +228,11 @@ func TestARebootIsAskedForInItsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("the lease to be given back", func() bool { return slices.Contains(given, d.ID) })
+	w.change(func() { w.reads = 0 })
+	w.ring()
+	w.await("another look", func() bool { return w.reads > 0 })
+	w.ring()
+	w.await("and what follows from it", func() bool { return w.reads > 1 })
 	if len(given) != 1 {
 		t.Errorf("it was given back %d times", len(given))
 	}

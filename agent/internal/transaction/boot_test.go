@@ -2,6 +2,7 @@ package transaction_test
 
 import (
 	"testing"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -55,6 +56,28 @@ func TestBoots(t *testing.T) {
 			reboots(h)
 			h.foreigner = true
 		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == foreign && len(h.activated) == 0 }},
+		{"a trial boot into what somebody chose, who then switched back", func(h *fakeHost) {
+			h.armed()
+			h.start()
+			h.booted, h.current = foreign, oldSystem
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == oldSystem && len(h.activated) == 0 }},
+		{"a trial boot has the time for the boot, too", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Since = time.Unix(0, 0).Add(-5 * time.Minute)
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 }},
+		{"but not for ever", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Since = time.Unix(0, 0).Add(-11 * time.Minute)
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, (*fakeHost).back},
+		{"a commit after another boot boots it again", func(h *fakeHost) {
+			h.inTrial(proto.PhaseCommitting)
+			h.start()
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 3 && len(h.activated) == 0 && h.record.CommitBoots == 1 }},
+		{"and goes back if that does not come", func(h *fakeHost) {
+			h.inTrial(proto.PhaseCommitting)
+			h.start()
+			h.stays = 2
+		}, proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool { return h.back() && h.record.CommitBoots == 2 }},
 		{"a loader that has no entry for it", func(h *fakeHost) {
 			reboots(h)
 			h.defaulted = func(h *fakeHost, _ proto.StorePath) error { h.loaderRefuses = true; return nil }
@@ -114,6 +137,14 @@ func (h *fakeHost) armed() {
 	h.record.Way, h.record.Activations = deployment.WayBoot, 0
 	h.record.Armed, h.record.Parked, h.record.Generation = true, true, 2
 	h.oneShot, h.guard = newSystem, h.record.Agent
+}
+
+// inTrial is the host in its trial boot, in phase p.
+func (h *fakeHost) inTrial(p proto.Phase) {
+	h.armed()
+	h.start()
+	h.record.Phase, h.record.Parked, h.record.Trial = p, false, true
+	h.record.BootID, h.record.Activated = "b", newSystem
 }
 
 // TestModesThatRegisterNothing checks what is only tried.
