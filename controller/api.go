@@ -212,7 +212,7 @@ func unknownHost(h proto.HostName) error {
 
 // unavailable says that something cannot be done now, where that is so.
 func unavailable(what string, err error) error {
-	if bus.Transient(err) {
+	if bus.Transient(err) || errors.Is(err, bus.ErrConflict) {
 		return bus.Errorf(bus.CodeUnavailable, "%s: %v", what, err)
 	}
 	return err

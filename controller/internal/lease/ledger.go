@@ -108,6 +108,10 @@ func (l *Ledger) Known() (holders []Holder, known bool) {
 	return l.known, l.seen
 }
 
+// maxAttempts is how often a change is tried that others are faster than each time:
+// more than there are controllers.
+const maxAttempts = 20
+
 // change replaces the record with what do makes of it, if that is another one. Do
 // is called again if another controller was faster.
 func (l *Ledger) change(ctx context.Context, do func(record) (next record, changed bool)) error {
@@ -117,7 +121,7 @@ func (l *Ledger) change(ctx context.Context, do func(record) (next record, chang
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for {
+	for attempt := 1; ; attempt++ {
 		r, seq, err := l.read(ctx)
 		if err != nil {
 			return err
@@ -127,7 +131,7 @@ func (l *Ledger) change(ctx context.Context, do func(record) (next record, chang
 			return nil
 		}
 		err = l.write(ctx, next, seq)
-		if !errors.Is(err, bus.ErrConflict) || ctx.Err() != nil {
+		if !errors.Is(err, bus.ErrConflict) || attempt == maxAttempts {
 			return err
 		}
 	}

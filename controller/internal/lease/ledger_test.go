@@ -109,6 +109,14 @@ func TestALedgerThatWasOvertakenLooksAgain(t *testing.T) {
 	}
 }
 
+func TestALedgerThatIsAlwaysOvertakenGivesUp(t *testing.T) {
+	f := &fakeBus{before: func() error { return bus.ErrConflict }}
+	l := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}})
+	if _, err := l.Acquire(t.Context(), host(t, "web1"), "1"); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("got %v, want %v", err, bus.ErrConflict)
+	}
+}
+
 func TestALedgerIsNotSureAfterAnError(t *testing.T) {
 	f := &fakeBus{after: bus.ErrTimeout}
 	l := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}})
