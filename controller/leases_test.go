@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"kedge/controller/controllertest"
 	"kedge/controller/internal/natsd"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -73,20 +74,11 @@ func acquire(t *testing.T, h *bus.Host, deployment string) proto.LeaseReply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for {
-		r, err := h.AcquireLease(ctx, deployment)
-		if err == nil {
-			return r
-		}
-		if !errors.Is(err, bus.ErrNoController) {
-			t.Fatal(err)
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
+	r, err := controllertest.AwaitLease(ctx, h, deployment)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return r
 }
 
 // holders returns who has a lease.
