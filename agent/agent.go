@@ -104,13 +104,6 @@ type Guard interface {
 	Ensure(ctx context.Context, d deployment.Deployment) error
 }
 
-// Leases are the controller's: at most so many hosts reboot at once. *bus.Host
-// is one. The id is that of the deployment; both calls may be repeated.
-type Leases interface {
-	AcquireLease(ctx context.Context, id string) (proto.LeaseReply, error)
-	ReleaseLease(ctx context.Context, id string) error
-}
-
 // Systems reads and keeps the systems of this host.
 type Systems interface {
 	// Systems reads what runs, what was booted and what the profile names.
