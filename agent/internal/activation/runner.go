@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kedge/proto"
 )
 
@@ -45,8 +43,9 @@ type Runner struct {
 	Environ []string
 	// StopGrace is the time between SIGTERM and SIGKILL; defaults to 10 s.
 	StopGrace time.Duration
-	// Sync makes everything written durable; defaults to sync(2).
-	Sync func()
+	// Sync makes everything written durable; defaults to sync(2), and to an error
+	// if the boot partition could not be written.
+	Sync func() error
 }
 
 // Activate runs toplevel with mode test, without pre-switch checks if force is
@@ -142,12 +141,4 @@ func (r Runner) current() (proto.StorePath, error) {
 		return proto.StorePath{}, nil
 	}
 	return p, nil
-}
-
-func (r Runner) sync() {
-	if r.Sync != nil {
-		r.Sync()
-		return
-	}
-	unix.Sync()
 }

@@ -38,6 +38,9 @@ type System struct {
 	Root string
 	// Nix changes the profile. Required, but by Systems.
 	Nix Setter
+	// Sync makes durable what was written to the file system that a directory is
+	// on; defaults to syncfs(2).
+	Sync func(dir string) error
 }
 
 // A LinkError says that a link of the host names something that is not a
