@@ -159,6 +159,38 @@ func TestRealProfile(t *testing.T) {
 	if got, err := Generations(profile); err != nil || !slices.Equal(got, want) {
 		t.Errorf("generations: got %v, %v, want %v", got, err, want)
 	}
+	if err := c.DeleteGenerations(ctx, profile, 1, 2); err == nil {
+		t.Error("the current generation was deleted")
+	}
+	if err := c.DeleteGenerations(ctx, profile, 1, 9); err != nil { // 9 is not there
+		t.Error(err)
+	}
+	if got, err := Generations(profile); err != nil || !slices.Equal(got, want[1:]) {
+		t.Errorf("generations after 1 was deleted: got %v, %v, want %v", got, err, want[1:])
+	}
+}
+
+// Garbage is deleted, and what a profile's generation leads to is not.
+func TestRealGarbage(t *testing.T) {
+	ctx, c := t.Context(), realCLI(t)
+	good := buildGood(t, c)
+	closure, err := c.Closure(ctx, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := closure[0].Path
+	if kept == good {
+		kept = closure[1].Path
+	}
+	if err := c.SetProfile(ctx, "/nix/var/nix/profiles/kedge-test", kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CollectGarbage(ctx, 1<<60); err != nil {
+		t.Fatal(err)
+	}
+	if invalid, err := c.Invalid(ctx, good, kept); err != nil || !slices.Equal(invalid, []proto.StorePath{good}) {
+		t.Errorf("collected: got %v, %v, want %v", invalid, err, good)
+	}
 }
 
 func TestRealEval(t *testing.T) {
