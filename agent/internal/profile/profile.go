@@ -30,6 +30,7 @@ const (
 type Setter interface {
 	SetProfile(ctx context.Context, profile string, path proto.StorePath) error
 	SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error
+	DeleteGenerations(ctx context.Context, profile string, numbers ...proto.Generation) error
 }
 
 // A System is one host's systems.

@@ -67,6 +67,11 @@ func (f *fakeNix) SwitchGeneration(_ context.Context, profile string, number pro
 	return point(profile, number)
 }
 
+func (f *fakeNix) DeleteGenerations(_ context.Context, _ string, numbers ...proto.Generation) error {
+	f.calls = append(f.calls, fmt.Sprint("delete ", numbers))
+	return f.err
+}
+
 func point(profile string, number proto.Generation) error {
 	if err := os.Remove(profile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -35,6 +35,7 @@ const (
 	quarantineFile = "quarantine.json"
 	suspensionFile = "suspension.json"
 	historyFile    = "history.json"
+	pruningFile    = "pruning.json"
 	lockFile       = "transact.lock"
 	vetoDir        = "inhibit.d"
 )
