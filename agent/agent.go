@@ -46,6 +46,7 @@ type Options struct {
 	Loader   loader.Support        // what the boot loader can do
 	Hooks    Hooks                 // required if the configuration has any
 	Leases   Leases                // required if the configuration asks for them
+	Tidier   Tidier                // required
 	Files    statefile.Dir         // required
 	Outbox   *outbox.Outbox        // required
 	Log      *slog.Logger          // required
@@ -161,10 +162,14 @@ type view struct {
 	deployments map[proto.Verdict]float64
 	// hookFailures count likewise, by point.
 	hookFailures map[hook.Point]float64
-	decision     Decision
-	since        time.Time // of decision
-	stateErr     error     // why the state files cannot be read
-	contact      time.Time // when desired was last read and verified
+	// pruned and pruneFailures count deleted generations, and when they could not
+	// be.
+	pruned, pruneFailures float64
+	settled               deployment.Deployment // whose system the host rests on; see Observation.settled
+	decision              Decision
+	since                 time.Time // of decision
+	stateErr              error     // why the state files cannot be read
+	contact               time.Time // when desired was last read and verified
 }
 
 // New returns an agent for o. It registers its metrics.
@@ -200,8 +205,9 @@ func New(o Options) (*Agent, error) {
 // On disk at any time: the record (deployment.json), what was proven
 // (proven.json), the floors of what was accepted (floors.json), whether somebody
 // suspended the agent (suspension.json), which end was followed by its hooks
-// (hooks.json), how the last deployments ended (history.json), and events that
-// were not yet acknowledged (outbox/).
+// (hooks.json), how the last deployments ended (history.json), events that were
+// not yet acknowledged (outbox/), and that generations are being deleted
+// (pruning.json).
 func (a *Agent) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, f := range map[string]func(context.Context) error{
@@ -209,6 +215,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"reporter":   a.reportStatus,
 		"outbox":     a.drainOutbox,
 		"heartbeat":  a.heartbeat,
+		"tidier":     a.tidy,
 	} {
 		g.Go(func() error {
 			if err := f(ctx); err != nil && ctx.Err() == nil {

@@ -19,6 +19,7 @@ import (
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
+	"kedge/agent/internal/tidy"
 	"kedge/internal/nix"
 	"kedge/internal/setup"
 	"kedge/proto"
@@ -53,17 +54,19 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
+	tidier := newHostTidier(c, cli, files, log)
 	a, err = New(Options{
 		Config:   c,
 		Identity: id,
 		Bus:      host,
 		Link:     link,
-		Fetcher:  newHostFetcher(c, cli, roots, log),
+		Fetcher:  newHostFetcher(c, cli, roots, tidier.garbage, log),
 		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Hooks:    hook.Runner{Path: os.Getenv("PATH")},
 		Leases:   host,
 		Loader:   loader.Loader{}.Detect(ctx),
+		Tidier:   tidier,
 		Files:    files,
 		Outbox:   box,
 		Log:      log,
@@ -103,8 +106,11 @@ type hostFetcher struct {
 	loader    loader.Loader
 }
 
-func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, log *slog.Logger) hostFetcher {
+func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, log *slog.Logger) hostFetcher {
 	room := closure.Room{Lists: closure.NewHTTPLister(), Reserve: c.Fetch.Reserve, Log: log}
+	if garbage != nil {
+		room.MakeRoom = garbage.MakeRoom
+	}
 	return hostFetcher{
 		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Log: log},
 	}

@@ -21,19 +21,21 @@ type Config struct {
 	StateDir   string `config:"state_dir"`
 	RuntimeDir string `config:"runtime_dir"`
 
-	NATS       NATSConfig       `config:"nats"`
-	Trust      TrustConfig      `config:"trust"`
-	Caches     []string         `config:"caches"` // binary caches, tried after those of the assignment
-	Fetch      FetchConfig      `config:"fetch"`
-	Activation ActivationConfig `config:"activation"`
-	Policy     PolicyConfig     `config:"policy"`
-	Reboot     RebootConfig     `config:"reboot"`
-	Probation  ProbationConfig  `config:"probation"`
-	Hooks      HooksConfig      `config:"hooks"`
-	Control    ControlConfig    `config:"control"`
-	Inhibit    InhibitConfig    `config:"inhibit"`
-	Metrics    MetricsConfig    `config:"metrics"`
-	Log        setup.LogConfig  `config:"log"`
+	NATS        NATSConfig        `config:"nats"`
+	Trust       TrustConfig       `config:"trust"`
+	Caches      []string          `config:"caches"` // binary caches, tried after those of the assignment
+	Fetch       FetchConfig       `config:"fetch"`
+	Activation  ActivationConfig  `config:"activation"`
+	Policy      PolicyConfig      `config:"policy"`
+	Reboot      RebootConfig      `config:"reboot"`
+	Probation   ProbationConfig   `config:"probation"`
+	Hooks       HooksConfig       `config:"hooks"`
+	Control     ControlConfig     `config:"control"`
+	Inhibit     InhibitConfig     `config:"inhibit"`
+	Metrics     MetricsConfig     `config:"metrics"`
+	Log         setup.LogConfig   `config:"log"`
+	Generations GenerationsConfig `config:"generations"`
+	GC          GCConfig          `config:"gc"`
 }
 
 // NATSConfig says how the one outbound connection is made.
@@ -108,6 +110,7 @@ func DefaultConfig() Config {
 		Reboot:     RebootConfig{Timeout: defaultBootTimeout},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
 		Inhibit:    InhibitConfig{Max: 4 * time.Hour},
+		GC:         GCConfig{MinFree: defaultMinFree, MaxFree: defaultMaxFree},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
 	}
 }
@@ -142,6 +145,8 @@ func (c Config) Validate() error {
 	c.Probation.validate(&p)
 	c.Hooks.validate(&p)
 	p.atLeast("inhibit.max", c.Inhibit.Max, minDuration)
+	c.Generations.validate(&p)
+	c.GC.validate(&p)
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

@@ -18,6 +18,7 @@ import (
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/tidy"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -57,6 +58,10 @@ type world struct {
 	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
+	prune    func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
+	collect  func(ctx context.Context) error
+	pruned   []deployment.Deployment // for which it was asked
+	collects int
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
 	statuses []proto.Status
@@ -159,7 +164,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -346,6 +351,28 @@ func (w *world) Run(ctx context.Context, c hook.Call) error {
 		return nil
 	}
 	return w.hook(ctx, c)
+}
+
+func (w *world) Prune(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error) {
+	var prune func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
+	w.change(func() { w.pruned, prune = append(w.pruned, d), w.prune })
+	if prune == nil {
+		return nil, nil
+	}
+	return prune(ctx, d)
+}
+
+func (w *world) Collect(ctx context.Context) error {
+	var collect func(ctx context.Context) error
+	w.change(func() { w.collects, collect = w.collects+1, w.collect })
+	if collect == nil {
+		return nil
+	}
+	return collect(ctx)
+}
+
+func (w *world) Collected() tidy.Collected {
+	return tidy.Collected{Freed: 7 << 20, Failures: 2, Last: time.Unix(5, 0)}
 }
 
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {

@@ -176,9 +176,11 @@ func TestAVetoHoldsAnActivationBackUntilItEnds(t *testing.T) {
 	if c := condition(s, proto.ConditionInhibited); c.Status != proto.StatusTrue || c.Message != "backup: runs" {
 		t.Errorf("inhibited is %+v, want who and why", c)
 	}
+	w.mu.Lock()
 	if s.Deployment.Phase != proto.PhaseFetched || len(w.ensured) > 0 {
 		t.Errorf("deployment is %+v, want it fetched and not begun", s.Deployment)
 	}
+	w.mu.Unlock()
 	if err := w.files.EndVeto("backup"); err != nil {
 		t.Fatal(err)
 	}

@@ -213,6 +213,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	if err != nil {
 		return false, fmt.Errorf("run the hooks after deployment %s: %w", o.Record.ID, err)
 	}
+	a.rest(o.settled(d, !waits))
 	switch d.Action {
 	case ActionRest:
 		if o.Suspended != nil {
