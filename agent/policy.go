@@ -8,6 +8,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/internal/window"
 	"kedge/proto"
 )
 
@@ -25,7 +26,8 @@ type PolicyConfig struct {
 
 // RebootConfig says when a deployment may boot its host, and how.
 type RebootConfig struct {
-	Lease bool `config:"lease"` // only with a lease from the controller
+	Windows window.Windows `config:"windows"` // when; none means at any time
+	Lease   bool           `config:"lease"`   // only with a lease from the controller
 	// Timeout bounds the going down and, after it, the coming up.
 	Timeout time.Duration `config:"timeout"`
 	// RequireProtection refuses trial boots that the boot loader cannot undo.
@@ -58,6 +60,15 @@ func (c PolicyConfig) validate(p *problems) {
 		}
 		p.check(slices.Contains(v.known, v.way), "%s: must be one of %s, got %q", v.key, strings.Join(names, ", "), v.way)
 	}
+}
+
+// opens returns when a reboot may begin, seen from now.
+func (c RebootConfig) opens(now time.Time) time.Time {
+	next := c.Windows.Next(now)
+	if next.IsZero() { // never, as far as is known
+		return now.Add(24 * time.Hour)
+	}
+	return next
 }
 
 // boots returns c's part of a deployment's record.
