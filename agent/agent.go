@@ -96,6 +96,8 @@ type Fetched struct {
 	// Unprotected is why the boot loader could not boot it for trial and fall back
 	// by itself; empty if it can.
 	Unprotected string
+	// Unjudged is why nobody would judge it in a trial boot; nil if somebody does.
+	Unjudged error
 }
 
 // A Guard runs transactions in processes that outlive the agent.

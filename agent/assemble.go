@@ -124,7 +124,7 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.preflight.Check(o.Toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason}
+	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(o.Toplevel)}
 	var err error
 	if got.Reboot, err = f.systems.RebootFor(o.Toplevel); err != nil {
 		return Fetched{}, err

@@ -170,6 +170,36 @@ func TestWays(t *testing.T) {
 	}
 }
 
+// TestBootsThatAreRefused checks what is not even staged.
+func TestBootsThatAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		fetched agent.Fetched
+		protect bool
+		want    proto.Reason // empty if it is not refused
+	}{
+		{"a boot loader that cannot undo it", agent.Fetched{Unprotected: "GRUB on btrfs"}, true, proto.ReasonUnprotected},
+		{"unless that is good enough", agent.Fetched{Unprotected: "GRUB on btrfs"}, false, ""},
+		{"a system that nobody would judge", agent.Fetched{Unjudged: errors.New("no kedge-trial.service")}, false, proto.ReasonNoAgent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fetched = tt.fetched
+			w.configure = func(c *agent.Config) {
+				c.Policy.Normal, c.Reboot.RequireProtection = deployment.WayReboot, tt.protect
+			}
+			w.start()
+			w.assign(7, pathB)
+			s := w.awaitStatus("the fetch to end", func(s proto.Status) bool {
+				return s.Deployment.Phase == proto.PhaseFetched || s.Deployment.Phase == proto.PhaseFailed
+			})
+			if s.Deployment.Reason != tt.want {
+				t.Errorf("reason %q: %s; want %q", s.Deployment.Reason, s.Deployment.Message, tt.want)
+			}
+		})
+	}
+}
+
 // TestARebootIsAskedForInItsOrder follows a staged deployment to its reboot, and
 // after it.
 func TestARebootIsAskedForInItsOrder(t *testing.T) {

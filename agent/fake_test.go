@@ -51,10 +51,11 @@ type world struct {
 	reads    int    // how often it was asked for
 	connects uint64
 	systems  proto.Systems
-	unseen   error    // why systems cannot be read
-	looks    int      // how often systems was read
-	reboot   []string // what of every system but the booted one needs a reboot
-	inhibits []string // why no system may be switched to
+	unseen   error         // why systems cannot be read
+	looks    int           // how often systems was read
+	reboot   []string      // what of every system but the booted one needs a reboot
+	inhibits []string      // why no system may be switched to
+	fetched  agent.Fetched // what else is found out of a system
 	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
@@ -321,7 +322,8 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {
 	w.mu.Lock()
 	fetch := w.fetch
-	got := agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Minute}, Reboot: w.reboot, Inhibitors: w.inhibits}
+	got := w.fetched
+	got.Probation, got.Reboot, got.Inhibitors = deployment.Probation{Grace: time.Second, Deadline: time.Minute}, w.reboot, w.inhibits
 	w.mu.Unlock()
 	return got, fetch(ctx, o)
 }

@@ -261,6 +261,8 @@ func (h *fakeHost) Disarm(context.Context) error {
 
 func (h *fakeHost) Guard(agent string) error { return h.do(func() { h.guard = agent }) }
 
+func (h *fakeHost) Unguard() error { return h.do(func() { h.guard = "" }) }
+
 func (h *fakeHost) Reboot(context.Context) error {
 	if h.guard != h.record.Agent {
 		h.t.Errorf("the host is rebooted with %q as its guard, want %q", h.guard, h.record.Agent)

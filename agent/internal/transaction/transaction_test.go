@@ -125,6 +125,9 @@ func (h *fakeHost) requireNew(t *testing.T) {
 
 func (h *fakeHost) requireSettled(t *testing.T) {
 	t.Helper()
+	if h.guard != "" || !h.oneShot.IsZero() {
+		t.Errorf("the next boot runs %q, of %s; want nothing special about it", h.guard, h.oneShot)
+	}
 	if h.record.Phase == proto.PhaseCommitted {
 		h.requireNew(t)
 	} else {
