@@ -36,22 +36,23 @@ import (
 
 // Options is what an agent needs. [Assemble] fills it with the real parts.
 type Options struct {
-	Config   Config                // required, valid
-	Identity Identity              // required
-	Bus      Bus                   // required
-	Link     Link                  // required
-	Fetcher  Fetcher               // required
-	Guard    Guard                 // required
-	Systems  Systems               // required
-	Loader   loader.Support        // what the boot loader can do
-	Hooks    Hooks                 // required if the configuration has any
-	Leases   Leases                // required if the configuration asks for them
-	Tidier   Tidier                // required
-	Files    statefile.Dir         // required
-	Outbox   *outbox.Outbox        // required
-	Log      *slog.Logger          // required
-	Registry prometheus.Registerer // required
-	Now      func() time.Time      // defaults to time.Now
+	Config     Config                // required, valid
+	Identity   Identity              // required
+	Bus        Bus                   // required
+	Link       Link                  // required
+	Fetcher    Fetcher               // required
+	Guard      Guard                 // required
+	Systems    Systems               // required
+	Loader     loader.Support        // what the boot loader can do
+	Hooks      Hooks                 // required if the configuration has any
+	Leases     Leases                // required if the configuration asks for them
+	Tidier     Tidier                // required
+	Files      statefile.Dir         // required
+	Outbox     *outbox.Outbox        // required
+	Log        *slog.Logger          // required
+	Registry   prometheus.Registerer // required
+	Now        func() time.Time      // defaults to time.Now
+	Inhibitors Inhibitors            // required
 }
 
 // Identity says which process this is.
@@ -143,7 +144,7 @@ type Agent struct {
 	blind      int      // observations in a row that failed
 	complaints complaints
 	remembered string // ID of the last deployment that is in the history
-	overridden string // ID of the deployment that vetoes held back for too long
+	overridden string // ID and phase of the deployment that vetoes held back for too long
 	lease      heldLease
 	givenBack  string // ID of the deployment whose lease was given back
 
@@ -172,6 +173,7 @@ type view struct {
 	since                 time.Time // of decision
 	stateErr              error     // why the state files cannot be read
 	contact               time.Time // when desired was last read and verified
+	inhibitors            vetoes    // besides those in files
 }
 
 // New returns an agent for o. It registers its metrics.

@@ -14,6 +14,7 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/loader"
+	"kedge/agent/internal/logind"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/profile"
@@ -56,21 +57,22 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	roots := closure.Roots{Dir: closure.DefaultRoots}
 	tidier := newHostTidier(c, cli, files, log)
 	a, err = New(Options{
-		Config:   c,
-		Identity: id,
-		Bus:      host,
-		Link:     link,
-		Fetcher:  newHostFetcher(c, cli, roots, tidier.garbage, log),
-		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
-		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
-		Hooks:    hook.Runner{Path: os.Getenv("PATH")},
-		Leases:   host,
-		Loader:   loader.Loader{}.Detect(ctx),
-		Tidier:   tidier,
-		Files:    files,
-		Outbox:   box,
-		Log:      log,
-		Registry: r,
+		Config:     c,
+		Identity:   id,
+		Bus:        host,
+		Link:       link,
+		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
+		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
+		Leases:     host,
+		Loader:     loader.Loader{}.Detect(ctx),
+		Tidier:     tidier,
+		Files:      files,
+		Outbox:     box,
+		Log:        log,
+		Registry:   r,
+		Inhibitors: logindInhibitors{logind: logind.Client{}, locks: c.Inhibit.Logind, logins: c.Inhibit.Users},
 	})
 	closeLink = func() {
 		host.Close()

@@ -50,8 +50,17 @@ func TestDecideBoots(t *testing.T) {
 			o.Lease = agent.LeaseState{Needed: true, Granted: true}
 		}), agent.ActionArm, proto.ReasonDeploying},
 		{"somebody on the host may hold it back", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
-			o.Vetoes = []statefile.Veto{{Who: "backup"}}
+			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
 		}), agent.ActionRest, proto.ReasonInhibited},
+		{"but not for ever", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.RebootVetoes, o.InhibitMax = []statefile.Veto{{Who: "backup"}}, time.Second
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"nor by what holds back activations only", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Vetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"nor a boot that is somebody else's", with(waiting(proto.PhaseStaged, deployment.WayBoot), func(o *agent.Observation) {
+			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
 		{"or suspend it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Suspended = &statefile.Suspension{}
 		}), agent.ActionRest, proto.ReasonSuspended},

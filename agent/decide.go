@@ -27,10 +27,11 @@ type Observation struct {
 	Rung bool
 	// Suspended is what keeps anything from being begun; nil if nothing does.
 	Suspended *statefile.Suspension
-	// Vetoes hold back the activation of what was fetched, for at most InhibitMax
-	// from then on.
-	Vetoes     []statefile.Veto
-	InhibitMax time.Duration
+	// Vetoes hold back the activation of what was fetched, RebootVetoes the reboot
+	// for what was staged, each for at most InhibitMax from then on.
+	Vetoes       []statefile.Veto
+	RebootVetoes []statefile.Veto
+	InhibitMax   time.Duration
 	// Opens is when a reboot may begin: not in the future if it may now.
 	Opens time.Time
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
@@ -91,8 +92,10 @@ func Decide(o Observation) Decision {
 		return d
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
-	case d.Action != ActionFetch && d.Action != ActionDeploy && d.begins() && o.inhibited():
-		return whileInhibited(o)
+	case d.Action == ActionSettle && o.inhibited(o.Vetoes):
+		return whileInhibited(o, o.Vetoes)
+	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes):
+		return whileInhibited(o, o.RebootVetoes)
 	}
 	return d
 }
@@ -106,16 +109,16 @@ func whileSuspended(s statefile.Suspension) Decision {
 	return Decision{Action: ActionRest, Reason: proto.ReasonSuspended, Message: s.String(), Again: s.Until}
 }
 
-// inhibited reports whether vetoes hold back what was fetched, or staged. A record from the
-// future is one from before the clock was set back: it is held no longer.
-func (o Observation) inhibited() bool {
-	fetched := o.Record.Since
-	return len(o.Vetoes) > 0 && o.Now.Before(fetched.Add(o.InhibitMax)) && o.Now.After(fetched.Add(-o.InhibitMax))
+// inhibited reports whether vetoes hold back what was fetched, or staged. A record
+// from the future is one from before the clock was set back: it is held no longer.
+func (o Observation) inhibited(by []statefile.Veto) bool {
+	since := o.Record.Since
+	return len(by) > 0 && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
 }
 
-func whileInhibited(o Observation) Decision {
+func whileInhibited(o Observation, by []statefile.Veto) Decision {
 	return Decision{
-		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(o.Vetoes),
+		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(by),
 		Again: o.Record.Since.Add(o.InhibitMax),
 	}
 }

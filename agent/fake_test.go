@@ -57,6 +57,9 @@ type world struct {
 	inhibits []string      // why no system may be switched to
 	fetched  agent.Fetched // what else is found out of a system
 	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
+	live     []statefile.Veto // besides those in files
+	reboots  []statefile.Veto
+	deaf     error // why who else vetoes cannot be asked
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
 	prune    func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
@@ -165,7 +168,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -375,6 +378,12 @@ func (w *world) Collect(ctx context.Context) error {
 
 func (w *world) Collected() tidy.Collected {
 	return tidy.Collected{Freed: 7 << 20, Failures: 2, Last: time.Unix(5, 0)}
+}
+
+func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.live, w.reboots, w.deaf
 }
 
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {

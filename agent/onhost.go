@@ -143,18 +143,19 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 
 // override tells, once, that o's deployment begins although somebody holds it
 // back: that was so for long enough.
-func (a *Agent) override(o Observation) error {
-	if !o.Record.Fetched() || len(o.Vetoes) == 0 || a.overridden == o.Record.ID {
+func (a *Agent) override(o Observation, by []statefile.Veto) error {
+	what := o.Record.ID + " " + string(o.Record.Phase)
+	if len(by) == 0 || a.overridden == what {
 		return nil
 	}
 	if err := a.note(proto.Event{
 		Deployment: o.Record.ID, Serial: o.Record.Serial, Revision: o.Record.Revision, Toplevel: o.Record.Toplevel,
 		Reason:  proto.ReasonInhibited,
-		Message: fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(o.Vetoes)),
+		Message: fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(by)),
 	}); err != nil {
 		return err
 	}
-	a.overridden = o.Record.ID
+	a.overridden = what
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/control"
@@ -182,6 +184,46 @@ func TestAVetoHoldsAnActivationBackUntilItEnds(t *testing.T) {
 	}
 	w.mu.Unlock()
 	if err := w.files.EndVeto("backup"); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTransaction()
+}
+
+func TestWhoIsInNoFileHoldsBackToo(t *testing.T) {
+	w := newWorld(t)
+	w.live = []statefile.Veto{{Who: "apt", Why: "unpacks"}}
+	w.reboots = append(w.live, statefile.Veto{Who: "ada", Why: "is logged in"})
+	if err := w.files.Veto(statefile.Veto{Who: "backup", Why: "runs"}); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := w.startAgent()
+	w.assign(7, pathB)
+	s := w.awaitStatus("to be held back", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
+	})
+	for c, want := range map[proto.ConditionType]string{
+		proto.ConditionInhibited: "backup: runs; apt: unpacks", proto.ConditionRebootInhibited: "backup: runs; apt: unpacks; ada: is logged in",
+	} {
+		if got := condition(s, c); got.Status != proto.StatusTrue || got.Message != want {
+			t.Errorf("%s is %+v, want it because of %s", c, got, want)
+		}
+	}
+	want := `
+		# HELP kedge_agent_vetoes How many hold back the activation of what is fetched, or a reboot.
+		# TYPE kedge_agent_vetoes gauge
+		kedge_agent_vetoes{of="activation"} 2
+		kedge_agent_vetoes{of="reboot"} 3
+	`
+	if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want), "kedge_agent_vetoes"); err != nil {
+		t.Error(err)
+	}
+
+	// The bus breaks: who cannot be asked holds back nothing.
+	w.change(func() { w.live, w.reboots, w.deaf = nil, nil, errors.New("the bus is gone") })
+	if err := w.files.EndVeto("backup"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitTransaction()

@@ -171,8 +171,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	v, now := a.look(), a.Now()
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
-		Vetoes: a.Files.Vetoes(), InhibitMax: a.Config.Inhibit.Max,
-		Opens: a.Config.Reboot.opens(now),
+		InhibitMax: a.Config.Inhibit.Max, Opens: a.Config.Reboot.opens(now),
 	}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {
@@ -192,6 +191,8 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
 	a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
+	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
+	o.Vetoes, o.RebootVetoes = all.live, all.reboot
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -247,12 +248,19 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionLease:
 		return a.askLease(ctx, o.Record)
 	case ActionArm:
+		if o.Record.Way == deployment.WayReboot {
+			if err := a.override(o, o.RebootVetoes); err != nil {
+				return false, err
+			}
+		}
 		return a.arm(ctx, o.Record)
 	case ActionAbandon:
 		return a.abandon(o.Record, d)
 	case ActionSettle:
-		if err := a.override(o); err != nil {
-			return false, err
+		if o.Record.Fetched() {
+			if err := a.override(o, o.Vetoes); err != nil {
+				return false, err
+			}
 		}
 		return a.settle(ctx, o.Record)
 	}
