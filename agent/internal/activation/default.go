@@ -69,6 +69,7 @@ func (r Runner) SetDefault(ctx context.Context, toplevel proto.StorePath) error 
 		failure.Err = fmt.Errorf("killed (%v)", end.signal)
 	case end.exitCode == exitLocked || end.exitCode != exitOK && s.locked:
 		failure.Err = ErrBusy
+		failure.Message += r.holder()
 	case end.exitCode == exitOK:
 		if failure.Err = r.sync(); failure.Err == nil {
 			return nil

@@ -70,7 +70,7 @@ func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bo
 	if err != nil {
 		return Result{}, fmt.Errorf("activate %s: %w", toplevel, err)
 	}
-	return Classify(Run{
+	outcome := Classify(Run{
 		Toplevel: toplevel,
 		Before:   before,
 		After:    after,
@@ -79,7 +79,11 @@ func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bo
 		TimedOut: end.interrupted,
 		Output:   end.output,
 		Unheard:  end.unheard,
-	}), nil
+	})
+	if outcome.Effect == Busy {
+		outcome.Message += r.holder()
+	}
+	return outcome, nil
 }
 
 // run runs the program and logs its output.
