@@ -47,6 +47,8 @@ type Options struct {
 	Hooks      Hooks                 // required if the configuration has any
 	Leases     Leases                // required if the configuration asks for them
 	Tidier     Tidier                // required
+	Store      Store                 // required
+	Power      Power                 // required
 	Files      statefile.Dir         // required
 	Outbox     *outbox.Outbox        // required
 	Log        *slog.Logger          // required
@@ -174,6 +176,9 @@ type view struct {
 	stateErr              error     // why the state files cannot be read
 	contact               time.Time // when desired was last read and verified
 	inhibitors            vetoes    // besides those in files
+	boot                  statefile.Boot
+	verifying             bool  // the store is being verified, and nothing is begun
+	verifyErr             error // why it could not be
 }
 
 // New returns an agent for o. It registers its metrics.
@@ -209,14 +214,17 @@ func New(o Options) (*Agent, error) {
 // On disk at any time: the record (deployment.json), what was proven
 // (proven.json), the floors of what was accepted (floors.json), whether somebody
 // suspended the agent (suspension.json), which end was followed by its hooks
-// (hooks.json), how the last deployments ended (history.json), events that were
-// not yet acknowledged (outbox/), and that generations are being deleted
-// (pruning.json).
+// (hooks.json), how the last deployments ended (history.json), how the last boot
+// ended and whether the store is whole (boot.json), that generations are being
+// deleted (pruning.json), and events that were not yet acknowledged (outbox/).
 func (a *Agent) Run(ctx context.Context) error {
+	a.beginBoot(ctx)
+	defer a.endBoot(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	for name, f := range map[string]func(context.Context) error{
 		"reconciler": a.reconcile,
 		"reporter":   a.reportStatus,
+		"verifier":   a.verifyStore,
 		"outbox":     a.drainOutbox,
 		"heartbeat":  a.heartbeat,
 		"tidier":     a.tidy,

@@ -64,6 +64,8 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
 		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
+		Power:      &systemd.Client{},
 		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
 		Leases:     host,
 		Loader:     loader.Loader{}.Detect(ctx),

@@ -25,6 +25,9 @@ type Observation struct {
 	// Rung is true if somebody asked: what waits for a retry waits no longer
 	// than it must.
 	Rung bool
+	// Verifying is true while the store is read after a boot without an orderly end:
+	// nothing is begun.
+	Verifying bool
 	// Suspended is what keeps anything from being begun; nil if nothing does.
 	Suspended *statefile.Suspension
 	// Vetoes hold back the activation of what was fetched, RebootVetoes the reboot
@@ -92,6 +95,8 @@ func Decide(o Observation) Decision {
 		return d
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
+	case o.Verifying && d.begins():
+		return whileVerifying()
 	case d.Action == ActionSettle && o.inhibited(o.Vetoes):
 		return whileInhibited(o, o.Vetoes)
 	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes):

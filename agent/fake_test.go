@@ -41,6 +41,7 @@ type world struct {
 	hooks               agent.HooksConfig
 	configure           func(c *agent.Config) // changes the configuration; nil leaves it
 	mode                proto.Mode            // of what is assigned
+	caches              []string
 
 	bell chan struct{}
 
@@ -60,6 +61,8 @@ type world struct {
 	live     []statefile.Veto // besides those in files
 	reboots  []statefile.Veto
 	deaf     error // why who else vetoes cannot be asked
+	store    fakeStore
+	down     bool // the host is going down
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
 	prune    func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
@@ -158,6 +161,7 @@ func (w *world) agent() *agent.Agent {
 	if w.configure != nil {
 		w.configure(&c)
 	}
+	c.Caches = w.caches
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
@@ -168,7 +172,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {

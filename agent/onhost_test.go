@@ -34,6 +34,7 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 	veto := func(o *agent.Observation) {
 		o.Vetoes, o.InhibitMax = []statefile.Veto{{Who: "backup", Why: "runs"}, {Who: "ada"}}, limit
 	}
+	verifying := func(o *agent.Observation) { o.Verifying = true }
 	for _, tt := range []struct {
 		name   string
 		o      agent.Observation
@@ -59,6 +60,11 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 		{"a suspension without an end is looked at when something happens", with(settledOn(pathA, pathB), func(o *agent.Observation) {
 			o.Suspended = &statefile.Suspension{Since: o.Now}
 		}), agent.ActionRest, proto.ReasonSuspended, 0},
+
+		{"an agent that reads the store begins nothing", with(settledOn(pathA, pathB), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
+		{"nor a transaction", with(untouched(proto.PhaseFetched, 0), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
+		{"but settles one that has begun, then, too", with(untouched(proto.PhaseProbation, 0), verifying), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and knows, then, too, when it runs what it shall", with(settledOn(pathA, pathA), verifying), agent.ActionRest, proto.ReasonConverged, 0},
 
 		{"a veto holds back what was fetched", with(untouched(proto.PhaseFetched, 10*time.Minute), veto), agent.ActionRest, proto.ReasonInhibited, inhibitMax - 10*time.Minute},
 		{"for so long", with(untouched(proto.PhaseFetched, limit), veto), agent.ActionSettle, proto.ReasonDeploying, 0},

@@ -66,6 +66,7 @@ func (a *Agent) Status() proto.Status {
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
+		storeValid(v),
 	}, d.conditions(v.stateErr)...)
 	return s
 }

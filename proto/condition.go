@@ -16,6 +16,7 @@ const (
 	ConditionSuspended       ConditionType = "Suspended"       // begins no deployment, because somebody on the host said so
 	ConditionInhibited       ConditionType = "Inhibited"       // activates nothing for a while, because somebody on the host said so
 	ConditionRebootInhibited ConditionType = "RebootInhibited" // does not reboot for a while, because somebody on the host said so
+	ConditionStoreValid      ConditionType = "StoreValid"      // what of the store was read after a boot without an orderly end is what is registered
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"

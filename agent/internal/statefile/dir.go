@@ -36,6 +36,7 @@ const (
 	suspensionFile = "suspension.json"
 	historyFile    = "history.json"
 	pruningFile    = "pruning.json"
+	bootFile       = "boot.json"
 	lockFile       = "transact.lock"
 	vetoDir        = "inhibit.d"
 )
