@@ -19,6 +19,7 @@ type metrics struct {
 	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
 	suspended, vetoes, pruned, pruneFailures                        *prometheus.Desc
 	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
+	lost                                                            *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -50,6 +51,7 @@ func newMetrics(a *Agent) *metrics {
 		gcFreed:       desc("gc_freed_bytes_total", "Bytes by which the free room in the store grew while garbage was collected."),
 		gcFailures:    desc("gc_failures_total", "Times that garbage could not be collected, or not in time."),
 		gcLast:        desc("gc_last_run_timestamp_seconds", "When a collection of garbage last ended; 0 for never."),
+		lost:          desc("rollback_failed", "Whether the last way back failed and nothing has healed the host since: a person should look."),
 		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
@@ -121,6 +123,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	all := v.inhibitors.with(m.agent.Files.Vetoes())
 	gauge(m.vetoes, float64(len(all.live)), "activation")
 	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
+	gauge(m.lost, number(m.agent.lost()))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
 	count(m.outboxTorn, float64(m.agent.Outbox.Torn()))

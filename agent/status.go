@@ -93,6 +93,13 @@ func inhibited(what proto.ConditionType, by []statefile.Veto) proto.Condition {
 	return c
 }
 
+// lost reports whether the last rollback failed, and nothing healed the host
+// since.
+func (a *Agent) lost() bool {
+	record, err := a.Files.Deployment()
+	return err == nil && Observation{Record: record, BootID: a.Identity.BootID}.lostTheWay()
+}
+
 func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {
 	c := proto.Condition{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: v.decision.Reason, Message: v.decision.Message, Since: v.since}
 	switch {
