@@ -161,7 +161,7 @@ func decide(o Observation) Decision {
 		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}
 	if q := o.Quarantine; q.Reason != "" {
-		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
+		return whileQuarantined(q)
 	}
 	if !o.sameOrder() {
 		return Decision{Action: ActionDeploy, Attempt: 1}

@@ -79,6 +79,7 @@ const (
 	ReasonAwaitingBoot      Reason = "awaiting-boot"      // takes effect when somebody boots the host
 	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot
 	ReasonAwaitingLease     Reason = "awaiting-lease"     // waits for its turn to reboot
+	ReasonLooping           Reason = "looping"            // was asked for the same system again and again
 	ReasonVerifying         Reason = "verifying"          // reads the store after a boot before which there was no orderly end
 	ReasonStoreCorrupt      Reason = "store-corrupt"      // paths of the store have not the content that is registered
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
