@@ -47,6 +47,8 @@ func decideBoot(o Observation) Decision {
 	case o.Systems.Profile != o.Proven.Toplevel || o.Systems.Current != o.Proven.Toplevel && o.Systems.Current != r.Runs():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonThirdParty, Message: fmt.Sprintf(
 			"somebody else changed the system: %s runs and the profile names %s", o.Systems.Current, o.Systems.Profile)}
+	case o.Order == nil && o.Withdrawn:
+		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
 		return resting(o)
 	case r.Way == deployment.WayBoot:

@@ -73,6 +73,9 @@ func TestDecideBoots(t *testing.T) {
 		{"what is staged waits for a verified desired state", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Order = nil
 		}), agent.ActionRest, proto.ReasonNoDesired},
+		{"what was withdrawn meanwhile is given up", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Order, o.Withdrawn = nil, true
+		}), agent.ActionWithdraw, proto.ReasonWithdrawn},
 		{"somebody else's system overtakes it, too", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
 		}), agent.ActionSupersede, proto.ReasonThirdParty},

@@ -19,6 +19,9 @@ type Observation struct {
 	// Refusal says why.
 	Order   *proto.Order
 	Refusal *proto.RefusalError
+	// Withdrawn is true if the release of a record that has touched nothing yet was
+	// withdrawn.
+	Withdrawn bool
 	// Quarantine is what keeps Order's toplevel from being tried here; zero if
 	// it may be.
 	Quarantine statefile.Quarantine
@@ -66,6 +69,7 @@ const (
 	ActionFetch     Action = "fetch"     // go on fetching what the record accepted
 	ActionAdopt     Action = "adopt"     // take the running, registered system as proven
 	ActionSupersede Action = "supersede" // end the record: a newer assignment overtook it
+	ActionWithdraw  Action = "withdraw"  // end the record: its release was withdrawn
 	ActionDeploy    Action = "deploy"    // begin a deployment of Order
 	ActionLease     Action = "lease"     // ask for the reboot lease
 	ActionArm       Action = "arm"       // have the next boot be the record's trial boot
@@ -179,6 +183,8 @@ func resting(o Observation) Decision {
 // decideUntouched is for a record whose transaction has not begun.
 func decideUntouched(o Observation) Decision {
 	switch {
+	case o.Order == nil && o.Withdrawn:
+		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
 		return resting(o)
 	case !o.sameOrder():

@@ -192,6 +192,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
 	a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
+	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
 	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
 	o.Suspended, err = suspension(a.Files, o.Now)
@@ -239,6 +240,8 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 			Phase: proto.PhaseSuperseded, Reason: d.Reason,
 			Message: d.Message,
 		})
+	case ActionWithdraw:
+		return true, a.endWithdrawn(o)
 	case ActionDeploy:
 		if waits {
 			return false, nil // their end wakes the reconciler

@@ -17,6 +17,7 @@ import (
 type disk struct {
 	record    deployment.Deployment
 	proven    deployment.Proven
+	floor     proto.Floor
 	systems   proto.Systems
 	suspended *statefile.Suspension // in force; nil if there is none
 	vetoes    vetoes
@@ -29,7 +30,7 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 	var errs [5]error
 	d.record, errs[0] = files.Deployment()
 	d.proven, errs[1] = files.Proven()
-	_, errs[2] = files.Floor()
+	d.floor, errs[2] = files.Floor()
 	d.systems, errs[3] = systems()
 	d.suspended, errs[4] = suspension(files, now)
 	d.systems.Proven, d.systems.Revision = d.proven.Toplevel, d.proven.Revision
@@ -67,6 +68,7 @@ func (a *Agent) Status() proto.Status {
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
 		storeValid(v),
+		runsWithdrawn(v, d),
 	}, d.conditions(v.stateErr)...)
 	return s
 }

@@ -17,6 +17,7 @@ const (
 	ConditionInhibited       ConditionType = "Inhibited"       // activates nothing for a while, because somebody on the host said so
 	ConditionRebootInhibited ConditionType = "RebootInhibited" // does not reboot for a while, because somebody on the host said so
 	ConditionStoreValid      ConditionType = "StoreValid"      // what of the store was read after a boot without an orderly end is what is registered
+	ConditionWithdrawn       ConditionType = "Withdrawn"       // runs a release that was withdrawn
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"

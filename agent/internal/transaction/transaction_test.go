@@ -121,6 +121,9 @@ func (h *fakeHost) requireNew(t *testing.T) {
 			t.Errorf("%s is %s, want the new system", what, got)
 		}
 	}
+	if got := h.proven.Release; got != h.record.Release {
+		t.Errorf("proven is release %q, want %q", got, h.record.Release)
+	}
 }
 
 func (h *fakeHost) requireSettled(t *testing.T) {
