@@ -110,6 +110,15 @@ func TestDecideBoots(t *testing.T) {
 		{"what is held waits for a person", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
 			o.Record.Way = deployment.WayHold
 		}), agent.ActionRest, proto.ReasonHeld},
+		{"and goes on when one confirms it", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.Confirmed = deployment.WayHold, true
+		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"a person may confirm a reboot outside of its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Opens, o.Confirmed, o.RebootVetoes = o.Now.Add(time.Hour), true, []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"but not the turn of the others", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Lease, o.Confirmed = agent.LeaseState{Needed: true}, true
+		}), agent.ActionLease, proto.ReasonAwaitingLease},
 		{"what was tried is rested on", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current = pathB
 		}), agent.ActionRest, proto.ReasonTried},
@@ -177,6 +186,35 @@ func TestWays(t *testing.T) {
 			}
 			if d.Way != tt.want || d.Reason != tt.reason || !slices.Equal(d.Inhibitors, tt.inhibits) && tt.reason == "" {
 				t.Errorf("way %q, reason %q, inhibitors %q; want %q, %q, %q", d.Way, d.Reason, d.Inhibitors, tt.want, tt.reason, tt.inhibits)
+			}
+		})
+	}
+}
+
+// TestWhatIsHeldGoesOnOnceItIsConfirmed checks in which way.
+func TestWhatIsHeldGoesOnOnceItIsConfirmed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		inhibits []string
+		want     deployment.Way
+	}{
+		{"by a switch", nil, deployment.WaySwitch},
+		{"or a reboot, if it must not be switched to", []string{"dbus from a to b"}, deployment.WayReboot},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.inhibits = tt.inhibits
+			w.configure = func(c *agent.Config) { c.Policy.Normal = deployment.WayHold }
+			a, _ := w.startAgent()
+			w.assign(7, pathB)
+			w.awaitStatus("it to be held", func(s proto.Status) bool {
+				return condition(s, proto.ConditionReady).Reason == proto.ReasonHeld
+			})
+			if _, err := a.Confirm(t.Context(), "root"); err != nil {
+				t.Fatal(err)
+			}
+			if d := w.awaitTransaction(); d.Way != tt.want {
+				t.Errorf("goes on by %q, want %q", d.Way, tt.want)
 			}
 		})
 	}

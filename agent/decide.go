@@ -38,6 +38,9 @@ type Observation struct {
 	Vetoes       []statefile.Veto
 	RebootVetoes []statefile.Veto
 	InhibitMax   time.Duration
+	// Confirmed is true if somebody said that the record's deployment, which
+	// waits, may go on whatever holds it back.
+	Confirmed bool
 	// Opens is when a reboot may begin: not in the future if it may now.
 	Opens time.Time
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
@@ -122,7 +125,7 @@ func whileSuspended(s statefile.Suspension) Decision {
 // from the future is one from before the clock was set back: it is held no longer.
 func (o Observation) inhibited(by []statefile.Veto) bool {
 	since := o.Record.Since
-	return len(by) > 0 && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
+	return len(by) > 0 && !o.Confirmed && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
 }
 
 func whileInhibited(o Observation, by []statefile.Veto) Decision {
@@ -189,7 +192,7 @@ func decideUntouched(o Observation) Decision {
 		return resting(o)
 	case !o.sameOrder():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
-	case o.Record.Way == deployment.WayHold:
+	case o.Record.Way == deployment.WayHold && !o.Confirmed:
 		return Decision{Action: ActionRest, Reason: proto.ReasonHeld, Message: "run `kedge-agent confirm` to let it go on; " + fetchedMessage(o.Record)}
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}

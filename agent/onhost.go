@@ -154,14 +154,11 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 // back: that was so for long enough.
 func (a *Agent) override(o Observation, by []statefile.Veto) error {
 	what := o.Record.ID + " " + string(o.Record.Phase)
-	if len(by) == 0 || a.overridden == what {
+	if len(by) == 0 || o.Confirmed || a.overridden == what {
 		return nil
 	}
-	if err := a.note(proto.Event{
-		Deployment: o.Record.ID, Serial: o.Record.Serial, Revision: o.Record.Revision, Toplevel: o.Record.Toplevel,
-		Reason:  proto.ReasonInhibited,
-		Message: fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(by)),
-	}); err != nil {
+	message := fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(by))
+	if err := a.note(of(o.Record, proto.ReasonInhibited, message)); err != nil {
 		return err
 	}
 	a.overridden = what

@@ -73,6 +73,12 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 		{"not the beginning", with(settledOn(pathA, pathB), veto), agent.ActionDeploy, "", 0},
 		{"not a transaction that has begun", with(untouched(proto.PhaseActivating, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not a rollback", with(untouched(proto.PhaseRollingBack, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"not what somebody confirmed", with(with(untouched(proto.PhaseFetched, 0), veto), func(o *agent.Observation) {
+			o.Confirmed = true
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"who is suspended is not so for being confirmed", with(with(untouched(proto.PhaseFetched, 0), suspend), func(o *agent.Observation) {
+			o.Confirmed = true
+		}), agent.ActionRest, proto.ReasonSuspended, time.Hour},
 		{"who is suspended is not held back besides", with(with(untouched(proto.PhaseFetched, 0), veto), suspend), agent.ActionRest, proto.ReasonSuspended, time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -103,6 +103,14 @@ func (c Config) way(mode proto.Mode, f Fetched) (deployment.Way, error) {
 	return w, nil
 }
 
+// unheld is the way of what was held, once a person has confirmed it.
+func unheld(d deployment.Deployment) deployment.Way {
+	if len(d.Inhibitors) > 0 {
+		return deployment.WayReboot
+	}
+	return deployment.WaySwitch
+}
+
 // of returns what the policy says of a system.
 func (c PolicyConfig) of(f Fetched) deployment.Way {
 	switch {

@@ -195,6 +195,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
 	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
+	o.Confirmed = a.confirmed(ctx, o.Record)
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -261,6 +262,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionAbandon:
 		return a.abandon(o.Record, d)
 	case ActionSettle:
+		if o.Record.Way == deployment.WayHold {
+			return true, a.release(o.Record)
+		}
 		if o.Record.Fetched() {
 			if err := a.override(o, o.Vetoes); err != nil {
 				return false, err

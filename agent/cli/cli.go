@@ -38,7 +38,7 @@ func Commands(o Options) []*cobra.Command {
 	}
 	h := host{Options: o}
 	return []*cobra.Command{
-		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.lift(), h.logs(),
+		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.lift(), h.logs(),
 	}
 }
 

@@ -210,6 +210,14 @@ func (f fake) Suspend(_ context.Context, r control.SuspendRequest) (statefile.Su
 
 func (f fake) Resume(context.Context, string) error { return f.files.Resume() }
 
+func (f fake) Confirm(_ context.Context, by string) (proto.DeploymentStatus, error) {
+	d, err := f.files.Deployment()
+	if err != nil || !d.Fetched() {
+		return d.Status(), errors.Join(err, control.ErrNothing)
+	}
+	return d.Status(), f.files.Confirm(statefile.Confirmation{Deployment: d.ID, By: by, At: noon})
+}
+
 func (f fake) Lift(_ context.Context, r control.LiftRequest) ([]statefile.Quarantine, error) {
 	if !r.All {
 		return nil, nil

@@ -39,6 +39,9 @@ const (
 	bootFile       = "boot.json"
 	lockFile       = "transact.lock"
 	vetoDir        = "inhibit.d"
+
+	// In the runtime directory.
+	confirmationFile = "confirmed.json"
 )
 
 // format1 is the first format of every document. A higher one may only be
