@@ -125,18 +125,31 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.closure.Fetch(ctx, o); err != nil {
 		return Fetched{}, err
 	}
-	if err := f.preflight.Check(o.Toplevel); err != nil {
+	return f.ask(ctx, o.Toplevel)
+}
+
+// Examine implements [Fetcher].
+func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error) {
+	if err := f.closure.Keep(ctx, toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(o.Toplevel)}
+	return f.ask(ctx, toplevel)
+}
+
+// ask finds out what a system that is present says of itself.
+func (f hostFetcher) ask(ctx context.Context, toplevel proto.StorePath) (Fetched, error) {
+	if err := f.preflight.Check(toplevel); err != nil {
+		return Fetched{}, err
+	}
+	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(toplevel)}
 	var err error
-	if got.Reboot, err = f.systems.RebootFor(o.Toplevel); err != nil {
+	if got.Reboot, err = f.systems.RebootFor(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	if got.Inhibitors, err = f.preflight.Inhibitors(o.Toplevel); err != nil {
+	if got.Inhibitors, err = f.preflight.Inhibitors(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got.Probation, err = newProbation(closure.NewConfigPath(o.Toplevel))
+	got.Probation, err = newProbation(closure.NewConfigPath(toplevel))
 	return got, err
 }
 

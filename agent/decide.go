@@ -94,13 +94,14 @@ type Decision struct {
 // observation gives the same decision.
 //
 // Whatever somebody on the host says, a transaction that has begun is settled,
-// and what needs nothing to be done is rested on for its own reason.
+// what somebody there wants is done, and what needs nothing to be done is rested
+// on for its own reason.
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
 	case o.Record.InTransaction() || o.Record.Parked:
 		return d
-	case o.Suspended != nil && d.begins():
+	case o.Suspended != nil && d.begins() && (d.Action != ActionSettle || !o.Record.ByHand()):
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():
 		return whileVerifying()
@@ -186,6 +187,8 @@ func resting(o Observation) Decision {
 // decideUntouched is for a record whose transaction has not begun.
 func decideUntouched(o Observation) Decision {
 	switch {
+	case !o.Record.Ordered():
+		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 	case o.Order == nil && o.Withdrawn:
 		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:

@@ -70,6 +70,7 @@ type world struct {
 	pruned   []deployment.Deployment // for which it was asked
 	collects int
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
+	absent   proto.StorePath // is not here
 	ensured  []deployment.Deployment
 	statuses []proto.Status
 	events   []proto.Event
@@ -342,6 +343,20 @@ func (w *world) AcquireLease(_ context.Context, id string) (proto.LeaseReply, er
 func (w *world) ReleaseLease(_ context.Context, id string) error {
 	_, err := w.leases(false, id)
 	return err
+}
+
+// Examine is as Fetch, for what is here: everything but what absent names.
+func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetched, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if toplevel == w.absent {
+		return agent.Fetched{}, &closure.Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("it is not here")}
+	}
+	return agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Hour}}, nil
+}
+
+func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {
+	return map[proto.Generation]proto.StorePath{1: pathA, 2: pathB, 3: pathC}[number], nil
 }
 
 func (w *world) RebootPending() ([]string, error) {

@@ -89,6 +89,11 @@ func (c Client) Confirm(ctx context.Context, r ConfirmRequest) (proto.Deployment
 	return call[proto.DeploymentStatus](ctx, c, ControlSocket, http.MethodPost, pathConfirm, r)
 }
 
+// RollBack makes an earlier system run again, and returns the deployment of it.
+func (c Client) RollBack(ctx context.Context, r RollBackRequest) (proto.DeploymentStatus, error) {
+	return call[proto.DeploymentStatus](ctx, c, ControlSocket, http.MethodPost, pathRollBack, r)
+}
+
 // An Error is what an agent answers that does not do what it is asked.
 type Error struct {
 	Code    int // of HTTP
