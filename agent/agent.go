@@ -122,6 +122,8 @@ type Systems interface {
 	// Registered returns what the generation of that number of the system profile
 	// is; zero if there is none.
 	Registered(number proto.Generation) (proto.StorePath, error)
+	// Switching reports whether a switch of the system runs, whoever began it.
+	Switching() bool
 	// Adopt keeps p, a system that runs and is registered, as proven, durably.
 	Adopt(p deployment.Proven) error
 }
@@ -154,6 +156,7 @@ type Agent struct {
 	overridden string // ID and phase of the deployment that vetoes held back for too long
 	lease      heldLease
 	givenBack  string // ID of the deployment whose lease was given back
+	drift      driftSeen
 
 	mu      sync.Mutex
 	view    view          // guarded by mu

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kedge/agent/internal/activation"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
@@ -183,6 +184,9 @@ type hostSystems struct {
 	profile.System
 	store machine.Store
 }
+
+// Switching implements [Systems].
+func (s hostSystems) Switching() bool { return activation.Switching(s.Root) }
 
 // Adopt implements [Systems].
 func (s hostSystems) Adopt(p deployment.Proven) error { return s.store.Prove(p) }

@@ -211,6 +211,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if o.Systems, err = a.Systems.Systems(); err != nil {
 		return o, err
 	}
+	a.observeDrift(ctx, &o)
 	if o.Order != nil {
 		if o.Quarantine, _, err = a.Files.Quarantined(o.Order.Release.Toplevel, o.Now); err != nil {
 			return o, err
@@ -255,6 +256,11 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 			return false, nil // their end wakes the reconciler
 		}
 		return true, a.begin(o, d.Attempt)
+	case ActionRestore:
+		if waits {
+			return false, nil // their end wakes the reconciler
+		}
+		return true, a.restore(ctx, o, d)
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
 	case ActionLease:

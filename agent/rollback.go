@@ -83,45 +83,27 @@ func (a *Agent) wayBack(p lookback, to proto.Generation) (d deployment.Deploymen
 	return d, nil
 }
 
-// drifted reports whether something else runs, or is registered, than what was
-// proven.
-func drifted(s proto.Systems, p deployment.Proven) bool {
-	return s.Current != p.Toplevel || s.Profile != p.Toplevel
-}
-
 // restoring makes d bring back what was proven.
 func restoring(d deployment.Deployment, s proto.Systems) (deployment.Deployment, error) {
-	var instead []proto.StorePath
-	for _, p := range []proto.StorePath{s.Current, s.Profile} {
-		if p != d.Proven.Toplevel && !p.IsZero() {
-			instead = append(instead, p)
-		}
-	}
-	if len(instead) == 0 || instead[0] != instead[len(instead)-1] {
-		return d, fmt.Errorf("%s: a person has to choose", differences(s, d.Proven))
+	var err error
+	if d.Toplevel, err = instead(s, d.Proven); err != nil {
+		return d, err
 	}
 	// Until it is back, boot default and profile may name anything.
-	d.Toplevel, d.Restore, d.Registered = instead[0], true, true
+	d.Restore, d.Registered = true, true
 	return d, nil
 }
 
-// differences says what runs, is registered or was booted in the place of what
-// was proven.
-func differences(s proto.Systems, p deployment.Proven) string {
-	parts := []string{"proven is " + p.Toplevel.Base()}
-	for _, other := range []struct {
-		what string
-		path proto.StorePath
-	}{{"runs", s.Current}, {"registered is", s.Profile}, {"booted was", s.Booted}} {
-		if other.path != p.Toplevel {
-			parts = append(parts, other.what+" "+other.path.Base())
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// prepare looks whether d can be gone to, and returns its record, fetched.
+// prepare looks whether d can be gone to, and returns its record, fetched; or,
+// with the error that says why not, accepted.
 func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deployment.Deployment, error) {
+	d.ID, d.Attempt = string(d.Origin)+"-"+strings.ToLower(rand.Text()[:idLength]), 1
+	d.Agent, d.ActivationTimeout, d.Boots = a.Identity.Executable, a.Config.Activation.Timeout, a.Config.Reboot.boots()
+	d.Started = a.Now()
+	d, err := d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: d.Started, Reason: d.Reason, Message: d.Message})
+	if err != nil {
+		return d, err
+	}
 	target := d.Toplevel
 	if d.Restore {
 		target = d.Proven.Toplevel
@@ -130,17 +112,9 @@ func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deploymen
 	if err != nil {
 		return d, fmt.Errorf("go back: %w", err)
 	}
-	d.ID = string(d.Origin) + "-" + strings.ToLower(rand.Text()[:idLength])
-	d.Attempt = 1
-	d.Agent, d.ActivationTimeout, d.Boots = a.Identity.Executable, a.Config.Activation.Timeout, a.Config.Reboot.boots()
 	d.Probation, d.RollbackProbation, d.Reboot = found.Probation, a.Config.Probation.probation(), found.Reboot
 	if d.Restore {
 		d.RollbackProbation = found.Probation
-	}
-	d.Started = a.Now()
-	accepted := deployment.Step{Phase: proto.PhaseAccepted, Time: d.Started, Reason: d.Reason, Message: d.Message}
-	if d, err = d.Advance(accepted); err != nil {
-		return d, err
 	}
 	return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
 }

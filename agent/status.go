@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (a *Agent) Status() proto.Status {
 		ready(v, d.record, d.proven),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
-		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
+		drift(v.decision, d.systems, d.proven),
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
 		storeValid(v),
@@ -109,6 +110,17 @@ func ready(v view, record deployment.Deployment, proven deployment.Proven) proto
 		c.Status = proto.StatusUnknown
 	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
 		c.Status = proto.StatusTrue
+	}
+	return c
+}
+
+func drift(d Decision, s proto.Systems, p deployment.Proven) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionDrifted, Status: proto.StatusFalse}
+	if slices.Contains([]proto.Reason{proto.ReasonDrifted, proto.ReasonNotProven, proto.ReasonDriftLoop}, d.Reason) {
+		c.Status, c.Reason, c.Message = proto.StatusTrue, d.Reason, d.Message
+		if drifted(s, p) {
+			c.Message = differences(s, p)
+		}
 	}
 	return c
 }

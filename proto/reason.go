@@ -71,6 +71,7 @@ const (
 	ReasonDeploying         Reason = "deploying"          // a deployment is under way
 	ReasonAdopted           Reason = "adopted"            // a system that runs and is registered was taken as proven
 	ReasonDrifted           Reason = "drifted"            // runs something that was not committed
+	ReasonDriftLoop         Reason = "drift-loop"         // drifts again and again, and is left alone
 	ReasonRetrying          Reason = "retrying"           // failed, and will be tried again
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
 	ReasonSuspended         Reason = "suspended"          // somebody on the host told it to begin nothing
