@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
+
+// examineTimeout bounds the look at a system that is here: the reconciler may wait.
+const examineTimeout = 30 * time.Second
 
 // RollBack implements [control.Agent]. What it goes back to goes the way of
 // every deployment from its activation on.
@@ -71,6 +75,9 @@ func (a *Agent) wayBack(p lookback, to proto.Generation) (d deployment.Deploymen
 		if d.Toplevel.IsZero() {
 			return d, fmt.Errorf("%w: the system profile has no generation %s", control.ErrNothing, to)
 		}
+		if before := p.proven.Previous; d.Toplevel == before.Toplevel {
+			d.Revision = before.Revision
+		}
 	default:
 		before := p.proven.Previous
 		if d.Toplevel, d.Revision = before.Toplevel, before.Revision; d.Toplevel.IsZero() {
@@ -108,6 +115,8 @@ func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deploymen
 	if d.Restore {
 		target = d.Proven.Toplevel
 	}
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
 	found, err := a.Fetcher.Examine(ctx, target)
 	if err != nil {
 		return d, fmt.Errorf("go back: %w", err)

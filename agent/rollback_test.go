@@ -17,12 +17,16 @@ import (
 	"kedge/proto"
 )
 
+// revisionText is the revision of what was proven before.
+const revisionText = "0123456789abcdef0123456789abcdef01234567"
+
 // provenAfter is a world whose host runs b, proven after a, and shall run it.
 func provenAfter(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
-	if err := errors.Join(w.files.Prepare(), w.files.SaveProven(deployment.Proven{
-		Toplevel: pathB, Generation: 2, Previous: deployment.Previous{Toplevel: pathA, Generation: 1},
+	before := deployment.Previous{Toplevel: pathA, Generation: 1}
+	if err := errors.Join(before.Revision.UnmarshalText([]byte(revisionText)), w.files.Prepare(), w.files.SaveProven(deployment.Proven{
+		Toplevel: pathB, Generation: 2, Previous: before,
 	})); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +90,7 @@ func TestRollBackChoosesOrSaysWhyNot(t *testing.T) {
 		error string          // or why not
 	}{
 		{"a generation", func(*world) {}, 3, pathC, ""},
+		{"the generation of what was proven before", func(*world) {}, 1, pathA, ""},
 		{"a generation that there is not", func(*world) {}, 4, proto.StorePath{}, "nothing to do: the system profile has no generation 4"},
 		{"what runs", func(*world) {}, 2, proto.StorePath{}, "nothing to do: " + pathB.String() + " runs already"},
 		{"what is not here any more", func(w *world) { w.absent = pathA }, 0, proto.StorePath{}, "it is not here"},
@@ -116,6 +121,9 @@ func TestRollBackChoosesOrSaysWhyNot(t *testing.T) {
 			d := w.awaitByHand()
 			if restores := tt.want == w.systems.Current; d.Toplevel != tt.want || d.Restore != restores || d.Registered != restores {
 				t.Errorf("the record is %+v, want %s", d, tt.want)
+			}
+			if known := tt.want == pathA; known != (d.Revision.String() == revisionText) {
+				t.Errorf("its revision is %q, known is %t", d.Revision, known)
 			}
 		})
 	}
