@@ -48,7 +48,7 @@ func TestAwaitBack(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() {
 				h := host{Options{Stdout: new(bytes.Buffer)}}
-				ended <- h.awaitBack(t.Context(), files, d.ID)
+				ended <- h.awaitBack(t.Context(), files, "7-x")
 			}()
 			for i, s := range tt.steps {
 				var err error
