@@ -74,11 +74,12 @@ func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (i
 // recall makes a deployment go back that is under way.
 func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) error {
 	switch {
-	case d.Phase == proto.PhaseCommitting:
-		return fmt.Errorf("deployment %s is being committed: ask again when that has ended", d.ID)
 	case r.To != 0:
 		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to", d.ID)
-	case d.Phase != proto.PhaseRollingBack:
+	case d.Phase == proto.PhaseRollingBack: // it does already
+	case d.Phase != proto.PhaseActivating && d.Phase != proto.PhaseProbation:
+		return fmt.Errorf("deployment %s is %s, which cannot be ended: ask again when that is over", d.ID, d.Phase)
+	default:
 		if err := files.Recall(statefile.Recall{Deployment: d.ID, By: r.By, Reason: r.Reason}); err != nil {
 			return err
 		}
