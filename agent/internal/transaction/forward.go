@@ -79,7 +79,8 @@ func (t *transaction) note(ctx context.Context, d deployment.Deployment) (deploy
 		return d, fmt.Errorf("note what is wrong with the units: %w", err)
 	}
 	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
-	return d, t.tryBefore(ctx, &d)
+	err = t.tryBefore(ctx, &d)
+	return d, err
 }
 
 // activate runs the new system. An activation that was interrupted is run
