@@ -135,6 +135,9 @@ func call[A any](ctx context.Context, c Client, socket, method, path string, bod
 		return a, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusMethodNotAllowed {
+		return a, &Error{Code: response.StatusCode, Message: "the agent that runs is of another version, which cannot be asked for " + path}
+	}
 	if response.StatusCode != http.StatusOK {
 		f := failure{Error: response.Status}
 		_ = json.NewDecoder(response.Body).Decode(&f) // what is no JSON says nothing more
