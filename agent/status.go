@@ -185,9 +185,12 @@ func reachable(connected bool) proto.Reason {
 // StatusFromFiles returns how a host is whose agent does not answer, as far as
 // its files and links say.
 func StatusFromFiles(host proto.HostName, stateDir, runtimeDir string, now time.Time) proto.Status {
-	d := readDisk(statefile.Dir{State: stateDir, Runtime: runtimeDir}, profile.System{}.Systems, now)
-	boot, err := machine.BootID("")
+	files := statefile.Dir{State: stateDir, Runtime: runtimeDir}
+	d := readDisk(files, profile.System{}.Systems, now)
+	id, err := machine.BootID("")
+	boot, bootErr := files.Boot()
 	return proto.Status{
-		Host: host, Time: now, BootID: boot, Systems: d.systems, Deployment: d.record.Status(), Conditions: d.conditions(err),
+		Host: host, Time: now, BootID: id, Systems: d.systems, Deployment: d.record.Status(),
+		Conditions: append(d.conditions(errors.Join(err, bootErr)), storeValid(view{boot: boot}), runsWithdrawn(view{}, d)),
 	}
 }
