@@ -21,7 +21,7 @@ func TestOnHost(t *testing.T) {
 	h := f.Host("web1")
 	first := commit(t, f, "first", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("first"))
-		fleet.Edit(w, fleet.Config("log:", "control:\n  status_group: adm\nlog:"))
+		fleet.Edit(w, fleet.Config("log:", "control:\n  status_group: adm\ninhibit:\n  logind: always\nlog:"))
 		fleet.Edit(w, fleet.Config("probation:\n", "probation:\n  checks: [{name: web, required: true, unit: app.service}]\n"))
 	})
 
@@ -36,13 +36,14 @@ func TestOnHost(t *testing.T) {
 
 	testSuspend(t, f, h)
 	testInhibit(t, f, h)
+	testLock(t, f, h)
 
-	requireHistory(t, h, 3)
+	requireHistory(t, h, 4)
 	requireSays(t, "the journal", h.MustRun(t, "kedge-agent", "logs"), "committed")
 	h.MustRun(t, "systemctl", "stop", "kedge-agent.service")
 	testCheck(t, h)
 	requireSays(t, "status without the agent", h.MustRun(t, "kedge-agent", "status"), "web1", "committed", "Suspended")
-	requireHistory(t, h, 3)
+	requireHistory(t, h, 4)
 	h.MustRun(t, "systemctl", "start", "kedge-agent.service")
 	requireSays(t, "reconcile --wait", h.MustRun(t, "kedge-agent", "reconcile", "--wait"), string(proto.ReasonConverged))
 
@@ -134,7 +135,7 @@ func testRollBack(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
 	left := h.MustFacts(t)
 	said := h.MustRun(t, "kedge-agent", "rollback", "--reason", "it is slow", "--wait")
 	requireSays(t, "rollback --wait", said, "committed: rolled-back-by-hand: by root: it is slow")
-	requireOn(t, h, "third")
+	requireOn(t, h, "locked")
 	awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonRolledBackByHand)
 	h.MustAwaitEvent(t, "the commit by hand", func(e proto.Event) bool {
 		return strings.HasPrefix(e.Deployment, "by-hand-") && e.Phase == proto.PhaseCommitted && e.Serial == 0
@@ -146,7 +147,7 @@ func testRollBack(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
 	if code, _ := exitCode(t, runError(t, h, "kedge-agent", "reconcile", "--wait")); code != 3 {
 		t.Errorf("reconcile --wait after a rollback by hand ended with %d, want 3", code)
 	}
-	requireOn(t, h, "third")
+	requireOn(t, h, "locked")
 	h.MustRun(t, "kedge-agent", "lift", left.Current)
 	awaitReason(t, h, proto.ConditionReady, proto.StatusTrue, proto.ReasonConverged)
 	if on := requireOn(t, h, "fourth"); on.Current != left.Current {
@@ -183,6 +184,26 @@ func runError(t *testing.T, h *fleet.Host, argv ...string) error {
 	t.Helper()
 	_, err := h.Run(t.Context(), argv...)
 	return err
+}
+
+// testLock pushes to a host that somebody keeps up by a lock of logind.
+func testLock(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
+	t.Helper()
+	h.MustRun(t, "systemctl", "start", "systemd-logind.service")
+	h.MustRun(t, "systemd-run", "--unit=keeps-up", "systemd-inhibit", "--what=shutdown", "--who=burner", "--why=burns a disc", "sleep", "infinity")
+	h.MustRun(t, "sh", "-c", "until systemd-inhibit --list | grep burner; do sleep 0.1; done")
+	rev := f.MustPush(t, "locked", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("locked")) })
+	v := awaitHeld(t, h, rev, proto.ReasonInhibited)
+	for _, of := range []proto.ConditionType{proto.ConditionInhibited, proto.ConditionRebootInhibited} {
+		if c := condition(v, of); c.Status != proto.StatusTrue || !strings.Contains(c.Message, "burner (user 0, process ") || !strings.Contains(c.Message, "burns a disc") {
+			t.Errorf("%s is %+v, want it because of the lock", of, c)
+		}
+	}
+	requireOn(t, h, "third")
+	h.MustRun(t, "systemctl", "stop", "keeps-up.service")
+	h.MustRun(t, "kedge-agent", "reconcile") // it would look by itself within a minute
+	h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireOn(t, h, "locked")
 }
 
 // awaitHeld waits until the host has read that it shall run rev, and does not
