@@ -63,7 +63,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Bus:        host,
 		Link:       link,
 		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
-		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
 		Power:      &systemd.Client{},
