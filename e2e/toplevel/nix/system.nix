@@ -72,6 +72,7 @@ in
   activation ? { }, # name = bash; runs after /etc is in place
   preSwitchChecks ? { }, # name = bash
   inhibitors ? { }, # name = value
+  switch ? "",
   initInterface ? "systemd 2",
   kernelVersion ? "6.12.1",
   packages ? [ ], # whose bin/* are in sw/bin
@@ -99,7 +100,7 @@ let
     "dry-activate" = scripts.dryActivate;
     "init" = scripts.init;
     "pre-switch-checks" = scripts.checks preSwitchChecks;
-    "bin/switch-to-configuration" = scripts.switchToConfiguration;
+    "bin/switch-to-configuration" = scripts.switchToConfiguration switch;
   };
   files = {
     "init-interface-version" = initInterface;
