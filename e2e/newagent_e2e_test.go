@@ -19,9 +19,9 @@ const (
 	newCredentials = "/var/lib/kedge/new.creds"
 )
 
-// TestNewAgent: the agent replaces itself; where the new one is not as good as
+// TestTransactionNewAgent: the agent replaces itself; where the new one is not as good as
 // the old one, the host goes back, or never goes.
-func TestNewAgent(t *testing.T) {
+func TestTransactionNewAgent(t *testing.T) {
 	t.Parallel()
 	agents := t.TempDir()
 	newer, crashing := filepath.Join(agents, "kedge-agent-newer"), filepath.Join(agents, "kedge-agent-crashing")

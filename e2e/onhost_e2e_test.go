@@ -13,9 +13,9 @@ import (
 	"kedge/proto"
 )
 
-// TestOnHost: what somebody says on the host itself holds, is seen by the fleet,
+// TestTransactionOnHost: what somebody says on the host itself holds, is seen by the fleet,
 // and never stops what has begun.
-func TestOnHost(t *testing.T) {
+func TestTransactionOnHost(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
 	h := f.Host("web1")
