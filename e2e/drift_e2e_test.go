@@ -10,9 +10,9 @@ import (
 	"kedge/proto"
 )
 
-// TestDrift: what somebody made run in the place of what was proven is brought
+// TestTransactionDrift: what somebody made run in the place of what was proven is brought
 // back from, or told of, as is configured.
-func TestDrift(t *testing.T) {
+func TestTransactionDrift(t *testing.T) {
 	t.Parallel()
 	f := up(t, "restore", "report")
 	restore, report := f.Host("restore"), f.Host("report")
