@@ -250,6 +250,9 @@ func (d Deployment) Advance(s Step) (Deployment, error) {
 	if s.Reason != "" {
 		d.Reason, d.Message = s.Reason, s.Message
 	}
+	if s.Phase == proto.PhaseTried { // what it said is what it was for
+		d.Message = s.Message
+	}
 	if len(s.Failed) > 0 {
 		d.Failed = s.Failed
 	}
