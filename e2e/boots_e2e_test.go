@@ -26,6 +26,7 @@ func TestTransactionBoots(t *testing.T) {
 		fleet.Edit(w, fleet.App("before"))
 		fleet.Edit(w, rebooting("reboot"), "good", "failing", "panicking", "cut")
 		fleet.Edit(w, rebooting("boot"), "patient")
+		fleet.Edit(w, func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "daemon"} }, "held")
 	})
 	before := map[string]fleet.Facts{}
 	for _, h := range f.Hosts() {
@@ -35,6 +36,7 @@ func TestTransactionBoots(t *testing.T) {
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
 		fleet.Edit(w, func(h *toplevel.Host) { h.InitInterface = "systemd 3" }, "good", "held")
+		fleet.Edit(w, func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "broker"} }, "held")
 		fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.FailsToStart("no")), "failing")
 		fleet.Edit(w, panicsAtBoot, "panicking")
 	})
@@ -102,11 +104,16 @@ func TestTransactionBoots(t *testing.T) {
 		requireEnd(t, h, rev, proto.PhaseCommitted, "")
 		requireOn(t, h, "after")
 	})
-	t.Run("what must not go live is held by default", func(t *testing.T) {
+	t.Run("what must not go live is held by default, and boots when a person confirms it", func(t *testing.T) {
 		h := f.Host("held")
 		v := awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonHeld)
-		requireSays(t, "why it is held", condition(v, proto.ConditionReady).Message, "init interface", "kedge-agent confirm")
+		requireSays(t, "why it is held", condition(v, proto.ConditionReady).Message, "init interface", `bus from "daemon" to "broker"`, "kedge-agent confirm")
 		requireSame(t, h, before["held"])
+		h.MustRun(t, "kedge-agent", "confirm")
+		requireEnd(t, h, rev, proto.PhaseCommitted, "")
+		if facts := requireOn(t, h, "after"); facts.Booted != facts.Current || h.Boots() != 2 {
+			t.Errorf("confirmed, booted %s, runs %s, booted %d times; want it to run by one boot", facts.Booted, facts.Current, h.Boots())
+		}
 	})
 }
 

@@ -22,7 +22,7 @@ type trial struct {
 }
 
 // trials are tried at the same time, each on a host of its own. All systems
-// before them have the inhibitor, and the units idle.service and needy.service.
+// before them have the units idle.service and needy.service.
 func trials() []trial {
 	return []trial{
 		{
@@ -36,11 +36,6 @@ func trials() []trial {
 			},
 			end{proto.PhaseFailed, proto.ReasonCheckRefused},
 			"frobnicator", "",
-		},
-		{
-			"inhibited", func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "broker"} },
-			end{proto.PhaseFailed, proto.ReasonRebootNeeded},
-			`bus from "daemon" to "broker"`, "",
 		},
 		{
 			"init", func(h *toplevel.Host) { h.InitInterface = "systemd 3" },
@@ -110,7 +105,6 @@ func TestTransactionVerdict(t *testing.T) {
 		fleet.Edit(w, fleet.App("before"))
 		fleet.Edit(w, fleet.AddUnit("idle.service", idle))
 		fleet.Edit(w, fleet.AddUnit("needy.service", needy))
-		fleet.Edit(w, func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "daemon"} })
 	})
 	h := f.Host("failed-before")
 	h.MustRun(t, "touch", "/var/lib/taken")
