@@ -102,6 +102,12 @@ func TestDecideBoots(t *testing.T) {
 		{"but not that nobody can be asked", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
 			o.Order = nil
 		}), agent.ActionRest, proto.ReasonAwaitingBoot},
+		{"what was taken back begins nothing while somebody on the host suspends it", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Phase, o.Order.Assignment.Serial, o.Suspended = proto.PhaseSuperseded, 8, &statefile.Suspension{}
+		}), agent.ActionRest, proto.ReasonSuspended},
+		{"nor does what did not come up while the store is read", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason, o.Verifying = proto.PhaseInconclusive, proto.ReasonTrialBootFailed, true
+		}), agent.ActionRest, proto.ReasonVerifying},
 		{"what goes down is in its transaction's hands", with(waiting(proto.PhaseArmed, deployment.WayReboot), func(o *agent.Observation) {
 			o.Record.Parked = false
 			o.Suspended = &statefile.Suspension{}

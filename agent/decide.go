@@ -102,7 +102,7 @@ type Decision struct {
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
-	case o.Record.InTransaction() || o.Record.Parked:
+	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed:
 		return d
 	case o.Suspended != nil && d.begins() && (d.Action != ActionSettle || !o.Record.ByHand()):
 		return whileSuspended(*o.Suspended)
