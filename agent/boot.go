@@ -21,9 +21,23 @@ type LeaseState struct {
 // leaseRetry is how long after a refusal the lease is asked for again.
 const leaseRetry = time.Minute
 
-// runsTried reports whether the host runs what the record only tried.
+// runsTried reports whether the host runs what the record only tried; or what one
+// before it did, and the record has left running.
 func (o Observation) runsTried() bool {
-	return o.Record.Phase == proto.PhaseTried && o.Systems.Current == o.Record.Toplevel && o.Systems.Profile == o.Proven.Toplevel
+	r, s := o.Record, o.Systems
+	tried := r.Phase == proto.PhaseTried && s.Current == r.Toplevel || !r.From.IsZero() && s.Current == r.From
+	return tried && s.Profile == o.Proven.Toplevel && !o.lostTheWay()
+}
+
+// runsNow reports whether m makes a system run now, and not at the next boot.
+func runsNow(m proto.Mode) bool { return m != proto.ModeBoot && m != proto.ModeDryActivate }
+
+// leaveTried is for a host that runs what was tried, and shall run what is proven.
+func leaveTried(o Observation) Decision {
+	return Decision{
+		Action: ActionRestore, Reason: proto.ReasonDriftRestored,
+		Message: differences(o.Systems, o.Proven) + ": it was tried, and what is proven is assigned",
+	}
 }
 
 // decideBoot is for a record that waits for its trial boot.

@@ -22,6 +22,14 @@ func waiting(phase proto.Phase, way deployment.Way) agent.Observation {
 	return o
 }
 
+// afterTried is a host that runs c, which was only tried, after a deployment from
+// there ended in phase.
+func afterTried(phase proto.Phase) agent.Observation {
+	return with(ended(phase, "", 1), func(o *agent.Observation) {
+		o.Systems.Current, o.Record.From = pathC, pathC
+	})
+}
+
 func TestDecideBoots(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -132,6 +140,23 @@ func TestDecideBoots(t *testing.T) {
 		{"until something else is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current, o.Order.Assignment.Serial = pathB, 8
 		}), agent.ActionDeploy, ""},
+		{"what is proven is brought back when that is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
+			o.Systems.Current, o.Order.Assignment.Serial, o.Order.Release.Toplevel = pathB, 8, pathA
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"but not by what only asks, or is for the next boot", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
+			o.Systems.Current, o.Order.Assignment.Serial, o.Order.Release.Toplevel = pathB, 8, pathA
+			o.Order.Assignment.Mode = proto.ModeBoot
+		}), agent.ActionRest, proto.ReasonConverged},
+		{"what comes after it and cannot be had is tried again", with(afterTried(proto.PhaseFailed), func(o *agent.Observation) {
+			o.Record.Reason = proto.ReasonCacheUnreachable
+		}), agent.ActionDeploy, ""},
+		{"and may be overtaken", with(afterTried(proto.PhaseSuperseded), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionDeploy, ""},
+		{"what comes after it may be only asked", afterTried(proto.PhaseTried), agent.ActionRest, proto.ReasonTried},
+		{"what runs after a way back that failed was tried by nobody", with(afterTried(proto.PhaseRollbackFailed), func(o *agent.Observation) {
+			o.BootID, o.Record.BootID = "this", "this"
+		}), agent.ActionRest, proto.ReasonRollbackFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := agent.Decide(tt.o)

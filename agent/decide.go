@@ -166,8 +166,11 @@ func decide(o Observation) Decision {
 		return resting(o)
 	}
 	if o.Order.Release.Toplevel == o.Proven.Toplevel {
-		if o.lostTheWay() {
+		switch {
+		case o.lostTheWay():
 			return lost(o)
+		case o.runsTried() && runsNow(o.Order.Assignment.Mode):
+			return leaveTried(o)
 		}
 		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}

@@ -36,7 +36,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 			return deployment.Step{}, err
 		}
 	}
-	if t.untouched(s, rebooted) && len(wrong) == 0 {
+	if t.idle(s, rebooted) && len(wrong) == 0 {
 		if t.blameless() {
 			return t.absolved(), nil
 		}
@@ -69,10 +69,10 @@ func (t *transaction) inTrial(s proto.Systems, rebooted bool) bool {
 	return t.d.Trial || t.d.Armed && rebooted && s.Booted == t.d.Toplevel
 }
 
-// untouched reports whether no unit of the running system was ever touched: only
-// the profile and the boot loader were.
-func (t *transaction) untouched(s proto.Systems, rebooted bool) bool {
-	return s.Current == t.d.Proven.Toplevel && !rebooted && t.d.Activations == 0 && t.d.RollbackActivations == 0
+// idle reports whether no unit of the system that ran was ever touched: only the
+// profile and the boot loader were.
+func (t *transaction) idle(s proto.Systems, rebooted bool) bool {
+	return s.Current == t.d.Runs() && !rebooted && t.d.Activations == 0 && t.d.RollbackActivations == 0
 }
 
 // absolved is the end of a way back that proves nothing against the new system.

@@ -191,4 +191,20 @@ func TestModesThatRegisterNothing(t *testing.T) {
 			t.Errorf("ended %s on %s", d.Phase, h.current)
 		}
 	})
+	t.Run("also when the host was booted before it began", func(t *testing.T) {
+		h := newFakeHost(t)
+		h.record.From = foreign
+		if d := h.settle(); d.Phase != proto.PhaseCommitted {
+			t.Errorf("ended %s because of %s: %s", d.Phase, d.Reason, d.Message)
+		}
+	})
+	t.Run("what was tested runs on when what was armed after it is not wanted any more", func(t *testing.T) {
+		h := newFakeHost(t)
+		h.armed()
+		h.record.From, h.current = foreign, foreign
+		h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonNewerAssignment
+		if d := h.settle(); d.Phase != proto.PhaseSuperseded || h.current != foreign || len(h.activated) > 0 || !h.oneShot.IsZero() {
+			t.Errorf("ended %s on %s, next %s, activated %v", d.Phase, h.current, h.oneShot, h.activated)
+		}
+	})
 }

@@ -18,7 +18,7 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 		return t.beginRestore(ctx)
 	}
 	d := t.d
-	if _, err := t.look(are(d.Runs(), d.Proven.Toplevel)); err != nil {
+	if _, err := t.look(t.untouched); err != nil {
 		return deployment.Step{}, err
 	}
 	if err := t.Store.Hold(d.Toplevel); err != nil {

@@ -41,6 +41,12 @@ func are(current, registered proto.StorePath) func(s proto.Systems) bool {
 	return func(s proto.Systems) bool { return s.Current == current && s.Profile == registered }
 }
 
+// untouched expects the systems as they were when the deployment began: after a
+// boot of somebody else's the proven one runs in the place of what was only tried.
+func (t *transaction) untouched(s proto.Systems) bool {
+	return s.Profile == t.d.Proven.Toplevel && (s.Current == t.d.Proven.Toplevel || s.Current == t.d.Runs())
+}
+
 // ours expects the system as this deployment, and nobody else, may have left
 // it.
 func (t *transaction) ours(s proto.Systems) bool {
