@@ -50,6 +50,8 @@ func decideBoot(o Observation) Decision {
 			return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 		case newer:
 			return Decision{Action: ActionAbandon, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
+		case o.intruded():
+			return Decision{Action: ActionAbandon, Reason: proto.ReasonThirdParty, Message: o.intrusion()}
 		case o.Order == nil && o.Refusal != nil:
 			return Decision{Action: ActionAbandon, Reason: o.Refusal.Reason, Message: o.Refusal.Error()}
 		}
@@ -58,9 +60,8 @@ func decideBoot(o Observation) Decision {
 	switch {
 	case newer:
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
-	case o.Systems.Profile != o.Proven.Toplevel || o.Systems.Current != o.Proven.Toplevel && o.Systems.Current != r.Runs():
-		return Decision{Action: ActionSupersede, Reason: proto.ReasonThirdParty, Message: fmt.Sprintf(
-			"somebody else changed the system: %s runs and the profile names %s", o.Systems.Current, o.Systems.Profile)}
+	case o.intruded():
+		return Decision{Action: ActionSupersede, Reason: proto.ReasonThirdParty, Message: o.intrusion()}
 	case o.Order == nil && o.Withdrawn:
 		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
@@ -69,6 +70,18 @@ func decideBoot(o Observation) Decision {
 		return Decision{Action: ActionArm, Reason: proto.ReasonDeploying}
 	}
 	return decideReboot(o)
+}
+
+// intruded reports whether somebody else changed the system while the record waits
+// for its boot. Where that is not protected, the profile names the new system.
+func (o Observation) intruded() bool {
+	r, s := o.Record, o.Systems
+	registered := s.Profile == o.Proven.Toplevel || r.Registered && s.Profile == r.Toplevel
+	return !registered || s.Current != o.Proven.Toplevel && s.Current != r.Runs()
+}
+
+func (o Observation) intrusion() string {
+	return fmt.Sprintf("somebody else changed the system: %s runs and the profile names %s", o.Systems.Current, o.Systems.Profile)
 }
 
 // decideReboot is for a reboot that is ours to begin.

@@ -104,6 +104,12 @@ func TestDecideBoots(t *testing.T) {
 		{"a newer assignment takes it back", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
 			o.Order.Assignment.Serial = 8
 		}), agent.ActionAbandon, proto.ReasonNewerAssignment},
+		{"and so does somebody else's system", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Systems.Current, o.Systems.Profile = pathC, pathC
+		}), agent.ActionAbandon, proto.ReasonThirdParty},
+		{"but not its own, where it is not protected", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Systems.Profile, o.Record.Registered = pathB, true
+		}), agent.ActionRest, proto.ReasonAwaitingBoot},
 		{"and so does a refusal", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
 			o.Order, o.Refusal = nil, &proto.RefusalError{Reason: proto.ReasonWithdrawn, Err: errors.New("withdrawn")}
 		}), agent.ActionAbandon, proto.ReasonWithdrawn},

@@ -138,7 +138,9 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 	}
 	try("point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, proven) })
 	if t.d.Armed {
-		try("make the next boot one of the proven system", loaderTimeout, t.Host.Disarm)
+		if err := t.disarm(ctx); err != nil {
+			wrong = append(wrong, err.Error())
+		}
 	}
 	if t.d.Registered {
 		try("make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -132,6 +133,33 @@ func (t *transaction) booted(s proto.Systems, boot string) deployment.Step {
 	}
 	i := &intrusion{found: fmt.Sprintf("%s was booted", s.Booted)}
 	return i.step()
+}
+
+// overtaken ends what somebody else came in the way of. What is touched is only
+// what this deployment itself made of the boots to come, before it was decided.
+func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.Step, error) {
+	s := i.step()
+	if !t.d.Armed || t.d.Phase == proto.PhaseCommitting {
+		return s, nil
+	}
+	var wrong []string
+	if i.profile == t.d.Toplevel || i.profile == t.d.Proven.Toplevel {
+		wrong = t.restore(ctx)
+	} else if err := t.disarm(ctx); err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	if ctx.Err() != nil {
+		return deployment.Step{}, context.Cause(ctx)
+	}
+	if len(wrong) > 0 {
+		s.Message += "; the next boot may be one of " + t.d.Toplevel.String() + ": " + strings.Join(wrong, "; ")
+	}
+	return s, nil
+}
+
+// disarm makes the next boot one of the boot default again.
+func (t *transaction) disarm(ctx context.Context) error {
+	return t.retry(ctx, "make the next boot one of the boot default", loaderTimeout, t.Host.Disarm)
 }
 
 // up waits until this boot has ended, and reports whether it did in time.

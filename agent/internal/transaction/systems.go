@@ -11,7 +11,11 @@ import (
 
 // An intrusion is the error of a step that found the system changed by somebody
 // else: nothing more is touched.
-type intrusion struct{ found string }
+type intrusion struct {
+	found string
+	// profile is what the system profile names; zero if that is no system.
+	profile proto.StorePath
+}
 
 // Error implements error.
 func (i *intrusion) Error() string { return "somebody else changed the system: " + i.found }
@@ -31,7 +35,7 @@ func (t *transaction) look(expected func(s proto.Systems) bool) (proto.Systems, 
 		return s, fmt.Errorf("look at the systems: %w", err)
 	}
 	if !expected(s) {
-		return s, &intrusion{found: fmt.Sprintf("%s runs and the profile names %s", s.Current, s.Profile)}
+		return s, &intrusion{found: fmt.Sprintf("%s runs and the profile names %s", s.Current, s.Profile), profile: s.Profile}
 	}
 	return s, nil
 }

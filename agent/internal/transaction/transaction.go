@@ -82,7 +82,7 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 		}
 		s, err := t.step(ctx)
 		if i, seen := errors.AsType[*intrusion](err); seen {
-			s, err = i.step(), nil
+			s, err = t.overtaken(ctx, i)
 		}
 		if err != nil {
 			return t.d, fmt.Errorf("deployment %s, %s: %w", t.d.ID, t.d.Phase, err)

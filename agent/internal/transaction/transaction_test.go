@@ -308,6 +308,22 @@ func TestThirdParty(t *testing.T) {
 			h.record.Phase, h.record.BootID, h.record.Registered = proto.PhaseCommitting, "a", true
 			h.current, h.profile = foreign, foreign
 		}},
+		{"before the host goes down for its trial boot", func(h *fakeHost) {
+			h.armed()
+			h.record.Way, h.record.Parked = deployment.WayReboot, false
+			h.current, h.profile, h.bootDefault = foreign, foreign, foreign
+		}},
+		{"while it waits for its trial boot", func(h *fakeHost) {
+			h.armed()
+			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonThirdParty
+			h.current, h.profile, h.bootDefault = foreign, foreign, foreign
+		}},
+		{"the running system, while it waits for a trial boot that is not protected", func(h *fakeHost) {
+			h.armed()
+			h.unable, h.oneShot = true, proto.StorePath{}
+			h.record.Phase, h.record.Reason, h.record.Registered = proto.PhaseRollingBack, proto.ReasonThirdParty, true
+			h.current, h.profile, h.bootDefault = foreign, newSystem, newSystem
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newFakeHost(t)
@@ -324,6 +340,9 @@ func TestThirdParty(t *testing.T) {
 			}
 			if len(h.quarantined) > 0 {
 				t.Errorf("quarantined %v, want nothing", h.quarantined)
+			}
+			if h.record.Armed && (h.guard != "" || !h.oneShot.IsZero() || h.bootDefault == newSystem || h.profile == newSystem) {
+				t.Errorf("the next boot runs %q, once %s, by default %s; want nothing of a system that was not proven", h.guard, h.oneShot, h.bootDefault)
 			}
 		})
 	}
