@@ -85,10 +85,11 @@ func interruptions(o Observation) int {
 }
 
 // advance moves the record on, if it is still the deployment called id and no
-// transaction has begun on it.
+// transaction has begun on it. What is armed can only be taken back.
 func (a *Agent) advance(id string, s deployment.Step) error {
 	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
-		if d.ID != id || d.InTransaction() || d.Terminal() {
+		armed := d.Phase == proto.PhaseArmed && s.Phase != proto.PhaseRollingBack
+		if d.ID != id || d.InTransaction() || d.Terminal() || armed {
 			return d, errOvertaken
 		}
 		s.Time = a.Now()

@@ -43,6 +43,7 @@ type world struct {
 	mode                proto.Mode            // of what is assigned
 	caches              []string
 	drift               agent.DriftConfig
+	examined            func() // runs while something here is looked at
 
 	bell chan struct{}
 
@@ -350,6 +351,9 @@ func (w *world) ReleaseLease(_ context.Context, id string) error {
 
 // Examine is as Fetch, for what is here: everything but what absent names.
 func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetched, error) {
+	if w.examined != nil {
+		w.examined()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if toplevel == w.absent {

@@ -156,6 +156,34 @@ func TestRollBackOvertakesWhatWaits(t *testing.T) {
 	}
 }
 
+// TestRollBackLeavesWhatIsArmed checks that nobody but a transaction ends what the
+// boot loader was told of.
+func TestRollBackLeavesWhatIsArmed(t *testing.T) {
+	w := provenAfter(t)
+	w.configure = func(c *agent.Config) { c.Policy.Normal = deployment.WayHold }
+	a, _ := w.startAgent()
+	w.assign(7, pathC)
+	w.awaitStatus("it to be held", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonHeld
+	})
+	w.examined = func() { // confirmed meanwhile, and as fast as can be
+		d, err := w.files.Deployment()
+		if err != nil {
+			t.Error(err)
+		}
+		d.Phase, d.Way, d.BootID, d.Armed, d.Parked = proto.PhaseArmed, deployment.WayBoot, "boot", true, true
+		if err := w.files.Save(d); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada"}); err == nil {
+		t.Error("no error")
+	}
+	if d, err := w.files.Deployment(); err != nil || d.Phase != proto.PhaseArmed {
+		t.Errorf("the record is %s, %v", d.Phase, err)
+	}
+}
+
 func TestRollBackWaitsForTheHooksOfTheLastEnd(t *testing.T) {
 	w := provenAfter(t)
 	done := make(chan struct{})
