@@ -25,7 +25,7 @@ type TransactOptions struct {
 	StateDir   string // required
 	RuntimeDir string // required
 	// Deployment is the ID of the one to settle: another one in the record is
-	// left to its own unit. Empty means whichever is there.
+	// left to its own unit. Empty means whichever is there and has begun.
 	Deployment string
 	Log        *slog.Logger // required
 }
@@ -118,9 +118,11 @@ func (s settling) run(ctx context.Context) error {
 	}
 }
 
-// mine reports whether d is there to be settled.
+// mine reports whether d is there to be settled. One that only waits is begun by
+// the agent's word alone.
 func (s settling) mine(d deployment.Deployment) bool {
-	return (s.only == "" || s.only == d.ID) && (d.Terminal() || d.InTransaction() || d.Parked || d.Fetched() || d.Phase == proto.PhaseStaged)
+	begun := d.Terminal() || d.InTransaction() || d.Phase == proto.PhaseArmed || d.Phase == proto.PhaseStaged
+	return s.only == "" && begun || s.only == d.ID && (begun || d.Fetched())
 }
 
 // unreadable reports whether reading again cannot end otherwise, until a person

@@ -20,6 +20,8 @@ var errDisk = errors.New("no space left on device")
 // third party: the shortest way that a transaction can go.
 type supersedes struct{ transaction.Host }
 
+func (supersedes) BootID() (string, error) { return "", nil }
+
 func (supersedes) Systems() (proto.Systems, error) { return proto.Systems{}, nil }
 
 // A failingStore fails to save some times.
@@ -28,6 +30,8 @@ type failingStore struct {
 	failures int
 	record   deployment.Deployment
 }
+
+func (s *failingStore) Unguard() error { return nil }
 
 func (s *failingStore) Save(d deployment.Deployment) error {
 	if s.failures > 0 {
@@ -51,6 +55,8 @@ func TestSettling(t *testing.T) {
 	}
 	accepted, other := fetched, fetched
 	accepted.Phase, other.ID = proto.PhaseAccepted, "8-y"
+	begun := fetched
+	begun.Phase = proto.PhaseActivating
 	for _, tt := range []struct {
 		name     string
 		record   deployment.Deployment
@@ -92,4 +98,19 @@ func TestSettling(t *testing.T) {
 			}
 		})
 	}
+	t.Run("early in a boot begins nothing", func(t *testing.T) {
+		for _, d := range []deployment.Deployment{fetched, begun} {
+			store := &failingStore{record: d}
+			s := settling{
+				options: transaction.Options{Host: supersedes{}, Store: store, Log: slog.New(slog.DiscardHandler)},
+				read:    func() (deployment.Deployment, error) { return store.record, nil },
+			}
+			if err := s.run(t.Context()); err != nil {
+				t.Errorf("run = %v", err)
+			}
+			if begins := store.record.Phase != d.Phase; begins != d.InTransaction() {
+				t.Errorf("the record was %s and is %s", d.Phase, store.record.Phase)
+			}
+		}
+	})
 }

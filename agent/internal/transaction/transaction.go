@@ -75,7 +75,7 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 	t := &transaction{Options: o, d: d}
 	for {
 		if t.d.Terminal() {
-			return t.d, t.unguard()
+			return t.d, t.Store.Unguard() // the boots after the end are let be
 		}
 		if waits, err := t.waits(); waits || err != nil {
 			return t.d, err
@@ -91,15 +91,6 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 			return t.d, err
 		}
 	}
-}
-
-// unguard lets the boots after the end be. Until it is done it is repeated in
-// each of them.
-func (t *transaction) unguard() error {
-	if !t.d.Armed && t.d.RollbackBoots == 0 {
-		return nil
-	}
-	return t.Store.Unguard()
 }
 
 // waits reports whether there is nothing for a transaction to do now.

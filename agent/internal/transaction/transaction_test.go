@@ -93,6 +93,11 @@ func scenarios() []scenario {
 			reboots(h)
 			h.hangs = true
 		}, proto.PhaseRolledBack, proto.ReasonActivationHung, true},
+		{"a proven system that cannot be activated is booted, as a last resort", func(h *fakeHost) {
+			partial := activation.Result{Effect: activation.Partial}
+			h.unitsFail, h.record.Boots.LastResort = true, true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
 		{"what somebody wants back goes back", func(h *fakeHost) { h.recall = "by ada" }, proto.PhaseRolledBack, proto.ReasonRolledBackByHand, true},
 		{"what somebody goes back to commits", func(h *fakeHost) { h.byHand() }, proto.PhaseCommitted, proto.ReasonRolledBackByHand, false},
 		{"what somebody goes back to is judged like everything else", func(h *fakeHost) {
