@@ -259,19 +259,22 @@ func TestWhatIsHeldGoesOnOnceItIsConfirmed(t *testing.T) {
 
 // TestBootsThatAreRefused checks what is not even staged.
 func TestBootsThatAreRefused(t *testing.T) {
+	unjudged := errors.New("no kedge-trial.service")
 	for _, tt := range []struct {
-		name    string
-		fetched agent.Fetched
-		protect bool
-		want    proto.Reason // empty if it is not refused
+		name     string
+		fetched  agent.Fetched
+		inhibits []string
+		protect  bool
+		want     proto.Reason // empty if it is not refused
 	}{
-		{"a boot loader that cannot undo it", agent.Fetched{Unprotected: "GRUB on btrfs"}, true, proto.ReasonUnprotected},
-		{"unless that is good enough", agent.Fetched{Unprotected: "GRUB on btrfs"}, false, ""},
-		{"a system that nobody would judge", agent.Fetched{Unjudged: errors.New("no kedge-trial.service")}, false, proto.ReasonNoAgent},
+		{"a boot loader that cannot undo it", agent.Fetched{Unprotected: "GRUB on btrfs"}, nil, true, proto.ReasonUnprotected},
+		{"unless that is good enough", agent.Fetched{Unprotected: "GRUB on btrfs"}, nil, false, ""},
+		{"a system that nobody would judge", agent.Fetched{Unjudged: unjudged}, nil, false, proto.ReasonNoAgent},
+		{"also one that is held before its boot", agent.Fetched{Unjudged: unjudged}, []string{"dbus from a to b"}, false, proto.ReasonNoAgent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.fetched = tt.fetched
+			w.fetched, w.inhibits = tt.fetched, tt.inhibits
 			w.configure = func(c *agent.Config) {
 				c.Policy.Normal, c.Reboot.RequireProtection = deployment.WayReboot, tt.protect
 			}

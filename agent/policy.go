@@ -93,10 +93,11 @@ func (c Config) way(mode proto.Mode, f Fetched) (deployment.Way, error) {
 		w = deployment.WayTest
 	case proto.ModeSwitch, "":
 	}
-	if w.Staged() && f.Unjudged != nil {
+	boots := w.Staged() || w == deployment.WayHold && len(f.Inhibitors) > 0
+	if boots && f.Unjudged != nil {
 		return "", &closure.Rejection{Reason: proto.ReasonNoAgent, Err: f.Unjudged}
 	}
-	if w.Staged() && c.Reboot.RequireProtection && f.Unprotected != "" {
+	if boots && c.Reboot.RequireProtection && f.Unprotected != "" {
 		return "", &closure.Rejection{Reason: proto.ReasonUnprotected, Err: fmt.Errorf(
 			"its trial boot could not be undone, and reboot.require_protection is set: %s", f.Unprotected)}
 	}
