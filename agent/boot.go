@@ -134,6 +134,17 @@ func (a *Agent) release(r deployment.Deployment) error {
 	})
 }
 
+// idle reports whether the host does not reboot for o's record soon, whatever lease
+// it has for that. While nobody has asked yet what is desired, that is not known.
+func (o Observation) idle(d Decision) bool {
+	r := o.Record
+	if r.Phase == proto.PhaseStaged {
+		known := o.Order != nil || o.Refusal != nil
+		return known && d.Action == ActionRest && d.Reason != proto.ReasonAwaitingLease
+	}
+	return r.Terminal() || r.Fetched() || r.Phase == proto.PhaseAccepted
+}
+
 // abandon has the transaction take back what was armed.
 func (a *Agent) abandon(r deployment.Deployment, d Decision) (again bool, err error) {
 	return true, a.advance(r.ID, deployment.Step{Phase: proto.PhaseRollingBack, Reason: d.Reason, Message: d.Message})
@@ -154,6 +165,7 @@ func (a *Agent) askLease(ctx context.Context, r deployment.Deployment) (again bo
 			return false, err
 		}
 	}
+	a.givenBack = ""
 	a.lease = heldLease{deployment: r.ID, again: a.Now().Add(jitter(leaseRetry))}
 	reply, err := a.Leases.AcquireLease(ctx, r.ID)
 	switch {
@@ -184,17 +196,24 @@ func (a *Agent) leaseState(r deployment.Deployment) LeaseState {
 	return s
 }
 
-// giveBack gives the lease back that r needed, once, after its end. A host whose
-// way back failed keeps it: others should not follow before a person has looked.
+// giveBack gives the lease back that r needed, once, if the host does not reboot for
+// it now. A host whose way back failed keeps it: others should not follow before a
+// person has looked.
 func (a *Agent) giveBack(ctx context.Context, r deployment.Deployment) error {
-	if !r.Leased || !r.Phase.Terminal() || r.Phase == proto.PhaseRollbackFailed || a.givenBack == r.ID {
+	if !a.owesLease(r) {
 		return nil
 	}
 	if err := a.Leases.ReleaseLease(ctx, r.ID); err != nil {
 		return fmt.Errorf("give the reboot lease back: %w", err)
 	}
-	a.givenBack = r.ID
+	a.lease, a.givenBack = heldLease{}, r.ID
 	return nil
+}
+
+// owesLease reports whether there may be a lease that r, or one before it, has left
+// behind: who takes r's place has to give it back.
+func (a *Agent) owesLease(r deployment.Deployment) bool {
+	return r.Leased && r.Phase != proto.PhaseRollbackFailed && a.givenBack != r.ID
 }
 
 // verifyAgain verifies what r was made of once more. It reports whether that was

@@ -58,6 +58,7 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		if on.ID != o.Record.ID || on.Phase != o.Record.Phase {
 			return on, errOvertaken
 		}
+		d.Leased = a.owesLease(on)
 		return d, nil
 	})
 }

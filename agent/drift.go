@@ -179,6 +179,7 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 		if on.ID != o.Record.ID || !on.Terminal() {
 			return on, errOvertaken
 		}
+		d.Leased = a.owesLease(on)
 		return d, nil
 	})
 }

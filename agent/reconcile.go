@@ -198,7 +198,6 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	}
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
-	a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
 	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
@@ -222,6 +221,9 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 
 // do carries out a decision. It reports whether to decide again at once.
 func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, err error) {
+	if o.idle(d) {
+		a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
+	}
 	waits, err := a.afterEnd(ctx, o.Record)
 	if err != nil {
 		return false, fmt.Errorf("run the hooks after deployment %s: %w", o.Record.ID, err)

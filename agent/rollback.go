@@ -150,6 +150,7 @@ func (a *Agent) replace(ctx context.Context, seen lookback, d deployment.Deploym
 		if on.ID != now.record.ID || !on.Terminal() {
 			return on, fmt.Errorf("deployment %s went on meanwhile: ask again", on.ID)
 		}
+		d.Leased = a.owesLease(on)
 		return d, nil
 	})
 }

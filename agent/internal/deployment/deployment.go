@@ -60,8 +60,8 @@ type Deployment struct {
 	HooksAgreed bool `json:"hooks_agreed,omitempty"`
 	// Drained is true once the hooks that may put a reboot off have run.
 	Drained bool `json:"drained,omitempty"`
-	// Leased is true once a reboot lease was asked for; it is given back after the
-	// end.
+	// Leased is true once a reboot lease was asked for, for it or for one before it
+	// that could not give it back; it is given back once the host does not reboot.
 	Leased bool `json:"leased,omitempty"`
 	// Boots says how it may be booted.
 	Boots Boots `json:"boots,omitzero"`
