@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,11 +87,15 @@ func (l Loader) Arm(ctx context.Context, toplevel proto.StorePath) error {
 }
 
 // Disarm makes the loader boot its default at the next boot, too. It is durable
-// when Disarm returns nil, and may be repeated.
+// when Disarm returns nil, and may be repeated. It also takes back what could not be
+// armed any more.
 func (l Loader) Disarm(ctx context.Context) error {
-	o, _ := l.find(ctx)
-	if o == nil {
-		return nil
+	o, err := l.remembers()
+	if err != nil || o == nil {
+		return nil //nolint:nilerr // whose name cannot be read was not armed either
+	}
+	if entry, err := o.armed(); err != nil || entry == "" {
+		return nil //nolint:nilerr // likewise
 	}
 	if err := o.disarm(ctx); err != nil {
 		return fmt.Errorf("boot the default: %w", err)
@@ -126,6 +131,22 @@ func (l Loader) find(ctx context.Context) (once, Support) {
 		return l.findGRUB(name)
 	}
 	return nil, Support{Loader: name, Protection: None, Reason: name + " boots its default only"}
+}
+
+// remembers returns where the host's loader would remember an entry to boot once,
+// whether it can be told one or not; nil if it is none of ours.
+func (l Loader) remembers() (once, error) {
+	v := variables{dir: filepath.Join(l.Root, variablesDir)}
+	name, err := v.text(loaderInfo)
+	switch {
+	case err != nil:
+		return nil, err
+	case strings.HasPrefix(name, "systemd-boot"):
+		return systemdBoot{variables: v, bootctl: cmp.Or(l.Bootctl, "bootctl")}, nil
+	case name == "" || strings.HasPrefix(name, "GRUB"):
+		return grub{dir: filepath.Join(l.Root, grubDir)}, nil
+	}
+	return nil, nil //nolint:nilnil // it remembers nothing
 }
 
 // boots reports whether options, a kernel's command line, boot toplevel.

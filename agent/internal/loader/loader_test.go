@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,51 @@ func TestArmSystemdBoot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDisarmWhereNothingElseWorks checks that what was armed is taken back, or said
+// not to be, although the loader could not be armed any more.
+func TestDisarmWhereNothingElseWorks(t *testing.T) {
+	t.Run("systemd-boot", func(t *testing.T) {
+		l := newLab(t, "systemd-boot 257", 0x7f)
+		if err := l.Arm(t.Context(), parse(t, trialText)); err != nil {
+			t.Fatal(err)
+		}
+		l.write("armed-list", "the boot partition is not mounted")
+		if err := l.Disarm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.wantArmed("") // it can be listed again
+		if got := l.calls(); !slices.Contains(got[4:], "set-oneshot ") {
+			t.Errorf("bootctl was asked for %q after it was armed", got[4:])
+		}
+	})
+	t.Run("GRUB", func(t *testing.T) {
+		l := newGRUBLab(t)
+		if err := l.Arm(t.Context(), parse(t, trialText)); err != nil {
+			t.Fatal(err)
+		}
+		menu := filepath.Join(l.Root, "boot/grub/grub.cfg")
+		if err := os.WriteFile(menu, []byte("# somebody else's"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Disarm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.environment(); strings.Contains(got, "next_entry") {
+			t.Errorf("grubenv is %q", got)
+		}
+	})
+	t.Run("nothing at all", func(t *testing.T) {
+		l := newLab(t, "systemd-boot 257", 0x7f)
+		if err := l.Arm(t.Context(), parse(t, trialText)); err != nil {
+			t.Fatal(err)
+		}
+		l.write("bootctl", "#!/bin/sh\nexit 1\n")
+		if err := l.Disarm(t.Context()); err == nil {
+			t.Error("no error")
+		}
+	})
 }
 
 func TestArmSystemdBootLooksAtTheDefaultFirst(t *testing.T) {
