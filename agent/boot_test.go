@@ -11,6 +11,7 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/statefile"
+	"kedge/internal/window"
 	"kedge/proto"
 )
 
@@ -69,6 +70,12 @@ func TestDecideBoots(t *testing.T) {
 		}), agent.ActionArm, proto.ReasonDeploying},
 		{"nor a boot that is somebody else's", with(waiting(proto.PhaseStaged, deployment.WayBoot), func(o *agent.Observation) {
 			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"for as long since its window opened", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.RebootVetoes, o.InhibitMax, o.Due = []statefile.Veto{{Who: "backup"}}, 10*time.Second, o.Now.Add(-time.Second)
+		}), agent.ActionRest, proto.ReasonInhibited},
+		{"and no longer", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.RebootVetoes, o.InhibitMax, o.Due = []statefile.Veto{{Who: "backup"}}, 10*time.Second, o.Now.Add(-11*time.Second)
 		}), agent.ActionArm, proto.ReasonDeploying},
 		{"or suspend it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Suspended = &statefile.Suspension{}
@@ -359,12 +366,36 @@ func TestARebootIsAskedForInItsOrder(t *testing.T) {
 	}
 }
 
+// TestAVetoHoldsAReboot checks that one does which began long after the staging.
+func TestAVetoHoldsAReboot(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now().UTC()
+	w.configure = func(c *agent.Config) {
+		c.Policy.Normal = deployment.WayReboot
+		span := now.Add(-time.Minute).Format("15:04-") + now.Add(2*time.Hour).Format("15:04 UTC")
+		opened, err := window.Parse(span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Reboot.Windows = window.Windows{opened}
+	}
+	w.reboots = []statefile.Veto{{Who: "backup"}}
+	w.start()
+	w.assign(7, pathB)
+	w.stageAt(w.awaitTransaction(), now.Add(-5*time.Hour))
+	w.awaitStatus("it to be held", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
+	})
+}
+
 // stage does what a transaction would, up to where it waits for its boot.
-func (w *world) stage(d deployment.Deployment) {
+func (w *world) stage(d deployment.Deployment) { w.stageAt(d, time.Now()) }
+
+func (w *world) stageAt(d deployment.Deployment, at time.Time) {
 	w.t.Helper()
 	for _, p := range []proto.Phase{proto.PhaseStaging, proto.PhaseStaged} {
 		var err error
-		if d, err = d.Advance(deployment.Step{Phase: p, Time: time.Now()}); err != nil {
+		if d, err = d.Advance(deployment.Step{Phase: p, Time: at}); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -34,15 +34,17 @@ type Observation struct {
 	// Suspended is what keeps anything from being begun; nil if nothing does.
 	Suspended *statefile.Suspension
 	// Vetoes hold back the activation of what was fetched, RebootVetoes the reboot
-	// for what was staged, each for at most InhibitMax from then on.
+	// for what was staged, each for at most InhibitMax from when it might begin.
 	Vetoes       []statefile.Veto
 	RebootVetoes []statefile.Veto
 	InhibitMax   time.Duration
 	// Confirmed is true if somebody said that the record's deployment, which
 	// waits, may go on whatever holds it back.
 	Confirmed bool
-	// Opens is when a reboot may begin: not in the future if it may now.
+	// Opens is when a reboot may begin: not in the future if it may now; and Due when
+	// the record's might for the first time since it is staged.
 	Opens time.Time
+	Due   time.Time
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
 	// for one that needs none.
 	Lease LeaseState
@@ -108,10 +110,10 @@ func Decide(o Observation) Decision {
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():
 		return whileVerifying()
-	case d.Action == ActionSettle && o.inhibited(o.Vetoes):
-		return whileInhibited(o, o.Vetoes)
-	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes):
-		return whileInhibited(o, o.RebootVetoes)
+	case d.Action == ActionSettle && o.inhibited(o.Vetoes, o.Record.Since):
+		return whileInhibited(o, o.Vetoes, o.Record.Since)
+	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes, o.due()):
+		return whileInhibited(o, o.RebootVetoes, o.due())
 	}
 	return d
 }
@@ -125,17 +127,24 @@ func whileSuspended(s statefile.Suspension) Decision {
 	return Decision{Action: ActionRest, Reason: proto.ReasonSuspended, Message: s.String(), Again: s.Until}
 }
 
-// inhibited reports whether vetoes hold back what was fetched, or staged. A record
-// from the future is one from before the clock was set back: it is held no longer.
-func (o Observation) inhibited(by []statefile.Veto) bool {
-	since := o.Record.Since
+// inhibited reports whether vetoes hold back what might have begun at since. What is
+// in the future is from before the clock was set back: it is held no longer.
+func (o Observation) inhibited(by []statefile.Veto, since time.Time) bool {
 	return len(by) > 0 && !o.Confirmed && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
 }
 
-func whileInhibited(o Observation, by []statefile.Veto) Decision {
+// due returns when the record's reboot might have begun.
+func (o Observation) due() time.Time {
+	if o.Due.After(o.Record.Since) {
+		return o.Due
+	}
+	return o.Record.Since
+}
+
+func whileInhibited(o Observation, by []statefile.Veto, since time.Time) Decision {
 	return Decision{
 		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(by),
-		Again: o.Record.Since.Add(o.InhibitMax),
+		Again: since.Add(o.InhibitMax),
 	}
 }
 

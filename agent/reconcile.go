@@ -185,6 +185,9 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if o.Record, err = a.Files.Deployment(); err != nil {
 		return o, err
 	}
+	if o.Record.Phase == proto.PhaseStaged {
+		o.Due = a.Config.Reboot.opens(o.Record.Since)
+	}
 	err = a.reportSteps(o.Record)
 	if o.Record.InTransaction() {
 		a.tell(ctx, slog.LevelWarn, "steps of the deployment cannot be reported yet", err)
