@@ -88,8 +88,11 @@ func (o Observation) intrusion() string {
 func decideReboot(o Observation) Decision {
 	l := o.Lease
 	switch {
-	case o.Opens.After(o.Now) && !o.Confirmed:
-		return Decision{Action: ActionRest, Reason: proto.ReasonOutsideWindow, Message: "may reboot from " + o.Opens.Format(time.RFC3339), Again: o.Opens}
+	case o.Opens.After(o.Now) && !o.RebootConfirmed:
+		return Decision{
+			Action: ActionRest, Reason: proto.ReasonOutsideWindow, Again: o.Opens,
+			Message: "may reboot from " + o.Opens.Format(time.RFC3339) + ", or now: run `kedge-agent confirm`",
+		}
 	case l.Needed && !l.Granted && l.Again.After(o.Now):
 		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingLease, Message: l.Message, Again: l.Again}
 	case l.Needed && !l.Granted:

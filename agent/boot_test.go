@@ -143,7 +143,11 @@ func TestDecideBoots(t *testing.T) {
 		}), agent.ActionSettle, proto.ReasonDeploying},
 		{"a person may confirm a reboot outside of its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Opens, o.Confirmed, o.RebootVetoes = o.Now.Add(time.Hour), true, []statefile.Veto{{Who: "backup"}}
+			o.RebootConfirmed = true
 		}), agent.ActionArm, proto.ReasonDeploying},
+		{"but has not by what was said before it was staged", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Opens, o.Confirmed = o.Now.Add(time.Hour), true
+		}), agent.ActionRest, proto.ReasonOutsideWindow},
 		{"but not the turn of the others", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Lease, o.Confirmed = agent.LeaseState{Needed: true}, true
 		}), agent.ActionLease, proto.ReasonAwaitingLease},
@@ -385,6 +389,41 @@ func TestAVetoHoldsAReboot(t *testing.T) {
 	w.stageAt(w.awaitTransaction(), now.Add(-5*time.Hour))
 	w.awaitStatus("it to be held", func(s proto.Status) bool {
 		return condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
+	})
+}
+
+// TestAConfirmationOfARebootIsItsOwn checks that who lets go on what is held does not
+// reboot a host outside of its window, and who says so then does.
+func TestAConfirmationOfARebootIsItsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.inhibits = []string{"dbus from a to b"}
+	w.configure = func(c *agent.Config) {
+		opens := time.Now().UTC().Add(12 * time.Hour)
+		later, err := window.Parse(opens.Format("15:04-") + opens.Add(time.Hour).Format("15:04 UTC"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Reboot.Windows = window.Windows{later}
+	}
+	a, _ := w.startAgent()
+	await := func(why proto.Reason) {
+		w.awaitStatus("it to be "+string(why), func(s proto.Status) bool {
+			return condition(s, proto.ConditionReady).Reason == why
+		})
+	}
+	confirm := func() {
+		if _, err := a.Confirm(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.assign(7, pathB)
+	await(proto.ReasonHeld)
+	confirm()
+	w.stage(w.awaitTransaction())
+	await(proto.ReasonOutsideWindow)
+	confirm()
+	w.await("the transaction to reboot", func() bool {
+		return slices.ContainsFunc(w.ensured, func(d deployment.Deployment) bool { return d.Phase == proto.PhaseArmed })
 	})
 }
 

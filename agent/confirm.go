@@ -33,12 +33,13 @@ func (a *Agent) Confirm(ctx context.Context, by string) (proto.DeploymentStatus,
 	return d.Status(), errors.Join(a.note(of(d, proto.ReasonConfirmed, message)), a.ask(ctx, ask{}))
 }
 
-// confirmed reports whether somebody said that d may go on. What cannot be read
-// says nothing.
-func (a *Agent) confirmed(ctx context.Context, d deployment.Deployment) bool {
+// confirmed reports whether somebody said that d may go on, and whether that was
+// since it is staged. What cannot be read says nothing.
+func (a *Agent) confirmed(ctx context.Context, d deployment.Deployment) (confirmed, reboot bool) {
 	c, err := a.Files.Confirmation()
 	a.tell(ctx, slog.LevelWarn, "the confirmation cannot be read; what waits goes on waiting", err)
-	return err == nil && d.ID != "" && c.Deployment == d.ID
+	confirmed = err == nil && d.ID != "" && c.Deployment == d.ID
+	return confirmed, confirmed && d.Phase == proto.PhaseStaged && !c.At.Before(d.Since)
 }
 
 // of is an event about d that is no step of it.

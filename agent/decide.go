@@ -40,7 +40,9 @@ type Observation struct {
 	InhibitMax   time.Duration
 	// Confirmed is true if somebody said that the record's deployment, which
 	// waits, may go on whatever holds it back.
-	Confirmed bool
+	// RebootConfirmed is true if that was since it was staged: then its window is not
+	// waited for either.
+	Confirmed, RebootConfirmed bool
 	// Opens is when a reboot may begin: not in the future if it may now; and Due when
 	// the record's might for the first time since it is staged.
 	Opens time.Time

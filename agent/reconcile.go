@@ -204,7 +204,8 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
 	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
-	o.Confirmed = o.Record.ByHand() || a.confirmed(ctx, o.Record)
+	o.Confirmed, o.RebootConfirmed = a.confirmed(ctx, o.Record)
+	o.Confirmed = o.Confirmed || o.Record.ByHand()
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
