@@ -166,7 +166,7 @@ func TestNewerAssignmentOvertakesAFetch(t *testing.T) {
 	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
 	w.assign(8, pathC)
 	w.await("the transaction of the newer one", func() bool { return len(w.ensured) > 0 && w.ensured[0].Toplevel == pathC })
-	<-ended
+	w.awaitClosed("the end of the fetch", ended)
 	w.await("an event that says so", func() bool {
 		return slices.ContainsFunc(w.events, func(e proto.Event) bool {
 			return e.Serial == 7 && e.Phase == proto.PhaseSuperseded && e.Reason == proto.ReasonNewerAssignment

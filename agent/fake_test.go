@@ -253,6 +253,29 @@ func (w *world) await(what string, ok func() bool) {
 	}
 }
 
+// fetchUntilCut has a fetch take until it is cut short. begun is closed when it
+// has begun, cut when it was cut short.
+func (w *world) fetchUntilCut() (begun, cut <-chan struct{}) {
+	begins, ends := make(chan struct{}), make(chan struct{})
+	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error {
+		close(begins)
+		<-ctx.Done()
+		close(ends)
+		return ctx.Err()
+	}
+	return begins, ends
+}
+
+// awaitClosed waits until c is closed.
+func (w *world) awaitClosed(what string, c <-chan struct{}) {
+	w.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		w.t.Fatalf("waited %s for %s", patience, what)
+	}
+}
+
 // awaitStatus waits for a published status that is ok, and returns it.
 func (w *world) awaitStatus(what string, ok func(s proto.Status) bool) proto.Status {
 	w.t.Helper()

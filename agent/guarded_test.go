@@ -165,12 +165,14 @@ func TestAFetchThatIsCutShortFailsNothing(t *testing.T) {
 func TestEndsIfItCannotSeeItsRecordAnyMore(t *testing.T) {
 	w := newWorld(t)
 	a := w.agent()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- a.Run(t.Context()) }()
+	go func() { ended <- a.Run(ctx) }()
 	w.awaitStatus("a status", func(s proto.Status) bool { return s.Host == w.host })
 	for os.RemoveAll(w.files.State) != nil { // it fails while the agent still writes
-		if t.Context().Err() != nil {
-			return
+		if ctx.Err() != nil {
+			t.Fatal("it writes for ever")
 		}
 	}
 	if err := <-ended; err == nil {
@@ -196,11 +198,10 @@ func TestARefusalPutsTheOrderBeforeItOutOfForce(t *testing.T) {
 
 func TestAFetchEndsWithItsDeployment(t *testing.T) {
 	w := newWorld(t)
-	ended := make(chan struct{})
-	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error { <-ctx.Done(); close(ended); return ctx.Err() }
+	begun, ended := w.fetchUntilCut()
 	stop := w.start()
 	w.assign(7, pathB)
-	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+	w.awaitClosed("the fetch", begun)
 	w.assign(8, pathA) // what runs already: nothing else is fetched
 	w.awaitStatus("the end", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseSuperseded })
 	select {

@@ -102,20 +102,15 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 
 func TestASuspendedAgentBeginsNothing(t *testing.T) {
 	w := newWorld(t)
-	cut := make(chan struct{})
-	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error {
-		<-ctx.Done()
-		close(cut)
-		return ctx.Err()
-	}
+	begun, cut := w.fetchUntilCut()
 	a, stop := w.startAgent()
 	w.assign(7, pathB)
-	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+	w.awaitClosed("the fetch", begun)
 	s, err := a.Suspend(t.Context(), control.SuspendRequest{For: time.Hour, Reason: "disk swap", By: "ada"})
 	if err != nil || s.Until.Sub(s.Since) != time.Hour {
 		t.Fatalf("Suspend = %+v, %v", s, err)
 	}
-	<-cut // nothing is fetched any more
+	w.awaitClosed("the end of the fetch", cut)
 	w.change(func() {
 		w.fetch = func(context.Context, closure.FetchOrder) error { t.Error("fetched while suspended"); return nil }
 	})
@@ -314,9 +309,11 @@ func TestReconcileAndRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := w.awaitTransaction()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	rested := make(chan proto.Status, 1)
 	go func() {
-		s, err := a.Rested(t.Context())
+		s, err := a.Rested(ctx)
 		if err != nil {
 			t.Error(err)
 		}

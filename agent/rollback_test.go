@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"kedge/agent"
-	"kedge/agent/internal/closure"
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
@@ -131,19 +130,15 @@ func TestRollBackChoosesOrSaysWhyNot(t *testing.T) {
 
 func TestRollBackOvertakesWhatWaits(t *testing.T) {
 	w := provenAfter(t)
-	cut := make(chan struct{})
-	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error {
-		<-ctx.Done()
-		close(cut)
-		return ctx.Err()
-	}
+	begun, cut := w.fetchUntilCut()
 	a, _ := w.startAgent()
 	w.assign(7, pathC)
-	s := w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+	w.awaitClosed("the fetch", begun)
+	s := w.awaitStatus("the deployment", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
 	if _, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	<-cut
+	w.awaitClosed("the end of the fetch", cut)
 	w.awaitByHand()
 	w.await("the end of what waited to be told", func() bool {
 		return slices.ContainsFunc(w.events, func(e proto.Event) bool {
@@ -188,9 +183,12 @@ func TestRollBackWaitsForTheHooksOfTheLastEnd(t *testing.T) {
 	w := provenAfter(t)
 	done := make(chan struct{})
 	w.hooks.PostCommit = []agent.HookConfig{{Exec: []string{"/bin/true"}, Timeout: time.Minute}}
-	w.hook = func(_ context.Context, c hook.Call) error {
+	w.hook = func(ctx context.Context, c hook.Call) error {
 		if c.Point == hook.PostCommit {
-			<-done
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
 		}
 		return nil
 	}

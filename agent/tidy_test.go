@@ -240,9 +240,5 @@ func TestADeploymentEndsACollection(t *testing.T) {
 	w.await("the collection", func() bool { return w.collects == 1 })
 	w.assign(8, pathC)
 	w.awaitTransaction()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Fatal("the collection goes on")
-	}
+	w.awaitClosed("the end of the collection", ended)
 }

@@ -64,18 +64,13 @@ func endedWithdrawn(s proto.Status) bool {
 
 func TestAReleaseThatIsWithdrawnWhileItIsFetchedFailsForGood(t *testing.T) {
 	w := newWorld(t)
-	cut := make(chan struct{})
-	w.fetch = func(ctx context.Context, _ closure.FetchOrder) error {
-		<-ctx.Done()
-		close(cut)
-		return ctx.Err()
-	}
+	begun, cut := w.fetchUntilCut()
 	a, stop := w.startAgent()
 	w.assign(7, pathB)
-	w.awaitStatus("the fetch", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseAccepted })
+	w.awaitClosed("the fetch", begun)
 	w.withdraw(1)
 	w.awaitStatus("its end", endedWithdrawn)
-	<-cut // nothing is fetched any more
+	w.awaitClosed("the end of the fetch", cut)
 
 	// Whoever leaves the list out, now or after a restart, changes nothing.
 	w.change(func() {
