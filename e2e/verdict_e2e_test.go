@@ -38,11 +38,6 @@ func trials() []trial {
 			"frobnicator", "",
 		},
 		{
-			"init", func(h *toplevel.Host) { h.InitInterface = "systemd 3" },
-			end{proto.PhaseFailed, proto.ReasonRebootNeeded},
-			"systemd 3", "",
-		},
-		{
 			"dies", fleet.AddUnit("mortal.service", toplevel.DiesAfter(2*time.Second, "ran out of frobnicators")),
 			end{proto.PhaseRolledBack, proto.ReasonUnitsFailed},
 			"mortal.service", "mortal.service",
