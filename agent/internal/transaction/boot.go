@@ -9,6 +9,7 @@ import (
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/loader"
+	"kedge/agent/internal/profile"
 	"kedge/proto"
 )
 
@@ -142,6 +143,11 @@ func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.S
 	if !t.d.Armed || t.d.Phase == proto.PhaseCommitting {
 		return s, nil
 	}
+	if t.d.Phase == proto.PhaseArmed {
+		if err := t.leaveTrial(ctx); err != nil {
+			return deployment.Step{}, err
+		}
+	}
 	var wrong []string
 	if i.profile == t.d.Toplevel || i.profile == t.d.Proven.Toplevel {
 		wrong = t.restore(ctx)
@@ -155,6 +161,23 @@ func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.S
 		s.Message += "; the next boot may be one of " + t.d.Toplevel.String() + ": " + strings.Join(wrong, "; ")
 	}
 	return s, nil
+}
+
+// leaveTrial boots what somebody else registered while the trial boot was to come, if
+// that came all the same: nobody would judge it now.
+func (t *transaction) leaveTrial(ctx context.Context) error {
+	s, err := t.Host.Systems()
+	if _, foreign := errors.AsType[*profile.LinkError](err); foreign {
+		return nil // what is registered is nothing that could be booted
+	}
+	if err != nil {
+		return fmt.Errorf("look at the systems: %w", err)
+	}
+	rebooted, err := t.rebooted()
+	if err != nil || !rebooted || s.Current != t.d.Toplevel {
+		return err
+	}
+	return t.bootBack(ctx)
 }
 
 // disarm makes the next boot one of the boot default again.
@@ -205,8 +228,8 @@ func (t *transaction) bootAgain(ctx context.Context) (activation.Result, error) 
 	return activation.Result{Effect: activation.Partial, Message: "the boot into it did not come"}, nil
 }
 
-// bootBack boots the proven system, which is the boot default. It returns nil if
-// that did not come, however often it was tried.
+// bootBack boots the boot default, as a rule the proven system. It returns nil if that
+// did not come, however often it was tried.
 func (t *transaction) bootBack(ctx context.Context) error {
 	for t.d.RollbackBoots < maxBoots {
 		d := t.d

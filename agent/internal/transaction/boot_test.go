@@ -61,6 +61,18 @@ func TestBoots(t *testing.T) {
 			h.start()
 			h.booted, h.current = foreign, oldSystem
 		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == oldSystem && len(h.activated) == 0 }},
+		{"a trial boot after which what somebody registered meanwhile shall run", func(h *fakeHost) {
+			h.armed()
+			h.profile, h.bootDefault = foreign, foreign
+			h.start()
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool {
+			return h.current == foreign && h.boots == 2 && len(h.activated) == 0 && h.guard == ""
+		}},
+		{"also where the host does not go down", func(h *fakeHost) {
+			h.armed()
+			h.profile, h.bootDefault, h.stays = foreign, foreign, 100
+			h.start()
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.record.RollbackBoots == 2 && h.profile == foreign }},
 		{"a trial boot has the time for the boot, too", func(h *fakeHost) {
 			h.inTrial(proto.PhaseProbation)
 			h.record.Since = time.Unix(0, 0).Add(-5 * time.Minute)
