@@ -39,8 +39,17 @@ func isolated(proc string, argv ...string) []string {
 	return append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=" + proc}, argv...)
 }
 
-// install adds the packages of the second step, in a chroot.
+// install adds the packages of the second step.
 func install(ctx context.Context, dir string, apt apt, p *progress) error {
+	argv := slices.Concat([]string{"apt-get", "install", "--yes", "--no-install-recommends", "-oDpkg::Options::=--force-unsafe-io"}, apt.options(), added())
+	if err := withApt(ctx, dir, apt, p, argv...); err != nil {
+		return fmt.Errorf("install %s: %w", strings.Join(added(), " "), err)
+	}
+	return nil
+}
+
+// withApt runs a program that uses apt, in a chroot.
+func withApt(ctx context.Context, dir string, apt apt, p *progress, argv ...string) error {
 	resolver, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
 		return fmt.Errorf("read the resolver's configuration: %w", err)
@@ -51,19 +60,12 @@ func install(ctx context.Context, dir string, apt apt, p *progress) error {
 	if err := os.WriteFile(filepath.Join(dir, "usr/sbin/policy-rc.d"), []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil {
 		return fmt.Errorf("forbid starting services: %w", err)
 	}
-	args := slices.Concat(
-		isolated(filepath.Join(dir, "proc"), "chroot", dir),
-		[]string{"apt-get", "install", "--yes", "--no-install-recommends", "-oDpkg::Options::=--force-unsafe-io"},
-		apt.options(), added())
 	_, err = command.Run(ctx, command.Command{
-		Args:     args,
+		Args:     append(isolated(filepath.Join(dir, "proc"), "chroot", dir), argv...),
 		Env:      append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}, apt.proxyEnv()...),
 		Progress: p.line,
 	})
-	if err != nil {
-		return fmt.Errorf("install %s: %w", strings.Join(added(), " "), err)
-	}
-	return nil
+	return err
 }
 
 // finish drops what no host needs and lays the embedded files and the links over the rest.
@@ -79,14 +81,8 @@ func finish(dir string) error {
 			}
 		}
 	}
-	for _, name := range fileNames() {
-		mode := os.FileMode(0o644)
-		if filepath.Dir(name) == "usr/sbin" {
-			mode = 0o755
-		}
-		if err := write(filepath.Join(dir, name), fileContent(name), mode); err != nil {
-			return fmt.Errorf("lay down %s: %w", name, err)
-		}
+	if err := (tree{files, "files"}).lay(dir); err != nil {
+		return err
 	}
 	// Nothing outside is reachable from a host, names come from /etc/hosts, and the journal shall survive a boot.
 	if err := write(filepath.Join(dir, "etc/resolv.conf"), nil, 0o644); err != nil {

@@ -26,7 +26,12 @@ const Cache = "/var/cache/kedge-e2e"
 // asks at the same time, also in another process, waits for the one who makes it. An interrupted making leaves nothing that
 // is taken for a result. It must run as root, with the tools of [EnsureTools].
 func Ensure(ctx context.Context, log func(string)) (dir string, err error) {
-	dir = filepath.Join(Cache, key())
+	return ensure(ctx, key(), build, log)
+}
+
+// ensure is [Ensure] of the root file system of that key, which build makes.
+func ensure(ctx context.Context, key string, build builder, log func(string)) (dir string, err error) {
+	dir = filepath.Join(Cache, key)
 	if ready(dir) {
 		return dir, nil
 	}
@@ -54,6 +59,9 @@ func Ensure(ctx context.Context, log func(string)) (dir string, err error) {
 	log("root file system: ready in " + dir)
 	return dir, removeOthers(dir)
 }
+
+// A builder makes a root file system in dir, which must not exist.
+type builder func(ctx context.Context, dir string, p *progress) error
 
 // remove removes an unfinished root file system, with what may still be mounted in it. It is no error if there is none.
 func remove(building string) error {
