@@ -27,6 +27,7 @@ import (
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -42,7 +43,9 @@ type Options struct {
 	Fetcher  Fetcher               // required
 	Guard    Guard                 // required
 	Systems  Systems               // required
+	Loader   loader.Support        // what the boot loader can do
 	Hooks    Hooks                 // required if the configuration has any
+	Leases   Leases                // required if the configuration asks for them
 	Files    statefile.Dir         // required
 	Outbox   *outbox.Outbox        // required
 	Log      *slog.Logger          // required
@@ -87,6 +90,11 @@ type Fetcher interface {
 type Fetched struct {
 	Probation deployment.Probation // how it is judged
 	Reboot    []string             // what of it takes effect with a reboot only
+	// Inhibitors are why the running system must not be switched to it.
+	Inhibitors []string
+	// Unprotected is why the boot loader could not boot it for trial and fall back
+	// by itself; empty if it can.
+	Unprotected string
 }
 
 // A Guard runs transactions in processes that outlive the agent.
@@ -94,6 +102,13 @@ type Guard interface {
 	// Ensure sees to it that d's transaction runs. If it runs already, nothing
 	// changes.
 	Ensure(ctx context.Context, d deployment.Deployment) error
+}
+
+// Leases are the controller's: at most so many hosts reboot at once. *bus.Host
+// is one. The id is that of the deployment; both calls may be repeated.
+type Leases interface {
+	AcquireLease(ctx context.Context, id string) (proto.LeaseReply, error)
+	ReleaseLease(ctx context.Context, id string) error
 }
 
 // Systems reads and keeps the systems of this host.
@@ -133,6 +148,8 @@ type Agent struct {
 	complaints complaints
 	remembered string // ID of the last deployment that is in the history
 	overridden string // ID of the deployment that vetoes held back for too long
+	lease      heldLease
+	givenBack  string // ID of the deployment whose lease was given back
 
 	mu      sync.Mutex
 	view    view          // guarded by mu

@@ -13,6 +13,7 @@ import (
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/profile"
@@ -61,6 +62,8 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
 		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Hooks:    hook.Runner{Path: os.Getenv("PATH")},
+		Leases:   host,
+		Loader:   loader.Loader{}.Detect(ctx),
 		Files:    files,
 		Outbox:   box,
 		Log:      log,
@@ -97,6 +100,7 @@ type hostFetcher struct {
 	closure   closure.Fetcher
 	preflight closure.Preflight
 	systems   profile.System
+	loader    loader.Loader
 }
 
 func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, log *slog.Logger) hostFetcher {
@@ -114,12 +118,16 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.preflight.Check(o.Toplevel); err != nil {
 		return Fetched{}, err
 	}
-	reboot, err := f.systems.RebootFor(o.Toplevel)
-	if err != nil {
+	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason}
+	var err error
+	if got.Reboot, err = f.systems.RebootFor(o.Toplevel); err != nil {
 		return Fetched{}, err
 	}
-	p, err := newProbation(closure.NewConfigPath(o.Toplevel))
-	return Fetched{Probation: p, Reboot: reboot}, err
+	if got.Inhibitors, err = f.preflight.Inhibitors(o.Toplevel); err != nil {
+		return Fetched{}, err
+	}
+	got.Probation, err = newProbation(closure.NewConfigPath(o.Toplevel))
+	return got, err
 }
 
 // newProbation reads how the new system wants to be judged. Other keys are not

@@ -26,6 +26,8 @@ type Config struct {
 	Caches     []string         `config:"caches"` // binary caches, tried after those of the assignment
 	Fetch      FetchConfig      `config:"fetch"`
 	Activation ActivationConfig `config:"activation"`
+	Policy     PolicyConfig     `config:"policy"`
+	Reboot     RebootConfig     `config:"reboot"`
 	Probation  ProbationConfig  `config:"probation"`
 	Hooks      HooksConfig      `config:"hooks"`
 	Control    ControlConfig    `config:"control"`
@@ -102,6 +104,8 @@ func DefaultConfig() Config {
 		Trust:      TrustConfig{ReleaseThreshold: 1},
 		Fetch:      FetchConfig{Reserve: defaultReserve},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
+		Policy:     defaultPolicy(),
+		Reboot:     RebootConfig{Timeout: defaultBootTimeout},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
 		Inhibit:    InhibitConfig{Max: 4 * time.Hour},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
@@ -133,6 +137,8 @@ func (c Config) Validate() error {
 		p.add(proto.ValidateCacheURL(u))
 	}
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
+	c.Policy.validate(&p)
+	p.atLeast("reboot.timeout", c.Reboot.Timeout, time.Second)
 	c.Probation.validate(&p)
 	c.Hooks.validate(&p)
 	p.atLeast("inhibit.max", c.Inhibit.Max, minDuration)

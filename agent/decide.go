@@ -31,7 +31,12 @@ type Observation struct {
 	// from then on.
 	Vetoes     []statefile.Veto
 	InhibitMax time.Duration
-	Now        time.Time
+	// Opens is when a reboot may begin: not in the future if it may now.
+	Opens time.Time
+	// Lease is how it stands with the lease that a reboot needs; the zero value is
+	// for one that needs none.
+	Lease LeaseState
+	Now   time.Time
 	// BootID is that of the running boot.
 	BootID string
 }
@@ -58,6 +63,9 @@ const (
 	ActionAdopt     Action = "adopt"     // take the running, registered system as proven
 	ActionSupersede Action = "supersede" // end the record: a newer assignment overtook it
 	ActionDeploy    Action = "deploy"    // begin a deployment of Order
+	ActionLease     Action = "lease"     // ask for the reboot lease
+	ActionArm       Action = "arm"       // have the next boot be the record's trial boot
+	ActionAbandon   Action = "abandon"   // have the record's transaction take back what was armed
 )
 
 // A Decision is an action and why.
@@ -79,11 +87,11 @@ type Decision struct {
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
-	case o.Record.InTransaction():
+	case o.Record.InTransaction() || o.Record.Parked:
 		return d
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
-	case d.Action == ActionSettle && o.inhibited():
+	case d.Action != ActionFetch && d.Action != ActionDeploy && d.begins() && o.inhibited():
 		return whileInhibited(o)
 	}
 	return d
@@ -91,14 +99,14 @@ func Decide(o Observation) Decision {
 
 // begins reports whether d brings the host nearer to another system.
 func (d Decision) begins() bool {
-	return d.Action == ActionDeploy || d.Action == ActionFetch || d.Action == ActionSettle
+	return slices.Contains([]Action{ActionDeploy, ActionFetch, ActionSettle, ActionLease, ActionArm}, d.Action)
 }
 
 func whileSuspended(s statefile.Suspension) Decision {
 	return Decision{Action: ActionRest, Reason: proto.ReasonSuspended, Message: s.String(), Again: s.Until}
 }
 
-// inhibited reports whether vetoes hold back what was fetched. A record from the
+// inhibited reports whether vetoes hold back what was fetched, or staged. A record from the
 // future is one from before the clock was set back: it is held no longer.
 func (o Observation) inhibited() bool {
 	fetched := o.Record.Since
@@ -125,6 +133,9 @@ func decide(o Observation) Decision {
 	r := o.Record
 	if r.InTransaction() {
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
+	}
+	if r.Phase == proto.PhaseStaged || r.Phase == proto.PhaseArmed {
+		return decideBoot(o)
 	}
 	if !r.Terminal() { // accepted or fetched: nothing was touched yet
 		return decideUntouched(o)
@@ -163,7 +174,9 @@ func decideUntouched(o Observation) Decision {
 	case o.Order == nil:
 		return resting(o)
 	case !o.sameOrder():
-		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment}
+		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
+	case o.Record.Way == deployment.WayHold:
+		return Decision{Action: ActionRest, Reason: proto.ReasonHeld, Message: "run `kedge-agent confirm` to let it go on; " + fetchedMessage(o.Record)}
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 	default:
@@ -178,7 +191,7 @@ func decideSystem(o Observation) (d Decision, done bool) {
 	// What a failed way back left in place was proven by nobody.
 	left := o.lostTheWay() && s.Current == o.Record.Toplevel
 	switch {
-	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel:
+	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel, o.runsTried():
 		return Decision{}, false
 	case s.Current == s.Profile && !s.Current.IsZero() && !left:
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
@@ -208,7 +221,10 @@ func decideAgain(o Observation) Decision {
 	if !again {
 		reason := proto.ReasonGaveUp
 		if r.Phase == proto.PhaseCommitted {
-			reason = proto.ReasonDrifted // committed, and somebody went back
+			reason = proto.ReasonDrifted // and somebody went back
+		}
+		if r.Phase == proto.PhaseTried {
+			reason = proto.ReasonTried
 		}
 		return Decision{Action: ActionRest, Reason: reason, Message: string(r.Reason)}
 	}
@@ -248,7 +264,7 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 		// As long as the quarantine, also if that could not be written.
 		return statefile.QuarantineLifetime, r.Reason != proto.ReasonRegisterFailed
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
-		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack,
+		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseTried, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack,
 		proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
 		return 0, false
 	}
@@ -287,6 +303,6 @@ func backoff(base, most time.Duration, attempt int) time.Duration {
 func permanent(r proto.Reason) bool {
 	return slices.Contains([]proto.Reason{
 		proto.ReasonNotAToplevel, proto.ReasonNoAgent, proto.ReasonBadConfig,
-		proto.ReasonRebootNeeded, proto.ReasonCheckRefused,
+		proto.ReasonRebootNeeded, proto.ReasonUnprotected, proto.ReasonCheckRefused,
 	}, r)
 }

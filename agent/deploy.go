@@ -42,6 +42,9 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		Release:           order.Assignment.Release,
 		Toplevel:          order.Release.Toplevel,
 		Revision:          order.Release.Revision,
+		Mode:              order.Assignment.Mode,
+		From:              from(o),
+		Boots:             a.Config.Reboot.boots(),
 		Proven:            o.Proven,
 		Agent:             a.Identity.Executable,
 		RollbackProbation: a.Config.Probation.probation(),
@@ -57,6 +60,15 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		}
 		return d, nil
 	})
+}
+
+// from returns what runs in the place of the proven system, because it was only
+// tried.
+func from(o Observation) proto.StorePath {
+	if o.Systems.Current == o.Proven.Toplevel {
+		return proto.StorePath{}
+	}
+	return o.Systems.Current
 }
 
 // interruptions counts the earlier attempts at o's order that were ended from
@@ -189,11 +201,27 @@ func (a *Agent) keepFetched(r fetchResult) error {
 		if d.ID != r.id || d.Phase != proto.PhaseAccepted {
 			return d, errOvertaken
 		}
-		d.Probation, d.Reboot = r.fetched.Probation, r.fetched.Reboot
-		s := deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()}
-		if len(d.Reboot) > 0 {
-			s.Message = rebootMessage(d.Reboot)
+		way, err := a.Config.way(d.Mode, r.fetched)
+		if err != nil {
+			return d.Advance(deployment.Step{Phase: proto.PhaseFailed, Reason: rejection(err), Message: err.Error(), Time: a.Now()})
 		}
-		return d.Advance(s)
+		d.Probation, d.Reboot, d.Inhibitors, d.Way = r.fetched.Probation, r.fetched.Reboot, r.fetched.Inhibitors, way
+		return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Message: fetchedMessage(d), Time: a.Now()})
 	})
+}
+
+// fetchedMessage says how d will be brought into effect, where that is not as
+// usual, and what is special about it.
+func fetchedMessage(d deployment.Deployment) string {
+	var parts []string
+	if d.Way != deployment.WaySwitch {
+		parts = append(parts, "by "+string(d.Way))
+	}
+	if len(d.Reboot) > 0 {
+		parts = append(parts, rebootMessage(d.Reboot))
+	}
+	if len(d.Inhibitors) > 0 {
+		parts = append(parts, "changes what must not change in a running system: "+strings.Join(d.Inhibitors, ", "))
+	}
+	return strings.Join(parts, "; ")
 }

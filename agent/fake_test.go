@@ -38,6 +38,8 @@ type world struct {
 	host                proto.HostName
 	issued              time.Time // of what is assigned; zero means now
 	hooks               agent.HooksConfig
+	configure           func(c *agent.Config) // changes the configuration; nil leaves it
+	mode                proto.Mode            // of what is assigned
 
 	bell chan struct{}
 
@@ -51,6 +53,8 @@ type world struct {
 	unseen   error    // why systems cannot be read
 	looks    int      // how often systems was read
 	reboot   []string // what of every system but the booted one needs a reboot
+	inhibits []string // why no system may be switched to
+	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
@@ -142,6 +146,9 @@ func (w *world) agent() *agent.Agent {
 	c.Inhibit.Max = inhibitMax
 	c.StateDir, c.RuntimeDir = w.files.State, w.files.Runtime
 	c.Hooks = w.hooks
+	if w.configure != nil {
+		w.configure(&c)
+	}
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
@@ -152,7 +159,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -178,7 +185,7 @@ func (w *world) assignBy(serial proto.Serial, toplevel proto.StorePath, release,
 		issued = time.Now()
 	}
 	a, err := proto.Assignment{
-		Host: w.host, Serial: serial, Issued: issued, Expires: issued.Add(time.Hour), Release: proto.DigestOf(r.Payload),
+		Host: w.host, Serial: serial, Issued: issued, Expires: issued.Add(time.Hour), Release: proto.DigestOf(r.Payload), Mode: w.mode,
 	}.Sign(controller)
 	if err != nil {
 		w.t.Fatal(err)
@@ -308,9 +315,19 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {
 	w.mu.Lock()
-	fetch, reboot := w.fetch, w.reboot
+	fetch := w.fetch
+	got := agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Minute}, Reboot: w.reboot, Inhibitors: w.inhibits}
 	w.mu.Unlock()
-	return agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Minute}, Reboot: reboot}, fetch(ctx, o)
+	return got, fetch(ctx, o)
+}
+
+func (w *world) AcquireLease(_ context.Context, id string) (proto.LeaseReply, error) {
+	return w.leases(true, id)
+}
+
+func (w *world) ReleaseLease(_ context.Context, id string) error {
+	_, err := w.leases(false, id)
+	return err
 }
 
 func (w *world) RebootPending() ([]string, error) {

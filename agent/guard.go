@@ -51,14 +51,19 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 			return err
 		}
 	}
+	if d.Phase == proto.PhaseArmed || d.Trial || d.RollbackBoots > 0 {
+		// Since a boot it may be in the hands of the unit that began early in it.
+		u, err := g.systemd.Unit(ctx, trialUnit)
+		if err == nil && runs(u) {
+			return nil
+		}
+	}
 	u, err := g.systemd.Unit(ctx, d.Unit())
 	if err != nil {
 		return err
 	}
-	switch u.ActiveState {
-	case systemd.Active, systemd.Activating, systemd.Reloading, systemd.Deactivating:
-		return nil // runs, or is about to be started again
-	case systemd.Inactive, systemd.Failed, systemd.Maintenance:
+	if runs(u) {
+		return nil
 	}
 	if err := g.systemd.ResetFailed(ctx, d.Unit()); err != nil {
 		return err
@@ -67,6 +72,19 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 		return err
 	}
 	return nil // somebody was faster
+}
+
+// trialUnit is in every toplevel; see nixos-module/trial-unit.nix.
+const trialUnit = "kedge-trial.service"
+
+// runs reports whether u runs, or is about to be started again.
+func runs(u systemd.Unit) bool {
+	switch u.ActiveState {
+	case systemd.Active, systemd.Activating, systemd.Reloading, systemd.Deactivating:
+		return true
+	case systemd.Inactive, systemd.Failed, systemd.Maintenance:
+	}
+	return false
 }
 
 // start starts d's transaction; [systemd.ErrUnitExists] if its unit is there.

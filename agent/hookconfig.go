@@ -12,6 +12,7 @@ import (
 type HooksConfig struct {
 	PreFetch     []HookConfig `config:"pre_fetch"`
 	PreActivate  []HookConfig `config:"pre_activate"`
+	PreReboot    []HookConfig `config:"pre_reboot"`
 	PostCommit   []HookConfig `config:"post_commit"`
 	PostRollback []HookConfig `config:"post_rollback"`
 }
@@ -43,6 +44,8 @@ func (c HooksConfig) of(point hook.Point) []HookConfig {
 		return c.PreFetch
 	case hook.PreActivate:
 		return c.PreActivate
+	case hook.PreReboot:
+		return c.PreReboot
 	case hook.PostCommit:
 		return c.PostCommit
 	case hook.PostRollback:
@@ -53,7 +56,7 @@ func (c HooksConfig) of(point hook.Point) []HookConfig {
 
 func (c HooksConfig) validate(p *problems) {
 	for key, hooks := range map[string][]HookConfig{
-		"hooks.pre_fetch": c.PreFetch, "hooks.pre_activate": c.PreActivate,
+		"hooks.pre_fetch": c.PreFetch, "hooks.pre_activate": c.PreActivate, "hooks.pre_reboot": c.PreReboot,
 		"hooks.post_commit": c.PostCommit, "hooks.post_rollback": c.PostRollback,
 	} {
 		for _, h := range hooks {

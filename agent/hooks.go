@@ -103,6 +103,16 @@ func (a *Agent) beforeActivation(ctx context.Context, d deployment.Deployment) (
 	return true, a.startHooks(ctx, c)
 }
 
+// beforeReboot sees to it that the hooks run that may put d's reboot off, such as
+// those that drain the host. It reports whether they have not all agreed yet.
+func (a *Agent) beforeReboot(ctx context.Context, d deployment.Deployment) (waits bool, err error) {
+	c := a.hooks(hook.PreReboot, d)
+	if len(c.Hooks) == 0 || d.Drained {
+		return false, nil
+	}
+	return true, a.startHooks(ctx, c)
+}
+
 // afterEnd sees to it that the hooks run that follow d's end. It reports whether
 // they have not all ended yet: until then the record must not be replaced.
 func (a *Agent) afterEnd(ctx context.Context, d deployment.Deployment) (waits bool, err error) {
@@ -167,7 +177,7 @@ func (a *Agent) endHooks(ctx context.Context, r hookResult) {
 		a.Log.WarnContext(ctx, "hook failed", "hook", r.call.Point, "deployment", r.call.Deployment.ID, "err", r.err)
 	}
 	keep := a.keepFollowed
-	if r.call.Point == hook.PreActivate {
+	if r.call.Point == hook.PreActivate || r.call.Point == hook.PreReboot {
 		keep = a.keepAgreed
 	}
 	if err := keep(r); err != nil {
@@ -175,17 +185,21 @@ func (a *Agent) endHooks(ctx context.Context, r hookResult) {
 	}
 }
 
-// keepAgreed is for hooks that may refuse an activation.
+// keepAgreed is for hooks that may refuse an activation, or a reboot.
 func (a *Agent) keepAgreed(r hookResult) error {
 	id := r.call.Deployment.ID
 	if r.err != nil {
 		return a.advance(id, deployment.Step{Phase: proto.PhaseFailed, Reason: proto.ReasonHookRefused, Message: r.err.Error()})
 	}
 	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
-		if d.ID != id || d.Phase != proto.PhaseFetched {
+		switch {
+		case d.ID == id && d.Phase == proto.PhaseFetched:
+			d.HooksAgreed = true
+		case d.ID == id && d.Phase == proto.PhaseStaged:
+			d.Drained = true
+		default:
 			return d, errOvertaken
 		}
-		d.HooksAgreed = true
 		return d, nil
 	})
 }

@@ -168,9 +168,9 @@ func (a *Agent) decided(ctx context.Context, d Decision) {
 // nothing but the record matters: then no other file, and no event that cannot
 // be written, keeps the host from being settled.
 func (a *Agent) observe(ctx context.Context) (Observation, error) {
-	v := a.look()
+	v, now := a.look(), a.Now()
 	o := Observation{
-		Order: v.order, Refusal: v.refusal, Now: a.Now(), BootID: a.Identity.BootID,
+		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
 		Vetoes: a.Files.Vetoes(), InhibitMax: a.Config.Inhibit.Max,
 	}
 	var err error
@@ -189,6 +189,8 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 		return o, err
 	}
 	a.remember(ctx, o.Record)
+	o.Lease = a.leaseState(o.Record)
+	a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -231,7 +233,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		a.stopHooks()
 		return true, a.advance(o.Record.ID, deployment.Step{
 			Phase: proto.PhaseSuperseded, Reason: d.Reason,
-			Message: fmt.Sprintf("assignment %d overtook it", o.Order.Assignment.Serial),
+			Message: d.Message,
 		})
 	case ActionDeploy:
 		if waits {
@@ -240,6 +242,12 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		return true, a.begin(o, d.Attempt)
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
+	case ActionLease:
+		return a.askLease(ctx, o.Record)
+	case ActionArm:
+		return a.arm(ctx, o.Record)
+	case ActionAbandon:
+		return a.abandon(o.Record, d)
 	case ActionSettle:
 		if err := a.override(o); err != nil {
 			return false, err
@@ -253,15 +261,8 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 // once more.
 func (a *Agent) settle(ctx context.Context, r deployment.Deployment) (again bool, err error) {
 	if r.Phase == proto.PhaseFetched {
-		_, err := a.verify(*a.look().desired)
-		if refusal, ok := errors.AsType[*proto.RefusalError](err); ok {
-			if err := a.advance(r.ID, deployment.Step{Phase: proto.PhaseFailed, Reason: refusal.Reason, Message: err.Error()}); err != nil {
-				return false, err
-			}
-			return true, a.refuse(ctx, refusal)
-		}
-		if err != nil {
-			return false, err
+		if refused, err := a.verifyAgain(ctx, r); refused || err != nil {
+			return refused, err
 		}
 		if waits, err := a.beforeActivation(ctx, r); waits || err != nil {
 			return false, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
@@ -63,6 +64,7 @@ func (a *Agent) Status() proto.Status {
 		accepted(v),
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
 		rebootNeeded(a.Systems.RebootPending()),
+		rebootProtected(a.Loader),
 	}, d.conditions(v.stateErr)...)
 	return s
 }
@@ -119,6 +121,14 @@ func rebootNeeded(parts []string, err error) proto.Condition {
 		c.Status, c.Message = proto.StatusUnknown, err.Error()
 	case len(parts) > 0:
 		c.Reason, c.Message = proto.ReasonRebootNeeded, rebootMessage(parts)
+	}
+	return c
+}
+
+func rebootProtected(s loader.Support) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionRebootProtected, Status: truth(s.Protection == loader.OneShot)}
+	if c.Status == proto.StatusFalse {
+		c.Reason, c.Message = proto.ReasonUnprotected, s.Reason
 	}
 	return c
 }

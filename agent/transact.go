@@ -9,12 +9,14 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/transaction"
 	"kedge/internal/durable"
 	"kedge/internal/nix"
+	"kedge/proto"
 )
 
 // TransactOptions is what a transaction's process needs. Everything else is in
@@ -54,6 +56,7 @@ func Transact(ctx context.Context, o TransactOptions) error {
 				Files:   files,
 				Nix:     &nix.CLI{Log: o.Log},
 				Systemd: &systemd.Client{},
+				Loader:  loader.Loader{},
 				Log:     o.Log,
 			}),
 			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots}},
@@ -117,7 +120,7 @@ func (s settling) run(ctx context.Context) error {
 
 // mine reports whether d is there to be settled.
 func (s settling) mine(d deployment.Deployment) bool {
-	return (s.only == "" || s.only == d.ID) && (d.Terminal() || d.InTransaction() || d.Fetched())
+	return (s.only == "" || s.only == d.ID) && (d.Terminal() || d.InTransaction() || d.Parked || d.Fetched() || d.Phase == proto.PhaseStaged)
 }
 
 // unreadable reports whether reading again cannot end otherwise, until a person

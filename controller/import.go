@@ -70,7 +70,7 @@ func (i *importer) publishOne(ctx context.Context, actor string, t proto.Publish
 	if err != nil {
 		return 0, err
 	}
-	return i.runner.publisher.Publish(ctx, actor, release)
+	return i.runner.publisher.Publish(ctx, actor, release, t.Mode)
 }
 
 // problems returns everything that is wrong with targets.

@@ -96,7 +96,7 @@ func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel prot
 			return 0, err
 		}
 	}
-	serial, err := r.publisher.Publish(ctx, proto.ServiceName, signed)
+	serial, err := r.publisher.Publish(ctx, proto.ServiceName, signed, proto.ModeSwitch)
 	if err != nil {
 		return 0, err
 	}

@@ -25,7 +25,7 @@ const (
 
 // A publisher says to hosts what they shall run; see [publish.Publisher].
 type publisher interface {
-	Publish(ctx context.Context, actor string, release proto.Envelope) (proto.Serial, error)
+	Publish(ctx context.Context, actor string, release proto.Envelope, mode proto.Mode) (proto.Serial, error)
 	NextRelease(host proto.HostName) proto.Serial
 }
 

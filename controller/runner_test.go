@@ -28,7 +28,7 @@ type fakePublisher struct {
 
 func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
 
-func (p *fakePublisher) Publish(_ context.Context, _ string, e proto.Envelope) (proto.Serial, error) {
+func (p *fakePublisher) Publish(_ context.Context, _ string, e proto.Envelope, _ proto.Mode) (proto.Serial, error) {
 	release := string(e.Payload) // what fakeSigner made
 	name, toplevel, _ := cutRelease(release)
 	if err := p.fail[name]; err != nil {

@@ -7,7 +7,6 @@
 }:
 let
   inherit (lib)
-    mkEnableOption
     mkIf
     mkOption
     mkPackageOption
@@ -16,6 +15,12 @@ let
   cfg = config.services.kedge-agent;
   format = pkgs.formats.yaml { };
   configFile = format.generate "agent.yaml" cfg.settings;
+
+  # What the agent and its transactions run: nix, nix-store, nix-env, journalctl and bootctl.
+  path = [
+    config.nix.package
+    config.systemd.package
+  ];
 
   # As types.externalPath, which NixOS 25.05 and older lack. Not a path literal either: Nix would copy
   # it into the store, where everybody can read it.
@@ -29,7 +34,22 @@ let
 in
 {
   options.services.kedge-agent = {
-    enable = mkEnableOption "the Kedge agent, which keeps this host on the system published for it";
+    # As mkEnableOption's, with more to say.
+    enable = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = ''
+        Whether to enable the Kedge agent, which keeps this host on the system published for it.
+
+        A system that needs a reboot is tried in a trial boot where the boot loader can boot
+        it once (`docs/boot-loaders.md`), and {file}`kedge-trial.service` goes back if it is
+        no good. From a kernel that panics or hangs no service can go back: for those, set
+        {option}`boot.kernelParams` to `[ "panic=30" ]` and, with a hardware watchdog,
+        {option}`systemd.settings.Manager.RuntimeWatchdogSec`
+        ({option}`systemd.watchdog.runtimeTime` before NixOS 25.11).
+      '';
+    };
 
     package = mkPackageOption pkgs [
       "kedge"
@@ -150,12 +170,13 @@ in
       ''
     );
 
-    systemd.services.kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
-      # What the agent and its transactions run: nix, nix-store, nix-env and journalctl.
-      path = [
-        config.nix.package
-        config.systemd.package
-      ];
+    systemd.services = {
+      kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
+        inherit path;
+      };
+      kedge-trial = import ./trial-unit.nix { } // {
+        inherit path;
+      };
     };
   };
 }

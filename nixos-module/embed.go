@@ -9,6 +9,11 @@ import _ "embed" // for the units
 //go:embed agent-unit.nix
 var AgentUnit string
 
+// TrialUnit is the text of trial-unit.nix, the unit that judges a trial boot.
+//
+//go:embed trial-unit.nix
+var TrialUnit string
+
 // ControllerUnit is the text of controller-unit.nix, the unit of kedge-controller.
 //
 //go:embed controller-unit.nix

@@ -19,15 +19,18 @@ const exampleKey = "example-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
 
 // An evaluation is what tests/eval.nix says about a host.
 type evaluation struct {
-	Unit               string
-	WantedBy           []string
+	Units    map[string]unit // by name, without .service
+	Settings options
+	Refusals []string
+	Checks   []string // derivations
+	Packages []string
+	Ports    []int
+}
+
+type unit struct {
+	toplevel.Service
 	Path               []string
 	RestartsWithConfig bool
-	Settings           options
-	Refusals           []string
-	Checks             []string // derivations
-	Packages           []string
-	Ports              []int
 }
 
 // An evaluator evaluates the modules on a machine.
@@ -119,8 +122,8 @@ func addPrograms(t *testing.T, m *hosts.Machine) string {
 	return path
 }
 
-// installedUnit returns kedge-agent.service as the system of a test host has it.
-func installedUnit(t *testing.T, e evaluator) toplevel.Service {
+// installedUnits returns the units of the agent as the system of a test host has them.
+func installedUnits(t *testing.T, e evaluator) map[string]toplevel.Service {
 	t.Helper()
 	tools := filepath.Join(t.TempDir(), "kedge-stand-in")
 	if err := toplevel.BuildTools(t.Context(), tools); err != nil {
@@ -135,14 +138,23 @@ func installedUnit(t *testing.T, e evaluator) toplevel.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	units := systems["web1"] + "/etc/systemd/system/"
-	text, err := e.machine.ReadFile(units + "kedge-agent.service")
+	services := map[string]toplevel.Service{}
+	for _, name := range []string{"kedge-agent", "kedge-trial"} {
+		services[name] = installedUnit(t, e, systems["web1"]+"/etc/systemd/system/", name+".service")
+	}
+	return services
+}
+
+// installedUnit returns the unit of the directory dir.
+func installedUnit(t *testing.T, e evaluator, dir, name string) toplevel.Service {
+	t.Helper()
+	text, err := e.machine.ReadFile(dir + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	service := toplevel.Service{Text: string(text)}
-	for _, target := range []string{"multi-user.target", "basic.target"} {
-		there, err := e.machine.Exists(units + target + ".wants/kedge-agent.service")
+	for _, target := range []string{"multi-user.target", "basic.target", "sysinit.target", "emergency.target"} {
+		there, err := e.machine.Exists(dir + target + ".wants/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,19 +33,22 @@ func TestModules(t *testing.T) {
 }
 
 func testModules(t *testing.T, e evaluator) {
-	t.Run("the agent's unit is that of the test hosts", func(t *testing.T) {
+	t.Run("the agent's units are those of the test hosts", func(t *testing.T) {
 		got := e.mustEvaluate(t, "agent", agent(nil, nil))
-		if want := installedUnit(t, e); got.Unit != want.Text || !slices.Equal(got.WantedBy, want.WantedBy) {
-			t.Errorf("(-test host +module):\n%s", cmp.Diff(want, toplevel.Service{Text: got.Unit, WantedBy: got.WantedBy}))
-		}
-		if want := []string{"nix", "systemd"}; !slices.Equal(got.Path, want) {
-			t.Errorf("PATH has %q, want %q", got.Path, want)
+		for name, want := range installedUnits(t, e) {
+			u := got.Units[name]
+			if diff := cmp.Diff(want, u.Service); diff != "" {
+				t.Errorf("%s (-test host +module):\n%s", name, diff)
+			}
+			if want := []string{"nix", "systemd"}; !slices.Equal(u.Path, want) {
+				t.Errorf("%s: PATH has %q, want %q", name, u.Path, want)
+			}
+			if u.RestartsWithConfig {
+				t.Errorf("another configuration restarts %s, want only a transaction to do that", name)
+			}
 		}
 		if want := []string{"kedge"}; !slices.Equal(got.Packages, want) {
 			t.Errorf("people on the host have %q, want %q", got.Packages, want)
-		}
-		if got.RestartsWithConfig {
-			t.Error("another configuration restarts the agent, want only its transaction to do that")
 		}
 	})
 
@@ -55,13 +58,14 @@ func testModules(t *testing.T, e evaluator) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Unit != want.Text || !slices.Equal(got.WantedBy, want.WantedBy) {
-			t.Errorf("(-build host +module):\n%s", cmp.Diff(want, toplevel.Service{Text: got.Unit, WantedBy: got.WantedBy}))
+		u := got.Units["kedge-controller"]
+		if diff := cmp.Diff(want, u.Service); diff != "" {
+			t.Errorf("(-build host +module):\n%s", diff)
 		}
-		if want := []string{"nix", "git", "openssh"}; !slices.Equal(got.Path, want) {
-			t.Errorf("PATH has %q, want %q", got.Path, want)
+		if want := []string{"nix", "git", "openssh"}; !slices.Equal(u.Path, want) {
+			t.Errorf("PATH has %q, want %q", u.Path, want)
 		}
-		if !got.RestartsWithConfig {
+		if !u.RestartsWithConfig {
 			t.Error("another configuration does not restart the controller")
 		}
 		if want := []string{"kedge"}; !slices.Equal(got.Packages, want) {

@@ -15,9 +15,11 @@ const (
 	EndpointFleet     Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
 	EndpointHost      Endpoint = "viewer.host"        // HostRequest → HostReply
 	EndpointEvents    Endpoint = "viewer.events"      // EventsRequest → EventsReply
+	EndpointLeaseList Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
 	EndpointReconcile Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
 	EndpointHostAdd   Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
 	EndpointPublish   Endpoint = "admin.publish"      // PublishRequest → PublishReply
+	EndpointLeaseFree Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
 )
 
 // Subject returns where the call is made, such as kedge.v1.api.viewer.fleet.
@@ -201,6 +203,7 @@ type PublishRequest struct {
 type PublishTarget struct {
 	Host     HostName  `json:"host"`
 	Toplevel StorePath `json:"toplevel"`
+	Mode     Mode      `json:"mode,omitempty"`
 }
 
 // A PublishReply says under which serials the toplevels were published.

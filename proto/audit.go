@@ -13,6 +13,11 @@ const (
 	ActPublish   Act = "publish"   // said what a host shall run
 	ActReconcile Act = "reconcile" // asked for a look at the source
 	ActHostAdd   Act = "host-add"  // issued credentials to a host
+
+	ActLeaseAcquire Act = "lease-acquire" // let a host reboot
+	ActLeaseRelease Act = "lease-release" // a host gave that back
+	ActLeaseExpire  Act = "lease-expire"  // a host kept it for too long, and another needed it
+	ActLeaseFree    Act = "lease-free"    // took it from a host
 )
 
 // An AuditEntry is one line of the audit: who did what to which host.

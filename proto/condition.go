@@ -18,6 +18,8 @@ const (
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"
+	// The boot loader boots a system for trial, and falls back by itself.
+	ConditionRebootProtected ConditionType = "RebootProtected"
 )
 
 // A ConditionStatus is true, false or not known. The zero value is not known

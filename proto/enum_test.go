@@ -20,6 +20,8 @@ func TestVerdictOfEveryPhase(t *testing.T) {
 		proto.PhaseCommitted:      proto.VerdictSucceeded,
 		proto.PhaseStaging:        proto.VerdictPending,
 		proto.PhaseStaged:         proto.VerdictPending,
+		proto.PhaseArmed:          proto.VerdictPending,
+		proto.PhaseTried:          proto.VerdictTried,
 		proto.PhaseRollingBack:    proto.VerdictPending,
 		proto.PhaseRolledBack:     proto.VerdictRolledBack,
 		proto.PhaseInconclusive:   proto.VerdictInconclusive,
@@ -44,10 +46,10 @@ func TestVerdictOfEveryPhase(t *testing.T) {
 }
 
 // Silence and "not yet" are neither good nor bad; of what is decided only
-// success is good.
+// success is good, and what was only to be tried.
 func TestEveryDecidedVerdictButSuccessIsBad(t *testing.T) {
 	for _, v := range append(proto.Verdicts(), proto.VerdictNone) {
-		want := !slices.Contains([]proto.Verdict{proto.VerdictNone, proto.VerdictPending, proto.VerdictSucceeded}, v)
+		want := !slices.Contains([]proto.Verdict{proto.VerdictNone, proto.VerdictPending, proto.VerdictSucceeded, proto.VerdictTried}, v)
 		if got := v.Bad(); got != want {
 			t.Errorf("%q is bad: got %t, want %t", v, got, want)
 		}

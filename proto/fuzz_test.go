@@ -189,6 +189,23 @@ func FuzzParseAuditEntry(f *testing.F) {
 	fuzzMessage(f, "audit-entry.json", proto.MaxAudit, proto.ParseAuditEntry, proto.AuditEntry.Encode, func(proto.AuditEntry) proto.HostName { return anyHost })
 }
 
+// Neither names a host: the subject does.
+
+func FuzzParseLeaseRequest(f *testing.F) {
+	anyHost := host(f, "web1")
+	fuzzMessage(f, "lease-request*.json", proto.MaxLease, proto.ParseLeaseRequest, proto.LeaseRequest.Encode, func(r proto.LeaseRequest) proto.HostName {
+		if r.Action != proto.LeaseAcquire && r.Action != proto.LeaseRelease || len(r.Deployment) > proto.MaxLeaseDeployment {
+			return proto.HostName{}
+		}
+		return anyHost
+	})
+}
+
+func FuzzParseLeaseReply(f *testing.F) {
+	anyHost := host(f, "web1")
+	fuzzMessage(f, "lease-reply*.json", proto.MaxLease, proto.ParseLeaseReply, proto.LeaseReply.Encode, func(proto.LeaseReply) proto.HostName { return anyHost })
+}
+
 // A desired state that was changed on its way is refused, or says what was
 // signed.
 func FuzzDesiredVerify(f *testing.F) {

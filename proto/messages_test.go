@@ -84,6 +84,14 @@ func messages(t testing.TB) []message {
 			Format: proto.Format1, Time: issued, Actor: "ada", Act: proto.ActPublish, Host: status.Host, Serial: 7,
 			Toplevel: toplevel(t), Revision: rel.Revision, Message: "published by hand",
 		}, proto.AuditEntry.Encode, proto.ParseAuditEntry),
+		example("lease-request", proto.LeaseRequest{Format: proto.Format1, Action: proto.LeaseAcquire, Deployment: "7-1"}, proto.LeaseRequest.Encode, proto.ParseLeaseRequest),
+		example("lease-request.release", proto.LeaseRequest{Format: proto.Format1, Action: proto.LeaseRelease}, proto.LeaseRequest.Encode, proto.ParseLeaseRequest),
+		example("lease-reply", proto.LeaseReply{
+			Format: proto.Format1, Granted: true, Since: issued, Expires: issued.Add(time.Hour),
+		}, proto.LeaseReply.Encode, proto.ParseLeaseReply),
+		example("lease-reply.refused", proto.LeaseReply{
+			Format: proto.Format1, Reason: proto.ReasonNoLease, Message: "1 host may reboot at a time, and 1 does",
+		}, proto.LeaseReply.Encode, proto.ParseLeaseReply),
 		call("floor", proto.Floor{Serial: 7, Issued: issued, Latest: issued.Add(time.Minute), Withdrawn: []proto.Digest{as.Release}, WithdrawalSerial: 2}),
 	}, calls(t)...)
 }
@@ -124,6 +132,13 @@ func calls(t testing.TB) []message {
 			Servers:        []string{"tls://build:4222"},
 			Caches:         []string{"https://build/cache/"},
 		}),
+		call("lease-list-request", proto.LeaseListRequest{}),
+		call("lease-list-reply", proto.LeaseListReply{Slots: 2, Leases: []proto.LeaseHolder{
+			{Host: web1, Deployment: "7-1", Since: issued, Expires: issued.Add(time.Hour), Seen: issued.Add(time.Second)},
+			{Host: host(t, "db1"), Since: issued.Add(time.Minute), Silent: true},
+		}}),
+		call("lease-free-request", proto.LeaseFreeRequest{Host: web1}),
+		call("lease-free-reply", proto.LeaseFreeReply{Freed: proto.LeaseHolder{Host: web1, Deployment: "7-1", Since: issued, Silent: true}}),
 		call("publish-request", proto.PublishRequest{Targets: []proto.PublishTarget{{Host: web1, Toplevel: toplevel(t)}}}),
 		call("publish-reply", proto.PublishReply{Published: []proto.Published{{Host: web1, Serial: 8}}}),
 	}

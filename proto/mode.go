@@ -4,14 +4,19 @@ package proto
 // value is [ModeSwitch].
 type Mode string
 
-// The modes. Only ModeSwitch is carried out so far; an agent refuses the
-// others as [ReasonUnsupportedMode].
+// The modes.
 const (
-	ModeSwitch      Mode = "switch"       // run now, and at every boot
-	ModeBoot        Mode = "boot"         // at the next boot
+	ModeSwitch      Mode = "switch"       // now, or however the host's policy says for such a system
+	ModeBoot        Mode = "boot"         // at the next boot, whoever asks for it
 	ModeTest        Mode = "test"         // run now, until the next boot
 	ModeDryActivate Mode = "dry-activate" // say what would change
 )
+
+// Modes returns every mode.
+func Modes() []Mode { return []Mode{ModeSwitch, ModeBoot, ModeTest, ModeDryActivate} }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m), nil }
 
 // UnmarshalText refuses a mode that is not known. Empty text is [ModeSwitch].
 func (m *Mode) UnmarshalText(b []byte) error {
@@ -19,7 +24,7 @@ func (m *Mode) UnmarshalText(b []byte) error {
 		*m = ModeSwitch
 		return nil
 	}
-	v, err := parseEnum("mode", b, []Mode{ModeSwitch, ModeBoot, ModeTest, ModeDryActivate})
+	v, err := parseEnum("mode", b, Modes())
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 // Names of JetStream assets, all in the account CTRL.
 const (
 	BucketDesired = "kedge-desired" // KV: a host's name → its desired state
-	BucketControl = "kedge-control" // KV: the leader lease
+	BucketControl = "kedge-control" // KV: the leader lease, and who may reboot
 
 	StreamStatus = "KEDGE_STATUS" // the last status of every host
 	StreamEvents = "KEDGE_EVENTS" // what happened on the hosts
@@ -17,6 +17,10 @@ const (
 
 	// StreamDesired is the stream behind [BucketDesired].
 	StreamDesired = "KV_" + BucketDesired
+	// StreamControl is the stream behind [BucketControl].
+	StreamControl = "KV_" + BucketControl
+	// KeyLeases is the key of [BucketControl] that says who may reboot.
+	KeyLeases = "reboot-leases"
 	// ConsumerEvents is the controllers' one durable consumer of events.
 	ConsumerEvents = "kedge-controller"
 )
@@ -24,6 +28,7 @@ const (
 const (
 	subjectRoot = "kedge.v1."
 	desiredKeys = "$KV." + BucketDesired + "."
+	controlKeys = "$KV." + BucketControl + "."
 )
 
 // InboxRoot is what the inbox of a user, where answers to it arrive, is named
@@ -51,6 +56,9 @@ const (
 // DesiredKeySubject is where the server keeps the desired state of h.
 func DesiredKeySubject(h HostName) string { return desiredKeys + h.s }
 
+// ControlKeySubject is where the server keeps a key of [BucketControl].
+func ControlKeySubject(key string) string { return controlKeys + key }
+
 // DoorbellSubject is where the server says, without a payload, that the
 // desired state of h changed.
 func DoorbellSubject(h HostName) string { return subjectRoot + "desired." + h.s }
@@ -70,7 +78,8 @@ func LogSubject(h HostName) string { return subjectRoot + "log." + h.s }
 // HeartbeatSubject is where h says that it lives.
 func HeartbeatSubject(h HostName) string { return subjectRoot + "hb." + h.s }
 
-// LeaseSubject is where h asks for leave to reboot.
+// LeaseSubject is where h asks for leave to reboot: a [LeaseRequest], answered
+// with a [LeaseReply].
 func LeaseSubject(h HostName) string { return subjectRoot + "lease." + h.s }
 
 // HostOfSubject returns the host that a subject such as [StatusSubject] ends

@@ -21,6 +21,7 @@ func TestNamesOnTheWire(t *testing.T) {
 		{"log", proto.LogSubject(h), "kedge.v1.log.web1"},
 		{"heartbeat", proto.HeartbeatSubject(h), "kedge.v1.hb.web1"},
 		{"lease", proto.LeaseSubject(h), "kedge.v1.lease.web1"},
+		{"key of the leases", proto.ControlKeySubject(proto.KeyLeases), "$KV.kedge-control.reboot-leases"},
 		{"inboxes", proto.InboxRoot, "_INBOX."},
 		{"all doorbells", proto.AllDoorbells, "kedge.v1.desired.*"},
 		{"all requests for desired states", proto.AllGetDesired, "kedge.v1.get.desired.*"},
@@ -37,6 +38,7 @@ func TestNamesOnTheWire(t *testing.T) {
 		{"bucket of desired states", proto.BucketDesired, "kedge-desired"},
 		{"bucket of the controllers", proto.BucketControl, "kedge-control"},
 		{"stream of desired states", proto.StreamDesired, "KV_kedge-desired"},
+		{"stream of the controllers", proto.StreamControl, "KV_kedge-control"},
 		{"stream of statuses", proto.StreamStatus, "KEDGE_STATUS"},
 		{"stream of events", proto.StreamEvents, "KEDGE_EVENTS"},
 		{"stream of logs", proto.StreamLogs, "KEDGE_LOGS"},
@@ -68,16 +70,16 @@ func TestHostOfSubject(t *testing.T) {
 
 func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 	calls := []proto.Endpoint{
-		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents,
-		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish,
+		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents, proto.EndpointLeaseList,
+		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish, proto.EndpointLeaseFree,
 	}
 	for _, c := range []struct {
 		role proto.Role
 		want []string
 	}{
-		{proto.RoleViewer, []string{"fleet", "host", "events"}},
-		{proto.RoleOperator, []string{"fleet", "host", "events", "reconcile"}},
-		{proto.RoleAdmin, []string{"fleet", "host", "events", "reconcile", "host-add", "publish"}},
+		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list"}},
+		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "reconcile"}},
+		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "reconcile", "host-add", "publish", "lease-free"}},
 		{"stranger", nil},
 		{"", nil},
 	} {

@@ -16,8 +16,10 @@ const (
 	PhaseProbation      Phase = "probation"       // active, not yet proven
 	PhaseCommitting     Phase = "committing"      // proven; being registered and made the boot default
 	PhaseCommitted      Phase = "committed"       // the proven system, its profile and its boot default
-	PhaseStaging        Phase = "staging"         // being prepared for the next boot
-	PhaseStaged         Phase = "staged"          // takes effect at the next boot
+	PhaseTried          Phase = "tried"           // run as mode test or dry-activate asks; nothing was registered
+	PhaseStaging        Phase = "staging"         // being prepared for a trial boot
+	PhaseStaged         Phase = "staged"          // waits for its trial boot
+	PhaseArmed          Phase = "armed"           // the next boot is its trial boot
 	PhaseRollingBack    Phase = "rolling-back"    // going back to the proven system
 	PhaseRolledBack     Phase = "rolled-back"     // back on the proven system, judged good
 	PhaseInconclusive   Phase = "inconclusive"    // back on the proven system, nothing proven against the new one
@@ -31,7 +33,7 @@ const (
 func Phases() []Phase {
 	return []Phase{
 		PhaseAccepted, PhaseFetched, PhaseActivating, PhaseProbation, PhaseCommitting, PhaseCommitted,
-		PhaseStaging, PhaseStaged,
+		PhaseTried, PhaseStaging, PhaseStaged, PhaseArmed,
 		PhaseRollingBack, PhaseRolledBack, PhaseInconclusive, PhaseRollbackFailed,
 		PhaseFailed, PhaseRefused, PhaseSuperseded,
 	}
@@ -43,10 +45,12 @@ func (p Phase) Verdict() Verdict {
 	case PhaseNone:
 		return VerdictNone
 	case PhaseAccepted, PhaseFetched, PhaseActivating, PhaseProbation, PhaseCommitting,
-		PhaseStaging, PhaseStaged, PhaseRollingBack:
+		PhaseStaging, PhaseStaged, PhaseArmed, PhaseRollingBack:
 		return VerdictPending
 	case PhaseCommitted:
 		return VerdictSucceeded
+	case PhaseTried:
+		return VerdictTried
 	case PhaseRolledBack:
 		return VerdictRolledBack
 	case PhaseInconclusive:
@@ -88,6 +92,7 @@ const (
 	VerdictNone           Verdict = ""                // nothing was ever deployed
 	VerdictPending        Verdict = "pending"         // not decided yet
 	VerdictSucceeded      Verdict = "succeeded"       // runs, no unit newly failed, checks passed, fresh contact
+	VerdictTried          Verdict = "tried"           // done as mode test or dry-activate asks; nothing was registered
 	VerdictRolledBack     Verdict = "rolled-back"     // the new system was at fault; the proven one runs
 	VerdictInconclusive   Verdict = "inconclusive"    // the proven system runs; nothing is proven against the new one
 	VerdictRollbackFailed Verdict = "rollback-failed" // the proven system could not be brought back
@@ -99,7 +104,7 @@ const (
 // Verdicts returns every verdict but [VerdictNone].
 func Verdicts() []Verdict {
 	return []Verdict{
-		VerdictPending, VerdictSucceeded, VerdictRolledBack, VerdictInconclusive,
+		VerdictPending, VerdictSucceeded, VerdictTried, VerdictRolledBack, VerdictInconclusive,
 		VerdictRollbackFailed, VerdictFailed, VerdictRefused, VerdictSuperseded,
 	}
 }

@@ -8,19 +8,18 @@ type Reason string
 
 // Why a desired state was refused before anything was done.
 const (
-	ReasonMalformed       Reason = "malformed"        // not a message at all
-	ReasonOversized       Reason = "oversized"        // more bytes than a message may have
-	ReasonUnknownFormat   Reason = "unknown-format"   // a format number that this version does not know
-	ReasonUnknownKey      Reason = "unknown-key"      // signed, but by no trusted key
-	ReasonBadSignature    Reason = "bad-signature"    // a trusted key's signature does not fit the bytes
-	ReasonWrongHost       Reason = "wrong-host"       // meant for another host
-	ReasonMismatch        Reason = "mismatch"         // release and assignment do not belong together
-	ReasonRollback        Reason = "rollback"         // older than what was accepted before
-	ReasonExpired         Reason = "expired"          // the assignment is no longer valid
-	ReasonClock           Reason = "clock"            // the local clock is not believable
-	ReasonWithdrawn       Reason = "withdrawn"        // the release was withdrawn
-	ReasonUnsupportedMode Reason = "unsupported-mode" // a mode that this version cannot do
-	ReasonQuarantined     Reason = "quarantined"      // this toplevel failed here before
+	ReasonMalformed     Reason = "malformed"      // not a message at all
+	ReasonOversized     Reason = "oversized"      // more bytes than a message may have
+	ReasonUnknownFormat Reason = "unknown-format" // a format number that this version does not know
+	ReasonUnknownKey    Reason = "unknown-key"    // signed, but by no trusted key
+	ReasonBadSignature  Reason = "bad-signature"  // a trusted key's signature does not fit the bytes
+	ReasonWrongHost     Reason = "wrong-host"     // meant for another host
+	ReasonMismatch      Reason = "mismatch"       // release and assignment do not belong together
+	ReasonRollback      Reason = "rollback"       // older than what was accepted before
+	ReasonExpired       Reason = "expired"        // the assignment is no longer valid
+	ReasonClock         Reason = "clock"          // the local clock is not believable
+	ReasonWithdrawn     Reason = "withdrawn"      // the release was withdrawn
+	ReasonQuarantined   Reason = "quarantined"    // this toplevel failed here before
 )
 
 // Why a deployment ended before the running system was touched.
@@ -35,7 +34,8 @@ const (
 	ReasonNotAToplevel     Reason = "not-a-toplevel"    // not a NixOS system, or one that cannot be switched to
 	ReasonNoAgent          Reason = "no-agent"          // the new system has no kedge-agent to come back with
 	ReasonBadConfig        Reason = "bad-config"        // the new system's agent configuration cannot be used
-	ReasonRebootNeeded     Reason = "reboot-needed"     // takes effect only at a reboot
+	ReasonRebootNeeded     Reason = "reboot-needed"     // cannot be run without a reboot
+	ReasonUnprotected      Reason = "unprotected"       // its trial boot could not be undone, and the host asks for that
 	ReasonCheckRefused     Reason = "pre-switch-check"  // the new system's own pre-switch checks refused
 	ReasonBusy             Reason = "busy"              // somebody else was switching the system all the time
 	ReasonNewerAssignment  Reason = "newer-assignment"  // overtaken before activation
@@ -55,6 +55,8 @@ const (
 	ReasonThirdParty       Reason = "third-party"       // somebody else changed the system meanwhile
 	ReasonRegisterFailed   Reason = "register-failed"   // the profile or the boot default could not be set
 	ReasonRollbackFailed   Reason = "rollback-failed"   // the proven system could not be brought back
+	ReasonTrialBootFailed  Reason = "trial-boot-failed" // the trial boot ended in the proven system
+	ReasonRebootFailed     Reason = "reboot-failed"     // the host did not go down
 )
 
 // Why a host does nothing, or is as it is; and why the newest revision did not
@@ -71,6 +73,12 @@ const (
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
 	ReasonSuspended         Reason = "suspended"          // somebody on the host told it to begin nothing
 	ReasonInhibited         Reason = "inhibited"          // somebody on the host holds back what was fetched
+	ReasonNoLease           Reason = "no-lease"           // as many hosts as may reboot at a time do already
+	ReasonTried             Reason = "tried"              // ran what it shall only try
+	ReasonHeld              Reason = "held"               // its policy is to wait for a person
+	ReasonAwaitingBoot      Reason = "awaiting-boot"      // takes effect when somebody boots the host
+	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot
+	ReasonAwaitingLease     Reason = "awaiting-lease"     // waits for its turn to reboot
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
@@ -87,7 +95,6 @@ func RefusalReasons() []Reason {
 	return []Reason{
 		ReasonMalformed, ReasonOversized, ReasonUnknownFormat, ReasonUnknownKey, ReasonBadSignature,
 		ReasonWrongHost, ReasonMismatch, ReasonRollback, ReasonExpired, ReasonClock, ReasonWithdrawn,
-		ReasonUnsupportedMode,
 	}
 }
 
@@ -97,9 +104,10 @@ func RefusalReasons() []Reason {
 func DeploymentReasons() []Reason {
 	return append(RefusalReasons(),
 		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull, ReasonReadOnly, ReasonHookRefused,
-		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonCheckRefused, ReasonBusy,
+		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonUnprotected, ReasonCheckRefused, ReasonBusy,
 		ReasonNewerAssignment, ReasonNotProven, ReasonStateUnreadable,
 		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,
 		ReasonPowerLoss, ReasonInterrupted, ReasonThirdParty, ReasonRegisterFailed, ReasonRollbackFailed,
+		ReasonTrialBootFailed, ReasonRebootFailed,
 	)
 }

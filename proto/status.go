@@ -37,17 +37,20 @@ type Systems struct {
 // A DeploymentStatus is one deployment as its host reports it. The zero value
 // means that there never was one.
 type DeploymentStatus struct {
-	ID       string       `json:"id,omitempty"`
-	Serial   Serial       `json:"serial,omitempty"` // of the assignment
-	Toplevel StorePath    `json:"toplevel,omitzero"`
-	Revision Revision     `json:"revision,omitzero"`
-	Phase    Phase        `json:"phase,omitempty"`
-	Verdict  Verdict      `json:"verdict,omitempty"`
-	Reason   Reason       `json:"reason,omitempty"`
-	Message  string       `json:"message,omitempty"`
-	Started  time.Time    `json:"started,omitzero"`
-	Since    time.Time    `json:"since,omitzero"` // in this phase since
-	Failed   []FailedUnit `json:"failed,omitempty"`
+	ID       string    `json:"id,omitempty"`
+	Serial   Serial    `json:"serial,omitempty"` // of the assignment
+	Toplevel StorePath `json:"toplevel,omitzero"`
+	Revision Revision  `json:"revision,omitzero"`
+	Phase    Phase     `json:"phase,omitempty"`
+	Verdict  Verdict   `json:"verdict,omitempty"`
+	// Way is how the toplevel is brought into effect: "switch", "test",
+	// "dry-activate", "boot", "reboot" or "hold"; empty until that is known.
+	Way     string       `json:"way,omitempty"`
+	Reason  Reason       `json:"reason,omitempty"`
+	Message string       `json:"message,omitempty"`
+	Started time.Time    `json:"started,omitzero"`
+	Since   time.Time    `json:"since,omitzero"` // in this phase since
+	Failed  []FailedUnit `json:"failed,omitempty"`
 	// Reboot names what of the toplevel takes effect with a reboot only, such as
 	// "kernel".
 	Reboot []string `json:"reboot,omitempty"`

@@ -65,8 +65,5 @@ func (d Desired) Verify(t Trust, host HostName, floor Floor, now time.Time) (Ord
 	if err := floor.checkTime(as, now); err != nil {
 		return refused, of(err)
 	}
-	if as.Mode != ModeSwitch && as.Mode != "" {
-		return refused, of(refuse(ReasonUnsupportedMode, "assignment %d asks for mode %s, which this version cannot do", as.Serial, as.Mode))
-	}
 	return Order{Assignment: as, Release: rel, Floor: floor.raise(as)}, nil
 }

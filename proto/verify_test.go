@@ -163,15 +163,6 @@ func TestVerifyRefuses(t *testing.T) {
 			e := seal(proto.PayloadWithdrawals, `{"format":2,"serial":1}`)
 			in.desired.Withdrawals = &e
 		}},
-		{"a mode for the next boot", proto.ReasonUnsupportedMode, func(in *input) {
-			reassign(in, func(a *proto.Assignment) { a.Mode = proto.ModeBoot })
-		}},
-		{"a mode until the next boot", proto.ReasonUnsupportedMode, func(in *input) {
-			reassign(in, func(a *proto.Assignment) { a.Mode = proto.ModeTest })
-		}},
-		{"a mode that does nothing", proto.ReasonUnsupportedMode, func(in *input) {
-			reassign(in, func(a *proto.Assignment) { a.Mode = proto.ModeDryActivate })
-		}},
 		{"a release of an unknown format", proto.ReasonUnknownFormat, func(in *input) {
 			in.desired.Release = seal(proto.PayloadRelease, `{"format":2}`)
 		}},

@@ -6,6 +6,8 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"kedge/e2e/internal/command"
@@ -28,9 +30,9 @@ func EnsureBootable(ctx context.Context, log func(string)) (dir string, err erro
 	if err != nil {
 		return "", err
 	}
-	return ensure(ctx, bootableKey(), func(ctx context.Context, dir string, p *progress) error {
+	return ensure(ctx, log, bootableKey(), func(ctx context.Context, dir string, p *progress) error {
 		return buildBootable(ctx, plain, dir, p)
-	}, log)
+	})
 }
 
 // bootableKey is [key] of the bootable root file system.
@@ -51,14 +53,21 @@ func buildBootable(ctx context.Context, plain, dir string, p *progress) error {
 		return err
 	}
 	p.begin("adding a kernel and a boot loader")
-	if _, err := command.Run(ctx, command.Command{Args: []string{"cp", "--archive", plain, dir}}); err != nil {
+	if _, err := command.Run(ctx, command.Command{Args: []string{"cp", "--archive", "--reflink=auto", plain, dir}}); err != nil {
 		return fmt.Errorf("copy the plain one: %w", err)
 	}
 	if err := (tree{bootable, "bootable/files"}).lay(dir); err != nil {
 		return err
 	}
-	if err := withApt(ctx, dir, apt, p, slices.Concat([]string{"sh", "-c", string(script), "install.sh"}, apt.options())...); err != nil {
+	if err := prepare(dir); err != nil {
+		return err
+	}
+	if err := inside(ctx, dir, apt, p, slices.Concat([]string{"sh", "-c", string(script), "install.sh"}, apt.options())...); err != nil {
 		return fmt.Errorf("add a kernel and a boot loader: %w", err)
 	}
-	return finish(dir) // once more: a newer systemd may have come along
+	if err := finish(dir); err != nil { // once more: a newer systemd may have come along
+		return err
+	}
+	// Here is the real one.
+	return os.Remove(filepath.Join(dir, "usr/sbin/bootctl"))
 }

@@ -39,17 +39,20 @@ func isolated(proc string, argv ...string) []string {
 	return append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc=" + proc}, argv...)
 }
 
-// install adds the packages of the second step.
+// install adds the packages of the second step, in a chroot.
 func install(ctx context.Context, dir string, apt apt, p *progress) error {
+	if err := prepare(dir); err != nil {
+		return err
+	}
 	argv := slices.Concat([]string{"apt-get", "install", "--yes", "--no-install-recommends", "-oDpkg::Options::=--force-unsafe-io"}, apt.options(), added())
-	if err := withApt(ctx, dir, apt, p, argv...); err != nil {
+	if err := inside(ctx, dir, apt, p, argv...); err != nil {
 		return fmt.Errorf("install %s: %w", strings.Join(added(), " "), err)
 	}
 	return nil
 }
 
-// withApt runs a program that uses apt, in a chroot.
-func withApt(ctx context.Context, dir string, apt apt, p *progress, argv ...string) error {
+// prepare lets apt-get resolve names in a chroot, and start nothing.
+func prepare(dir string) error {
 	resolver, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
 		return fmt.Errorf("read the resolver's configuration: %w", err)
@@ -60,8 +63,13 @@ func withApt(ctx context.Context, dir string, apt apt, p *progress, argv ...stri
 	if err := os.WriteFile(filepath.Join(dir, "usr/sbin/policy-rc.d"), []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil {
 		return fmt.Errorf("forbid starting services: %w", err)
 	}
-	_, err = command.Run(ctx, command.Command{
-		Args:     append(isolated(filepath.Join(dir, "proc"), "chroot", dir), argv...),
+	return nil
+}
+
+// inside runs a program that uses apt in the chroot dir.
+func inside(ctx context.Context, dir string, apt apt, p *progress, argv ...string) error {
+	_, err := command.Run(ctx, command.Command{
+		Args:     slices.Concat(isolated(filepath.Join(dir, "proc"), "chroot", dir), argv),
 		Env:      append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}, apt.proxyEnv()...),
 		Progress: p.line,
 	})

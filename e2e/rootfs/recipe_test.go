@@ -50,7 +50,7 @@ func TestNothingNeededIsDropped(t *testing.T) {
 
 func TestFileNames(t *testing.T) {
 	embedded := tree{files, "files"}
-	for _, want := range []string{"usr/sbin/e2e-firmware", "etc/nix/nix.conf"} {
+	for _, want := range []string{"usr/sbin/e2e-firmware", "usr/sbin/bootctl", "etc/nix/nix.conf"} {
 		if !slices.Contains(embedded.names(), want) || len(embedded.content(want)) == 0 {
 			t.Errorf("the embedded files lack %s: %v", want, embedded.names())
 		}

@@ -1,5 +1,5 @@
 // Package rootfs makes the root file system of the test hosts, once, and keeps it: a Debian with a real systemd and a real
-// Nix, slim enough to boot in a second, and with /usr/sbin/e2e-firmware as the machine's boot loader.
+// Nix, slim enough to boot in a second, and with /usr/sbin/e2e-firmware as the machine's boot loader and a bootctl for it.
 //
 // The result lies outside the checkout under a key of its recipe, and is shared: a host uses it as the read-only lower
 // layer of an overlay. Nobody may write to it.
@@ -26,12 +26,12 @@ const Cache = "/var/cache/kedge-e2e"
 // asks at the same time, also in another process, waits for the one who makes it. An interrupted making leaves nothing that
 // is taken for a result. It must run as root, with the tools of [EnsureTools].
 func Ensure(ctx context.Context, log func(string)) (dir string, err error) {
-	return ensure(ctx, key(), build, log)
+	return ensure(ctx, log, key(), build)
 }
 
-// ensure is [Ensure] of the root file system of that key, which build makes.
-func ensure(ctx context.Context, key string, build builder, log func(string)) (dir string, err error) {
-	dir = filepath.Join(Cache, key)
+// ensure returns the directory with that name in the cache, as make makes it.
+func ensure(ctx context.Context, log func(string), name string, make func(ctx context.Context, dir string, p *progress) error) (dir string, err error) {
+	dir = filepath.Join(Cache, name)
 	if ready(dir) {
 		return dir, nil
 	}
@@ -50,7 +50,7 @@ func ensure(ctx context.Context, key string, build builder, log func(string)) (d
 	if err := remove(building); err != nil {
 		return "", err
 	}
-	if err := build(ctx, building, newProgress(log, time.Now)); err != nil {
+	if err := make(ctx, building, newProgress(log, time.Now)); err != nil {
 		return "", errors.Join(fmt.Errorf("make root file system: %w", err), remove(building))
 	}
 	if err := os.Rename(building, dir); err != nil {
@@ -59,9 +59,6 @@ func ensure(ctx context.Context, key string, build builder, log func(string)) (d
 	log("root file system: ready in " + dir)
 	return dir, removeOthers(dir)
 }
-
-// A builder makes a root file system in dir, which must not exist.
-type builder func(ctx context.Context, dir string, p *progress) error
 
 // remove removes an unfinished root file system, with what may still be mounted in it. It is no error if there is none.
 func remove(building string) error {

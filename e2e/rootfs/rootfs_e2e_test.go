@@ -19,7 +19,7 @@ func TestEnsureMakesTheRootFileSystemOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"usr/sbin/e2e-firmware", "usr/lib/systemd/systemd", "usr/bin/nix", "usr/bin/git", "etc/nix/nix.conf"} {
+	for _, name := range []string{"usr/sbin/e2e-firmware", "usr/sbin/bootctl", "usr/lib/systemd/systemd", "usr/bin/nix", "usr/bin/git", "etc/nix/nix.conf"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Errorf("%s is missing: %v", name, err)

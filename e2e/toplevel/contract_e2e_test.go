@@ -48,6 +48,10 @@ func systems(agent string) map[string]toplevel.Host {
 		"interface": with(func(h *toplevel.Host) { h.InitInterface = "systemd 3" }),
 		"conf":      with(func(h *toplevel.Host) { h.SystemConf = "DefaultTimeoutStopSec=30\n" }),
 		"agentless": with(func(h *toplevel.Host) { h.Agent = "" }),
+		"nomount": unit(toplevel.Unit{
+			Text:       "[Unit]\nDefaultDependencies=no\nBefore=local-fs.target\n[Service]\nType=oneshot\nExecStart=/bin/false\n",
+			RequiredBy: []string{"local-fs.target"},
+		}),
 	}
 }
 

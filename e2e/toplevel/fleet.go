@@ -51,7 +51,10 @@ func (f Fleet) Write(dir string) error {
 
 // static are the files of every fleet, by name in the flake.
 func static() (map[string][]byte, error) {
-	flake := map[string][]byte{"lib/agent-unit.nix": []byte(nixosmodule.AgentUnit)}
+	flake := map[string][]byte{
+		"lib/agent-unit.nix": []byte(nixosmodule.AgentUnit),
+		"lib/trial-unit.nix": []byte(nixosmodule.TrialUnit),
+	}
 	for from, to := range map[string]string{"fleet": ".", "nix": "lib"} {
 		entries, err := fs.ReadDir(files, from)
 		if err != nil {

@@ -37,21 +37,21 @@ let
     system
     systemd
     ;
-  name = "kedge-${service}";
-  unit = systemd.services.${name};
   configFile = environment.etc."kedge/${service}.yaml".source;
 in
 {
-  # As the hosts of the tests have it, who bring their own programs and restart nothing by triggers.
-  unit = (import ../../e2e/toplevel/nix/unit.nix).render "${name}.service" (
-    removeAttrs unit [
-      "path"
-      "restartTriggers"
-    ]
-  );
-  inherit (unit) wantedBy;
-  path = map (p: p.name) unit.path;
-  restartsWithConfig = unit.restartTriggers or [ ] == [ configFile ];
+  units = builtins.mapAttrs (name: unit: {
+    # As the hosts of the tests have it, who bring their own programs and restart nothing by triggers.
+    text = (import ../../e2e/toplevel/nix/unit.nix).render "${name}.service" (
+      removeAttrs unit [
+        "path"
+        "restartTriggers"
+      ]
+    );
+    inherit (unit) wantedBy;
+    path = map (p: p.name) unit.path;
+    restartsWithConfig = unit.restartTriggers or [ ] == [ configFile ];
+  }) systemd.services;
   settings = builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
   refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);
   checks = map (c: c.drvPath) system.checks;

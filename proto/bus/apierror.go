@@ -1,6 +1,12 @@
 package bus
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
 
 // A Code says what kind of failure a call of the operator API ended in.
 type Code string
@@ -28,3 +34,29 @@ func Errorf(code Code, format string, args ...any) *APIError {
 
 // Error returns the message.
 func (e *APIError) Error() string { return e.Message }
+
+// answer returns the message that reports e to who waits at reply.
+func (e *APIError) answer(reply string) *nats.Msg {
+	m := nats.NewMsg(reply)
+	m.Header.Set(micro.ErrorCodeHeader, string(e.Code))
+	m.Header.Set(micro.ErrorHeader, oneLine(e.Message))
+	return m
+}
+
+// reported returns the failure that m reports, or nil.
+func reported(m *nats.Msg) error {
+	code := m.Header.Get(micro.ErrorCodeHeader)
+	if code == "" {
+		return nil
+	}
+	return &APIError{Code: Code(code), Message: m.Header.Get(micro.ErrorHeader)}
+}
+
+// oneLine makes s fit for a header, which is one line and not empty.
+func oneLine(s string) string {
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) == 0 {
+		return "unknown error"
+	}
+	return strings.Join(lines, "; ")
+}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"kedge/proto"
 )
@@ -53,8 +52,8 @@ func Call[Req, Rep any](ctx context.Context, c *Conn, e proto.Endpoint, req Req)
 	if err != nil {
 		return rep, fmt.Errorf("call %s: %w", e.Name(), err)
 	}
-	if code := reply.Header.Get(micro.ErrorCodeHeader); code != "" {
-		return rep, fmt.Errorf("call %s: %w", e.Name(), &APIError{Code: Code(code), Message: reply.Header.Get(micro.ErrorHeader)})
+	if err := reported(reply); err != nil {
+		return rep, fmt.Errorf("call %s: %w", e.Name(), err)
 	}
 	if err := decodeReply(reply, &rep); err != nil {
 		return rep, fmt.Errorf("call %s: answer: %w", e.Name(), err)

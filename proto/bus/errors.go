@@ -20,6 +20,7 @@ var (
 	ErrNoDesired    = errors.New("no desired state")
 	ErrNotFound     = errors.New("not found")
 	ErrConflict     = errors.New("changed by somebody else meanwhile")
+	ErrNoController = errors.New("no controller answers")
 )
 
 // Transient reports whether the same thing may succeed later, because nobody

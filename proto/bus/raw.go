@@ -42,14 +42,38 @@ func directGet(m *nats.Msg) (Raw, error) {
 
 // An ack is the answer of a stream that a message was published to.
 type ack struct {
-	Seq   uint64 `json:"seq"`
-	Error *struct {
-		Code        int    `json:"err_code"`
-		Description string `json:"description"`
-	} `json:"error"`
+	Seq   uint64      `json:"seq"`
+	Error *apiFailure `json:"error"`
 }
 
-const errCodeTooLarge = 10054 // "message size exceeds maximum allowed"
+// An apiFailure is why JetStream did not do what it was asked for.
+type apiFailure struct {
+	Code        int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+// Codes of JetStream's failures.
+const (
+	errCodeNoMessage         = int(jetstream.JSErrCodeMessageNotFound)
+	errCodeNoStream          = int(jetstream.JSErrCodeStreamNotFound)
+	errCodeTooLarge          = 10054 // "message size exceeds maximum allowed"
+	errCodeWrongLast         = int(jetstream.JSErrCodeStreamWrongLastSequence)
+	errCodeWrongLastReplicas = int(jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+)
+
+// err returns f in terms of this package's errors where there is one for it.
+func (f apiFailure) err() error {
+	known := fmt.Errorf("%s (%d)", f.Description, f.Code)
+	switch f.Code {
+	case errCodeTooLarge:
+		return fmt.Errorf("%w: %w", ErrTooLarge, known)
+	case errCodeWrongLast, errCodeWrongLastReplicas:
+		return fmt.Errorf("%w: %w", ErrConflict, known)
+	case errCodeNoStream: // not made yet, or again
+		return fmt.Errorf("%w: %w", ErrNoResponders, known)
+	}
+	return known
+}
 
 // parseAck returns the sequence number that m says, or why it was not stored.
 func parseAck(m *nats.Msg) (uint64, error) {
@@ -62,9 +86,7 @@ func parseAck(m *nats.Msg) (uint64, error) {
 		return a.Seq, nil
 	case a.Error == nil:
 		return 0, fmt.Errorf("acknowledgement %q names no sequence number", m.Data)
-	case a.Error.Code == errCodeTooLarge:
-		return 0, fmt.Errorf("%w: %s", ErrTooLarge, a.Error.Description)
 	default:
-		return 0, fmt.Errorf("not stored: %s (%d)", a.Error.Description, a.Error.Code)
+		return 0, fmt.Errorf("not stored: %w", a.Error.err())
 	}
 }

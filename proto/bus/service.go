@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -198,21 +197,9 @@ func (s *Service) fail(ctx context.Context, r request, err error) {
 		known = Errorf(CodeInternal, "%v", err)
 		s.options.Log.ErrorContext(ctx, "call failed", "endpoint", string(r.name), "err", err)
 	}
-	m := nats.NewMsg(r.reply)
-	m.Header.Set(micro.ErrorCodeHeader, string(known.Code))
-	m.Header.Set(micro.ErrorHeader, oneLine(known.Message))
-	if err := r.nats.PublishMsg(m); err != nil {
+	if err := r.nats.PublishMsg(known.answer(r.reply)); err != nil {
 		s.options.Log.DebugContext(ctx, "caller is gone", "endpoint", string(r.name), "err", err)
 	}
-}
-
-// oneLine makes s fit for a header, which is one line and not empty.
-func oneLine(s string) string {
-	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
-	if len(lines) == 0 {
-		return "unknown error"
-	}
-	return strings.Join(lines, "; ")
 }
 
 // requestInfo is the header in which the server says who made a request that

@@ -25,6 +25,7 @@ const program = "bin/switch-to-configuration"
 const (
 	modeTest = "test"
 	modeBoot = "boot"
+	modeDry  = "dry-activate"
 )
 
 // defaultStopGrace is how long a run may take to end after SIGTERM.

@@ -42,10 +42,11 @@ func NewConfigPath(toplevel proto.StorePath) string {
 	return filepath.Join(toplevel.String(), agentConfig)
 }
 
-// Check returns nil if the running system can be switched to toplevel, an agent
-// will be there to tell, and the boot loader has room for it. Every error is a [*Rejection].
+// Check returns nil if toplevel is a system, an agent will be there to tell, and
+// the boot loader has room for it. Whether it can be switched to without a
+// reboot is for [Preflight.Inhibitors] to say. Every error is a [*Rejection].
 func (p Preflight) Check(toplevel proto.StorePath) error {
-	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.sameInit, p.noInhibitor, p.writable, p.bootFits} {
+	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.writable, p.bootFits} {
 		if err := check(toplevel); err != nil {
 			if r, ok := errors.AsType[*Rejection](err); ok {
 				return &Rejection{Reason: r.Reason, Err: fmt.Errorf("%s: %w", toplevel, r.Err)}
@@ -87,39 +88,28 @@ func (p Preflight) hasAgent(toplevel proto.StorePath) error {
 	return nil
 }
 
-// sameInit checks that systemd can take the new system over while it runs.
-func (p Preflight) sameInit(toplevel proto.StorePath) error {
+// Inhibitors returns why the running system must not be switched to toplevel
+// while it runs: its init has another interface, or it says so itself of a
+// component that changes. None means that it may be.
+func (p Preflight) Inhibitors(toplevel proto.StorePath) (why []string, err error) {
 	want, err := os.ReadFile(filepath.Join(p.in(toplevel), initFile))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", toplevel, err)
 	}
 	have, err := os.ReadFile(filepath.Join(p.Root, currentSystem, initFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		have = nil // switch-to-configuration takes a missing one for an empty one
-	} else if err != nil {
-		return err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // switch-to-configuration takes a missing one for an empty one
+		return nil, fmt.Errorf("compare with the running system: %w", err)
 	}
 	if w, h := strings.TrimSpace(string(want)), strings.TrimSpace(string(have)); w != h {
-		return &Rejection{Reason: proto.ReasonRebootNeeded, Err: fmt.Errorf("its init interface is %q, and the running system's is %q", w, h)}
+		why = append(why, fmt.Sprintf("init interface from %q to %q", h, w))
 	}
-	return nil
-}
-
-// noInhibitor checks that no component changes of which the new system says
-// that it must not be changed while it runs.
-func (p Preflight) noInhibitor(toplevel proto.StorePath) error {
-	have := inhibitors(filepath.Join(p.Root, currentSystem))
-	want := inhibitors(p.in(toplevel))
-	var changed []string
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if old, both := have[name]; both && old != want[name] {
-			changed = append(changed, fmt.Sprintf("%s from %q to %q", name, old, want[name]))
+	running, next := inhibitors(filepath.Join(p.Root, currentSystem)), inhibitors(p.in(toplevel))
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		if before, both := running[name]; both && before != next[name] {
+			why = append(why, fmt.Sprintf("%s from %q to %q", name, before, next[name]))
 		}
 	}
-	if len(changed) == 0 {
-		return nil
-	}
-	return &Rejection{Reason: proto.ReasonRebootNeeded, Err: fmt.Errorf("it changes what must not change in a running system: %s", strings.Join(changed, ", "))}
+	return why, nil
 }
 
 // inhibitors returns a system's switch inhibitors. As NixOS' own check does, it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,14 +75,6 @@ func TestPreflight(t *testing.T) {
 		{"program leads nowhere", func(f tree) { f[newSystem+switchProgram] = "-> /nonexistent" }, proto.ReasonNotAToplevel, switchProgram},
 		{"no agent", func(f tree) { delete(f, newSystem+agentUnit) }, proto.ReasonNoAgent, "kedge-agent.service"},
 		{"masked agent", func(f tree) { f[newSystem+agentUnit] = "-> /dev/null" }, proto.ReasonNoAgent, "masked"},
-		{"other init interface", func(f tree) { f[newSystem+initFile] = "systemd 3" }, proto.ReasonRebootNeeded, `"systemd 3"`},
-		{"running system without init interface", func(f tree) { delete(f, running+initFile) }, proto.ReasonRebootNeeded, "systemd 2"},
-		{"inhibitor changed", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"broker"}` }, proto.ReasonRebootNeeded, `dbus-implementation from "dbus" to "broker"`},
-		{"inhibitor added", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"dbus","kernel":"6.12"}` }, "", ""},
-		{"inhibitor removed", func(f tree) { f[newSystem+inhibitorsFile] = `{}` }, "", ""},
-		{"no inhibitors before", func(f tree) { delete(f, running+inhibitorsFile) }, "", ""},
-		{"no inhibitors", func(f tree) { delete(f, newSystem+inhibitorsFile) }, "", ""},
-		{"inhibitors that nobody can read", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus` }, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,6 +90,36 @@ func TestPreflight(t *testing.T) {
 			requireReason(t, err, tt.reason)
 			if err != nil && !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("got %q, want it to name %q", err, tt.message)
+			}
+		})
+	}
+}
+
+func TestInhibitors(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(tree)
+		want   []string
+	}{
+		{"same", func(tree) {}, nil},
+		{"other init interface", func(f tree) { f[newSystem+initFile] = "systemd 3" }, []string{`init interface from "systemd 2" to "systemd 3"`}},
+		{"running system without init interface", func(f tree) { delete(f, running+initFile) }, []string{`init interface from "" to "systemd 2"`}},
+		{"inhibitor changed", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"broker"}` }, []string{`dbus-implementation from "dbus" to "broker"`}},
+		{"both", func(f tree) {
+			f[newSystem+initFile], f[newSystem+inhibitorsFile] = "systemd 3", `{"dbus-implementation":"broker"}`
+		}, []string{`init interface from "systemd 2" to "systemd 3"`, `dbus-implementation from "dbus" to "broker"`}},
+		{"inhibitor added", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus-implementation":"dbus","kernel":"6.12"}` }, nil},
+		{"inhibitor removed", func(f tree) { f[newSystem+inhibitorsFile] = `{}` }, nil},
+		{"no inhibitors before", func(f tree) { delete(f, running+inhibitorsFile) }, nil},
+		{"no inhibitors", func(f tree) { delete(f, newSystem+inhibitorsFile) }, nil},
+		{"inhibitors that nobody can read", func(f tree) { f[newSystem+inhibitorsFile] = `{"dbus` }, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := goodTree()
+			tt.change(f)
+			got, err := Preflight{Root: f.write(t)}.Inhibitors(parse(t, toplevelText))
+			if err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, %v; want %q", got, err, tt.want)
 			}
 		})
 	}

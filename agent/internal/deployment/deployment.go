@@ -39,10 +39,26 @@ type Deployment struct {
 	Agent string `json:"agent"`
 	// Probation is how the new system is judged, by its own configuration.
 	Probation Probation `json:"probation"`
-	// Reboot names what of the new system takes effect with a reboot only.
-	Reboot []string `json:"reboot,omitempty"`
+	// Mode is what the assignment asks for, and Way how that is done here; Way is
+	// known from PhaseFetched on.
+	Mode proto.Mode `json:"mode,omitempty"`
+	Way  Way        `json:"way,omitempty"`
+	// From is what runs at the beginning, if that is not Proven: a system that was
+	// only tried.
+	From proto.StorePath `json:"from,omitzero"`
+	// Reboot names what of the new system takes effect with a reboot only, and
+	// Inhibitors why it cannot be switched to without one.
+	Reboot     []string `json:"reboot,omitempty"`
+	Inhibitors []string `json:"inhibitors,omitempty"`
 	// HooksAgreed is true once the hooks that may refuse the activation have run.
 	HooksAgreed bool `json:"hooks_agreed,omitempty"`
+	// Drained is true once the hooks that may put a reboot off have run.
+	Drained bool `json:"drained,omitempty"`
+	// Leased is true once a reboot lease was asked for; it is given back after the
+	// end.
+	Leased bool `json:"leased,omitempty"`
+	// Boots says how it may be booted.
+	Boots Boots `json:"boots,omitzero"`
 	// RollbackProbation is how the proven system is judged once it is back.
 	RollbackProbation Probation `json:"rollback_probation"`
 	// ActivationTimeout bounds one run of switch-to-configuration.
@@ -70,11 +86,23 @@ type Deployment struct {
 	Activations         int `json:"activations,omitempty"`
 	CommitActivations   int `json:"commit_activations,omitempty"`
 	RollbackActivations int `json:"rollback_activations,omitempty"`
+	// Armed is true once the boot after that of BootID may be the trial boot, and
+	// Parked once nothing is left to do but to wait for it.
+	Armed  bool `json:"armed,omitempty"`
+	Parked bool `json:"parked,omitempty"`
+	// Trial is true from the trial boot on, whose id is BootID: there is no way
+	// back but by another boot.
+	Trial bool `json:"trial,omitempty"`
+	// TrialBoots, CommitBoots and RollbackBoots count the reboots that were begun,
+	// as the counts of activations do.
+	TrialBoots    int `json:"trial_boots,omitempty"`
+	CommitBoots   int `json:"commit_boots,omitempty"`
+	RollbackBoots int `json:"rollback_boots,omitempty"`
 	// Checks are the results at the end of Toplevel's probation.
 	Checks []proto.CheckResult `json:"checks,omitempty"`
 	// Registered is true once the profile or the boot default may name Toplevel.
 	Registered bool `json:"registered,omitempty"`
-	// Generation is the number of Toplevel in the system profile, once committed.
+	// Generation is the number of Toplevel in the system profile, once registered.
 	Generation proto.Generation `json:"generation,omitempty"`
 }
 
@@ -126,20 +154,37 @@ func (d Deployment) Baseline() Baseline {
 	return Baseline{Failed: d.FailedBefore, Restarting: d.RestartingBefore}
 }
 
+// Runs returns the system that runs when d begins.
+func (d Deployment) Runs() proto.StorePath {
+	if d.From.IsZero() {
+		return d.Proven.Toplevel
+	}
+	return d.From
+}
+
 // Terminal reports whether d is over, or never was.
 func (d Deployment) Terminal() bool { return d.Phase == proto.PhaseNone || d.Phase.Terminal() }
 
 // Fetched reports whether d waits for its transaction to begin.
 func (d Deployment) Fetched() bool { return d.Phase == proto.PhaseFetched }
 
+// AwaitsBoot reports whether d waits for a boot, and boot is still the one in
+// which it was armed.
+func (d Deployment) AwaitsBoot(boot string) bool {
+	return d.Phase == proto.PhaseArmed && d.Parked && d.BootID == boot
+}
+
 // InTransaction reports whether d is in the hands of the transaction: only a
-// transaction may settle it.
+// transaction may settle it. One that is parked is in nobody's.
 func (d Deployment) InTransaction() bool {
 	switch d.Phase {
-	case proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseRollingBack:
+	case proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseRollingBack,
+		proto.PhaseStaging:
 		return true
-	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseStaging, proto.PhaseStaged,
-		proto.PhaseCommitted, proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed,
+	case proto.PhaseArmed:
+		return !d.Parked
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseStaged,
+		proto.PhaseCommitted, proto.PhaseTried, proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed,
 		proto.PhaseFailed, proto.PhaseRefused, proto.PhaseSuperseded:
 		return false
 	}
@@ -149,7 +194,7 @@ func (d Deployment) InTransaction() bool {
 // EndedFromOutside reports whether d came to nothing because of what happened
 // to the host, and not because of what the new system did.
 func (d Deployment) EndedFromOutside() bool {
-	return d.Reason == proto.ReasonPowerLoss || d.Reason == proto.ReasonInterrupted
+	return slices.Contains([]proto.Reason{proto.ReasonPowerLoss, proto.ReasonInterrupted, proto.ReasonTrialBootFailed}, d.Reason)
 }
 
 // Unit returns the name of the transaction's transient unit.
@@ -161,10 +206,13 @@ func transitions() map[proto.Phase][]proto.Phase {
 		proto.PhaseNone: {proto.PhaseAccepted},
 		// Until the activation nothing was touched.
 		proto.PhaseAccepted: {proto.PhaseFetched, proto.PhaseFailed, proto.PhaseSuperseded},
-		proto.PhaseFetched:  {proto.PhaseActivating, proto.PhaseFailed, proto.PhaseSuperseded},
+		proto.PhaseFetched:  {proto.PhaseActivating, proto.PhaseStaging, proto.PhaseTried, proto.PhaseFailed, proto.PhaseSuperseded},
 		// Failed only if switch-to-configuration refused before it touched anything.
 		proto.PhaseActivating:  {proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseFailed, proto.PhaseSuperseded},
-		proto.PhaseProbation:   {proto.PhaseCommitting, proto.PhaseRollingBack, proto.PhaseSuperseded},
+		proto.PhaseProbation:   {proto.PhaseCommitting, proto.PhaseTried, proto.PhaseRollingBack, proto.PhaseSuperseded},
+		proto.PhaseStaging:     {proto.PhaseStaged, proto.PhaseRollingBack, proto.PhaseSuperseded},
+		proto.PhaseStaged:      {proto.PhaseArmed, proto.PhaseFailed, proto.PhaseSuperseded},
+		proto.PhaseArmed:       {proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseSuperseded},
 		proto.PhaseCommitting:  {proto.PhaseCommitted, proto.PhaseRollingBack, proto.PhaseSuperseded},
 		proto.PhaseRollingBack: {proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed, proto.PhaseSuperseded},
 	}
@@ -204,6 +252,7 @@ func (d Deployment) Status() proto.DeploymentStatus {
 		Revision: d.Revision,
 		Phase:    d.Phase,
 		Verdict:  d.Phase.Verdict(),
+		Way:      string(d.Way),
 		Reason:   d.Reason,
 		Message:  d.Message,
 		Started:  d.Started,

@@ -29,12 +29,13 @@ type Point string
 const (
 	PreFetch     Point = "pre-fetch"
 	PreActivate  Point = "pre-activate"
+	PreReboot    Point = "pre-reboot"
 	PostCommit   Point = "post-commit"
 	PostRollback Point = "post-rollback"
 )
 
 // Points returns every point.
-func Points() []Point { return []Point{PreFetch, PreActivate, PostCommit, PostRollback} }
+func Points() []Point { return []Point{PreFetch, PreActivate, PreReboot, PostCommit, PostRollback} }
 
 // After returns the point that follows the end of a deployment in phase p; empty
 // if none does. A rollback that failed, or that proved nothing, is followed, too.
@@ -45,7 +46,7 @@ func After(p proto.Phase) Point {
 	case proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed:
 		return PostRollback
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
-		proto.PhaseCommitting, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseRollingBack, proto.PhaseFailed,
+		proto.PhaseCommitting, proto.PhaseTried, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack, proto.PhaseFailed,
 		proto.PhaseRefused, proto.PhaseSuperseded:
 		return ""
 	}

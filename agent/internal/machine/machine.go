@@ -11,6 +11,7 @@ import (
 	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/transaction"
@@ -20,6 +21,10 @@ import (
 // Systemd is the host's; *systemd.Client is it.
 type Systemd interface {
 	health.Units
+	// StartReboot begins the shutdown that ends in another boot.
+	StartReboot(ctx context.Context) error
+	// AwaitBoot returns when everything of this boot was started, or could not be.
+	AwaitBoot(ctx context.Context) error
 	// Rest says that there is nothing to ask for a while.
 	Rest()
 }
@@ -32,7 +37,8 @@ type Options struct {
 	Files   statefile.Dir  // required
 	Systemd Systemd        // required
 	Nix     profile.Setter // required; *nix.CLI is one
-	Log     *slog.Logger   // required
+	Loader  loader.Loader
+	Log     *slog.Logger // required
 }
 
 // A Machine is this host.
@@ -42,6 +48,7 @@ type Machine struct {
 	systemd Systemd
 	profile profile.System
 	runner  activation.Runner
+	loader  loader.Loader
 	log     *slog.Logger
 }
 
@@ -55,6 +62,7 @@ func New(o Options) *Machine {
 		systemd: o.Systemd,
 		profile: profile.System{Root: o.Root, Nix: o.Nix},
 		runner:  activation.Runner{Root: o.Root, OutputDir: o.Files.Runtime, Log: o.Log},
+		loader:  o.Loader,
 		log:     o.Log,
 	}
 }
@@ -117,4 +125,26 @@ func (m *Machine) Restore(ctx context.Context, p deployment.Proven) error {
 // SetDefault implements [transaction.Host].
 func (m *Machine) SetDefault(ctx context.Context, toplevel proto.StorePath) error {
 	return m.runner.SetDefault(ctx, toplevel)
+}
+
+// DryActivate implements [transaction.Host].
+func (m *Machine) DryActivate(ctx context.Context, toplevel proto.StorePath) ([]string, error) {
+	return m.runner.DryActivate(ctx, toplevel)
+}
+
+// Arm implements [transaction.Host].
+func (m *Machine) Arm(ctx context.Context, toplevel proto.StorePath) error {
+	return m.loader.Arm(ctx, toplevel)
+}
+
+// Disarm implements [transaction.Host].
+func (m *Machine) Disarm(ctx context.Context) error { return m.loader.Disarm(ctx) }
+
+// Reboot implements [transaction.Host].
+func (m *Machine) Reboot(ctx context.Context) error { return m.systemd.StartReboot(ctx) }
+
+// AwaitBoot implements [transaction.Host].
+func (m *Machine) AwaitBoot(ctx context.Context) error {
+	defer m.systemd.Rest()
+	return m.systemd.AwaitBoot(ctx)
 }

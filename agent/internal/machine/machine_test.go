@@ -33,7 +33,7 @@ func parse(t *testing.T, s string) proto.StorePath {
 // units is systemd, as far as it lists units that are in trouble and restarts
 // one.
 type units struct {
-	health.Units
+	Systemd
 	troubled  systemd.Units
 	restarted *string
 }

@@ -40,6 +40,9 @@ func (s Store) Prove(p deployment.Proven) error {
 	return s.Files.SaveProven(p)
 }
 
+// Guard implements [transaction.Store].
+func (s Store) Guard(agent string) error { return s.Files.SetTrial(agent) }
+
 // Quarantine implements [transaction.Store].
 func (s Store) Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Time) error {
 	return s.Files.Quarantine(toplevel, why, now)

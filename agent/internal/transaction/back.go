@@ -3,6 +3,7 @@ package transaction
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,17 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
+	if !booted && t.inTrial(s, rebooted) {
+		if err := t.bootBack(ctx); err != nil {
+			return deployment.Step{}, err
+		}
+	}
+	if t.untouched(s, rebooted) && len(wrong) == 0 {
+		if t.blameless() {
+			return t.absolved(), nil
+		}
+		return to(proto.PhaseRolledBack), nil
+	}
 	down := ""
 	if !booted {
 		if down, err = t.reactivate(ctx); err != nil {
@@ -37,6 +49,8 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		}
 	}
 	switch {
+	case down != "" && t.d.Boots.LastResort && t.d.RollbackBoots == 0:
+		return deployment.Step{}, t.lastResort(ctx, down)
 	case down != "":
 		return t.failed(boot, strings.Join(append(wrong, down), "; ")), nil
 	case len(wrong) > 0:
@@ -44,13 +58,52 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 	case booted && t.blameless():
 		// Nothing is held against the new system, whatever the proven one does;
 		// the next attempt need not wait for a judgement.
-		return to(proto.PhaseInconclusive), nil
+		return t.absolved(), nil
 	}
 	return t.judgeProven(ctx, boot)
 }
 
+// inTrial reports whether this boot is the trial boot, or one after it that did
+// not lead back: then only a boot does.
+func (t *transaction) inTrial(s proto.Systems, rebooted bool) bool {
+	return t.d.Trial || t.d.Armed && rebooted && s.Booted == t.d.Toplevel
+}
+
+// untouched reports whether no unit of the running system was ever touched: only
+// the profile and the boot loader were.
+func (t *transaction) untouched(s proto.Systems, rebooted bool) bool {
+	return s.Current == t.d.Proven.Toplevel && !rebooted && t.d.Activations == 0 && t.d.RollbackActivations == 0
+}
+
+// absolved is the end of a way back that proves nothing against the new system.
+func (t *transaction) absolved() deployment.Step {
+	if t.d.Reason == proto.ReasonNewerAssignment {
+		return to(proto.PhaseSuperseded)
+	}
+	return to(proto.PhaseInconclusive)
+}
+
+// lastResort boots the host, because the proven system cannot be activated.
+func (t *transaction) lastResort(ctx context.Context, why string) error {
+	t.Log.ErrorContext(ctx, "the host reboots as a last resort", "deployment", t.d.ID, "err", why)
+	if err := t.Store.Guard(t.d.Agent); err != nil {
+		return err
+	}
+	d := t.d
+	d.RollbackBoots++
+	if err := t.save(d); err != nil {
+		return err
+	}
+	return t.goDown(ctx)
+}
+
 // judgeProven ends a way back by what the proven system does now that it runs.
 func (t *transaction) judgeProven(ctx context.Context, boot string) (deployment.Step, error) {
+	if boot != t.d.BootID { // not before it has come up; nor never, if it does not
+		if _, err := t.up(ctx); err != nil {
+			return deployment.Step{}, err
+		}
+	}
 	var j health.Judgement
 	err := t.retry(ctx, "judge the proven system", t.d.RollbackProbation.Deadline, func(ctx context.Context) (err error) {
 		j, err = t.Host.Judge(ctx, t.subject(t.d.Proven.Toplevel), t.d.RollbackProbation, t.d.Baseline())
@@ -84,6 +137,9 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 		}
 	}
 	try("point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, proven) })
+	if t.d.Armed {
+		try("make the next boot one of the proven system", loaderTimeout, t.Host.Disarm)
+	}
 	if t.d.Registered {
 		try("make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {
 			return t.Host.SetDefault(ctx, proven.Toplevel)
@@ -121,7 +177,7 @@ func (t *transaction) failed(boot, why string) deployment.Step {
 // the proven system does what the new one could not.
 func (t *transaction) settled(ctx context.Context, j health.Judgement) deployment.Step {
 	if !j.Contact || t.blameless() {
-		return to(proto.PhaseInconclusive)
+		return t.absolved()
 	}
 	if t.d.Reason == proto.ReasonRegisterFailed {
 		return to(proto.PhaseRolledBack)
@@ -136,7 +192,9 @@ func (t *transaction) settled(ctx context.Context, j health.Judgement) deploymen
 }
 
 // blameless reports whether nothing is proven against the new system: it was
-// interrupted from outside, and not for the second time.
+// interrupted from outside, and not for the second time, or is not wanted any
+// more.
 func (t *transaction) blameless() bool {
-	return t.d.EndedFromOutside() && t.d.Interrupted == 0 || t.d.Reason == proto.ReasonBusy
+	harmless := append(proto.RefusalReasons(), proto.ReasonBusy, proto.ReasonNewerAssignment, proto.ReasonRebootFailed)
+	return t.d.EndedFromOutside() && t.d.Interrupted == 0 || slices.Contains(harmless, t.d.Reason)
 }

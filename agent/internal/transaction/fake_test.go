@@ -3,6 +3,7 @@ package transaction_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
+	"kedge/agent/internal/loader"
 	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
@@ -35,6 +37,16 @@ type fakeHost struct {
 	proven      deployment.Proven
 	quarantined []proto.StorePath
 	held        proto.StorePath
+
+	// the boot loader
+	oneShot   proto.StorePath // boots next, once
+	unable    bool            // it cannot boot anything once
+	panics    bool            // the new system's boot ends in the next one
+	hangs     bool            // the new system's boot never ends
+	stays     int             // how often the host does not go down when it is asked
+	guard     string          // what runs early in a boot
+	foreigner bool            // somebody chooses another entry at every boot
+	boots     int             // how often it was booted
 
 	baseline deployment.Baseline
 	passes   map[string]bool // the checks that pass before, by name
@@ -110,6 +122,8 @@ func newFakeHost(t *testing.T) *fakeHost {
 			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
 			RollbackProbation: deployment.Probation{Grace: time.Second, Deadline: 2 * time.Minute},
 			ActivationTimeout: time.Minute,
+			Agent:             "/nix/store/kedge/bin/kedge-agent",
+			Boots:             deployment.Boots{Timeout: 10 * time.Minute},
 		},
 	}
 }
@@ -126,8 +140,7 @@ func (h *fakeHost) do(effect func()) error {
 		}
 		h.check()
 		if c.power {
-			h.boot++
-			h.booted, h.current, h.whole, h.agent = h.bootDefault, h.bootDefault, h.bootDefault, h.bootDefault
+			h.start()
 		}
 		h.dead = true
 		return errCrash
@@ -137,11 +150,32 @@ func (h *fakeHost) do(effect func()) error {
 	return nil
 }
 
+// start boots the host.
+func (h *fakeHost) start() {
+	next := h.bootDefault
+	if !h.oneShot.IsZero() {
+		next, h.oneShot = h.oneShot, proto.StorePath{}
+	}
+	if h.foreigner {
+		next = foreign
+	}
+	h.boot++
+	h.boots++
+	if next == newSystem && h.panics && h.bootDefault != newSystem {
+		h.start()
+		return
+	}
+	h.booted, h.current, h.whole, h.agent = next, next, next, next
+}
+
 // check is the promise that holds at every instant: what boots next has been
 // proven.
 func (h *fakeHost) check() {
 	h.t.Helper()
-	decided := h.record.Registered && h.record.Phase != proto.PhaseProbation
+	decided := h.record.Registered && (h.record.Phase != proto.PhaseProbation || h.unable)
+	if h.record.Phase == proto.PhaseStaging {
+		decided = h.bootDefault != newSystem
+	}
 	if !decided && (h.profile == newSystem || h.bootDefault == newSystem) {
 		h.t.Fatalf("call %d: phase %s, but the profile names %s and %s would boot", h.calls, h.record.Phase, h.profile, h.bootDefault)
 	}
@@ -196,6 +230,57 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		h.whole = p
 	}
 	return r, err
+}
+
+func (h *fakeHost) DryActivate(_ context.Context, p proto.StorePath) ([]string, error) {
+	if p != newSystem {
+		h.t.Errorf("%s is asked what it would change", p)
+	}
+	if h.unitsFail {
+		return nil, errors.New("exit code 1")
+	}
+	return []string{"would restart the following units: app.service"}, nil
+}
+
+func (h *fakeHost) Arm(_ context.Context, p proto.StorePath) error {
+	if h.unable {
+		return fmt.Errorf("GRUB: %w", loader.ErrUnprotected)
+	}
+	if h.loaderRefuses {
+		return errors.New("no such entry")
+	}
+	if p != newSystem {
+		h.t.Errorf("%s is to be booted once", p)
+	}
+	return h.do(func() { h.oneShot = newSystem })
+}
+
+func (h *fakeHost) Disarm(context.Context) error {
+	return h.do(func() { h.oneShot = proto.StorePath{} })
+}
+
+func (h *fakeHost) Guard(agent string) error { return h.do(func() { h.guard = agent }) }
+
+func (h *fakeHost) Reboot(context.Context) error {
+	if h.guard != h.record.Agent {
+		h.t.Errorf("the host is rebooted with %q as its guard, want %q", h.guard, h.record.Agent)
+	}
+	if h.stays > 0 {
+		h.stays--
+		return h.do(func() {})
+	}
+	if err := h.do(h.start); err != nil {
+		return err
+	}
+	h.dead = true
+	return errCrash
+}
+
+func (h *fakeHost) AwaitBoot(context.Context) error {
+	if h.hangs && h.current == newSystem {
+		return context.DeadlineExceeded
+	}
+	return h.do(func() {})
 }
 
 func (h *fakeHost) RestartAgent(context.Context) error {
@@ -296,6 +381,25 @@ func (h *fakeHost) Quarantine(p proto.StorePath, _ proto.Reason, _ time.Time) er
 	return h.do(func() { h.quarantined = append(h.quarantined, p) })
 }
 
+// goesOn does what others do with a deployment that waits for its boot: the
+// agent, when there is nothing against it, and somebody who boots the host.
+func (h *fakeHost) goesOn(d deployment.Deployment) bool {
+	switch {
+	case d.Phase == proto.PhaseStaged:
+		d, err := d.Advance(deployment.Step{Phase: proto.PhaseArmed})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		d.BootID, _ = h.BootID()
+		h.record = d
+		return true
+	case d.Parked && !d.Terminal():
+		h.start()
+		return true
+	}
+	return false
+}
+
 // settle runs the transaction again and again, as systemd would, until it ends.
 func (h *fakeHost) settle() deployment.Deployment {
 	h.t.Helper()
@@ -304,6 +408,9 @@ func (h *fakeHost) settle() deployment.Deployment {
 		Now: func() time.Time { return time.Unix(0, 0).Add(h.clock) },
 		Wait: func(_ context.Context, d time.Duration) error {
 			h.clock += d
+			if h.dead {
+				return errCrash
+			}
 			if h.waiting != nil {
 				h.waiting(h)
 			}
@@ -313,6 +420,9 @@ func (h *fakeHost) settle() deployment.Deployment {
 	for range 20 {
 		h.dead = false
 		d, err := transaction.Run(h.t.Context(), h.record, o)
+		if err == nil && h.goesOn(d) {
+			continue
+		}
 		if err == nil {
 			return d
 		}

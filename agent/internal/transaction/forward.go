@@ -3,6 +3,7 @@ package transaction
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -13,11 +14,14 @@ import (
 // would make the system forget.
 func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	d := t.d
-	if _, err := t.look(are(d.Proven.Toplevel, d.Proven.Toplevel)); err != nil {
+	if _, err := t.look(are(d.Runs(), d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
 	}
 	if err := t.Store.Hold(d.Toplevel); err != nil {
 		return deployment.Step{}, err
+	}
+	if d.Way == deployment.WayDry {
+		return t.dryActivate(ctx)
 	}
 	if d.Proven.Adopted {
 		// A system that we did not commit: its boot default is not known.
@@ -48,7 +52,24 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	t.d = d // saved with the step
+	if d.Way.Staged() {
+		return to(proto.PhaseStaging), nil
+	}
 	return to(proto.PhaseActivating), nil
+}
+
+// dryActivate asks the new system what it would change.
+func (t *transaction) dryActivate(ctx context.Context) (deployment.Step, error) {
+	bounded, cancel := context.WithTimeout(ctx, t.d.ActivationTimeout)
+	defer cancel()
+	lines, err := t.Host.DryActivate(bounded, t.d.Toplevel)
+	if ctx.Err() != nil {
+		return deployment.Step{}, context.Cause(ctx)
+	}
+	if err != nil {
+		return because(proto.PhaseFailed, proto.ReasonActivationFailed, "%v", err), nil
+	}
+	return because(proto.PhaseTried, "", "%s", strings.Join(lines, "\n")), nil
 }
 
 // activate runs the new system. An activation that was interrupted is run
@@ -92,13 +113,26 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	} else if again {
 		return revertedByPowerLoss(), nil
 	}
-	left := t.d.Since.Add(t.d.Probation.Deadline).Sub(t.Now())
+	deadline := t.d.Probation.Deadline
+	if t.d.Trial {
+		deadline += t.d.Boots.Timeout
+	}
+	left := t.d.Since.Add(deadline).Sub(t.Now())
 	if left <= 0 {
 		return because(proto.PhaseRollingBack, proto.ReasonInterrupted,
-			"not decided within %s: the transaction was interrupted", t.d.Probation.Deadline), nil
+			"not decided within %s: the transaction was interrupted", deadline), nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
+	if t.d.Trial {
+		up, err := t.up(bounded)
+		if err != nil {
+			return deployment.Step{}, err
+		}
+		if !up {
+			return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "the boot did not end within %s", t.d.Boots.Timeout), nil
+		}
+	}
 	j, err := t.Host.Judge(bounded, t.subject(t.d.Toplevel), t.d.Probation, t.d.Baseline())
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
@@ -110,12 +144,20 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		t.d.Checks = j.Checks // saved with the step
 		return deployment.Step{Phase: proto.PhaseRollingBack, Reason: j.Reason, Message: j.Message, Failed: j.Failed}, nil
 	}
-	if _, err := t.look(are(t.d.Toplevel, t.d.Proven.Toplevel)); err != nil {
+	registered := t.d.Proven.Toplevel
+	if t.d.Registered { // for a trial boot that is not protected
+		registered = t.d.Toplevel
+	}
+	if _, err := t.look(are(t.d.Toplevel, registered)); err != nil {
 		return deployment.Step{}, err
 	}
 	t.d.Checks = j.Checks // saved with the step
+	next := proto.PhaseCommitting
+	if t.d.Way == deployment.WayTest {
+		next = proto.PhaseTried
+	}
 	// What speaks against it and was not required goes into the history.
-	return because(proto.PhaseCommitting, "", "%s", j.Message), nil
+	return because(next, "", "%s", j.Message), nil
 }
 
 // commit registers the system, makes it the boot default and takes it as
@@ -184,6 +226,9 @@ func (t *transaction) runAgain(ctx context.Context) (activation.Result, error) {
 	}
 	r := activation.Result{Effect: activation.Active}
 	if !t.runs(t.d.Toplevel, s, again) {
+		if t.d.Way.Staged() {
+			return t.bootAgain(ctx)
+		}
 		r, err = t.bring(ctx, effort{
 			toplevel: t.d.Toplevel, count: func(d *deployment.Deployment) *int { return &d.CommitActivations }, most: maxActivations, decided: true,
 		})

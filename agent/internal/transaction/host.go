@@ -36,6 +36,10 @@ type Host interface {
 	// returns when ctx ends, and no activation runs on after that.
 	Activate(ctx context.Context, toplevel proto.StorePath, force bool) (activation.Result, error)
 
+	// DryActivate runs toplevel's switch-to-configuration with mode dry-activate,
+	// and returns what it says it would do.
+	DryActivate(ctx context.Context, toplevel proto.StorePath) ([]string, error)
+
 	// Judge restarts the agent and observes the running system until it is
 	// decided, or ctx ends: new failed units after the grace period, checks,
 	// and the restarted agent's fresh contact. It does not fail for what it
@@ -59,6 +63,18 @@ type Host interface {
 	// pre-switch checks, and makes the result durable. toplevel must be
 	// registered.
 	SetDefault(ctx context.Context, toplevel proto.StorePath) error
+
+	// Arm makes the next boot, and no other, one of toplevel, a generation of the
+	// profile, durably. Where the boot loader cannot do that, the error wraps
+	// [loader.ErrUnprotected].
+	Arm(ctx context.Context, toplevel proto.StorePath) error
+	// Disarm makes the next boot one of the boot default again.
+	Disarm(ctx context.Context) error
+	// Reboot has the host go down, and booted again. It returns once that has
+	// begun.
+	Reboot(ctx context.Context) error
+	// AwaitBoot returns when systemd has started everything of this boot.
+	AwaitBoot(ctx context.Context) error
 }
 
 // A Store is the transaction's durable memory. What a method was given is on
@@ -71,6 +87,9 @@ type Store interface {
 	Hold(toplevel proto.StorePath) error
 	// Prove replaces the proven system, and keeps it from being collected.
 	Prove(p deployment.Proven) error
+	// Guard has the next boots run a transaction over the record, early, by agent:
+	// the path of a kedge-agent binary.
+	Guard(agent string) error
 	// Quarantine keeps toplevel from being tried again here for a while.
 	Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Time) error
 }

@@ -46,7 +46,7 @@ func are(current, registered proto.StorePath) func(s proto.Systems) bool {
 func (t *transaction) ours(s proto.Systems) bool {
 	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
 	// An activation that died may have left none: that was not somebody else.
-	if !mine(s.Current) && !s.Current.IsZero() {
+	if !mine(s.Current) && s.Current != t.d.Runs() && !s.Current.IsZero() {
 		return false
 	}
 	if t.d.Registered {

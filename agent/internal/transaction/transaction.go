@@ -40,6 +40,8 @@ const (
 	maxReactivations = 10
 	// maxTries is how often anything may fail in one run of a transaction.
 	maxTries = 3
+	// maxBoots is how often a host is rebooted for one purpose.
+	maxBoots = 2
 	// busyPatience is how long somebody else's switch is waited for.
 	busyPatience = 10 * time.Minute
 	// profileTimeout bounds one change of the profile, which waits for Nix's own
@@ -56,8 +58,9 @@ const (
 // nothing for a transaction to do.
 var ErrNotStarted = errors.New("deployment is not fetched")
 
-// Run settles d and returns it in a terminal phase. A d that is terminal
-// already is returned as it is.
+// Run settles d and returns it in a terminal phase, or in one in which it waits
+// for somebody else: staged, or armed for a boot that comes when it comes. A d
+// that is there already is returned as it is.
 //
 // It returns an error when it could not go on, because ctx ended, or because
 // nothing could be observed or saved. The record on disk then says how far it
@@ -70,7 +73,10 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 		o.Wait = wait
 	}
 	t := &transaction{Options: o, d: d}
-	for !t.d.Terminal() {
+	for {
+		if waits, err := t.waits(); waits || err != nil {
+			return t.d, err
+		}
 		s, err := t.step(ctx)
 		if i, seen := errors.AsType[*intrusion](err); seen {
 			s, err = i.step(), nil
@@ -82,7 +88,21 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 			return t.d, err
 		}
 	}
-	return t.d, nil
+}
+
+// waits reports whether there is nothing for a transaction to do, now or at all.
+func (t *transaction) waits() (bool, error) {
+	if t.d.Terminal() || t.d.Phase == proto.PhaseStaged {
+		return true, nil
+	}
+	if !t.d.Parked {
+		return false, nil
+	}
+	boot, err := t.Host.BootID()
+	if err != nil {
+		return false, fmt.Errorf("read boot id: %w", err)
+	}
+	return t.d.AwaitsBoot(boot), nil
 }
 
 // A transaction is one run over a record. d is always what is on disk.
@@ -104,7 +124,11 @@ func (t *transaction) step(ctx context.Context) (deployment.Step, error) {
 		return t.commit(ctx)
 	case proto.PhaseRollingBack:
 		return t.rollBack(ctx)
-	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseStaging, proto.PhaseStaged,
+	case proto.PhaseStaging:
+		return t.stage(ctx)
+	case proto.PhaseArmed:
+		return t.arm(ctx)
+	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseStaged, proto.PhaseTried,
 		proto.PhaseCommitted, proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed,
 		proto.PhaseFailed, proto.PhaseRefused, proto.PhaseSuperseded:
 		return deployment.Step{}, ErrNotStarted
@@ -113,6 +137,9 @@ func (t *transaction) step(ctx context.Context) (deployment.Step, error) {
 }
 
 func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
+	if s.Phase == "" {
+		return nil // the same once more
+	}
 	from := t.d.Phase
 	s.Time = t.Now()
 	d, err := t.d.Advance(s)

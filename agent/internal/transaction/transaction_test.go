@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/profile"
 	"kedge/proto"
 )
@@ -56,9 +57,48 @@ func scenarios() []scenario {
 			h.activates = activation.Result{Effect: activation.Partial}
 			h.record.Interrupted = 1
 		}, proto.PhaseRolledBack, proto.ReasonInterrupted, true},
+		{"a good trial boot commits", reboots, proto.PhaseCommitted, "", false},
+		{"a good trial boot that somebody else asks for commits", func(h *fakeHost) {
+			h.record.Way = deployment.WayBoot
+		}, proto.PhaseCommitted, "", false},
+		{"a good trial boot without protection commits", func(h *fakeHost) {
+			reboots(h)
+			h.unable = true
+		}, proto.PhaseCommitted, "", false},
+		{"failed units in a trial boot go back", func(h *fakeHost) {
+			reboots(h)
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
+		{"failed units in a trial boot without protection go back", func(h *fakeHost) {
+			reboots(h)
+			h.unable, h.unitsFail = true, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
+		{"a trial boot without contact goes back", func(h *fakeHost) {
+			reboots(h)
+			h.contact[newSystem] = false
+		}, proto.PhaseRolledBack, proto.ReasonNoContact, true},
+		{"a trial boot without contact on either side is inconclusive", func(h *fakeHost) {
+			reboots(h)
+			clear(h.contact)
+		}, proto.PhaseInconclusive, proto.ReasonNoContact, false},
+		{"a trial boot that panics is inconclusive at first", func(h *fakeHost) {
+			reboots(h)
+			h.panics = true
+		}, proto.PhaseInconclusive, proto.ReasonTrialBootFailed, false},
+		{"and quarantined at the second time", func(h *fakeHost) {
+			reboots(h)
+			h.panics, h.record.Interrupted = true, 1
+		}, proto.PhaseRolledBack, proto.ReasonTrialBootFailed, true},
+		{"a trial boot that never ends goes back", func(h *fakeHost) {
+			reboots(h)
+			h.hangs = true
+		}, proto.PhaseRolledBack, proto.ReasonActivationHung, true},
 		{"a loader that refuses rolls back", func(h *fakeHost) { h.loaderRefuses = true }, proto.PhaseRolledBack, proto.ReasonRegisterFailed, false},
 	}
 }
+
+// reboots is a deployment whose way is a reboot.
+func reboots(h *fakeHost) { h.record.Way = deployment.WayReboot }
 
 func (h *fakeHost) requireProven(t *testing.T) {
 	t.Helper()

@@ -52,6 +52,8 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 		proto.DesiredKeySubject(web1),
 		proto.DesiredKeySubject(web2),
 		"$KV." + proto.BucketControl + ".leader",
+		proto.ControlKeySubject(proto.KeyLeases),
+		"$JS.API.STREAM.MSG.GET." + proto.StreamControl,
 		"$JS.API.INFO",
 		"$JS.API.STREAM.INFO." + proto.StreamDesired,
 		"$JS.API.STREAM.PURGE." + proto.StreamStatus,
@@ -65,6 +67,7 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 	}
 	other := strings.Replace(id.PublicKey, id.PublicKey[:8], "UAAAAAAA", 1)
 	for _, s := range []string{
+		proto.AllLeases, proto.LeaseSubject(web1), proto.LeaseSubject(web2),
 		proto.DoorbellSubject(web2), proto.AllDoorbells, proto.AllStatus, proto.StatusSubject(web2), proto.AllHeartbeats,
 		"_INBOX.>", "_INBOX.*.>", "_INBOX." + other + ".>", "$KV.>", "kedge.>", "$SYS.>", "$JS.>", ">",
 	} {
@@ -208,8 +211,11 @@ func TestDoorbellsCarryNoData(t *testing.T) {
 func TestRolesAreEnforcedByTheServer(t *testing.T) {
 	w := newWorld(t)
 	w.fleet(t)
-	calls := []proto.Endpoint{proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents, proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish}
-	for role, want := range map[proto.Role]int{proto.RoleViewer: 3, proto.RoleOperator: 4, proto.RoleAdmin: 6} {
+	calls := []proto.Endpoint{
+		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents, proto.EndpointLeaseList,
+		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish, proto.EndpointLeaseFree,
+	}
+	for role, want := range map[proto.Role]int{proto.RoleViewer: 4, proto.RoleOperator: 5, proto.RoleAdmin: 8} {
 		t.Run(string(role), func(t *testing.T) {
 			c := connect(t, w.server.ClientURL(), "cli", w.operatorFile(t, role, "eva"))
 			awaitConnected(t, c)
@@ -226,6 +232,7 @@ func TestRolesAreEnforcedByTheServer(t *testing.T) {
 	r := w.rebel(t, file, id)
 	for _, s := range []string{
 		proto.StatusSubject(hostName(t, "web1")), proto.GetDesiredSubject(hostName(t, "web1")), proto.DesiredKeySubject(hostName(t, "web1")),
+		proto.LeaseSubject(hostName(t, "web1")), proto.ControlKeySubject(proto.KeyLeases),
 		"$JS.API.INFO", "$SYS.REQ.SERVER.PING", proto.AuditSubject,
 	} {
 		mustNotPublish(t, r, s)

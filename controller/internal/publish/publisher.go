@@ -70,7 +70,7 @@ func Open(o Options) (*Publisher, error) {
 // When it returns nil that is durable, and on its way: if the bus cannot be
 // reached then [Publisher.Sync] puts it there later. The actor is for the audit
 // trail.
-func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Envelope) (proto.Serial, error) {
+func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Envelope, mode proto.Mode) (proto.Serial, error) {
 	r, err := proto.OpenRelease(release, p.o.Signer.ReleaseKeys(), 1)
 	if err != nil {
 		return 0, fmt.Errorf("publish a release: %w", err)
@@ -81,7 +81,7 @@ func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Env
 	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
-	next, err := p.sign(r, release, h.record)
+	next, err := p.sign(r, release, mode, h.record)
 	if err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
@@ -116,11 +116,11 @@ func (p *Publisher) Oldest() time.Time {
 }
 
 // sign returns the record that follows before, with r assigned.
-func (p *Publisher) sign(r proto.Release, release proto.Envelope, before Record) (Record, error) {
+func (p *Publisher) sign(r proto.Release, release proto.Envelope, mode proto.Mode, before Record) (Record, error) {
 	now := p.o.Now().UTC()
 	serial := before.Target.Serial + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
-		Release: release, Serial: serial, Issued: now, Mode: proto.ModeSwitch, Caches: p.o.Caches,
+		Release: release, Serial: serial, Issued: now, Mode: mode, Caches: p.o.Caches,
 	})
 	if err != nil {
 		return Record{}, fmt.Errorf("sign assignment %s: %w", serial, err)
@@ -129,6 +129,7 @@ func (p *Publisher) sign(r proto.Release, release proto.Envelope, before Record)
 		Host:    r.Host,
 		Target:  proto.Target{Serial: serial, Toplevel: r.Toplevel, Revision: r.Revision, Published: now},
 		Issued:  now,
+		Mode:    mode,
 		Release: r.Serial,
 		Desired: proto.Desired{Format: proto.Format1, Release: release, Assignment: assignment},
 	}, nil

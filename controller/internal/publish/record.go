@@ -23,6 +23,7 @@ type Record struct {
 	Issued  time.Time      `json:"issued"` // of the assignment
 	Release proto.Serial   `json:"release"`
 	Desired proto.Desired  `json:"desired"`
+	Mode    proto.Mode     `json:"mode,omitempty"` // of the assignment
 }
 
 // newer reports whether r says something later than o does.

@@ -64,7 +64,7 @@ func (p *Publisher) again(r, before Record) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("open our release: %w", err)
 	}
-	return p.sign(release, r.Desired.Release, before)
+	return p.sign(release, r.Desired.Release, r.Mode, before)
 }
 
 // due reports whether an assignment of that date is to be renewed by now: once

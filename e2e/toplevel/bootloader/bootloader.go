@@ -2,7 +2,8 @@
 // one entry for every generation of the system profile, and a default that moves only to a system
 // that is a generation.
 //
-// The firmware of the test hosts boots the system that loader/default names.
+// The firmware of the test hosts boots the system that loader/default names, or once the entry that
+// bootctl set.
 package bootloader
 
 import (

@@ -74,7 +74,10 @@ let
               if agent == null then
                 { }
               else
-                { "kedge-agent.service" = import ./lib/agent-unit.nix { package = agentPackage; }; }
+                {
+                  "kedge-agent.service" = import ./lib/agent-unit.nix { package = agentPackage; };
+                  "kedge-trial.service" = import ./lib/trial-unit.nix { };
+                }
             )
             // units;
           etc = (if agent == null then { } else { "kedge/agent.yaml" = agentConfig; }) // etc;

@@ -44,7 +44,7 @@ func outcomeOfDeployment(s proto.Status) (outcome, string) {
 	switch d.Verdict {
 	case proto.VerdictNone, proto.VerdictPending:
 		return outcomeWaiting, string(d.Phase)
-	case proto.VerdictSucceeded:
+	case proto.VerdictSucceeded, proto.VerdictTried:
 		return outcomeGood, string(d.Verdict)
 	case proto.VerdictFailed, proto.VerdictInconclusive:
 		why := because(string(d.Verdict), d.Reason, d.Message)

@@ -14,6 +14,7 @@ import (
 
 func (k *kedge) publish() *cobra.Command {
 	var wait bool
+	mode := proto.ModeSwitch
 	cmd := &cobra.Command{
 		Use:   "publish HOST=STOREPATH...",
 		Short: "Publish toplevels that the controller did not build",
@@ -21,12 +22,17 @@ func (k *kedge) publish() *cobra.Command {
 
 Every path of their closures must carry the signature of a key that the
 controller is configured to trust. If anything is wrong with any of them then
-nothing is published. What is published stays until there is a newer revision.`,
+nothing is published. What is published stays until there is a newer revision.
+
+The mode is what a host comes to: switch, in the way that its own configuration
+says; boot, at its next boot; test, until its next boot; or dry-activate, which
+only tells what would change.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until every host has come to a verdict")
+	cmd.Flags().TextVar(&mode, "mode", proto.ModeSwitch, "`MODE`: switch, boot, test or dry-activate")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		targets, err := parseTargets(args)
+		targets, err := parseTargets(args, mode)
 		if err != nil {
 			return err
 		}
@@ -56,7 +62,7 @@ nothing is published. What is published stays until there is a newer revision.`,
 }
 
 // parseTargets parses HOST=STOREPATH arguments, and reports all that are wrong.
-func parseTargets(args []string) ([]proto.PublishTarget, error) {
+func parseTargets(args []string, mode proto.Mode) ([]proto.PublishTarget, error) {
 	var targets []proto.PublishTarget
 	var problems []error
 	for _, a := range args {
@@ -68,7 +74,7 @@ func parseTargets(args []string) ([]proto.PublishTarget, error) {
 			continue
 		}
 		problems = append(problems, hostErr, pathErr)
-		targets = append(targets, proto.PublishTarget{Host: host, Toplevel: toplevel})
+		targets = append(targets, proto.PublishTarget{Host: host, Toplevel: toplevel, Mode: mode})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, &usageError{err: err}

@@ -1,0 +1,267 @@
+package agent_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"kedge/agent"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// waiting is a host whose deployment waits for its boot in phase, since a minute.
+func waiting(phase proto.Phase, way deployment.Way) agent.Observation {
+	o := ended(phase, "", 1)
+	o.BootID, o.Record.BootID = "this", "this"
+	o.Record.Way, o.Record.Proven, o.Record.Parked = way, o.Proven, phase == proto.PhaseArmed
+	o.InhibitMax = time.Hour
+	return o
+}
+
+func TestDecideBoots(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		o      agent.Observation
+		want   agent.Action
+		reason proto.Reason
+	}{
+		{"what may be booted at any time is", waiting(proto.PhaseStaged, deployment.WayReboot), agent.ActionArm, proto.ReasonDeploying},
+		{"what somebody else boots is armed", waiting(proto.PhaseStaged, deployment.WayBoot), agent.ActionArm, proto.ReasonDeploying},
+		{"whatever the windows and the lease", with(waiting(proto.PhaseStaged, deployment.WayBoot), func(o *agent.Observation) {
+			o.Opens, o.Lease = o.Now.Add(time.Hour), agent.LeaseState{Needed: true}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"a reboot waits for its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Opens, o.Lease = o.Now.Add(time.Hour), agent.LeaseState{Needed: true}
+		}), agent.ActionRest, proto.ReasonOutsideWindow},
+		{"and then asks for its lease", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Opens, o.Lease = o.Now, agent.LeaseState{Needed: true}
+		}), agent.ActionLease, proto.ReasonAwaitingLease},
+		{"not all the time", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Lease = agent.LeaseState{Needed: true, Again: o.Now.Add(time.Second)}
+		}), agent.ActionRest, proto.ReasonAwaitingLease},
+		{"and again after a while", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Lease = agent.LeaseState{Needed: true, Again: o.Now}
+		}), agent.ActionLease, proto.ReasonAwaitingLease},
+		{"until it is granted", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Lease = agent.LeaseState{Needed: true, Granted: true}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"somebody on the host may hold it back", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Vetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionRest, proto.ReasonInhibited},
+		{"or suspend it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Suspended = &statefile.Suspension{}
+		}), agent.ActionRest, proto.ReasonSuspended},
+		{"nor is a lease asked for then", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Suspended, o.Lease = &statefile.Suspension{}, agent.LeaseState{Needed: true}
+		}), agent.ActionRest, proto.ReasonSuspended},
+		{"a newer assignment overtakes what is staged", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionSupersede, proto.ReasonNewerAssignment},
+		{"what is staged waits for a verified desired state", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionRest, proto.ReasonNoDesired},
+		{"somebody else's system overtakes it, too", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Systems.Current, o.Systems.Profile = pathC, pathC
+		}), agent.ActionSupersede, proto.ReasonThirdParty},
+		{"but not what was tried before it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Systems.Current, o.Record.From = pathC, pathC
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"a boot of its own accord leaves it staged", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.BootID = "later"
+		}), agent.ActionArm, proto.ReasonDeploying},
+
+		{"what is armed and parked waits", waiting(proto.PhaseArmed, deployment.WayBoot), agent.ActionRest, proto.ReasonAwaitingBoot},
+		{"until the host was booted", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.BootID = "later"
+		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"whatever somebody on the host says then", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.BootID, o.Suspended, o.Vetoes = "later", &statefile.Suspension{}, []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"a newer assignment takes it back", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Order.Assignment.Serial = 8
+		}), agent.ActionAbandon, proto.ReasonNewerAssignment},
+		{"and so does a refusal", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Order, o.Refusal = nil, &proto.RefusalError{Reason: proto.ReasonWithdrawn, Err: errors.New("withdrawn")}
+		}), agent.ActionAbandon, proto.ReasonWithdrawn},
+		{"but not that nobody can be asked", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionRest, proto.ReasonAwaitingBoot},
+		{"what goes down is in its transaction's hands", with(waiting(proto.PhaseArmed, deployment.WayReboot), func(o *agent.Observation) {
+			o.Record.Parked = false
+			o.Suspended = &statefile.Suspension{}
+		}), agent.ActionSettle, proto.ReasonDeploying},
+
+		{"what is held waits for a person", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way = deployment.WayHold
+		}), agent.ActionRest, proto.ReasonHeld},
+		{"what was tried is rested on", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
+			o.Systems.Current = pathB
+		}), agent.ActionRest, proto.ReasonTried},
+		{"also when the host was booted", ended(proto.PhaseTried, "", 1), agent.ActionRest, proto.ReasonTried},
+		{"until something else is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
+			o.Systems.Current, o.Order.Assignment.Serial = pathB, 8
+		}), agent.ActionDeploy, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := agent.Decide(tt.o)
+			if got.Action != tt.want || got.Reason != tt.reason {
+				t.Errorf("Decide = %s because of %q: %s; want %s because of %q", got.Action, got.Reason, got.Message, tt.want, tt.reason)
+			}
+			waits := got.Reason == proto.ReasonOutsideWindow || got.Action == agent.ActionRest && got.Reason == proto.ReasonAwaitingLease
+			if waits != (got.Reason != proto.ReasonInhibited && got.Again.After(tt.o.Now)) {
+				t.Errorf("Decide again at %s; it is %s, and waits for a time: %v", got.Again, tt.o.Now, waits)
+			}
+		})
+	}
+}
+
+// TestWays checks in which way a system is brought into effect.
+func TestWays(t *testing.T) {
+	kernel, dbus := []string{"kernel"}, []string{"dbus from a to b"}
+	for _, tt := range []struct {
+		name     string
+		policy   agent.PolicyConfig
+		mode     proto.Mode
+		reboot   []string
+		inhibits []string
+		want     deployment.Way
+		reason   proto.Reason // of a refusal
+	}{
+		{"usually", agent.PolicyConfig{}, "", nil, nil, deployment.WaySwitch, ""},
+		{"a new kernel, as NixOS does", agent.PolicyConfig{}, "", kernel, nil, deployment.WaySwitch, ""},
+		{"what inhibits a switch is held", agent.PolicyConfig{}, "", kernel, dbus, deployment.WayHold, ""},
+		{"a policy for what is normal", agent.PolicyConfig{Normal: deployment.WayBoot}, "", nil, nil, deployment.WayBoot, ""},
+		{"a policy for a new kernel", agent.PolicyConfig{RebootNeeded: deployment.WayReboot}, "", kernel, nil, deployment.WayReboot, ""},
+		{"a policy for what inhibits", agent.PolicyConfig{Inhibited: deployment.WayReboot}, "", nil, dbus, deployment.WayReboot, ""},
+		{"mode boot", agent.PolicyConfig{}, proto.ModeBoot, nil, nil, deployment.WayBoot, ""},
+		{"mode test", agent.PolicyConfig{Normal: deployment.WayReboot}, proto.ModeTest, kernel, nil, deployment.WayTest, ""},
+		{"mode test of what inhibits a switch", agent.PolicyConfig{}, proto.ModeTest, nil, dbus, "", proto.ReasonRebootNeeded},
+		{"mode dry-activate", agent.PolicyConfig{Normal: deployment.WayReboot}, proto.ModeDryActivate, nil, nil, deployment.WayDry, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.mode, w.reboot, w.inhibits = tt.mode, tt.reboot, tt.inhibits
+			w.configure = func(c *agent.Config) {
+				for to, from := range map[*deployment.Way]deployment.Way{
+					&c.Policy.Normal: tt.policy.Normal, &c.Policy.RebootNeeded: tt.policy.RebootNeeded, &c.Policy.Inhibited: tt.policy.Inhibited,
+				} {
+					if from != "" {
+						*to = from
+					}
+				}
+			}
+			w.start()
+			w.assign(7, pathB)
+			w.awaitStatus("the fetch to end", func(s proto.Status) bool {
+				return s.Deployment.Phase == proto.PhaseFetched || s.Deployment.Phase == proto.PhaseFailed
+			})
+			d, err := w.files.Deployment()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.Way != tt.want || d.Reason != tt.reason || !slices.Equal(d.Inhibitors, tt.inhibits) && tt.reason == "" {
+				t.Errorf("way %q, reason %q, inhibitors %q; want %q, %q, %q", d.Way, d.Reason, d.Inhibitors, tt.want, tt.reason, tt.inhibits)
+			}
+		})
+	}
+}
+
+// TestARebootIsAskedForInItsOrder follows a staged deployment to its reboot, and
+// after it.
+func TestARebootIsAskedForInItsOrder(t *testing.T) {
+	w := newWorld(t)
+	w.hooks = everyHook()
+	w.hooks.PreReboot = w.hooks.PreActivate
+	w.configure = func(c *agent.Config) { c.Policy.Normal, c.Reboot.Lease = deployment.WayReboot, true }
+	var asked, given []string
+	granted := false
+	w.leases = func(acquire bool, id string) (proto.LeaseReply, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		close(w.changed)
+		w.changed = make(chan struct{})
+		if !acquire {
+			given = append(given, id)
+			return proto.LeaseReply{}, nil
+		}
+		asked = append(asked, id)
+		return proto.LeaseReply{Granted: granted, Message: "db1 has it"}, nil
+	}
+	stop := w.start()
+	w.assign(7, pathB)
+	d := w.awaitTransaction()
+	w.stage(d)
+	s := w.awaitStatus("the lease to be refused", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonAwaitingLease && condition(s, proto.ConditionReady).Message != ""
+	})
+	if got := condition(s, proto.ConditionReady).Message; got != "db1 has it" {
+		t.Errorf("waits because of %q", got)
+	}
+	stop()
+	w.change(func() { granted = true })
+	w.start()
+	w.await("the transaction to reboot", func() bool {
+		return slices.ContainsFunc(w.ensured, func(d deployment.Deployment) bool { return d.Phase == proto.PhaseArmed })
+	})
+	w.mu.Lock()
+	i := slices.IndexFunc(w.ensured, func(d deployment.Deployment) bool { return d.Phase == proto.PhaseArmed })
+	armed, points := w.ensured[i], w.ran()
+	w.mu.Unlock()
+	if armed.BootID != "boot" || !armed.Drained || !armed.Leased || armed.ID != d.ID {
+		t.Errorf("armed is %+v", armed)
+	}
+	if want := []hook.Point{hook.PreFetch, hook.PreActivate, hook.PreReboot}; !slices.Equal(points, want) {
+		t.Errorf("hooks ran at %q, want %q", points, want)
+	}
+	for _, p := range []proto.Phase{proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseCommitted} {
+		var err error
+		if armed, err = armed.Advance(deployment.Step{Phase: p, Time: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.change(func() { w.systems.Current, w.systems.Profile = pathB, pathB })
+	if err := errors.Join(w.files.SaveProven(deployment.Proven{Toplevel: pathB}), w.files.Save(armed)); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the lease to be given back", func() bool { return slices.Contains(given, d.ID) })
+	w.change(func() { w.reads = 0 })
+	w.ring()
+	w.await("another look", func() bool { return w.reads > 0 })
+	w.ring()
+	w.await("and what follows from it", func() bool { return w.reads > 1 })
+	if len(given) != 1 {
+		t.Errorf("it was given back %d times", len(given))
+	}
+}
+
+// stage does what a transaction would, up to where it waits for its boot.
+func (w *world) stage(d deployment.Deployment) {
+	w.t.Helper()
+	for _, p := range []proto.Phase{proto.PhaseStaging, proto.PhaseStaged} {
+		var err error
+		if d, err = d.Advance(deployment.Step{Phase: p, Time: time.Now()}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := w.files.Save(d); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAHostWhoseWayBackFailedKeepsTheLease(t *testing.T) {
+	w := newWorld(t)
+	w.leases = func(acquire bool, id string) (proto.LeaseReply, error) {
+		t.Errorf("the lease of %s is asked for (%t) or given back", id, acquire)
+		return proto.LeaseReply{}, nil
+	}
+	d := deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRollbackFailed, Leased: true, BootID: "boot"}
+	if err := w.files.Save(d); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.awaitStatus("the agent to rest", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseRollbackFailed })
+}

@@ -1,0 +1,159 @@
+package loader
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"kedge/internal/command"
+	"kedge/proto"
+)
+
+const (
+	// stopDelay is how long bootctl may take to end after SIGTERM.
+	stopDelay = time.Second
+	// saidLimit is how many of the last bytes that bootctl said are told.
+	saidLimit = 1 << 10
+)
+
+// A systemdBoot is systemd-boot, with what NixOS or lanzaboote install.
+type systemdBoot struct {
+	variables variables
+	bootctl   string
+}
+
+// findSystemdBoot returns the systemd-boot that calls itself name.
+func (l Loader) findSystemdBoot(ctx context.Context, name string, v variables) (once, Support) {
+	b := systemdBoot{variables: v, bootctl: cmp.Or(l.Bootctl, "bootctl")}
+	none := func(why error) (once, Support) {
+		return nil, Support{Loader: name, Protection: None, Reason: why.Error()}
+	}
+	entries, err := b.list(ctx)
+	if err != nil {
+		return none(err)
+	}
+	features, err := v.features()
+	if err != nil {
+		return none(err)
+	}
+	if features&featureOneShot == 0 {
+		err = fmt.Errorf("%s does not boot an entry once", name)
+	} else {
+		err = l.variablesWritable()
+	}
+	switch {
+	case err == nil:
+		return b, Support{Loader: name, Protection: OneShot}
+	case features&featureCounting != 0 && slices.ContainsFunc(entries, bootEntry.counted):
+		return nil, Support{Loader: name, Protection: BootCounting, Reason: err.Error()}
+	}
+	return none(err)
+}
+
+// arm implements once.
+func (b systemdBoot) arm(ctx context.Context, toplevel proto.StorePath) error {
+	// What is booted once hides what the default is.
+	if err := b.disarm(ctx); err != nil {
+		return err
+	}
+	entries, err := b.list(ctx)
+	if err != nil {
+		return err
+	}
+	entries = slices.DeleteFunc(entries, func(e bootEntry) bool { return !boots(e.Options, toplevel) })
+	if len(entries) == 0 {
+		return ErrNoEntry
+	}
+	if slices.ContainsFunc(entries, func(e bootEntry) bool { return e.IsDefault }) {
+		return ErrDefault
+	}
+	id := entries[0].ID
+	if err := b.set(ctx, id); err != nil {
+		return err
+	}
+	switch got, err := b.armed(); {
+	case err != nil:
+		return err
+	case got != id:
+		return fmt.Errorf("the firmware did not keep it: %s is %q after it was set to %q", oneShotEntry, got, id)
+	}
+	return nil
+}
+
+// disarm implements once.
+func (b systemdBoot) disarm(ctx context.Context) error { return b.set(ctx, "") }
+
+// armed implements once.
+func (b systemdBoot) armed() (string, error) { return b.variables.text(oneShotEntry) }
+
+func (b systemdBoot) set(ctx context.Context, id string) error {
+	_, err := b.run(ctx, "set-oneshot", id)
+	return err
+}
+
+// A bootEntry is what bootctl says about one.
+type bootEntry struct {
+	ID        string `json:"id"` // without its counters
+	Options   string `json:"options"`
+	TriesLeft *int   `json:"triesLeft"` // nil if its boots are not counted
+	// IsDefault: it is what would be booted now. bootctl before 254 never says so;
+	// the NixOS of that time names the default, and no pattern that may fit another.
+	IsDefault bool `json:"isDefault"`
+}
+
+func (e bootEntry) counted() bool { return e.TriesLeft != nil }
+
+// list returns all entries.
+func (b systemdBoot) list(ctx context.Context) ([]bootEntry, error) {
+	out, err := b.run(ctx, "list", "--json=short")
+	if err != nil {
+		return nil, err
+	}
+	entries, err := decodeEntries(out)
+	if err != nil {
+		return nil, fmt.Errorf("%s list: %w", b.bootctl, err)
+	}
+	return entries, nil
+}
+
+// decodeEntries decodes a list or, as older ones print them, one entry after the
+// other.
+func decodeEntries(out []byte) (entries []bootEntry, err error) {
+	if bytes.HasPrefix(bytes.TrimSpace(out), []byte("[")) {
+		err = json.Unmarshal(out, &entries)
+		return entries, err
+	}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var e bootEntry
+		switch err := d.Decode(&e); {
+		case errors.Is(err, io.EOF):
+			return entries, nil
+		case err != nil:
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+}
+
+// run returns what bootctl printed.
+func (b systemdBoot) run(ctx context.Context, args ...string) ([]byte, error) {
+	var out bytes.Buffer
+	said := command.Tail{Limit: saidLimit}
+	cmd := command.New(ctx, stopDelay, append([]string{b.bootctl}, args...)...)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		_, err = command.Ended(ctx, cmd, err)
+		if text := strings.TrimSpace(said.String()); text != "" {
+			err = fmt.Errorf("%w: %s", err, text)
+		}
+		return nil, fmt.Errorf("%s %s: %w", b.bootctl, args[0], err)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,52 @@
+package systemd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+)
+
+const (
+	rebootTarget = "reboot.target"
+	// rebootMode is what systemctl uses: nothing that is started later cancels it.
+	rebootMode = "replace-irreversibly"
+)
+
+// StartReboot begins the shutdown that ends in another boot, and returns. systemd
+// stops every unit in its order; nothing that is started meanwhile cancels that.
+func (c *Client) StartReboot(ctx context.Context) error {
+	return c.exchange(ctx, "start "+rebootTarget, func(ctx context.Context, conn *dbus.Conn) error {
+		_, err := conn.StartUnitContext(ctx, rebootTarget, rebootMode, nil)
+		return err
+	})
+}
+
+// The states of a manager that has not started everything yet.
+const (
+	initializing = "initializing"
+	starting     = "starting"
+)
+
+// AwaitBoot returns when systemd has started everything of this boot, or could
+// not: there is no bound but ctx. What was started, and failed, is for others to
+// judge.
+func (c *Client) AwaitBoot(ctx context.Context) error {
+	err := poll(ctx, func() (bool, error) {
+		state := starting
+		err := c.exchange(ctx, "read the state of the boot", func(_ context.Context, conn *dbus.Conn) error {
+			text, err := conn.GetManagerProperty("SystemState")
+			if err == nil {
+				state = strings.Trim(text, `"`)
+			}
+			return err
+		})
+		// An error may only mean that systemd is not back yet.
+		return err == nil && state != initializing && state != starting, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the end of the boot: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/loader"
+	"kedge/proto"
+)
+
+// stage prepares a trial boot: it registers the new system, so that the boot
+// loader has an entry of it, and has the profile and the boot default name the
+// proven one.
+func (t *transaction) stage(ctx context.Context) (deployment.Step, error) {
+	if _, err := t.look(t.ours); err != nil {
+		return deployment.Step{}, err
+	}
+	if !t.d.Registered {
+		d := t.d
+		d.Registered = true
+		if err := t.save(d); err != nil {
+			return deployment.Step{}, err
+		}
+	}
+	g, err := t.enter(ctx)
+	if ctx.Err() != nil {
+		return deployment.Step{}, context.Cause(ctx)
+	}
+	if err != nil {
+		return because(proto.PhaseRollingBack, proto.ReasonRegisterFailed, "%v", err), nil
+	}
+	t.d.Registered, t.d.Generation = false, g // saved with the step
+	return to(proto.PhaseStaged), nil
+}
+
+// enter makes an entry of the new system in the boot menu, and leaves the rest
+// as it was.
+func (t *transaction) enter(ctx context.Context) (g proto.Generation, err error) {
+	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
+		g, err = t.Host.Register(ctx, t.d.Toplevel)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = t.retry(ctx, "point the profile back", profileTimeout, func(ctx context.Context) error {
+		return t.Host.Restore(ctx, t.d.Proven)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return g, t.retry(ctx, "add it to the boot menu", loaderTimeout, func(ctx context.Context) error {
+		return t.Host.SetDefault(ctx, t.d.Proven.Toplevel)
+	})
+}
+
+// arm makes the next boot the trial boot and, if that is the way, asks for it;
+// or says what came of it, if it came.
+func (t *transaction) arm(ctx context.Context) (deployment.Step, error) {
+	s, err := t.look(t.ours)
+	if err != nil {
+		return deployment.Step{}, err
+	}
+	boot, err := t.Host.BootID()
+	if err != nil {
+		return deployment.Step{}, err
+	}
+	if boot != t.d.BootID {
+		return t.booted(s, boot), nil
+	}
+	if t.d.TrialBoots == maxTries {
+		return because(proto.PhaseRollingBack, proto.ReasonRebootFailed,
+			"the host was asked %d times to reboot, and did not go down within %s", maxTries, t.d.Boots.Timeout), nil
+	}
+	d := t.d
+	d.Armed = true
+	if d.Way == deployment.WayReboot {
+		d.TrialBoots++
+	}
+	if err := t.save(d); err != nil {
+		return deployment.Step{}, err
+	}
+	if err := t.point(ctx); err != nil {
+		if ctx.Err() != nil {
+			return deployment.Step{}, context.Cause(ctx)
+		}
+		return because(proto.PhaseRollingBack, proto.ReasonRegisterFailed, "%v", err), nil
+	}
+	if d = t.d; d.Way == deployment.WayBoot {
+		d.Parked = true
+		return deployment.Step{}, t.save(d)
+	}
+	return deployment.Step{}, t.goDown(ctx)
+}
+
+// point has the boot loader boot the new system next. Where the loader cannot do
+// that once, the new system becomes the boot default before it is proven: there
+// is no other way to try it.
+func (t *transaction) point(ctx context.Context) error {
+	if err := t.Store.Guard(t.d.Agent); err != nil {
+		return err
+	}
+	err := t.retry(ctx, "make the next boot one of the new system", loaderTimeout, func(ctx context.Context) error {
+		return t.Host.Arm(ctx, t.d.Toplevel)
+	})
+	if !errors.Is(err, loader.ErrUnprotected) || t.d.Boots.Protected {
+		return err
+	}
+	t.Log.WarnContext(ctx, "the trial boot is not protected: the new system becomes the boot default", "deployment", t.d.ID, "err", err)
+	d := t.d
+	d.Registered = true
+	if err := t.save(d); err != nil {
+		return err
+	}
+	_, err = t.register(ctx)
+	return err
+}
+
+// booted says what came of the trial boot.
+func (t *transaction) booted(s proto.Systems, boot string) deployment.Step {
+	switch s.Booted {
+	case t.d.Toplevel:
+		// Saved with the step.
+		t.d.BootID, t.d.Activated, t.d.Trial, t.d.Parked = boot, t.d.Toplevel, true, false
+		return to(proto.PhaseProbation)
+	case t.d.Proven.Toplevel:
+		return because(proto.PhaseRollingBack, proto.ReasonTrialBootFailed,
+			"the host booted the proven system: the trial boot did not come up, or somebody chose another entry")
+	}
+	i := &intrusion{found: fmt.Sprintf("%s was booted", s.Booted)}
+	return i.step()
+}
+
+// up waits until this boot has ended, and reports whether it did in time.
+func (t *transaction) up(ctx context.Context) (bool, error) {
+	err := bounded(ctx, t.d.Boots.Timeout, t.Host.AwaitBoot)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	}
+	return false, fmt.Errorf("wait for the end of the boot: %w", err)
+}
+
+// goDown has the host boot. It returns nil if the host is still up after all the
+// time that it may take; as a rule ctx ends before that.
+func (t *transaction) goDown(ctx context.Context) error {
+	t.Log.InfoContext(ctx, "the host reboots", "deployment", t.d.ID, "phase", t.d.Phase)
+	if err := t.retry(ctx, "reboot the host", agentTimeout, t.Host.Reboot); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		t.Log.ErrorContext(ctx, "the host cannot be rebooted", "deployment", t.d.ID, "err", err)
+	}
+	return t.Wait(ctx, t.d.Boots.Timeout)
+}
+
+// bootAgain brings a system that was proven in its trial boot back, after
+// another boot in the middle of its commit. It is the boot default by now.
+func (t *transaction) bootAgain(ctx context.Context) (activation.Result, error) {
+	for t.d.CommitBoots < maxBoots {
+		d := t.d
+		d.CommitBoots++
+		if err := t.save(d); err != nil {
+			return activation.Result{}, err
+		}
+		if err := t.goDown(ctx); err != nil {
+			return activation.Result{}, err
+		}
+	}
+	return activation.Result{Effect: activation.Partial, Message: "the boot into it did not come"}, nil
+}
+
+// bootBack boots the proven system, which is the boot default. It returns nil if
+// that did not come, however often it was tried.
+func (t *transaction) bootBack(ctx context.Context) error {
+	for t.d.RollbackBoots < maxBoots {
+		d := t.d
+		d.RollbackBoots++
+		if err := t.save(d); err != nil {
+			return err
+		}
+		if err := t.goDown(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package transaction_test
+
+import (
+	"testing"
+	"time"
+
+	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// TestBoots goes ways through a trial boot that no crash leads to.
+func TestBoots(t *testing.T) {
+	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
+	for _, tt := range []struct {
+		name   string
+		setUp  func(h *fakeHost)
+		want   proto.Phase
+		reason proto.Reason
+		also   func(h *fakeHost) bool // what else must hold at the end
+	}{
+		{"a good trial boot activates nothing, and boots once", reboots, proto.PhaseCommitted, "", func(h *fakeHost) bool {
+			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero()
+		}},
+		{"a bad trial boot goes back by one more", func(h *fakeHost) {
+			reboots(h)
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
+			return h.back() && len(h.activated) == 0 && h.boots == 2 && h.record.RollbackBoots == 1
+		}},
+		{"a host that does not go down is left as it was", func(h *fakeHost) {
+			reboots(h)
+			h.stays = 100
+		}, proto.PhaseInconclusive, proto.ReasonRebootFailed, func(h *fakeHost) bool {
+			return h.back() && h.boots == 0 && len(h.activated) == 0 && h.oneShot.IsZero() && h.record.TrialBoots == 3
+		}},
+		{"however often that has happened before", func(h *fakeHost) {
+			reboots(h)
+			h.stays, h.record.Interrupted = 100, 5
+		}, proto.PhaseInconclusive, proto.ReasonRebootFailed, func(h *fakeHost) bool { return len(h.quarantined) == 0 }},
+		{"a host that does not go down at first", func(h *fakeHost) {
+			reboots(h)
+			h.stays = 2
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 && h.record.TrialBoots == 3 }},
+		{"a trial system that does not go down is replaced while it runs", func(h *fakeHost) {
+			reboots(h)
+			h.unitsFail = true
+			h.waiting = func(h *fakeHost) {
+				if h.current == newSystem {
+					h.stays = 100
+				}
+			}
+			h.intruder = func(h *fakeHost) { h.stays = 100 }
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && h.tried(oldSystem) == 1 && h.record.RollbackBoots == 2 }},
+		{"a trial boot into what somebody chose", func(h *fakeHost) {
+			reboots(h)
+			h.foreigner = true
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == foreign && len(h.activated) == 0 }},
+		{"a trial boot into what somebody chose, who then switched back", func(h *fakeHost) {
+			h.armed()
+			h.start()
+			h.booted, h.current = foreign, oldSystem
+		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == oldSystem && len(h.activated) == 0 }},
+		{"a trial boot has the time for the boot, too", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Since = time.Unix(0, 0).Add(-5 * time.Minute)
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 }},
+		{"but not for ever", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Since = time.Unix(0, 0).Add(-11 * time.Minute)
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, (*fakeHost).back},
+		{"a commit after another boot boots it again", func(h *fakeHost) {
+			h.inTrial(proto.PhaseCommitting)
+			h.start()
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 3 && len(h.activated) == 0 && h.record.CommitBoots == 1 }},
+		{"and goes back if that does not come", func(h *fakeHost) {
+			h.inTrial(proto.PhaseCommitting)
+			h.start()
+			h.stays = 2
+		}, proto.PhaseInconclusive, proto.ReasonPowerLoss, func(h *fakeHost) bool { return h.back() && h.record.CommitBoots == 2 }},
+		{"a loader that has no entry for it", func(h *fakeHost) {
+			reboots(h)
+			h.defaulted = func(h *fakeHost, _ proto.StorePath) error { h.loaderRefuses = true; return nil }
+		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && h.boots == 0 && len(h.quarantined) == 0 }},
+		{"a loader that cannot protect it, where that is asked for", func(h *fakeHost) {
+			reboots(h)
+			h.unable, h.record.Boots.Protected = true, true
+		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && h.boots == 0 }},
+		{"a trial boot without protection that fails leaves the proven system the default", func(h *fakeHost) {
+			reboots(h)
+			h.unable, h.unitsFail = true, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, (*fakeHost).back},
+		{"one that was armed and is not wanted any more", func(h *fakeHost) {
+			h.armed()
+			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonNewerAssignment
+		}, proto.PhaseSuperseded, proto.ReasonNewerAssignment, func(h *fakeHost) bool {
+			return h.back() && h.oneShot.IsZero() && h.boots == 0 && len(h.activated) == 0
+		}},
+		{"one that is not wanted any more, but was booted meanwhile", func(h *fakeHost) {
+			h.armed()
+			h.start()
+			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonNewerAssignment
+		}, proto.PhaseSuperseded, proto.ReasonNewerAssignment, func(h *fakeHost) bool {
+			return h.back() && h.boots == 2 && len(h.quarantined) == 0
+		}},
+		{"one that was withdrawn while it waited", func(h *fakeHost) {
+			h.armed()
+			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonWithdrawn
+		}, proto.PhaseInconclusive, proto.ReasonWithdrawn, func(h *fakeHost) bool { return h.back() && h.oneShot.IsZero() }},
+		{"a proven system that cannot be activated, with the last resort", func(h *fakeHost) {
+			h.unitsFail, h.record.Boots.LastResort = true, true
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && h.boots == 1 && h.tried(oldSystem) == 3 }},
+		{"and once only", func(h *fakeHost) {
+			h.unitsFail, h.record.Boots.LastResort, h.stays = true, true, 100
+			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial, partial, partial, partial, partial, partial, partial, partial}}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.boots == 0 && h.record.RollbackBoots == 1 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			tt.setUp(h)
+			d := h.settle()
+			if d.Phase != tt.want || d.Reason != tt.reason {
+				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
+			}
+			if !tt.also(h) {
+				t.Errorf("not as it should be: current %s, profile %s, boot default %s, next %s, boots %d, activated %v, quarantined %v, %+v",
+					h.current, h.profile, h.bootDefault, h.oneShot, h.boots, h.activated, h.quarantined, h.record)
+			}
+		})
+	}
+}
+
+// armed is the host as it waits for the trial boot.
+func (h *fakeHost) armed() {
+	h.at(proto.PhaseArmed, oldSystem, 0)
+	h.record.Way, h.record.Activations = deployment.WayBoot, 0
+	h.record.Armed, h.record.Parked, h.record.Generation = true, true, 2
+	h.oneShot, h.guard = newSystem, h.record.Agent
+}
+
+// inTrial is the host in its trial boot, in phase p.
+func (h *fakeHost) inTrial(p proto.Phase) {
+	h.armed()
+	h.start()
+	h.record.Phase, h.record.Parked, h.record.Trial = p, false, true
+	h.record.BootID, h.record.Activated = "b", newSystem
+}
+
+// TestModesThatRegisterNothing checks what is only tried.
+func TestModesThatRegisterNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		way     deployment.Way
+		bad     bool
+		want    proto.Phase
+		reason  proto.Reason
+		current proto.StorePath
+	}{
+		{"tested", deployment.WayTest, false, proto.PhaseTried, "", newSystem},
+		{"tested and bad", deployment.WayTest, true, proto.PhaseRolledBack, proto.ReasonUnitsFailed, oldSystem},
+		{"asked", deployment.WayDry, false, proto.PhaseTried, "", oldSystem},
+		{"asked and refused", deployment.WayDry, true, proto.PhaseFailed, proto.ReasonActivationFailed, oldSystem},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			h.record.Way, h.unitsFail = tt.way, tt.bad
+			d := h.settle()
+			if d.Phase != tt.want || d.Reason != tt.reason || h.current != tt.current {
+				t.Errorf("ended %s because of %q on %s; want %s because of %q on %s", d.Phase, d.Reason, h.current, tt.want, tt.reason, tt.current)
+			}
+			if h.profile != oldSystem || h.bootDefault != oldSystem || h.proven.Toplevel != oldSystem || d.Registered {
+				t.Errorf("profile %s, boot default %s, proven %s: want the proven system everywhere", h.profile, h.bootDefault, h.proven.Toplevel)
+			}
+			if tt.way == deployment.WayDry && len(h.activated) > 0 {
+				t.Errorf("activated %v", h.activated)
+			}
+		})
+	}
+	t.Run("what is asked tells what it would do", func(t *testing.T) {
+		h := newFakeHost(t)
+		h.record.Way = deployment.WayDry
+		if d := h.settle(); !h.told("would restart the following units: app.service") {
+			t.Errorf("says %q", d.Message)
+		}
+	})
+	t.Run("after what was tested comes another, and back to the proven one if that fails", func(t *testing.T) {
+		h := newFakeHost(t)
+		h.record.From, h.current, h.unitsFail = foreign, foreign, true
+		if d := h.settle(); d.Phase != proto.PhaseRolledBack || !h.back() {
+			t.Errorf("ended %s on %s", d.Phase, h.current)
+		}
+	})
+}

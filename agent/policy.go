@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kedge/agent/internal/closure"
+	"kedge/agent/internal/deployment"
+	"kedge/proto"
+)
+
+// PolicyConfig says how a system is brought into effect that shall be switched
+// to: "switch", "boot", "reboot" or "hold".
+type PolicyConfig struct {
+	// Normal is for what needs no reboot.
+	Normal deployment.Way `config:"normal"`
+	// RebootNeeded is for a system of which something takes effect with a reboot
+	// only, such as its kernel.
+	RebootNeeded deployment.Way `config:"reboot_needed"`
+	// Inhibited is for one that must not be switched to while the host runs.
+	Inhibited deployment.Way `config:"inhibited"`
+}
+
+// RebootConfig says when a deployment may boot its host, and how.
+type RebootConfig struct {
+	Lease bool `config:"lease"` // only with a lease from the controller
+	// Timeout bounds the going down and, after it, the coming up.
+	Timeout time.Duration `config:"timeout"`
+	// RequireProtection refuses trial boots that the boot loader cannot undo.
+	RequireProtection bool `config:"require_protection"`
+	// LastResort allows one reboot if the proven system cannot be activated.
+	LastResort bool `config:"last_resort"`
+}
+
+func defaultPolicy() PolicyConfig {
+	return PolicyConfig{Normal: deployment.WaySwitch, RebootNeeded: deployment.WaySwitch, Inhibited: deployment.WayHold}
+}
+
+// defaultBootTimeout is for servers whose firmware takes minutes.
+const defaultBootTimeout = 10 * time.Minute
+
+func (c PolicyConfig) validate(p *problems) {
+	staged := []deployment.Way{deployment.WayBoot, deployment.WayReboot, deployment.WayHold}
+	for _, v := range []struct {
+		key   string
+		way   deployment.Way
+		known []deployment.Way
+	}{
+		{"policy.normal", c.Normal, append(staged, deployment.WaySwitch)},
+		{"policy.reboot_needed", c.RebootNeeded, append(staged, deployment.WaySwitch)},
+		{"policy.inhibited", c.Inhibited, staged},
+	} {
+		var names []string
+		for _, w := range v.known {
+			names = append(names, string(w))
+		}
+		p.check(slices.Contains(v.known, v.way), "%s: must be one of %s, got %q", v.key, strings.Join(names, ", "), v.way)
+	}
+}
+
+// boots returns c's part of a deployment's record.
+func (c RebootConfig) boots() deployment.Boots {
+	return deployment.Boots{Timeout: c.Timeout, Protected: c.RequireProtection, LastResort: c.LastResort}
+}
+
+// way says how a system that was fetched is brought into effect. The error is a
+// [*closure.Rejection].
+func (c Config) way(mode proto.Mode, f Fetched) (deployment.Way, error) {
+	w := c.Policy.of(f)
+	switch mode {
+	case proto.ModeBoot:
+		w = deployment.WayBoot
+	case proto.ModeDryActivate:
+		w = deployment.WayDry
+	case proto.ModeTest:
+		if len(f.Inhibitors) > 0 {
+			return "", &closure.Rejection{Reason: proto.ReasonRebootNeeded, Err: fmt.Errorf(
+				"it cannot be tested without a reboot, as it changes what must not change in a running system: %s", strings.Join(f.Inhibitors, ", "))}
+		}
+		w = deployment.WayTest
+	case proto.ModeSwitch, "":
+	}
+	if w.Staged() && c.Reboot.RequireProtection && f.Unprotected != "" {
+		return "", &closure.Rejection{Reason: proto.ReasonUnprotected, Err: fmt.Errorf(
+			"its trial boot could not be undone, and reboot.require_protection is set: %s", f.Unprotected)}
+	}
+	return w, nil
+}
+
+// of returns what the policy says of a system.
+func (c PolicyConfig) of(f Fetched) deployment.Way {
+	switch {
+	case len(f.Inhibitors) > 0:
+		return c.Inhibited
+	case len(f.Reboot) > 0:
+		return c.RebootNeeded
+	default:
+		return c.Normal
+	}
+}
