@@ -101,17 +101,13 @@ func (c *Computer) PowerOn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("power on %s: %w", c.Name(), err)
 	}
-	argv, err := c.qemu()
-	if err != nil {
-		return errors.Join(fmt.Errorf("power on %s: %w", c.Name(), err), listener.Close())
-	}
 	on, cut := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the call that switches it on
 	c.cut, c.ended = cut, make(chan struct{})
 	c.change(func() { c.broken = nil })
 	go c.listen(listener)
 	go func() {
 		defer close(c.ended)
-		_, err := c.options.Network.Run(on, argv...)
+		_, err := c.options.Network.Run(on, c.qemu()...)
 		if on.Err() == nil {
 			c.options.Log.ErrorContext(on, "a computer stopped", "computer", c.Name(), "err", err)
 		}

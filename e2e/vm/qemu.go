@@ -21,7 +21,7 @@ const (
 const memory = 768
 
 // qemu returns the command that is the computer while its power is on. A watchdog is in it, on the bus.
-func (c *Computer) qemu() ([]string, error) {
+func (c *Computer) qemu() []string {
 	accel := []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"}
 	if hasKVM() {
 		accel = []string{"-accel", "kvm", "-cpu", "host"}
@@ -39,7 +39,7 @@ func (c *Computer) qemu() ([]string, error) {
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=line,path="+filepath.Join(c.dir, "line"),
 		"-device", "virtserialport,chardev=line,name="+guest.LineName,
 		"-chardev", "file,id=console,append=on,path="+console, "-serial", "chardev:console",
-	), nil
+	)
 }
 
 // hasKVM reports whether the machine's own processor can run computers. That the device is there is not enough: a virtual
