@@ -36,21 +36,25 @@ import (
 
 // Options is what an agent needs. [Assemble] fills it with the real parts.
 type Options struct {
-	Config   Config                // required, valid
-	Identity Identity              // required
-	Bus      Bus                   // required
-	Link     Link                  // required
-	Fetcher  Fetcher               // required
-	Guard    Guard                 // required
-	Systems  Systems               // required
-	Loader   loader.Support        // what the boot loader can do
-	Hooks    Hooks                 // required if the configuration has any
-	Leases   Leases                // required if the configuration asks for them
-	Files    statefile.Dir         // required
-	Outbox   *outbox.Outbox        // required
-	Log      *slog.Logger          // required
-	Registry prometheus.Registerer // required
-	Now      func() time.Time      // defaults to time.Now
+	Config     Config                // required, valid
+	Identity   Identity              // required
+	Bus        Bus                   // required
+	Link       Link                  // required
+	Fetcher    Fetcher               // required
+	Guard      Guard                 // required
+	Systems    Systems               // required
+	Loader     loader.Support        // what the boot loader can do
+	Hooks      Hooks                 // required if the configuration has any
+	Leases     Leases                // required if the configuration asks for them
+	Tidier     Tidier                // required
+	Store      Store                 // required
+	Power      Power                 // required
+	Files      statefile.Dir         // required
+	Outbox     *outbox.Outbox        // required
+	Log        *slog.Logger          // required
+	Registry   prometheus.Registerer // required
+	Now        func() time.Time      // defaults to time.Now
+	Inhibitors Inhibitors            // required
 }
 
 // Identity says which process this is.
@@ -95,6 +99,8 @@ type Fetched struct {
 	// Unprotected is why the boot loader could not boot it for trial and fall back
 	// by itself; empty if it can.
 	Unprotected string
+	// Unjudged is why nobody would judge it in a trial boot; nil if somebody does.
+	Unjudged error
 }
 
 // A Guard runs transactions in processes that outlive the agent.
@@ -102,13 +108,6 @@ type Guard interface {
 	// Ensure sees to it that d's transaction runs. If it runs already, nothing
 	// changes.
 	Ensure(ctx context.Context, d deployment.Deployment) error
-}
-
-// Leases are the controller's: at most so many hosts reboot at once. *bus.Host
-// is one. The id is that of the deployment; both calls may be repeated.
-type Leases interface {
-	AcquireLease(ctx context.Context, id string) (proto.LeaseReply, error)
-	ReleaseLease(ctx context.Context, id string) error
 }
 
 // Systems reads and keeps the systems of this host.
@@ -147,7 +146,7 @@ type Agent struct {
 	blind      int      // observations in a row that failed
 	complaints complaints
 	remembered string // ID of the last deployment that is in the history
-	overridden string // ID of the deployment that vetoes held back for too long
+	overridden string // ID and phase of the deployment that vetoes held back for too long
 	lease      heldLease
 	givenBack  string // ID of the deployment whose lease was given back
 
@@ -168,10 +167,18 @@ type view struct {
 	deployments map[proto.Verdict]float64
 	// hookFailures count likewise, by point.
 	hookFailures map[hook.Point]float64
-	decision     Decision
-	since        time.Time // of decision
-	stateErr     error     // why the state files cannot be read
-	contact      time.Time // when desired was last read and verified
+	// pruned and pruneFailures count deleted generations, and when they could not
+	// be.
+	pruned, pruneFailures float64
+	settled               deployment.Deployment // whose system the host rests on; see Observation.settled
+	decision              Decision
+	since                 time.Time // of decision
+	stateErr              error     // why the state files cannot be read
+	contact               time.Time // when desired was last read and verified
+	inhibitors            vetoes    // besides those in files
+	boot                  statefile.Boot
+	verifying             bool  // the store is being verified, and nothing is begun
+	verifyErr             error // why it could not be
 }
 
 // New returns an agent for o. It registers its metrics.
@@ -207,15 +214,20 @@ func New(o Options) (*Agent, error) {
 // On disk at any time: the record (deployment.json), what was proven
 // (proven.json), the floors of what was accepted (floors.json), whether somebody
 // suspended the agent (suspension.json), which end was followed by its hooks
-// (hooks.json), how the last deployments ended (history.json), and events that
-// were not yet acknowledged (outbox/).
+// (hooks.json), how the last deployments ended (history.json), how the last boot
+// ended and whether the store is whole (boot.json), that generations are being
+// deleted (pruning.json), and events that were not yet acknowledged (outbox/).
 func (a *Agent) Run(ctx context.Context) error {
+	a.beginBoot(ctx)
+	defer a.endBoot(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	for name, f := range map[string]func(context.Context) error{
 		"reconciler": a.reconcile,
 		"reporter":   a.reportStatus,
+		"verifier":   a.verifyStore,
 		"outbox":     a.drainOutbox,
 		"heartbeat":  a.heartbeat,
+		"tidier":     a.tidy,
 	} {
 		g.Go(func() error {
 			if err := f(ctx); err != nil && ctx.Err() == nil {

@@ -14,11 +14,13 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/loader"
+	"kedge/agent/internal/logind"
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
+	"kedge/agent/internal/tidy"
 	"kedge/internal/nix"
 	"kedge/internal/setup"
 	"kedge/proto"
@@ -53,21 +55,26 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
+	tidier := newHostTidier(c, cli, files, log)
 	a, err = New(Options{
-		Config:   c,
-		Identity: id,
-		Bus:      host,
-		Link:     link,
-		Fetcher:  newHostFetcher(c, cli, roots, log),
-		Guard:    systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
-		Systems:  hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
-		Hooks:    hook.Runner{Path: os.Getenv("PATH")},
-		Leases:   host,
-		Loader:   loader.Loader{}.Detect(ctx),
-		Files:    files,
-		Outbox:   box,
-		Log:      log,
-		Registry: r,
+		Config:     c,
+		Identity:   id,
+		Bus:        host,
+		Link:       link,
+		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
+		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
+		Power:      &systemd.Client{},
+		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
+		Leases:     host,
+		Loader:     loader.Loader{}.Detect(ctx),
+		Tidier:     tidier,
+		Files:      files,
+		Outbox:     box,
+		Log:        log,
+		Registry:   r,
+		Inhibitors: logindInhibitors{logind: logind.Client{}, locks: c.Inhibit.Logind, logins: c.Inhibit.Users},
 	})
 	closeLink = func() {
 		host.Close()
@@ -103,8 +110,11 @@ type hostFetcher struct {
 	loader    loader.Loader
 }
 
-func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, log *slog.Logger) hostFetcher {
+func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, log *slog.Logger) hostFetcher {
 	room := closure.Room{Lists: closure.NewHTTPLister(), Reserve: c.Fetch.Reserve, Log: log}
+	if garbage != nil {
+		room.MakeRoom = garbage.MakeRoom
+	}
 	return hostFetcher{
 		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Log: log},
 	}
@@ -118,7 +128,7 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.preflight.Check(o.Toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason}
+	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(o.Toplevel)}
 	var err error
 	if got.Reboot, err = f.systems.RebootFor(o.Toplevel); err != nil {
 		return Fetched{}, err

@@ -47,6 +47,8 @@ func decideBoot(o Observation) Decision {
 	case o.Systems.Profile != o.Proven.Toplevel || o.Systems.Current != o.Proven.Toplevel && o.Systems.Current != r.Runs():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonThirdParty, Message: fmt.Sprintf(
 			"somebody else changed the system: %s runs and the profile names %s", o.Systems.Current, o.Systems.Profile)}
+	case o.Order == nil && o.Withdrawn:
+		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
 		return resting(o)
 	case r.Way == deployment.WayBoot:
@@ -59,7 +61,7 @@ func decideBoot(o Observation) Decision {
 func decideReboot(o Observation) Decision {
 	l := o.Lease
 	switch {
-	case o.Opens.After(o.Now):
+	case o.Opens.After(o.Now) && !o.Confirmed:
 		return Decision{Action: ActionRest, Reason: proto.ReasonOutsideWindow, Message: "may reboot from " + o.Opens.Format(time.RFC3339), Again: o.Opens}
 	case l.Needed && !l.Granted && l.Again.After(o.Now):
 		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingLease, Message: l.Message, Again: l.Again}
@@ -91,6 +93,17 @@ func (a *Agent) arm(ctx context.Context, r deployment.Deployment) (again bool, e
 		}
 		d.BootID = a.Identity.BootID
 		return d.Advance(deployment.Step{Phase: proto.PhaseArmed, Time: a.Now()})
+	})
+}
+
+// release has what was held go on, in the way that it takes then.
+func (a *Agent) release(r deployment.Deployment) error {
+	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
+		if d.ID != r.ID || !d.Fetched() || d.Way != deployment.WayHold {
+			return d, errOvertaken
+		}
+		d.Way = unheld(d)
+		return d, nil
 	})
 }
 

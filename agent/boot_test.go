@@ -50,8 +50,17 @@ func TestDecideBoots(t *testing.T) {
 			o.Lease = agent.LeaseState{Needed: true, Granted: true}
 		}), agent.ActionArm, proto.ReasonDeploying},
 		{"somebody on the host may hold it back", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
-			o.Vetoes = []statefile.Veto{{Who: "backup"}}
+			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
 		}), agent.ActionRest, proto.ReasonInhibited},
+		{"but not for ever", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.RebootVetoes, o.InhibitMax = []statefile.Veto{{Who: "backup"}}, time.Second
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"nor by what holds back activations only", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Vetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"nor a boot that is somebody else's", with(waiting(proto.PhaseStaged, deployment.WayBoot), func(o *agent.Observation) {
+			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
 		{"or suspend it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Suspended = &statefile.Suspension{}
 		}), agent.ActionRest, proto.ReasonSuspended},
@@ -64,6 +73,9 @@ func TestDecideBoots(t *testing.T) {
 		{"what is staged waits for a verified desired state", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Order = nil
 		}), agent.ActionRest, proto.ReasonNoDesired},
+		{"what was withdrawn meanwhile is given up", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Order, o.Withdrawn = nil, true
+		}), agent.ActionWithdraw, proto.ReasonWithdrawn},
 		{"somebody else's system overtakes it, too", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
 		}), agent.ActionSupersede, proto.ReasonThirdParty},
@@ -98,6 +110,15 @@ func TestDecideBoots(t *testing.T) {
 		{"what is held waits for a person", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
 			o.Record.Way = deployment.WayHold
 		}), agent.ActionRest, proto.ReasonHeld},
+		{"and goes on when one confirms it", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.Confirmed = deployment.WayHold, true
+		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"a person may confirm a reboot outside of its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Opens, o.Confirmed, o.RebootVetoes = o.Now.Add(time.Hour), true, []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"but not the turn of the others", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Lease, o.Confirmed = agent.LeaseState{Needed: true}, true
+		}), agent.ActionLease, proto.ReasonAwaitingLease},
 		{"what was tried is rested on", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current = pathB
 		}), agent.ActionRest, proto.ReasonTried},
@@ -165,6 +186,65 @@ func TestWays(t *testing.T) {
 			}
 			if d.Way != tt.want || d.Reason != tt.reason || !slices.Equal(d.Inhibitors, tt.inhibits) && tt.reason == "" {
 				t.Errorf("way %q, reason %q, inhibitors %q; want %q, %q, %q", d.Way, d.Reason, d.Inhibitors, tt.want, tt.reason, tt.inhibits)
+			}
+		})
+	}
+}
+
+// TestWhatIsHeldGoesOnOnceItIsConfirmed checks in which way.
+func TestWhatIsHeldGoesOnOnceItIsConfirmed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		inhibits []string
+		want     deployment.Way
+	}{
+		{"by a switch", nil, deployment.WaySwitch},
+		{"or a reboot, if it must not be switched to", []string{"dbus from a to b"}, deployment.WayReboot},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.inhibits = tt.inhibits
+			w.configure = func(c *agent.Config) { c.Policy.Normal = deployment.WayHold }
+			a, _ := w.startAgent()
+			w.assign(7, pathB)
+			w.awaitStatus("it to be held", func(s proto.Status) bool {
+				return condition(s, proto.ConditionReady).Reason == proto.ReasonHeld
+			})
+			if _, err := a.Confirm(t.Context(), "root"); err != nil {
+				t.Fatal(err)
+			}
+			if d := w.awaitTransaction(); d.Way != tt.want {
+				t.Errorf("goes on by %q, want %q", d.Way, tt.want)
+			}
+		})
+	}
+}
+
+// TestBootsThatAreRefused checks what is not even staged.
+func TestBootsThatAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		fetched agent.Fetched
+		protect bool
+		want    proto.Reason // empty if it is not refused
+	}{
+		{"a boot loader that cannot undo it", agent.Fetched{Unprotected: "GRUB on btrfs"}, true, proto.ReasonUnprotected},
+		{"unless that is good enough", agent.Fetched{Unprotected: "GRUB on btrfs"}, false, ""},
+		{"a system that nobody would judge", agent.Fetched{Unjudged: errors.New("no kedge-trial.service")}, false, proto.ReasonNoAgent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fetched = tt.fetched
+			w.configure = func(c *agent.Config) {
+				c.Policy.Normal, c.Reboot.RequireProtection = deployment.WayReboot, tt.protect
+			}
+			w.start()
+			w.assign(7, pathB)
+			s := w.awaitStatus("the fetch to end", func(s proto.Status) bool {
+				return s.Deployment.Phase == proto.PhaseFetched || s.Deployment.Phase == proto.PhaseFailed
+			})
+			if s.Deployment.Reason != tt.want {
+				t.Errorf("reason %q: %s; want %q", s.Deployment.Reason, s.Deployment.Message, tt.want)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,19 +22,21 @@ type Config struct {
 	StateDir   string `config:"state_dir"`
 	RuntimeDir string `config:"runtime_dir"`
 
-	NATS       NATSConfig       `config:"nats"`
-	Trust      TrustConfig      `config:"trust"`
-	Caches     []string         `config:"caches"` // binary caches, tried after those of the assignment
-	Fetch      FetchConfig      `config:"fetch"`
-	Activation ActivationConfig `config:"activation"`
-	Policy     PolicyConfig     `config:"policy"`
-	Reboot     RebootConfig     `config:"reboot"`
-	Probation  ProbationConfig  `config:"probation"`
-	Hooks      HooksConfig      `config:"hooks"`
-	Control    ControlConfig    `config:"control"`
-	Inhibit    InhibitConfig    `config:"inhibit"`
-	Metrics    MetricsConfig    `config:"metrics"`
-	Log        setup.LogConfig  `config:"log"`
+	NATS        NATSConfig        `config:"nats"`
+	Trust       TrustConfig       `config:"trust"`
+	Caches      []string          `config:"caches"` // binary caches, tried after those of the assignment
+	Fetch       FetchConfig       `config:"fetch"`
+	Activation  ActivationConfig  `config:"activation"`
+	Policy      PolicyConfig      `config:"policy"`
+	Reboot      RebootConfig      `config:"reboot"`
+	Probation   ProbationConfig   `config:"probation"`
+	Hooks       HooksConfig       `config:"hooks"`
+	Control     ControlConfig     `config:"control"`
+	Inhibit     InhibitConfig     `config:"inhibit"`
+	Metrics     MetricsConfig     `config:"metrics"`
+	Log         setup.LogConfig   `config:"log"`
+	Generations GenerationsConfig `config:"generations"`
+	GC          GCConfig          `config:"gc"`
 }
 
 // NATSConfig says how the one outbound connection is made.
@@ -86,8 +89,27 @@ type ControlConfig struct {
 
 // InhibitConfig bounds what somebody on the host may hold back.
 type InhibitConfig struct {
+	// Logind is what those hold back who hold a lock of logind against a shutdown,
+	// such as by systemd-inhibit; Users what those do who are logged in.
+	Logind InhibitWhen `config:"logind"`
+	Users  InhibitWhen `config:"users"`
 	// Max is how long after it was fetched a deployment may be held back.
 	Max time.Duration `config:"max"`
+}
+
+// InhibitWhen says what somebody holds back.
+type InhibitWhen string
+
+// What somebody may hold back.
+const (
+	InhibitNever  InhibitWhen = "never"  // nothing
+	InhibitReboot InhibitWhen = "reboot" // reboots
+	InhibitAlways InhibitWhen = "always" // reboots, and the activation of what was fetched
+)
+
+func (w InhibitWhen) validate(p *problems, key string) {
+	p.check(slices.Contains([]InhibitWhen{InhibitNever, InhibitReboot, InhibitAlways}, w),
+		"%s: must be %s, %s or %s, got %q", key, InhibitNever, InhibitReboot, InhibitAlways, w)
 }
 
 // MetricsConfig says where Prometheus finds the agent.
@@ -107,7 +129,8 @@ func DefaultConfig() Config {
 		Policy:     defaultPolicy(),
 		Reboot:     RebootConfig{Timeout: defaultBootTimeout},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
-		Inhibit:    InhibitConfig{Max: 4 * time.Hour},
+		GC:         GCConfig{MinFree: defaultMinFree, MaxFree: defaultMaxFree},
+		Inhibit:    InhibitConfig{Max: 4 * time.Hour, Logind: InhibitReboot, Users: InhibitNever},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
 	}
 }
@@ -142,6 +165,10 @@ func (c Config) Validate() error {
 	c.Probation.validate(&p)
 	c.Hooks.validate(&p)
 	p.atLeast("inhibit.max", c.Inhibit.Max, minDuration)
+	c.Generations.validate(&p)
+	c.GC.validate(&p)
+	c.Inhibit.Logind.validate(&p, "inhibit.logind")
+	c.Inhibit.Users.validate(&p, "inhibit.users")
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

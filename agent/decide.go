@@ -19,18 +19,28 @@ type Observation struct {
 	// Refusal says why.
 	Order   *proto.Order
 	Refusal *proto.RefusalError
+	// Withdrawn is true if the release of a record that has touched nothing yet was
+	// withdrawn.
+	Withdrawn bool
 	// Quarantine is what keeps Order's toplevel from being tried here; zero if
 	// it may be.
 	Quarantine statefile.Quarantine
 	// Rung is true if somebody asked: what waits for a retry waits no longer
 	// than it must.
 	Rung bool
+	// Verifying is true while the store is read after a boot without an orderly end:
+	// nothing is begun.
+	Verifying bool
 	// Suspended is what keeps anything from being begun; nil if nothing does.
 	Suspended *statefile.Suspension
-	// Vetoes hold back the activation of what was fetched, for at most InhibitMax
-	// from then on.
-	Vetoes     []statefile.Veto
-	InhibitMax time.Duration
+	// Vetoes hold back the activation of what was fetched, RebootVetoes the reboot
+	// for what was staged, each for at most InhibitMax from then on.
+	Vetoes       []statefile.Veto
+	RebootVetoes []statefile.Veto
+	InhibitMax   time.Duration
+	// Confirmed is true if somebody said that the record's deployment, which
+	// waits, may go on whatever holds it back.
+	Confirmed bool
 	// Opens is when a reboot may begin: not in the future if it may now.
 	Opens time.Time
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
@@ -62,6 +72,7 @@ const (
 	ActionFetch     Action = "fetch"     // go on fetching what the record accepted
 	ActionAdopt     Action = "adopt"     // take the running, registered system as proven
 	ActionSupersede Action = "supersede" // end the record: a newer assignment overtook it
+	ActionWithdraw  Action = "withdraw"  // end the record: its release was withdrawn
 	ActionDeploy    Action = "deploy"    // begin a deployment of Order
 	ActionLease     Action = "lease"     // ask for the reboot lease
 	ActionArm       Action = "arm"       // have the next boot be the record's trial boot
@@ -91,8 +102,12 @@ func Decide(o Observation) Decision {
 		return d
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
-	case d.Action != ActionFetch && d.Action != ActionDeploy && d.begins() && o.inhibited():
-		return whileInhibited(o)
+	case o.Verifying && d.begins():
+		return whileVerifying()
+	case d.Action == ActionSettle && o.inhibited(o.Vetoes):
+		return whileInhibited(o, o.Vetoes)
+	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes):
+		return whileInhibited(o, o.RebootVetoes)
 	}
 	return d
 }
@@ -106,16 +121,16 @@ func whileSuspended(s statefile.Suspension) Decision {
 	return Decision{Action: ActionRest, Reason: proto.ReasonSuspended, Message: s.String(), Again: s.Until}
 }
 
-// inhibited reports whether vetoes hold back what was fetched, or staged. A record from the
-// future is one from before the clock was set back: it is held no longer.
-func (o Observation) inhibited() bool {
-	fetched := o.Record.Since
-	return len(o.Vetoes) > 0 && o.Now.Before(fetched.Add(o.InhibitMax)) && o.Now.After(fetched.Add(-o.InhibitMax))
+// inhibited reports whether vetoes hold back what was fetched, or staged. A record
+// from the future is one from before the clock was set back: it is held no longer.
+func (o Observation) inhibited(by []statefile.Veto) bool {
+	since := o.Record.Since
+	return len(by) > 0 && !o.Confirmed && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
 }
 
-func whileInhibited(o Observation) Decision {
+func whileInhibited(o Observation, by []statefile.Veto) Decision {
 	return Decision{
-		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(o.Vetoes),
+		Action: ActionRest, Reason: proto.ReasonInhibited, Message: everybody(by),
 		Again: o.Record.Since.Add(o.InhibitMax),
 	}
 }
@@ -153,7 +168,7 @@ func decide(o Observation) Decision {
 		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}
 	if q := o.Quarantine; q.Reason != "" {
-		return Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
+		return whileQuarantined(q)
 	}
 	if !o.sameOrder() {
 		return Decision{Action: ActionDeploy, Attempt: 1}
@@ -171,11 +186,13 @@ func resting(o Observation) Decision {
 // decideUntouched is for a record whose transaction has not begun.
 func decideUntouched(o Observation) Decision {
 	switch {
+	case o.Order == nil && o.Withdrawn:
+		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
 		return resting(o)
 	case !o.sameOrder():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
-	case o.Record.Way == deployment.WayHold:
+	case o.Record.Way == deployment.WayHold && !o.Confirmed:
 		return Decision{Action: ActionRest, Reason: proto.ReasonHeld, Message: "run `kedge-agent confirm` to let it go on; " + fetchedMessage(o.Record)}
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}

@@ -51,6 +51,13 @@ func lost() agent.Observation {
 	})
 }
 
+// withdrawn is a host on which the record's release was withdrawn, and what is
+// desired refused for that.
+func withdrawn(o *agent.Observation) {
+	o.Withdrawn, o.Order = true, nil
+	o.Refusal = &proto.RefusalError{Reason: proto.ReasonWithdrawn, Err: errors.New("withdrawn")}
+}
+
 func quarantine(until time.Time) statefile.Quarantine {
 	return statefile.Quarantine{Toplevel: pathB, Reason: proto.ReasonUnitsFailed, Until: until}
 }
@@ -105,6 +112,13 @@ func TestDecide(t *testing.T) {
 		{"a newer assignment overtakes a fetch", with(ended(proto.PhaseAccepted, "", 1), func(o *agent.Observation) {
 			o.Order.Assignment.Serial = 8
 		}), agent.ActionSupersede, proto.ReasonNewerAssignment, 0},
+
+		{"a withdrawn release ends while it is fetched", with(ended(proto.PhaseAccepted, "", 1), withdrawn), agent.ActionWithdraw, proto.ReasonWithdrawn, 0},
+		{"and before it is activated", with(ended(proto.PhaseFetched, "", 1), withdrawn), agent.ActionWithdraw, proto.ReasonWithdrawn, 0},
+		{"also while somebody has suspended the agent", with(with(ended(proto.PhaseFetched, "", 1), withdrawn), func(o *agent.Observation) {
+			o.Suspended = &statefile.Suspension{Since: o.Now}
+		}), agent.ActionWithdraw, proto.ReasonWithdrawn, 0},
+		{"but not in the middle of its transaction", with(ended(proto.PhaseProbation, "", 1), withdrawn), agent.ActionSettle, proto.ReasonDeploying, 0},
 
 		{"what was rolled back is not tried again", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Quarantine = quarantine(o.Now.Add(time.Hour))

@@ -5,3 +5,12 @@ import "context"
 // Follow is the reconciler without the watches on files, which no bubble of
 // synctest can hold.
 func (a *Agent) Follow(ctx context.Context) error { return a.follow(ctx, nil, nil) }
+
+// Tidy is the part of an agent that tidies.
+func (a *Agent) Tidy(ctx context.Context) error { return a.tidy(ctx) }
+
+// BeginBoot is what Run does first for the store.
+func (a *Agent) BeginBoot(ctx context.Context) { a.beginBoot(ctx) }
+
+// VerifyStore is what Run does next for it.
+func (a *Agent) VerifyStore(ctx context.Context) error { return a.verifyStore(ctx) }

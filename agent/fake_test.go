@@ -18,6 +18,7 @@ import (
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/tidy"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -40,6 +41,7 @@ type world struct {
 	hooks               agent.HooksConfig
 	configure           func(c *agent.Config) // changes the configuration; nil leaves it
 	mode                proto.Mode            // of what is assigned
+	caches              []string
 
 	bell chan struct{}
 
@@ -50,13 +52,23 @@ type world struct {
 	reads    int    // how often it was asked for
 	connects uint64
 	systems  proto.Systems
-	unseen   error    // why systems cannot be read
-	looks    int      // how often systems was read
-	reboot   []string // what of every system but the booted one needs a reboot
-	inhibits []string // why no system may be switched to
+	unseen   error         // why systems cannot be read
+	looks    int           // how often systems was read
+	reboot   []string      // what of every system but the booted one needs a reboot
+	inhibits []string      // why no system may be switched to
+	fetched  agent.Fetched // what else is found out of a system
 	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
+	live     []statefile.Veto // besides those in files
+	reboots  []statefile.Veto
+	deaf     error // why who else vetoes cannot be asked
+	store    fakeStore
+	down     bool // the host is going down
 	hook     func(ctx context.Context, c hook.Call) error
 	calls    []hook.Call // of hooks
+	prune    func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
+	collect  func(ctx context.Context) error
+	pruned   []deployment.Deployment // for which it was asked
+	collects int
 	fetch    func(ctx context.Context, o closure.FetchOrder) error
 	ensured  []deployment.Deployment
 	statuses []proto.Status
@@ -149,6 +161,7 @@ func (w *world) agent() *agent.Agent {
 	if w.configure != nil {
 		w.configure(&c)
 	}
+	c.Caches = w.caches
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
@@ -159,7 +172,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -316,7 +329,8 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {
 	w.mu.Lock()
 	fetch := w.fetch
-	got := agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Minute}, Reboot: w.reboot, Inhibitors: w.inhibits}
+	got := w.fetched
+	got.Probation, got.Reboot, got.Inhibitors = deployment.Probation{Grace: time.Second, Deadline: time.Minute}, w.reboot, w.inhibits
 	w.mu.Unlock()
 	return got, fetch(ctx, o)
 }
@@ -346,6 +360,34 @@ func (w *world) Run(ctx context.Context, c hook.Call) error {
 		return nil
 	}
 	return w.hook(ctx, c)
+}
+
+func (w *world) Prune(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error) {
+	var prune func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
+	w.change(func() { w.pruned, prune = append(w.pruned, d), w.prune })
+	if prune == nil {
+		return nil, nil
+	}
+	return prune(ctx, d)
+}
+
+func (w *world) Collect(ctx context.Context) error {
+	var collect func(ctx context.Context) error
+	w.change(func() { w.collects, collect = w.collects+1, w.collect })
+	if collect == nil {
+		return nil
+	}
+	return collect(ctx)
+}
+
+func (w *world) Collected() tidy.Collected {
+	return tidy.Collected{Freed: 7 << 20, Failures: 2, Last: time.Unix(5, 0)}
+}
+
+func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.live, w.reboots, w.deaf
 }
 
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {

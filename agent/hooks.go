@@ -210,10 +210,7 @@ func (a *Agent) keepFollowed(r hookResult) error {
 	d := r.call.Deployment
 	var err error
 	if r.err != nil {
-		err = a.note(proto.Event{
-			Deployment: d.ID, Serial: d.Serial, Revision: d.Revision, Toplevel: d.Toplevel,
-			Reason: proto.ReasonHookFailed, Message: r.err.Error(),
-		})
+		err = a.note(of(d, proto.ReasonHookFailed, r.err.Error()))
 	}
 	return errors.Join(err, a.followed.write(d))
 }

@@ -17,7 +17,9 @@ type metrics struct {
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
 	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
 	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
-	suspended, vetoes                                               *prometheus.Desc
+	suspended, vetoes, pruned, pruneFailures                        *prometheus.Desc
+	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
+	lost                                                            *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -44,7 +46,13 @@ func newMetrics(a *Agent) *metrics {
 		outbox:        desc("outbox_events", "Events that were not acknowledged yet."),
 		outboxDropped: desc("outbox_dropped_total", "Events that were dropped because the outbox was full, or because they never fit."),
 		suspended:     desc("suspended", "Whether somebody on the host keeps the agent from beginning anything."),
-		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched."),
+		pruned:        desc("generations_deleted_total", "Generations of the system profile that were deleted."),
+		pruneFailures: desc("generations_delete_failures_total", "Times that old generations, or their boot entries, could not be deleted."),
+		gcFreed:       desc("gc_freed_bytes_total", "Bytes by which the free room in the store grew while garbage was collected."),
+		gcFailures:    desc("gc_failures_total", "Times that garbage could not be collected, or not in time."),
+		gcLast:        desc("gc_last_run_timestamp_seconds", "When a collection of garbage last ended; 0 for never."),
+		lost:          desc("rollback_failed", "Whether the last way back failed and nothing has healed the host since: a person should look."),
+		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
 }
@@ -106,7 +114,16 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	suspended, _ := s.Condition(proto.ConditionSuspended)
 	gauge(m.suspended, number(suspended.Status == proto.StatusTrue))
-	gauge(m.vetoes, float64(len(m.agent.Files.Vetoes())))
+	count(m.pruned, v.pruned)
+	count(m.pruneFailures, v.pruneFailures)
+	collected := m.agent.Tidier.Collected()
+	count(m.gcFreed, float64(collected.Freed))
+	count(m.gcFailures, float64(collected.Failures))
+	gauge(m.gcLast, seconds(collected.Last))
+	all := v.inhibitors.with(m.agent.Files.Vetoes())
+	gauge(m.vetoes, float64(len(all.live)), "activation")
+	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
+	gauge(m.lost, number(m.agent.lost()))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
 	count(m.outboxTorn, float64(m.agent.Outbox.Torn()))

@@ -50,7 +50,7 @@ func (a *Agent) Reconcile(ctx context.Context) error {
 func (a *Agent) Rested(ctx context.Context) (proto.Status, error) {
 	for {
 		v, changed := a.watch()
-		if v.read && v.decision.Action == ActionRest && v.decision.Reason != proto.ReasonRetrying {
+		if v.read && v.decision.Action == ActionRest && !v.decision.passing() {
 			return a.Status(), nil
 		}
 		select {
@@ -59,6 +59,11 @@ func (a *Agent) Rested(ctx context.Context) (proto.Status, error) {
 			return proto.Status{}, ctx.Err()
 		}
 	}
+}
+
+// passing reports whether d is a rest that ends by itself, soon.
+func (d Decision) passing() bool {
+	return d.Reason == proto.ReasonRetrying || d.Reason == proto.ReasonVerifying
 }
 
 // Suspend implements [control.Agent]. When it returns nil, nothing is being
@@ -131,7 +136,11 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 	if !d.Phase.Terminal() || a.remembered == d.ID {
 		return
 	}
-	err := a.Files.Remember(statefile.NewPast(d))
+	p := statefile.NewPast(d)
+	err := a.endLoop(ctx, p) // first: what is remembered was looked at
+	if err == nil {
+		err = a.Files.Remember(p)
+	}
 	if aside, is := errors.AsType[*statefile.UnreadableHistoryError](err); is {
 		err = errors.Join(err, a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()}))
 	}
@@ -143,18 +152,16 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 
 // override tells, once, that o's deployment begins although somebody holds it
 // back: that was so for long enough.
-func (a *Agent) override(o Observation) error {
-	if !o.Record.Fetched() || len(o.Vetoes) == 0 || a.overridden == o.Record.ID {
+func (a *Agent) override(o Observation, by []statefile.Veto) error {
+	what := o.Record.ID + " " + string(o.Record.Phase)
+	if len(by) == 0 || o.Confirmed || a.overridden == what {
 		return nil
 	}
-	if err := a.note(proto.Event{
-		Deployment: o.Record.ID, Serial: o.Record.Serial, Revision: o.Record.Revision, Toplevel: o.Record.Toplevel,
-		Reason:  proto.ReasonInhibited,
-		Message: fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(o.Vetoes)),
-	}); err != nil {
+	message := fmt.Sprintf("begins after %s in spite of %s", o.InhibitMax, everybody(by))
+	if err := a.note(of(o.Record, proto.ReasonInhibited, message)); err != nil {
 		return err
 	}
-	a.overridden = o.Record.ID
+	a.overridden = what
 	return nil
 }
 

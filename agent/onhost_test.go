@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/control"
@@ -32,6 +34,7 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 	veto := func(o *agent.Observation) {
 		o.Vetoes, o.InhibitMax = []statefile.Veto{{Who: "backup", Why: "runs"}, {Who: "ada"}}, limit
 	}
+	verifying := func(o *agent.Observation) { o.Verifying = true }
 	for _, tt := range []struct {
 		name   string
 		o      agent.Observation
@@ -58,6 +61,11 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 			o.Suspended = &statefile.Suspension{Since: o.Now}
 		}), agent.ActionRest, proto.ReasonSuspended, 0},
 
+		{"an agent that reads the store begins nothing", with(settledOn(pathA, pathB), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
+		{"nor a transaction", with(untouched(proto.PhaseFetched, 0), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
+		{"but settles one that has begun, then, too", with(untouched(proto.PhaseProbation, 0), verifying), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and knows, then, too, when it runs what it shall", with(settledOn(pathA, pathA), verifying), agent.ActionRest, proto.ReasonConverged, 0},
+
 		{"a veto holds back what was fetched", with(untouched(proto.PhaseFetched, 10*time.Minute), veto), agent.ActionRest, proto.ReasonInhibited, inhibitMax - 10*time.Minute},
 		{"for so long", with(untouched(proto.PhaseFetched, limit), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not for ever because a clock was set back", with(untouched(proto.PhaseFetched, -limit), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
@@ -65,6 +73,12 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 		{"not the beginning", with(settledOn(pathA, pathB), veto), agent.ActionDeploy, "", 0},
 		{"not a transaction that has begun", with(untouched(proto.PhaseActivating, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not a rollback", with(untouched(proto.PhaseRollingBack, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"not what somebody confirmed", with(with(untouched(proto.PhaseFetched, 0), veto), func(o *agent.Observation) {
+			o.Confirmed = true
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"who is suspended is not so for being confirmed", with(with(untouched(proto.PhaseFetched, 0), suspend), func(o *agent.Observation) {
+			o.Confirmed = true
+		}), agent.ActionRest, proto.ReasonSuspended, time.Hour},
 		{"who is suspended is not held back besides", with(with(untouched(proto.PhaseFetched, 0), veto), suspend), agent.ActionRest, proto.ReasonSuspended, time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,10 +190,52 @@ func TestAVetoHoldsAnActivationBackUntilItEnds(t *testing.T) {
 	if c := condition(s, proto.ConditionInhibited); c.Status != proto.StatusTrue || c.Message != "backup: runs" {
 		t.Errorf("inhibited is %+v, want who and why", c)
 	}
+	w.mu.Lock()
 	if s.Deployment.Phase != proto.PhaseFetched || len(w.ensured) > 0 {
 		t.Errorf("deployment is %+v, want it fetched and not begun", s.Deployment)
 	}
+	w.mu.Unlock()
 	if err := w.files.EndVeto("backup"); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitTransaction()
+}
+
+func TestWhoIsInNoFileHoldsBackToo(t *testing.T) {
+	w := newWorld(t)
+	w.live = []statefile.Veto{{Who: "apt", Why: "unpacks"}}
+	w.reboots = append(w.live, statefile.Veto{Who: "ada", Why: "is logged in"})
+	if err := w.files.Veto(statefile.Veto{Who: "backup", Why: "runs"}); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := w.startAgent()
+	w.assign(7, pathB)
+	s := w.awaitStatus("to be held back", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
+	})
+	for c, want := range map[proto.ConditionType]string{
+		proto.ConditionInhibited: "backup: runs; apt: unpacks", proto.ConditionRebootInhibited: "backup: runs; apt: unpacks; ada: is logged in",
+	} {
+		if got := condition(s, c); got.Status != proto.StatusTrue || got.Message != want {
+			t.Errorf("%s is %+v, want it because of %s", c, got, want)
+		}
+	}
+	want := `
+		# HELP kedge_agent_vetoes How many hold back the activation of what is fetched, or a reboot.
+		# TYPE kedge_agent_vetoes gauge
+		kedge_agent_vetoes{of="activation"} 2
+		kedge_agent_vetoes{of="reboot"} 3
+	`
+	if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want), "kedge_agent_vetoes"); err != nil {
+		t.Error(err)
+	}
+
+	// The bus breaks: who cannot be asked holds back nothing.
+	w.change(func() { w.live, w.reboots, w.deaf = nil, nil, errors.New("the bus is gone") })
+	if err := w.files.EndVeto("backup"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitTransaction()

@@ -8,6 +8,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/internal/window"
 	"kedge/proto"
 )
 
@@ -25,7 +26,8 @@ type PolicyConfig struct {
 
 // RebootConfig says when a deployment may boot its host, and how.
 type RebootConfig struct {
-	Lease bool `config:"lease"` // only with a lease from the controller
+	Windows window.Windows `config:"windows"` // when; none means at any time
+	Lease   bool           `config:"lease"`   // only with a lease from the controller
 	// Timeout bounds the going down and, after it, the coming up.
 	Timeout time.Duration `config:"timeout"`
 	// RequireProtection refuses trial boots that the boot loader cannot undo.
@@ -60,6 +62,15 @@ func (c PolicyConfig) validate(p *problems) {
 	}
 }
 
+// opens returns when a reboot may begin, seen from now.
+func (c RebootConfig) opens(now time.Time) time.Time {
+	next := c.Windows.Next(now)
+	if next.IsZero() { // never, as far as is known
+		return now.Add(24 * time.Hour)
+	}
+	return next
+}
+
 // boots returns c's part of a deployment's record.
 func (c RebootConfig) boots() deployment.Boots {
 	return deployment.Boots{Timeout: c.Timeout, Protected: c.RequireProtection, LastResort: c.LastResort}
@@ -82,11 +93,22 @@ func (c Config) way(mode proto.Mode, f Fetched) (deployment.Way, error) {
 		w = deployment.WayTest
 	case proto.ModeSwitch, "":
 	}
+	if w.Staged() && f.Unjudged != nil {
+		return "", &closure.Rejection{Reason: proto.ReasonNoAgent, Err: f.Unjudged}
+	}
 	if w.Staged() && c.Reboot.RequireProtection && f.Unprotected != "" {
 		return "", &closure.Rejection{Reason: proto.ReasonUnprotected, Err: fmt.Errorf(
 			"its trial boot could not be undone, and reboot.require_protection is set: %s", f.Unprotected)}
 	}
 	return w, nil
+}
+
+// unheld is the way of what was held, once a person has confirmed it.
+func unheld(d deployment.Deployment) deployment.Way {
+	if len(d.Inhibitors) > 0 {
+		return deployment.WayReboot
+	}
+	return deployment.WaySwitch
 }
 
 // of returns what the policy says of a system.

@@ -171,7 +171,8 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	v, now := a.look(), a.Now()
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
-		Vetoes: a.Files.Vetoes(), InhibitMax: a.Config.Inhibit.Max,
+		InhibitMax: a.Config.Inhibit.Max, Opens: a.Config.Reboot.opens(now),
+		Verifying: v.verifying,
 	}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {
@@ -191,6 +192,10 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
 	a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
+	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
+	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
+	o.Vetoes, o.RebootVetoes = all.live, all.reboot
+	o.Confirmed = a.confirmed(ctx, o.Record)
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -213,6 +218,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	if err != nil {
 		return false, fmt.Errorf("run the hooks after deployment %s: %w", o.Record.ID, err)
 	}
+	a.rest(o.settled(d, !waits))
 	switch d.Action {
 	case ActionRest:
 		if o.Suspended != nil {
@@ -235,6 +241,8 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 			Phase: proto.PhaseSuperseded, Reason: d.Reason,
 			Message: d.Message,
 		})
+	case ActionWithdraw:
+		return true, a.endWithdrawn(o)
 	case ActionDeploy:
 		if waits {
 			return false, nil // their end wakes the reconciler
@@ -245,12 +253,22 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionLease:
 		return a.askLease(ctx, o.Record)
 	case ActionArm:
+		if o.Record.Way == deployment.WayReboot {
+			if err := a.override(o, o.RebootVetoes); err != nil {
+				return false, err
+			}
+		}
 		return a.arm(ctx, o.Record)
 	case ActionAbandon:
 		return a.abandon(o.Record, d)
 	case ActionSettle:
-		if err := a.override(o); err != nil {
-			return false, err
+		if o.Record.Way == deployment.WayHold {
+			return true, a.release(o.Record)
+		}
+		if o.Record.Fetched() {
+			if err := a.override(o, o.Vetoes); err != nil {
+				return false, err
+			}
 		}
 		return a.settle(ctx, o.Record)
 	}

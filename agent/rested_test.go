@@ -12,6 +12,7 @@ func TestAnAgentThatDoesNotRest(t *testing.T) {
 	for name, v := range map[string]view{
 		"has not read what is desired": {decision: Decision{Action: ActionRest, Reason: proto.ReasonNoDesired}},
 		"is in a deployment":           {read: true, decision: Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}},
+		"reads the store":              {read: true, decision: Decision{Action: ActionRest, Reason: proto.ReasonVerifying}},
 		"will try again":               {read: true, decision: Decision{Action: ActionRest, Reason: proto.ReasonRetrying}},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())

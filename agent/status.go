@@ -17,9 +17,10 @@ import (
 type disk struct {
 	record    deployment.Deployment
 	proven    deployment.Proven
+	floor     proto.Floor
 	systems   proto.Systems
 	suspended *statefile.Suspension // in force; nil if there is none
-	vetoes    []statefile.Veto
+	vetoes    vetoes
 	err       error // what cannot be read
 }
 
@@ -29,11 +30,11 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 	var errs [5]error
 	d.record, errs[0] = files.Deployment()
 	d.proven, errs[1] = files.Proven()
-	_, errs[2] = files.Floor()
+	d.floor, errs[2] = files.Floor()
 	d.systems, errs[3] = systems()
 	d.suspended, errs[4] = suspension(files, now)
 	d.systems.Proven, d.systems.Revision = d.proven.Toplevel, d.proven.Revision
-	d.vetoes = files.Vetoes()
+	d.vetoes = vetoes{}.with(files.Vetoes())
 	d.err = errors.Join(errs[:]...)
 	return d
 }
@@ -43,6 +44,7 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 func (a *Agent) Status() proto.Status {
 	v := a.look()
 	d := readDisk(a.Files, a.Systems.Systems, a.Now())
+	d.vetoes = v.inhibitors.with(a.Files.Vetoes())
 	if v.decision.Reason == proto.ReasonConverged && (d.systems.Current != d.proven.Toplevel || d.systems.Profile != d.proven.Toplevel) {
 		// Not any more; the reconciler will see it, too.
 		v.decision, v.since = Decision{Reason: proto.ReasonNotProven}, time.Time{}
@@ -65,6 +67,8 @@ func (a *Agent) Status() proto.Status {
 		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
+		storeValid(v),
+		runsWithdrawn(v, d),
 	}, d.conditions(v.stateErr)...)
 	return s
 }
@@ -77,11 +81,25 @@ func (d disk) conditions(err error) []proto.Condition {
 		suspended.Status, suspended.Reason = proto.StatusTrue, proto.ReasonSuspended
 		suspended.Message, suspended.Since = s.String(), s.Since
 	}
-	inhibited := proto.Condition{Type: proto.ConditionInhibited, Status: proto.StatusFalse}
-	if len(d.vetoes) > 0 {
-		inhibited.Status, inhibited.Reason, inhibited.Message = proto.StatusTrue, proto.ReasonInhibited, everybody(d.vetoes)
+	return []proto.Condition{
+		stateValid(errors.Join(err, d.err)), suspended,
+		inhibited(proto.ConditionInhibited, d.vetoes.live), inhibited(proto.ConditionRebootInhibited, d.vetoes.reboot),
 	}
-	return []proto.Condition{stateValid(errors.Join(err, d.err)), suspended, inhibited}
+}
+
+func inhibited(what proto.ConditionType, by []statefile.Veto) proto.Condition {
+	c := proto.Condition{Type: what, Status: truth(len(by) > 0)}
+	if len(by) > 0 {
+		c.Reason, c.Message = proto.ReasonInhibited, everybody(by)
+	}
+	return c
+}
+
+// lost reports whether the last rollback failed, and nothing healed the host
+// since.
+func (a *Agent) lost() bool {
+	record, err := a.Files.Deployment()
+	return err == nil && Observation{Record: record, BootID: a.Identity.BootID}.lostTheWay()
 }
 
 func ready(v view, record deployment.Deployment, proven deployment.Proven) proto.Condition {

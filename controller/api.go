@@ -37,6 +37,7 @@ type api struct {
 	book     *enroll.Book
 	anchors  proto.HostAddReply // without a JWT
 	importer *importer
+	leases   *leases
 	metrics  *metrics
 	now      func() time.Time
 	log      *slog.Logger
@@ -50,6 +51,8 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
 	handle(a, s, proto.EndpointHostAdd, a.hostAddCall)
 	handle(a, s, proto.EndpointPublish, a.publishCall)
+	handle(a, s, proto.EndpointLeaseList, a.leases.list)
+	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
 }
 
 // endpoints returns every endpoint that api answers.
@@ -57,6 +60,7 @@ func endpoints() []proto.Endpoint {
 	return []proto.Endpoint{
 		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents,
 		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish,
+		proto.EndpointLeaseList, proto.EndpointLeaseFree,
 	}
 }
 
@@ -208,7 +212,7 @@ func unknownHost(h proto.HostName) error {
 
 // unavailable says that something cannot be done now, where that is so.
 func unavailable(what string, err error) error {
-	if bus.Transient(err) {
+	if bus.Transient(err) || errors.Is(err, bus.ErrConflict) {
 		return bus.Errorf(bus.CodeUnavailable, "%s: %v", what, err)
 	}
 	return err

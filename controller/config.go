@@ -33,6 +33,7 @@ type Config struct {
 	Cache    CacheConfig     `config:"cache"`
 	Build    BuildConfig     `config:"build"`
 	Keys     KeysConfig      `config:"keys"`
+	Reboot   RebootConfig    `config:"reboot"`
 	Log      setup.LogConfig `config:"log"`
 }
 
@@ -91,6 +92,7 @@ func DefaultConfig() Config {
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
 		Build:    BuildConfig{Timeout: time.Hour, MaxSilent: 10 * time.Minute},
+		Reboot:   RebootConfig{MaxConcurrent: 1},
 	}
 }
 
@@ -100,6 +102,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.Source.problems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
+		c.Reboot.problems(),
 	)...)
 }
 

@@ -53,6 +53,7 @@ http: {listen: "build:8080"}
 cache: {urls: ["ftp://build"]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"]}
+reboot: {max_concurrent: 0, lease_max_age: 30}
 log: {format: xml}
 `)
 	var all *setup.ConfigError
@@ -67,6 +68,7 @@ log: {format: xml}
 	for _, want := range []string{
 		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
+		"reboot.max_concurrent", "reboot.lease_max_age",
 	} {
 		if !strings.Contains(strings.Join(keys, " "), want) {
 			t.Errorf("no problem is named for %s; there are %v", want, keys)

@@ -56,6 +56,7 @@ type Controller struct {
 	runner   *runner
 	keeper   *keeper
 	feeds    *feeds
+	leases   *leases
 	serving  chan struct{} // closed once operators' calls are answered
 	service  *bus.Service
 	web      *web
@@ -140,6 +141,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.pipeline.Run, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watch,
+		"leases": c.leases.run, "look at leases": c.leases.look,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

@@ -15,7 +15,8 @@
 // signed, which hosts read: what is missing or older there is put again at every
 // connection. A controller that was killed at any instant goes on from there;
 // nothing that a host was told is ever taken back, and no serial is used twice
-// for two statements.
+// for two statements. Only who has a reboot lease is in NATS alone, where every
+// controller finds it.
 //
 // # Concurrency
 //

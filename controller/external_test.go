@@ -48,7 +48,7 @@ func TestControllerAddsNoHostsToAnExternalNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := connectAdmin(t, server, dir)
+	conn := connectOperator(t, server, dir, proto.RoleAdmin)
 	_, err = bus.Call[proto.HostAddRequest, proto.HostAddReply](t.Context(), conn, proto.EndpointHostAdd,
 		proto.HostAddRequest{Host: hostName(t, "web1"), PublicKey: id.PublicKey})
 	var said *bus.APIError
@@ -86,14 +86,14 @@ func openExternal(t *testing.T, stateDir string, server *natsd.Server, states ch
 	return c
 }
 
-// connectAdmin connects as an administrator whom server knows.
-func connectAdmin(t *testing.T, server *natsd.Server, dir string) *bus.Conn {
+// connectOperator connects as an operator whom server knows.
+func connectOperator(t *testing.T, server *natsd.Server, dir string, role proto.Role) *bus.Conn {
 	t.Helper()
-	creds, err := server.OperatorCredentials(proto.RoleAdmin, "admin")
+	creds, err := server.OperatorCredentials(role, string(role))
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "admin.creds")
+	file := filepath.Join(dir, string(role)+".creds")
 	if err := os.WriteFile(file, creds, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ type metrics struct {
 	builds    *prometheus.CounterVec
 	requests  *prometheus.CounterVec
 	ends      *prometheus.CounterVec
+	leases    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -62,6 +63,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "kedge_controller_deployments_total",
 			Help: "Deployments that hosts reported to have ended, by verdict.",
 		}, []string{"verdict"}),
+		leases: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "kedge_controller_reboot_lease_requests_total",
+			Help: "Requests of hosts for reboot leases, by what came of them.",
+		}, []string{"result"}),
 	}
 	for _, s := range []string{stageSource, stageEvaluation, stageBuild, stageCache, stageSign, stagePublish} {
 		m.stages.WithLabelValues(s)
@@ -76,6 +81,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		for _, r := range requestResults() {
 			m.requests.WithLabelValues(e.Name(), r)
 		}
+	}
+	for _, r := range leaseResults() {
+		m.leases.WithLabelValues(r)
 	}
 	for _, v := range proto.Verdicts() {
 		if v != proto.VerdictPending {

@@ -78,6 +78,7 @@ kedge_controller_source_problem{reason="source-unreachable"} 0
 	for _, name := range []string{
 		"kedge_controller_revisions_total", "kedge_controller_builds_total", "kedge_controller_api_requests_total",
 		"kedge_controller_deployments_total", "kedge_controller_stage_duration_seconds",
+		"kedge_controller_reboot_lease_requests_total",
 	} {
 		if n, err := testutil.GatherAndCount(registry, name); err != nil || n == 0 {
 			t.Errorf("%s: %d series before anything happened (%v)", name, n, err)

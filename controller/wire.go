@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/lease"
 	"kedge/controller/internal/natsd"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/sign"
@@ -113,10 +116,19 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	c.service = bus.NewService(bus.ServiceOptions{
 		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
 	})
+	c.leases = &leases{
+		ledger: lease.NewLedger(lease.Options{Bus: busFleet, Rules: cfg.Reboot.rules(), Now: now}),
+		bus:    busFleet, fleet: c.fleet, audit: a.audit, metrics: m, now: now, log: c.log,
+	}
+	a.leases = c.leases
 	a.register(c.service)
-	collector := newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected })
-	if err := c.o.Registry.Register(collector); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	for _, collector := range []prometheus.Collector{
+		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),
+		newLeaseCollector(c.leases.ledger, now),
+	} {
+		if err := c.o.Registry.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return nil
 }

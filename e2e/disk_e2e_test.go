@@ -31,7 +31,7 @@ func TestDiskFull(t *testing.T) {
 	commit(t, f, "small", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("small")) })
 	before := requireOn(t, h, "small")
 	big := addBig(t, f)
-	h.MustRun(t, "sh", "-c", `fallocate --length $(($(df --output=avail --block-size=1 /nix/store | tail -n 1) - $1)) /var/filled`, "fill", strconv.Itoa(freeBytes))
+	fill(t, h)
 
 	store := h.MustRun(t, "ls", "/nix/store")
 
@@ -77,6 +77,12 @@ func testBootFull(t *testing.T, f *fleet.Fleet, h *fleet.Host, before fleet.Fact
 	requireOn(t, h, "big")
 	awaitReason(t, h, proto.ConditionRebootNeeded, proto.StatusTrue, proto.ReasonRebootNeeded)
 	requireSays(t, "kedge status", f.MustKedge(t, "status"), "reboot-needed: with a reboot only: kernel, initrd")
+}
+
+// fill leaves freeBytes of the host's disk.
+func fill(t *testing.T, h *fleet.Host) {
+	t.Helper()
+	h.MustRun(t, "sh", "-c", `fallocate --length $(($(df --output=avail --block-size=1 /nix/store | tail -n 1) - $1)) /var/filled`, "fill", strconv.Itoa(freeBytes))
 }
 
 // addBig puts a package that does not compress into the build host's store.

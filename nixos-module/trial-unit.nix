@@ -9,12 +9,9 @@
 }:
 {
   description = "Kedge trial boot: keeps the booted system or goes back";
-  # Beside the boot, not in it: nothing waits for this. A boot that ends in emergency mode is judged,
-  # too.
-  wantedBy = [
-    "sysinit.target"
-    "emergency.target"
-  ];
+  # Beside the boot, not in it: nothing waits for this, and it also starts when the boot fails and
+  # ends in emergency mode.
+  wantedBy = [ "sysinit.target" ];
   # local-fs.target is only waited for: this is what helps if a file system cannot be mounted.
   after = [ "local-fs.target" ];
   before = [ "shutdown.target" ];

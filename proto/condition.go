@@ -8,13 +8,16 @@ type ConditionType string
 
 // The conditions of a host.
 const (
-	ConditionReady      ConditionType = "Ready"      // runs what it shall run, proven
-	ConditionConnected  ConditionType = "Connected"  // authenticated to NATS
-	ConditionAccepted   ConditionType = "Accepted"   // the newest desired state was verified
-	ConditionDrifted    ConditionType = "Drifted"    // runs something that was not committed
-	ConditionStateValid ConditionType = "StateValid" // its state files can be read
-	ConditionSuspended  ConditionType = "Suspended"  // begins no deployment, because somebody on the host said so
-	ConditionInhibited  ConditionType = "Inhibited"  // activates nothing for a while, because somebody on the host said so
+	ConditionReady           ConditionType = "Ready"           // runs what it shall run, proven
+	ConditionConnected       ConditionType = "Connected"       // authenticated to NATS
+	ConditionAccepted        ConditionType = "Accepted"        // the newest desired state was verified
+	ConditionDrifted         ConditionType = "Drifted"         // runs something that was not committed
+	ConditionStateValid      ConditionType = "StateValid"      // its state files can be read
+	ConditionSuspended       ConditionType = "Suspended"       // begins no deployment, because somebody on the host said so
+	ConditionInhibited       ConditionType = "Inhibited"       // activates nothing for a while, because somebody on the host said so
+	ConditionRebootInhibited ConditionType = "RebootInhibited" // does not reboot for a while, because somebody on the host said so
+	ConditionStoreValid      ConditionType = "StoreValid"      // what of the store was read after a boot without an orderly end is what is registered
+	ConditionWithdrawn       ConditionType = "Withdrawn"       // runs a release that was withdrawn
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"

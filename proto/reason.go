@@ -79,6 +79,10 @@ const (
 	ReasonAwaitingBoot      Reason = "awaiting-boot"      // takes effect when somebody boots the host
 	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot
 	ReasonAwaitingLease     Reason = "awaiting-lease"     // waits for its turn to reboot
+	ReasonLooping           Reason = "looping"            // was asked for the same system again and again
+	ReasonVerifying         Reason = "verifying"          // reads the store after a boot before which there was no orderly end
+	ReasonStoreCorrupt      Reason = "store-corrupt"      // paths of the store have not the content that is registered
+	ReasonConfirmed         Reason = "confirmed"          // somebody on the host let go on what was held back
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate

@@ -94,6 +94,24 @@ func (h host) resume() *cobra.Command {
 	}
 }
 
+func (h host) confirm() *cobra.Command {
+	return &cobra.Command{
+		Use:   "confirm",
+		Short: "Let the deployment that waits go on, in spite of who holds it back",
+		Long: `Let the deployment that waits go on now, in spite of who holds it back. That is for
+this one deployment, and ends no suspension.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := h.place().client().Confirm(cmd.Context(), control.ConfirmRequest{By: h.by()})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(h.Stdout, "%s may go on: %s\n", terminal.Printable(d.ID), d.Toplevel)
+			return err
+		},
+	}
+}
+
 func (h host) lift() *cobra.Command {
 	r := control.LiftRequest{}
 	cmd := &cobra.Command{

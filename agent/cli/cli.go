@@ -14,12 +14,13 @@ import (
 
 	"kedge/agent"
 	"kedge/agent/internal/control"
+	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
 	"kedge/internal/setup"
 	"kedge/proto"
 )
 
-// Options is what the commands need of the world. All are required but Now.
+// Options is what the commands need of the world. All are required but the last.
 type Options struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -27,6 +28,7 @@ type Options struct {
 	// Config is the name of the agent's configuration, once flags are parsed.
 	Config *string
 	Now    func() time.Time // defaults to time.Now
+	Units  health.Units     // defaults to this host's systemd, which root may ask
 }
 
 // Commands returns the commands.
@@ -36,7 +38,7 @@ func Commands(o Options) []*cobra.Command {
 	}
 	h := host{Options: o}
 	return []*cobra.Command{
-		h.status(), h.history(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.lift(), h.logs(),
+		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.lift(), h.logs(),
 	}
 }
 

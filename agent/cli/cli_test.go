@@ -18,7 +18,9 @@ import (
 	"kedge/agent/cli"
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
 	"kedge/proto"
 )
 
@@ -39,6 +41,8 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 //	kedge-agent ARG...    the command line, in this process
 //	exits CODE kedge-agent ARG...   the same, where another exit code than 0 is
 //	                      meant
+//
+// The units bad.service has failed and good.service runs.
 //
 // journalctl prints its arguments, and with --follow ends with 5.
 func TestScripts(t *testing.T) {
@@ -134,8 +138,10 @@ func deployed(ts *testscript.TestScript, _ bool, args []string) {
 func run(ts *testscript.TestScript, want int, args []string) {
 	config := ts.MkAbs("agent.yaml")
 	root := &cobra.Command{Use: "kedge-agent", SilenceErrors: true, SilenceUsage: true}
+	root.PersistentFlags().StringVar(&config, "config", config, "")
 	root.AddCommand(cli.Commands(cli.Options{
 		Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv, Config: &config, Now: func() time.Time { return noon },
+		Units: units{},
 	})...)
 	root.SetOut(ts.Stdout())
 	root.SetErr(ts.Stderr())
@@ -147,6 +153,21 @@ func run(ts *testscript.TestScript, want int, args []string) {
 	if got := cli.ExitCode(err); got != want {
 		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
 	}
+}
+
+// units is systemd, as far as check asks it.
+type units struct{ health.Units }
+
+func (units) Troubled(context.Context) (systemd.Units, error) {
+	return systemd.Units{{Name: "bad.service", ActiveState: systemd.Failed}}, nil
+}
+
+func (units) Unit(_ context.Context, name string) (systemd.Unit, error) {
+	return systemd.Unit{Name: name, LoadState: "loaded", ActiveState: systemd.Active}, nil
+}
+
+func (units) Journal(context.Context, systemd.JournalQuery) ([]string, error) {
+	return []string{"cannot\x1b[2J listen"}, nil
 }
 
 // A fake agent keeps what it is told in the files, and does nothing about it.
@@ -188,6 +209,14 @@ func (f fake) Suspend(_ context.Context, r control.SuspendRequest) (statefile.Su
 }
 
 func (f fake) Resume(context.Context, string) error { return f.files.Resume() }
+
+func (f fake) Confirm(_ context.Context, by string) (proto.DeploymentStatus, error) {
+	d, err := f.files.Deployment()
+	if err != nil || !d.Fetched() {
+		return d.Status(), errors.Join(err, control.ErrNothing)
+	}
+	return d.Status(), f.files.Confirm(statefile.Confirmation{Deployment: d.ID, By: by, At: noon})
+}
 
 func (f fake) Lift(_ context.Context, r control.LiftRequest) ([]statefile.Quarantine, error) {
 	if !r.All {

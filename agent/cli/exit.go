@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"kedge/agent/internal/control"
 )
 
 // The exit codes, but for those of a command that [inhibit] ran.
@@ -13,13 +15,15 @@ const (
 	ExitOK      = 0 // done
 	ExitError   = 1 // something went wrong
 	ExitUsage   = 2 // the command line was wrong; nothing was done
-	ExitBadEnd  = 3 // with --wait: the host does not run what it shall
+	ExitBadEnd  = 3 // with --wait: the host does not run what it shall; check: not all is well
 	ExitTimeout = 4 // with --wait: the time was up before that was decided
+	ExitNothing = 5 // there is nothing to do it to
 )
 
 // ExitCodes says so to people.
 const ExitCodes = `Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
-3 (--wait) the host does not run what it shall; 4 (--wait) the time was up.`
+3 (--wait) the host does not run what it shall, (check) not all is well; 4 (--wait)
+the time was up; 5 there is nothing to do it to.`
 
 // Execute carries out the command line of root, and returns what [ExitCode]
 // turns into the exit code.
@@ -47,6 +51,8 @@ func ExitCode(err error) int {
 		return ExitBadEnd
 	case errors.Is(err, errLate):
 		return ExitTimeout
+	case errors.Is(err, control.ErrNothing):
+		return ExitNothing
 	case errors.As(err, &ended):
 		return ended.code
 	}
@@ -74,7 +80,7 @@ func (e *usageError) Unwrap() error { return e.err }
 // usage returns an error for a wrong command line that cobra found right.
 func usage(text string) error { return &usageError{err: errors.New(text)} }
 
-// A badEndError says why the host does not run what it shall.
+// A badEndError says why a host is not as it shall be.
 type badEndError struct{ why string }
 
 func (e *badEndError) Error() string { return e.why }

@@ -95,7 +95,11 @@ func drawStatus(w io.Writer, s proto.Status, now time.Time) {
 		line(string(c.Type), "%s", because(string(c.Status), string(c.Reason), c.Message))
 	}
 	_ = t.Flush() // an error of w shows where it is next written to
-	for _, u := range s.Deployment.Failed {
+	drawFailed(w, s.Deployment.Failed)
+}
+
+func drawFailed(w io.Writer, units []proto.FailedUnit) {
+	for _, u := range units {
 		fmt.Fprintf(w, "\nFailed: %s\n", terminal.Printable(u.Name))
 		for _, l := range u.Log {
 			fmt.Fprintf(w, "  %s\n", terminal.Printable(l))

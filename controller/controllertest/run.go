@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/controller"
+	"kedge/controller/internal/natsd"
 	"kedge/proto"
 )
 
@@ -19,8 +20,9 @@ type Running struct {
 	*controller.Controller
 	Registry *prometheus.Registry
 
-	stop  context.CancelFunc
-	ended chan error
+	stateDir string
+	stop     context.CancelFunc
+	ended    chan error
 }
 
 // Config returns a configuration for tests: free ports on the loopback, and a
@@ -58,7 +60,7 @@ func Start(ctx context.Context, stateDir string, w *World, logs io.Writer) (*Run
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	r := &Running{Controller: c, Registry: registry, stop: stop, ended: make(chan error, 1)}
+	r := &Running{Controller: c, Registry: registry, stateDir: stateDir, stop: stop, ended: make(chan error, 1)}
 	go func() { r.ended <- c.Run(ctx) }() // waited for by Stop
 	select {
 	case <-ready:
@@ -73,6 +75,16 @@ func Start(ctx context.Context, stateDir string, w *World, logs io.Writer) (*Run
 func (r *Running) Trust() proto.Trust {
 	releases, assignments := r.Keys()
 	return proto.Trust{ReleaseKeys: releases, ReleaseThreshold: 1, ControllerKeys: assignments}
+}
+
+// OperatorCredentials returns the content of a credentials file, for an operator
+// with a name and a role.
+func (r *Running) OperatorCredentials(role proto.Role, name string) ([]byte, error) {
+	keys, err := natsd.OpenKeys(r.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	return keys.OperatorCredentials(role, name)
 }
 
 // Stop ends the controller, and returns what it ended with.

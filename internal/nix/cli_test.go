@@ -62,6 +62,16 @@ func TestCommandLines(t *testing.T) {
 			"nix-env --profile /p/system --switch-generation 12 --option max-jobs 3",
 		},
 		{
+			"delete generations",
+			func(ctx context.Context, c *CLI) error { return c.DeleteGenerations(ctx, "/p/system", 3, 12) },
+			"nix-env --profile /p/system --delete-generations 3 12 --option max-jobs 3",
+		},
+		{
+			"collect garbage",
+			func(ctx context.Context, c *CLI) error { return c.CollectGarbage(ctx, 1<<40) },
+			"nix-store --gc --max-freed 1099511627776 --option max-jobs 3",
+		},
+		{
 			"realise",
 			func(ctx context.Context, c *CLI) error {
 				return c.Realise(ctx, RealiseOptions{Derivations: []proto.StorePath{a}, KeepGoing: true})

@@ -133,6 +133,52 @@ func TestRealSubstitutionWantsTheTrustedSignature(t *testing.T) {
 	}
 }
 
+func TestRealRepair(t *testing.T) {
+	ctx, c := t.Context(), realCLI(t)
+	good := buildGood(t, c)
+	closure, err := c.Requisites(ctx, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, secret := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	key := generateKey(t, "cache-1")
+	if err := os.WriteFile(secret, []byte(key.Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Copy(ctx, CopyOptions{To: "file://" + cache + "?secret-key=" + secret, Paths: []proto.StorePath{good}}); err != nil {
+		t.Fatal(err)
+	}
+	requireChanged := func(want ...proto.StorePath) {
+		t.Helper()
+		if got, err := c.Changed(ctx, closure...); err != nil || !slices.Equal(got, want) {
+			t.Errorf("changed: got %v, %v, want %v", got, err, want)
+		}
+	}
+	requireChanged()
+	repair := SubstituteOptions{From: "file://" + cache, Path: good, TrustedKeys: []proto.PublicKey{generateKey(t, "foreign-1").Public()}}
+	deps := filepath.Join(good.String(), "deps")
+	for _, spoil := range []func() error{
+		func() error { return os.WriteFile(deps, make([]byte, 100), 0o444) },
+		func() error { return os.Remove(deps) },
+		func() error { return os.RemoveAll(good.String()) },
+	} {
+		if err := errors.Join(os.Chmod(good.String(), 0o755), spoil()); err != nil { //nolint:gosec // a path of the store
+			t.Fatal(err)
+		}
+		requireChanged(good)
+		if err := c.Repair(ctx, repair); err == nil {
+			t.Error("repaired with a foreign key, or built")
+		}
+		requireChanged(good)
+		trusted := repair
+		trusted.TrustedKeys = []proto.PublicKey{key.Public()}
+		if err := c.Repair(ctx, trusted); err != nil {
+			t.Error(err)
+		}
+		requireChanged()
+	}
+}
+
 func TestRealProfile(t *testing.T) {
 	ctx, c := t.Context(), realCLI(t)
 	closure, err := c.Closure(ctx, buildGood(t, c))
@@ -158,6 +204,38 @@ func TestRealProfile(t *testing.T) {
 	want := []Generation{{1, first}, {2, second}, {3, first}}
 	if got, err := Generations(profile); err != nil || !slices.Equal(got, want) {
 		t.Errorf("generations: got %v, %v, want %v", got, err, want)
+	}
+	if err := c.DeleteGenerations(ctx, profile, 1, 2); err == nil {
+		t.Error("the current generation was deleted")
+	}
+	if err := c.DeleteGenerations(ctx, profile, 1, 9); err != nil { // 9 is not there
+		t.Error(err)
+	}
+	if got, err := Generations(profile); err != nil || !slices.Equal(got, want[1:]) {
+		t.Errorf("generations after 1 was deleted: got %v, %v, want %v", got, err, want[1:])
+	}
+}
+
+// Garbage is deleted, and what a profile's generation leads to is not.
+func TestRealGarbage(t *testing.T) {
+	ctx, c := t.Context(), realCLI(t)
+	good := buildGood(t, c)
+	closure, err := c.Closure(ctx, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := closure[0].Path
+	if kept == good {
+		kept = closure[1].Path
+	}
+	if err := c.SetProfile(ctx, "/nix/var/nix/profiles/kedge-test", kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CollectGarbage(ctx, 1<<60); err != nil {
+		t.Fatal(err)
+	}
+	if invalid, err := c.Invalid(ctx, good, kept); err != nil || !slices.Equal(invalid, []proto.StorePath{good}) {
+		t.Errorf("collected: got %v, %v, want %v", invalid, err, good)
 	}
 }
 

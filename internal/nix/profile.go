@@ -3,6 +3,7 @@ package nix
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,6 +33,22 @@ func (c *CLI) SetProfile(ctx context.Context, profile string, path proto.StorePa
 // the profile. As with [CLI.SetProfile] the caller syncs it.
 func (c *CLI) SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error {
 	_, err := c.run(ctx, "nix-env", []string{"--profile", profile, "--switch-generation", number.String()}, nil)
+	return err
+}
+
+// DeleteGenerations deletes the generations with those numbers, at least one,
+// of the profile. What is not there is deleted already; the current one is an
+// error, and then none is deleted. What they name stays until garbage is
+// collected. The caller syncs the profile.
+func (c *CLI) DeleteGenerations(ctx context.Context, profile string, numbers ...proto.Generation) error {
+	if len(numbers) == 0 {
+		return errors.New("delete generations: none given") // nix-env would print its help, or take it for all
+	}
+	args := []string{"--profile", profile, "--delete-generations"}
+	for _, n := range numbers {
+		args = append(args, n.String())
+	}
+	_, err := c.run(ctx, "nix-env", args, nil)
 	return err
 }
 

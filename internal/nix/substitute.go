@@ -9,12 +9,12 @@ import (
 	"kedge/proto"
 )
 
-// SubstituteOptions says what [CLI.Substitute] brings. All of it is required.
+// SubstituteOptions says what [CLI.Substitute] or [CLI.Repair] brings. All of it is required.
 type SubstituteOptions struct {
 	// From is the URL of a binary cache, such as "http://build:8080/cache",
 	// without parameters: one of them would turn the signatures off.
 	From string
-	// Path is brought with all that it refers to.
+	// Path is brought, by [CLI.Substitute] with all that it refers to.
 	Path proto.StorePath
 	// TrustedKeys are the keys of which one must have signed every path that is
 	// brought. The keys in nix.conf do not count. Their names must differ: of
@@ -46,10 +46,6 @@ func (c *CLI) Substitute(ctx context.Context, o SubstituteOptions) (proto.Closur
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(o.TrustedKeys))
-	for i, k := range o.TrustedKeys {
-		keys[i] = k.String()
-	}
 	var closure proto.Closure
 	err := c.converse(ctx, "nix-store", []string{"--serve", "--write"}, func(to io.Writer, from io.Reader) error {
 		conn := newServeConn(to, from)
@@ -59,18 +55,28 @@ func (c *CLI) Substitute(ctx context.Context, o SubstituteOptions) (proto.Closur
 		}
 		closure = conn.closure(o.Path)
 		return conn.err
-	},
-		Setting{"substitute", "true"},
-		Setting{"substituters", o.From},
-		// By default Nix remembers for an hour that a cache lacks a path, and for
-		// a month what it said of one, also a hash or a signature mended since.
-		Setting{"narinfo-cache-negative-ttl", "0"},
-		Setting{"narinfo-cache-positive-ttl", "0"},
-		Setting{"fsync-store-paths", "true"},
-		Setting{"require-sigs", "true"},
-		Setting{"trusted-public-keys", strings.Join(keys, " ")})
+	}, o.settings()...)
 	if err != nil {
 		return nil, err
 	}
 	return closure, nil
+}
+
+// settings make Nix bring paths from o's cache, and from no other.
+func (o SubstituteOptions) settings() []Setting {
+	keys := make([]string, len(o.TrustedKeys))
+	for i, k := range o.TrustedKeys {
+		keys[i] = k.String()
+	}
+	return []Setting{
+		{"substitute", "true"},
+		{"substituters", o.From},
+		// By default Nix remembers for an hour that a cache lacks a path, and for
+		// a month what it said of one, also a hash or a signature mended since.
+		{"narinfo-cache-negative-ttl", "0"},
+		{"narinfo-cache-positive-ttl", "0"},
+		{"fsync-store-paths", "true"},
+		{"require-sigs", "true"},
+		{"trusted-public-keys", strings.Join(keys, " ")},
+	}
 }

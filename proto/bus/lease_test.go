@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -160,6 +161,24 @@ func TestAHostThatAsksAllTheTimeKeepsNobodyWaiting(t *testing.T) {
 	close(end)
 	if err := reported(receive(t, answers)); err != nil {
 		t.Errorf("the request that was under way: got %v", err)
+	}
+}
+
+func TestAHostMayAskAgainAsSoonAsItIsAnswered(t *testing.T) {
+	url := startServer(t)
+	serveLeases(t, url, lets)
+	for host := range 20 {
+		h := leaser(t, url, fmt.Sprintf("web%d", host))
+		if _, err := acquireFromSomebody(t, h, "1"); err != nil {
+			t.Fatal(err)
+		}
+		for range turnstileRequests - 1 {
+			if _, err := h.AcquireLease(t.Context(), "1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := h.AcquireLease(t.Context(), "1")
+		mustFail(t, err, CodeUnavailable, "made 20 requests within 1m0s")
 	}
 }
 

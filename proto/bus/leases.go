@@ -54,8 +54,9 @@ func (f *Fleet) Leases(ctx context.Context, answer Lessor) error {
 				continue
 			}
 			calls.Go(func() {
-				defer t.leave(host)
-				f.sendLease(ctx, nc, f.answerLease(ctx, host, m, answer))
+				reply := f.answerLease(ctx, host, m, answer)
+				t.leave(host) // the answer is what the next request may follow on
+				f.sendLease(ctx, nc, reply)
 			})
 		}
 	})

@@ -43,13 +43,19 @@ func (e *DefaultError) Error() string {
 // Unwrap returns what ended it.
 func (e *DefaultError) Unwrap() error { return e.Err }
 
-// SetDefault runs toplevel with mode boot, without pre-switch checks, and then
-// syncs. toplevel must be a generation of the system profile: boot loaders
-// list no other, and some then leave the default as it was without a word.
+// SetDefault runs toplevel with mode boot, without pre-switch checks. What was
+// written is on the disk before that, so that the default never moves to what a
+// power cut takes away, and what the boot loader wrote is when it returns nil.
+//
+// toplevel must be a generation of the system profile: boot loaders list no
+// other, and some then leave the default as it was without a word.
 // Every error is a [*DefaultError].
 func (r Runner) SetDefault(ctx context.Context, toplevel proto.StorePath) error {
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
+	if err := r.sync(); err != nil {
+		return &DefaultError{Toplevel: toplevel, ExitCode: -1, Err: err}
+	}
 	end, err := r.run(ctx, toplevel, modeBoot, true)
 	if err != nil {
 		return &DefaultError{Toplevel: toplevel, ExitCode: -1, Err: err}
@@ -63,9 +69,11 @@ func (r Runner) SetDefault(ctx context.Context, toplevel proto.StorePath) error 
 		failure.Err = fmt.Errorf("killed (%v)", end.signal)
 	case end.exitCode == exitLocked || end.exitCode != exitOK && s.locked:
 		failure.Err = ErrBusy
+		failure.Message += r.holder()
 	case end.exitCode == exitOK:
-		r.sync()
-		return nil
+		if failure.Err = r.sync(); failure.Err == nil {
+			return nil
+		}
 	}
 	return failure
 }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kedge/proto"
 )
 
@@ -45,8 +43,9 @@ type Runner struct {
 	Environ []string
 	// StopGrace is the time between SIGTERM and SIGKILL; defaults to 10 s.
 	StopGrace time.Duration
-	// Sync makes everything written durable; defaults to sync(2).
-	Sync func()
+	// Sync makes everything written durable; defaults to sync(2), and to an error
+	// if the boot partition could not be written.
+	Sync func() error
 }
 
 // Activate runs toplevel with mode test, without pre-switch checks if force is
@@ -71,7 +70,7 @@ func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bo
 	if err != nil {
 		return Result{}, fmt.Errorf("activate %s: %w", toplevel, err)
 	}
-	return Classify(Run{
+	outcome := Classify(Run{
 		Toplevel: toplevel,
 		Before:   before,
 		After:    after,
@@ -80,7 +79,11 @@ func (r Runner) Activate(ctx context.Context, toplevel proto.StorePath, force bo
 		TimedOut: end.interrupted,
 		Output:   end.output,
 		Unheard:  end.unheard,
-	}), nil
+	})
+	if outcome.Effect == Busy {
+		outcome.Message += r.holder()
+	}
+	return outcome, nil
 }
 
 // run runs the program and logs its output.
@@ -142,12 +145,4 @@ func (r Runner) current() (proto.StorePath, error) {
 		return proto.StorePath{}, nil
 	}
 	return p, nil
-}
-
-func (r Runner) sync() {
-	if r.Sync != nil {
-		r.Sync()
-		return
-	}
-	unix.Sync()
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +23,8 @@ import (
 type host struct {
 	runner Runner
 	log    *bytes.Buffer
-	synced int
+	synced []string // what the script had written at each sync
+	unsync error    // what syncs fail with
 }
 
 // moves is what an activation script does to the host. ROOT is its root.
@@ -34,7 +37,14 @@ func newHost(t *testing.T, script string) *host {
 	h.runner = Runner{
 		Root: root, OutputDir: filepath.Join(root, "run"), Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		StopGrace: 100 * time.Millisecond,
-		Sync:      func() { h.synced++ },
+		Sync: func() error {
+			b, err := os.ReadFile(filepath.Join(root, "args"))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			h.synced = append(h.synced, string(b))
+			return h.unsync
+		},
 	}
 	bin := filepath.Join(root, newPath, "bin")
 	for _, dir := range []string{bin, filepath.Join(root, "run")} {
@@ -297,11 +307,15 @@ func TestSetDefault(t *testing.T) {
 			h := newHost(t, tt.script)
 			err := h.runner.SetDefault(t.Context(), path(t, newPath))
 			if tt.message == "" {
-				if err != nil || h.synced != 1 {
-					t.Errorf("got %v, synced %d times", err, h.synced)
+				if err != nil {
+					t.Error(err)
 				}
-				if got := h.file(t, "args"); got != "boot 1 0\n" {
+				const args = "boot 1 0\n"
+				if got := h.file(t, "args"); got != args {
 					t.Errorf("called with %q", got)
+				}
+				if !slices.Equal(h.synced, []string{"", args}) {
+					t.Errorf("at the syncs it had written %q, want one before and one after it", h.synced)
 				}
 				return
 			}
@@ -312,10 +326,25 @@ func TestSetDefault(t *testing.T) {
 			if errors.Is(err, ErrBusy) != tt.busy {
 				t.Errorf("busy: got %v, want %v", !tt.busy, tt.busy)
 			}
-			if h.synced != 0 {
+			if len(h.synced) != 1 {
 				t.Error("synced after a failure")
 			}
 		})
+	}
+}
+
+func TestSetDefaultOnABootPartitionThatFails(t *testing.T) {
+	h := newHost(t, `: >"$ROOT/started"`)
+	h.unsync = syscall.EIO
+	if err := h.runner.SetDefault(t.Context(), path(t, newPath)); !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(h.runner.Root, "started")); err == nil {
+		t.Error("the default was moved")
+	}
+	h = newHost(t, `mkdir "$ROOT/args"`) // from then on syncs fail
+	if err := h.runner.SetDefault(t.Context(), path(t, newPath)); !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("afterwards: got %v", err)
 	}
 }
 

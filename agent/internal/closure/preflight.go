@@ -22,6 +22,8 @@ const (
 	inhibitorsFile = "switch-inhibitors"
 	agentUnit      = "etc/systemd/system/kedge-agent.service"
 	agentConfig    = "etc/kedge/agent.yaml"
+	trialUnit      = "etc/systemd/system/kedge-trial.service"
+	trialWant      = "etc/systemd/system/sysinit.target.wants/kedge-trial.service"
 )
 
 // currentSystem is the running system.
@@ -110,6 +112,17 @@ func (p Preflight) Inhibitors(toplevel proto.StorePath) (why []string, err error
 		}
 	}
 	return why, nil
+}
+
+// Trial returns why nobody would judge toplevel in a boot, or nil.
+func (p Preflight) Trial(toplevel proto.StorePath) error {
+	for _, name := range []string{trialUnit, trialWant} {
+		info, err := os.Stat(filepath.Join(p.in(toplevel), name))
+		if err != nil || !info.Mode().IsRegular() {
+			return fmt.Errorf("it has no %s: nobody would judge it in its trial boot", name)
+		}
+	}
+	return nil
 }
 
 // inhibitors returns a system's switch inhibitors. As NixOS' own check does, it

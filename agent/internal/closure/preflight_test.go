@@ -95,6 +95,29 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+func TestTrialNeedsItsUnit(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(tree)
+		want   string // part of the error; empty for none
+	}{
+		{"there and wanted", func(tree) {}, ""},
+		{"missing", func(f tree) { delete(f, newSystem+trialUnit) }, trialUnit},
+		{"masked", func(f tree) { f[newSystem+trialUnit] = "-> /dev/null" }, trialUnit},
+		{"wanted by nobody", func(f tree) { delete(f, newSystem+trialWant) }, trialWant},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := goodTree()
+			f[newSystem+trialUnit], f[newSystem+trialWant] = "[Service]", "-> ../kedge-trial.service"
+			tt.change(f)
+			err := Preflight{Root: f.write(t)}.Trial(parse(t, toplevelText))
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestInhibitors(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

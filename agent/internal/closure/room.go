@@ -25,7 +25,10 @@ type Room struct {
 	Lists Lister // required
 	// Reserve is how many bytes have to be free in the store afterwards.
 	Reserve uint64
-	Log     *slog.Logger // required
+	// MakeRoom has garbage collected until at least so many bytes are free in the
+	// store, or there is none left; nil leaves it there.
+	MakeRoom func(ctx context.Context, bytes uint64) error
+	Log      *slog.Logger // required
 	// Root is the directory that everything is looked for in; empty is /.
 	Root string
 	// Volume returns the file system of a path below Root; defaults to
@@ -49,7 +52,18 @@ func (r Room) Check(ctx context.Context, o FetchOrder) error {
 		r.Log.DebugContext(ctx, "no cache has the closure list; whether there is room is not known", "toplevel", o.Toplevel, "err", err)
 		return nil
 	}
-	return r.fits(r.missing(c))
+	missing := r.missing(c)
+	err = r.fits(missing)
+	if err == nil || r.MakeRoom == nil {
+		return err
+	}
+	if err := r.MakeRoom(ctx, r.need(missing)); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.Log.WarnContext(ctx, "no room could be made", "toplevel", o.Toplevel, "err", err)
+	}
+	return r.fits(r.missing(c)) // of which more may be missing now
 }
 
 // list returns the closure list that was signed, from the first cache that has
@@ -85,14 +99,19 @@ func (r Room) missing(c proto.Closure) (missing proto.Closure) {
 	return missing
 }
 
-// fits checks that the store has room for what is missing: a tenth more than it
-// is as an archive, as files end in the middle of a block.
+// need is how many bytes must be free: a tenth more than what is missing is as an
+// archive, as files end in the middle of a block, and the reserve.
+func (r Room) need(missing proto.Closure) uint64 {
+	return missing.Size() + missing.Size()/10 + r.Reserve
+}
+
+// fits checks that the store has room for what is missing.
 func (r Room) fits(missing proto.Closure) error {
 	v, err := r.host().volume(storeDir)
 	if err != nil {
 		return rejectIO(err)
 	}
-	need := missing.Size() + missing.Size()/10 + r.Reserve
+	need := r.need(missing)
 	if len(missing) > 0 && v.Free < need {
 		return full("it needs %s in %s, %s free; %s (%d paths) missing in the store, and %s have to stay free",
 			size(need), storeDir, size(v.Free), size(missing.Size()), len(missing), size(r.Reserve))

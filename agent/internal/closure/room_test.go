@@ -128,6 +128,59 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+func TestRoomIsMade(t *testing.T) {
+	const mib = 1 << 20
+	// 10 MiB are missing, 64 MiB have to stay free: 75 MiB.
+	c := closureOf(t, map[string]uint64{toplevelText: 10 * mib})
+	for _, tt := range []struct {
+		name     string
+		free     uint64
+		makeRoom func(v volumes) error
+		asked    bool
+		reason   proto.Reason
+	}{
+		{"there is enough", 75 * mib, func(volumes) error { return nil }, false, ""},
+		{"enough is made", 75*mib - 1, func(v volumes) error { v[storeDir] = Volume{Free: 75 * mib}; return nil }, true, ""},
+		{"too little is made", 0, func(v volumes) error { v[storeDir] = Volume{Free: 75*mib - 1}; return nil }, true, proto.ReasonDiskFull},
+		{"that fails, and it was enough", 0, func(v volumes) error { v[storeDir] = Volume{Free: 75 * mib}; return unix.EIO }, true, ""},
+		{"that fails", 0, func(volumes) error { return unix.EIO }, true, proto.ReasonDiskFull},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			v := volumes{storeDir: Volume{Free: tt.free}, stateDir: Volume{}}
+			asked := false
+			r := Room{Lists: lists{"http://a": c.Text()}, Reserve: 64 * mib, Root: root, Volume: v.in(root), Log: slog.New(slog.DiscardHandler)}
+			r.MakeRoom = func(_ context.Context, bytes uint64) error {
+				if asked = true; bytes != 75*mib {
+					t.Errorf("asked for %d bytes, want %d", bytes, 75*mib)
+				}
+				return tt.makeRoom(v)
+			}
+			err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
+			rejection, rejected := errors.AsType[*Rejection](err)
+			if asked != tt.asked || rejected != (tt.reason != "") || rejected && rejection.Reason != tt.reason || !rejected && err != nil {
+				t.Errorf("got %v, asked %v; want %q, %v", err, asked, tt.reason, tt.asked)
+			}
+		})
+	}
+}
+
+func TestWhoMakesRoomCanBeStopped(t *testing.T) {
+	root := t.TempDir()
+	c := closureOf(t, map[string]uint64{toplevelText: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	r := Room{Lists: lists{"http://a": c.Text()}, Reserve: 1, Root: root, Log: slog.New(slog.DiscardHandler)}
+	r.Volume = volumes{storeDir: Volume{}, stateDir: Volume{}}.in(root)
+	r.MakeRoom = func(ctx context.Context, _ uint64) error {
+		cancel()
+		return ctx.Err()
+	}
+	err := r.Check(ctx, FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was stopped, and no verdict about the disk", err)
+	}
+}
+
 func TestRoomForNothingIsAlwaysThere(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, toplevelText), 0o755); err != nil {

@@ -53,13 +53,14 @@ func (s Substitution) Bring(ctx context.Context, cache string, toplevel proto.St
 func (s Substitution) full() bool {
 	free := s.Free
 	if free == nil {
-		free = freeBytes
+		free = FreeBytes
 	}
 	n, err := free()
 	return err == nil && n < fullBelow
 }
 
-func freeBytes() (uint64, error) {
+// FreeBytes returns how many bytes may still be written to the store.
+func FreeBytes() (uint64, error) {
 	v, err := VolumeOf(storeDir)
 	return v.Free, err
 }

@@ -84,6 +84,11 @@ func (c Client) Lift(ctx context.Context, r LiftRequest) (LiftReply, error) {
 	return call[LiftReply](ctx, c, ControlSocket, http.MethodPost, pathLift, r)
 }
 
+// Confirm lets the deployment that waits go on, and returns it.
+func (c Client) Confirm(ctx context.Context, r ConfirmRequest) (proto.DeploymentStatus, error) {
+	return call[proto.DeploymentStatus](ctx, c, ControlSocket, http.MethodPost, pathConfirm, r)
+}
+
 // An Error is what an agent answers that does not do what it is asked.
 type Error struct {
 	Code    int // of HTTP
@@ -92,6 +97,9 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
+
+// Is makes an answer to be [ErrNothing] where it says so.
+func (e *Error) Is(target error) bool { return target == ErrNothing && e.Code == http.StatusConflict }
 
 // call asks for a path. Its errors wrap [ErrNoAgent], fs.ErrPermission or an
 // [*Error], where it is one of these.

@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -36,6 +37,7 @@ type agent struct {
 	suspended control.SuspendRequest
 	resumed   string
 	lifted    control.LiftRequest
+	confirmed string
 	err       error
 }
 
@@ -52,6 +54,11 @@ func (a *agent) Rested(ctx context.Context) (proto.Status, error) { return a.res
 func (a *agent) Suspend(_ context.Context, r control.SuspendRequest) (statefile.Suspension, error) {
 	a.suspended = r
 	return statefile.Suspension{By: r.By}, a.err
+}
+
+func (a *agent) Confirm(_ context.Context, by string) (proto.DeploymentStatus, error) {
+	a.confirmed = by
+	return proto.DeploymentStatus{ID: "7-x"}, a.err
 }
 
 func (a *agent) Lift(_ context.Context, r control.LiftRequest) ([]statefile.Quarantine, error) {
@@ -104,6 +111,21 @@ func TestEverythingCanBeAsked(t *testing.T) {
 	if r, err := c.Lift(t.Context(), lift); err != nil || len(r.Lifted) != 1 || !cmp.Equal(a.lifted, lift, cmp.AllowUnexported(proto.StorePath{})) {
 		t.Errorf("Lift = %+v, %v; the agent got %+v", r, err, a.lifted)
 	}
+	if d, err := c.Confirm(t.Context(), control.ConfirmRequest{By: "ada"}); err != nil || d.ID != "7-x" || a.confirmed != "ada" {
+		t.Errorf("Confirm = %+v, %v; the agent got %q", d, err, a.confirmed)
+	}
+}
+
+func TestAnAgentSaysThatThereIsNothingToDo(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir, "", &agent{err: fmt.Errorf("%w: nobody waits", control.ErrNothing)})
+	_, err := control.Client{Dir: dir}.Confirm(t.Context(), control.ConfirmRequest{})
+	if !errors.Is(err, control.ErrNothing) || !strings.Contains(err.Error(), "nobody waits") {
+		t.Errorf("got %v", err)
+	}
+	if err := (control.Client{Dir: dir}).Resume(t.Context(), control.ResumeRequest{}); !errors.Is(err, control.ErrNothing) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestAnAgentThatRefusesSaysWhy(t *testing.T) {
@@ -119,7 +141,7 @@ func TestAnAgentThatRefusesSaysWhy(t *testing.T) {
 func TestWhoeverMayLookMayDoNothingElse(t *testing.T) {
 	dir, a := t.TempDir(), &agent{}
 	serve(t, dir, "", a)
-	for _, path := range []string{"/v1/suspend", "/v1/resume", "/v1/lift", "/v1/reconcile"} {
+	for _, path := range []string{"/v1/suspend", "/v1/resume", "/v1/lift", "/v1/confirm", "/v1/reconcile"} {
 		if code := post(t, filepath.Join(dir, control.StatusSocket), path, "{}"); code != http.StatusNotFound {
 			t.Errorf("%s: answered with %d, want %d", path, code, http.StatusNotFound)
 		}

@@ -33,6 +33,9 @@ func handler(o Options, control bool) http.Handler {
 		lifted, err := a.Lift(ctx, r)
 		return LiftReply{Lifted: lifted}, err
 	})
+	handle(mux, o.Log, "POST "+pathConfirm, func(ctx context.Context, r ConfirmRequest) (proto.DeploymentStatus, error) {
+		return a.Confirm(ctx, r.By)
+	})
 	return mux
 }
 
@@ -53,6 +56,8 @@ func handle[Q, A any](mux *http.ServeMux, log *slog.Logger, pattern string, do f
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			answer(r.Context(), log, w, http.StatusRequestTimeout, failure{Error: err.Error()})
+		case errors.Is(err, ErrNothing):
+			answer(r.Context(), log, w, http.StatusConflict, failure{Error: err.Error()})
 		case err != nil:
 			answer(r.Context(), log, w, http.StatusInternalServerError, failure{Error: err.Error()})
 		default:

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kedge/agent/internal/statefile"
@@ -24,6 +25,7 @@ const (
 	pathSuspend   = "/v1/suspend"   // POST SuspendRequest → statefile.Suspension
 	pathResume    = "/v1/resume"    // POST ResumeRequest
 	pathLift      = "/v1/lift"      // POST LiftRequest → LiftReply
+	pathConfirm   = "/v1/confirm"   // POST ConfirmRequest → proto.DeploymentStatus; 409 if nothing waits
 )
 
 // An Agent is what is asked. Everything may be called at any time.
@@ -42,7 +44,13 @@ type Agent interface {
 	Resume(ctx context.Context, by string) error
 	// Lift ends quarantines and returns them.
 	Lift(ctx context.Context, r LiftRequest) ([]statefile.Quarantine, error)
+	// Confirm lets the deployment that waits go on in spite of who holds it back,
+	// and returns it; [ErrNothing] if none waits.
+	Confirm(ctx context.Context, by string) (proto.DeploymentStatus, error)
 }
+
+// ErrNothing says that there is nothing to do what was asked to.
+var ErrNothing = errors.New("nothing to do")
 
 // A SuspendRequest asks the agent to begin nothing.
 type SuspendRequest struct {
@@ -66,6 +74,11 @@ type LiftRequest struct {
 // A LiftReply says which there were.
 type LiftReply struct {
 	Lifted []statefile.Quarantine `json:"lifted"`
+}
+
+// A ConfirmRequest lets what waits go on.
+type ConfirmRequest struct {
+	By string `json:"by,omitempty"`
 }
 
 // A failure is what is answered instead.

@@ -121,6 +121,8 @@ type Proven struct {
 	Toplevel   proto.StorePath  `json:"toplevel"`
 	Generation proto.Generation `json:"generation,omitempty"`
 	Revision   proto.Revision   `json:"revision,omitzero"`
+	// Release is that of the deployment which proved it; zero if none did.
+	Release proto.Digest `json:"release,omitzero"`
 	// Adopted is true for a system that was found running and registered, and
 	// that no deployment of ours proved. Its boot default is not known.
 	Adopted bool      `json:"adopted,omitempty"`

@@ -8,6 +8,7 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/systemd"
+	"kedge/proto"
 )
 
 // flapLines is how many lines of a unit are searched for a failure.
@@ -33,6 +34,17 @@ func (j Judge) Baseline(ctx context.Context, within time.Duration) (deployment.B
 		}
 	}
 	return b, nil
+}
+
+// Failed returns the units that have failed by now, with the ends of their logs,
+// but for those of which that says nothing about the system (see [Counts]).
+func (j Judge) Failed(ctx context.Context, ignore []string) ([]proto.FailedUnit, error) {
+	units, err := j.Units.Troubled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := observation{Judge: j}
+	return o.describe(ctx, slices.DeleteFunc(units, func(u systemd.Unit) bool { return !Failing(u) || !Counts(u, ignore) })), nil
 }
 
 // loggedFailure reports whether systemd says of the unit that it failed since

@@ -9,6 +9,7 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/systemd"
+	"kedge/proto"
 )
 
 func TestBaseline(t *testing.T) {
@@ -58,6 +59,23 @@ func TestBaselineFailsIfSystemdDoesNotAnswer(t *testing.T) {
 		h.deaf = time.Hour
 		if got, err := h.judge(t).Baseline(t.Context(), grace); err == nil {
 			t.Errorf("got %+v, no error", got)
+		}
+	})
+}
+
+func TestFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.units = always(active("a.service"), failed("b.service"), autoRestarting("c.service", 1), failed("podman-x.service"),
+			failed("user@1000.service"), transient(failed("run-u1.service")))
+		h.journal = map[string][]string{"b.service": {"no such file"}}
+		got, err := h.judge(t).Failed(t.Context(), []string{"podman-*"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []proto.FailedUnit{{Name: "b.service", Log: []string{"no such file"}}, {Name: "c.service"}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }

@@ -43,6 +43,9 @@ func (s Store) Prove(p deployment.Proven) error {
 // Guard implements [transaction.Store].
 func (s Store) Guard(agent string) error { return s.Files.SetTrial(agent) }
 
+// Unguard implements [transaction.Store].
+func (s Store) Unguard() error { return s.Files.RemoveTrial() }
+
 // Quarantine implements [transaction.Store].
 func (s Store) Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Time) error {
 	return s.Files.Quarantine(toplevel, why, now)

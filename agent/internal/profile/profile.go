@@ -30,6 +30,7 @@ const (
 type Setter interface {
 	SetProfile(ctx context.Context, profile string, path proto.StorePath) error
 	SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error
+	DeleteGenerations(ctx context.Context, profile string, numbers ...proto.Generation) error
 }
 
 // A System is one host's systems.
@@ -38,6 +39,9 @@ type System struct {
 	Root string
 	// Nix changes the profile. Required, but by Systems.
 	Nix Setter
+	// Sync makes durable what was written to the file system that a directory is
+	// on; defaults to syncfs(2).
+	Sync func(dir string) error
 }
 
 // A LinkError says that a link of the host names something that is not a

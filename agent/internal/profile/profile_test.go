@@ -13,6 +13,7 @@ import (
 	"kedge/proto"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -64,6 +65,11 @@ func (f *fakeNix) SwitchGeneration(_ context.Context, profile string, number pro
 		return f.err
 	}
 	return point(profile, number)
+}
+
+func (f *fakeNix) DeleteGenerations(_ context.Context, _ string, numbers ...proto.Generation) error {
+	f.calls = append(f.calls, fmt.Sprint("delete ", numbers))
+	return f.err
 }
 
 func point(profile string, number proto.Generation) error {
@@ -225,6 +231,44 @@ func TestRestore(t *testing.T) {
 				t.Errorf("profile names %s, %v", systems.Profile, err)
 			}
 		})
+	}
+}
+
+// What a power cut could still take away is named by nothing on the disk.
+func TestTheStoreIsOnTheDiskBeforeTheProfileChanges(t *testing.T) {
+	s, f := newSystem(t, map[string]string{profiles + "system-1-link": pathA, profiles + "system": "system-1-link"})
+	s.Sync = func(dir string) error {
+		f.calls = append(f.calls, "sync "+strings.TrimPrefix(dir, s.Root))
+		return nil
+	}
+	const store, profile = "sync /nix/store", "sync /nix/var/nix/profiles"
+	for _, step := range []struct {
+		name   string
+		change func() error
+		want   []string
+	}{
+		{"register", func() error { _, err := s.Register(t.Context(), parse(t, pathB)); return err }, []string{store, "set " + pathB, store, profile}},
+		{"again, as after a crash", func() error { _, err := s.Register(t.Context(), parse(t, pathB)); return err }, []string{store, profile}},
+		{"restore", func() error { _, err := s.Restore(t.Context(), parse(t, pathA), 1); return err }, []string{"switch 1", store, profile}},
+	} {
+		f.calls = nil
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, f.calls); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+func TestADiskThatFails(t *testing.T) {
+	s, f := newSystem(t, map[string]string{profiles + "system-1-link": pathA, profiles + "system": "system-1-link"})
+	s.Sync = func(string) error { return unix.EIO }
+	if _, err := s.Register(t.Context(), parse(t, pathB)); !errors.Is(err, unix.EIO) || len(f.calls) > 0 {
+		t.Errorf("register: got %v, and Nix was asked for %q", err, f.calls)
+	}
+	if _, err := s.Restore(t.Context(), parse(t, pathB), 0); !errors.Is(err, unix.EIO) || len(f.calls) != 1 {
+		t.Errorf("restore: got %v, and Nix was asked for %q, want it to be in spite of the disk", err, f.calls)
 	}
 }
 

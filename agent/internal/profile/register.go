@@ -16,16 +16,21 @@ import (
 
 // Register makes toplevel the newest generation of the system profile, and the
 // profile name it. If the profile names it already, no generation is made.
-// When it returns nil, profile and store are on the disk.
+// The store is on the disk before the profile changes; when it returns nil, the
+// profile is, too.
 func (s System) Register(ctx context.Context, toplevel proto.StorePath) (proto.Generation, error) {
 	return s.point("register", toplevel, func() error {
+		if err := s.sync(storeDir); err != nil {
+			return err
+		}
 		return s.Nix.SetProfile(ctx, s.path(), toplevel)
 	})
 }
 
 // Restore makes the system profile name toplevel again: by generation number if
 // that still is toplevel's, else by any other generation that is, else by a new
-// one. It is as durable as Register.
+// one. Store and profile are on the disk when it returns nil: a disk that fails
+// does not keep the profile from being pointed back.
 func (s System) Restore(ctx context.Context, toplevel proto.StorePath, number proto.Generation) (proto.Generation, error) {
 	return s.point("restore", toplevel, func() error {
 		all, err := nix.Generations(s.path())
@@ -65,22 +70,22 @@ func (s System) point(what string, toplevel proto.StorePath, change func() error
 		}
 	}
 	// Also when nothing changed: a run before this one may have died here.
-	if err := s.sync(); err != nil {
+	if err := errors.Join(s.sync(storeDir), s.sync(filepath.Dir(systemLink))); err != nil {
 		return fail(err)
 	}
 	return g.Number, nil
 }
 
-// sync makes profile, Nix's database and the store durable.
-func (s System) sync() error {
-	return errors.Join(
-		syncFileSystem(filepath.Dir(s.path())),
-		syncFileSystem(filepath.Join(s.Root, storeDir)),
-	)
+// sync makes the file system of dir durable. That of the profile has Nix's
+// database, too.
+func (s System) sync(dir string) error {
+	sync := s.Sync
+	if sync == nil {
+		sync = syncFileSystem
+	}
+	return sync(filepath.Join(s.Root, dir))
 }
 
-// syncFileSystem makes durable what was written to the file system that dir is
-// on.
 func syncFileSystem(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -35,8 +35,13 @@ const (
 	quarantineFile = "quarantine.json"
 	suspensionFile = "suspension.json"
 	historyFile    = "history.json"
+	pruningFile    = "pruning.json"
+	bootFile       = "boot.json"
 	lockFile       = "transact.lock"
 	vetoDir        = "inhibit.d"
+
+	// In the runtime directory.
+	confirmationFile = "confirmed.json"
 )
 
 // format1 is the first format of every document. A higher one may only be

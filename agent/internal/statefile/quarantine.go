@@ -15,7 +15,7 @@ const QuarantineLifetime = 24 * time.Hour
 // A Quarantine keeps one toplevel from being tried again on this host.
 type Quarantine struct {
 	Toplevel proto.StorePath `json:"toplevel"`
-	Reason   proto.Reason    `json:"reason"` // why it failed
+	Reason   proto.Reason    `json:"reason"` // why it failed, or that it was deployed too often
 	Since    time.Time       `json:"since"`
 	Until    time.Time       `json:"until"`
 }

@@ -19,3 +19,11 @@ func (d Dir) SetTrial(agent string) error {
 	}
 	return nil
 }
+
+// RemoveTrial takes back what SetTrial did, if anything.
+func (d Dir) RemoveTrial() error {
+	if err := durable.Remove(filepath.Join(d.State, trialLink)); err != nil {
+		return fmt.Errorf("have the next boots run no transaction: %w", err)
+	}
+	return nil
+}

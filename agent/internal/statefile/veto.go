@@ -33,6 +33,11 @@ var ErrVetoName = errors.New("must be the name of a file that is not hidden")
 // maxWhy is how much of a veto's first line counts, in bytes.
 const maxWhy = 200
 
+// Clip returns v with as much of its texts as counts: others wrote them.
+func (v Veto) Clip() Veto { return Veto{Who: clip(v.Who), Why: clip(v.Why)} }
+
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxWhy)], "") }
+
 // Vetoes returns the vetoes there are, sorted by name. What cannot be read
 // counts, too. Hidden files do not.
 func (d Dir) Vetoes() []Veto {

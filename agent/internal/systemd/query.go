@@ -26,6 +26,19 @@ func (c *Client) Snapshot(ctx context.Context) (Units, error) {
 	return units, err
 }
 
+// GoingDown reports whether systemd is shutting the host down.
+func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
+	err = c.exchange(ctx, "ask for its state", func(ctx context.Context, conn *dbus.Conn) error {
+		state, err := conn.SystemStateContext(ctx)
+		if err != nil {
+			return err
+		}
+		down = state.Value.Value() == "stopping"
+		return nil
+	})
+	return down, err
+}
+
 // Troubled returns the units that have failed, wait to be started again, or
 // were restarted, with details. It costs less than a snapshot: systemd is
 // asked about those only that have failed, run, or are about to.

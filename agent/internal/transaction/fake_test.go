@@ -118,7 +118,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 		crashAt:   map[int]crash{},
 		baseline:  deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
 		record: deployment.Deployment{
-			ID: "7-test", Attempt: 1, Serial: 7, Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
+			ID: "7-test", Attempt: 1, Serial: 7, Release: proto.DigestOf([]byte("release")), Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
 			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
 			RollbackProbation: deployment.Probation{Grace: time.Second, Deadline: 2 * time.Minute},
 			ActivationTimeout: time.Minute,
@@ -260,6 +260,8 @@ func (h *fakeHost) Disarm(context.Context) error {
 }
 
 func (h *fakeHost) Guard(agent string) error { return h.do(func() { h.guard = agent }) }
+
+func (h *fakeHost) Unguard() error { return h.do(func() { h.guard = "" }) }
 
 func (h *fakeHost) Reboot(context.Context) error {
 	if h.guard != h.record.Agent {

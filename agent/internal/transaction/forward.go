@@ -191,7 +191,7 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 			t.d.CommitActivations, r.Message), nil
 	}
 	if err := t.Store.Prove(deployment.Proven{
-		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Since: t.Now(),
+		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Release: t.d.Release, Since: t.Now(),
 	}); err != nil {
 		return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 	}

@@ -88,8 +88,9 @@ type Store interface {
 	// Prove replaces the proven system, and keeps it from being collected.
 	Prove(p deployment.Proven) error
 	// Guard has the next boots run a transaction over the record, early, by agent:
-	// the path of a kedge-agent binary.
+	// the path of a kedge-agent binary. Unguard takes that back.
 	Guard(agent string) error
+	Unguard() error
 	// Quarantine keeps toplevel from being tried again here for a while.
 	Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Time) error
 }

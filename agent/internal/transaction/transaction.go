@@ -74,6 +74,9 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 	}
 	t := &transaction{Options: o, d: d}
 	for {
+		if t.d.Terminal() {
+			return t.d, t.unguard()
+		}
 		if waits, err := t.waits(); waits || err != nil {
 			return t.d, err
 		}
@@ -90,9 +93,18 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 	}
 }
 
-// waits reports whether there is nothing for a transaction to do, now or at all.
+// unguard lets the boots after the end be. Until it is done it is repeated in
+// each of them.
+func (t *transaction) unguard() error {
+	if !t.d.Armed && t.d.RollbackBoots == 0 {
+		return nil
+	}
+	return t.Store.Unguard()
+}
+
+// waits reports whether there is nothing for a transaction to do now.
 func (t *transaction) waits() (bool, error) {
-	if t.d.Terminal() || t.d.Phase == proto.PhaseStaged {
+	if t.d.Phase == proto.PhaseStaged {
 		return true, nil
 	}
 	if !t.d.Parked {

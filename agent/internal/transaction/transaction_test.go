@@ -121,10 +121,16 @@ func (h *fakeHost) requireNew(t *testing.T) {
 			t.Errorf("%s is %s, want the new system", what, got)
 		}
 	}
+	if got := h.proven.Release; got != h.record.Release {
+		t.Errorf("proven is release %q, want %q", got, h.record.Release)
+	}
 }
 
 func (h *fakeHost) requireSettled(t *testing.T) {
 	t.Helper()
+	if h.guard != "" || !h.oneShot.IsZero() {
+		t.Errorf("the next boot runs %q, of %s; want nothing special about it", h.guard, h.oneShot)
+	}
 	if h.record.Phase == proto.PhaseCommitted {
 		h.requireNew(t)
 	} else {

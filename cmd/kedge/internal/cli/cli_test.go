@@ -33,6 +33,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	import-unsigned NAME  one that nobody signed
 //	agent HOST PHASE      an agent that ends every deployment in PHASE, with
 //	                      credentials HOST.creds
+//	lease HOST ID         what comes of it when the host asks for a reboot lease
+//	                      for the deployment ID, with credentials HOST.creds
+//	as ROLE               kedge has the credentials of that role from now on
 //	kedge ARG...          the command line, in this process
 //	exits CODE kedge ARG...   the same, where another exit code than 0 is meant
 //
@@ -51,6 +54,8 @@ func TestScripts(t *testing.T) {
 			"import":          func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, true) },
 			"import-unsigned": func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, false) },
 			"agent":           agent,
+			"lease":           lease,
+			"as":              as,
 			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
 			"exits":           exits,
 		},
@@ -160,6 +165,25 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Logf("agent %s: %v", a.Host, err)
 		}
 	})
+}
+
+func lease(ts *testscript.TestScript, _ bool, args []string) {
+	s := of(ts)
+	r, err := controllertest.AcquireLease(s.ctx, s.controller.NATSURL(), host(ts, args[0]), ts.MkAbs(args[0]+".creds"), args[1])
+	ts.Check(err)
+	if r.Granted {
+		fmt.Fprintln(ts.Stdout(), "granted")
+		return
+	}
+	fmt.Fprintf(ts.Stdout(), "%s: %s\n", r.Reason, r.Message)
+}
+
+func as(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := of(ts).controller.OperatorCredentials(proto.Role(args[0]), args[0])
+	ts.Check(err)
+	file := ts.MkAbs(args[0] + ".operator.creds")
+	ts.Check(os.WriteFile(file, text, 0o600))
+	ts.Setenv("KEDGE_CREDS", file)
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

@@ -71,7 +71,7 @@ the time was up.`,
 	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default "+defaultServer+")")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
-	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events())
+	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events(), k.lease())
 	root.SetHelpCommand(help())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)

@@ -1,0 +1,60 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// Generations returns those of the system profile, oldest first.
+func (s System) Generations() ([]nix.Generation, error) { return nix.Generations(s.path()) }
+
+// InUse returns the systems of those generations that run or were booted, or
+// that have the specialisation that does or was.
+func (s System) InUse(all []nix.Generation) (used []proto.StorePath, err error) {
+	for _, link := range []string{currentLink, bootedLink} {
+		target, err := os.Readlink(filepath.Join(s.Root, link))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for what is in use: %w", err)
+		}
+		for _, g := range all {
+			if s.has(g.Path, target) && !slices.Contains(used, g.Path) {
+				used = append(used, g.Path)
+			}
+		}
+	}
+	return used, nil
+}
+
+// has reports whether target is the system, or one of its specialisations, which
+// are links in it to systems of their own.
+func (s System) has(system proto.StorePath, target string) bool {
+	if target == system.String() || strings.HasPrefix(target, system.String()+"/") {
+		return true
+	}
+	links, err := filepath.Glob(filepath.Join(s.Root, system.String(), "specialisation", "*"))
+	return err == nil && slices.ContainsFunc(links, func(link string) bool { // the name of a store path is no bad pattern
+		special, err := os.Readlink(link)
+		return err == nil && special == target
+	})
+}
+
+// DeleteGenerations deletes those of the system profile, at least one, durably.
+// The current one is never deleted: that is an error.
+func (s System) DeleteGenerations(ctx context.Context, numbers ...proto.Generation) error {
+	if err := s.Nix.DeleteGenerations(ctx, s.path(), numbers...); err != nil {
+		return err
+	}
+	return s.sync(filepath.Dir(systemLink))
+}

@@ -1,0 +1,80 @@
+package profile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kedge/proto"
+)
+
+func TestInUse(t *testing.T) {
+	const special = "/nix/store/22222222222222222222222222222222-nixos-system-special"
+	a, b := parse(t, pathA), parse(t, pathB)
+	for _, tt := range []struct {
+		name, current, booted string
+		want                  []proto.StorePath
+	}{
+		{"two generations", pathA, pathB, []proto.StorePath{a, b}},
+		{"one", pathA, pathA, []proto.StorePath{a}},
+		{"a specialisation of one", special, pathA, []proto.StorePath{b, a}},
+		{"a specialisation, through its generation", pathA, pathB + "/specialisation/debug", []proto.StorePath{a, b}},
+		{"what is no generation", "/nix/store/33333333333333333333333333333333-x", "/nix/store/33333333333333333333333333333333-x", nil},
+		{"nothing", "", "", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			links := map[string]string{profiles + "system-1-link": pathA, profiles + "system-2-link": pathB, profiles + "system-3-link": pathA}
+			if tt.current != "" {
+				links["run/current-system"], links["run/booted-system"] = tt.current, tt.booted
+			}
+			s, _ := newSystem(t, links)
+			dir := filepath.Join(s.Root, pathB, "specialisation")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(special, filepath.Join(dir, "debug")); err != nil {
+				t.Fatal(err)
+			}
+			all, err := s.Generations()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.InUse(all)
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(proto.StorePath{})); err != nil || diff != "" {
+				t.Errorf("%v, (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestALinkThatCannotBeReadIsNotOutOfUse(t *testing.T) {
+	s, _ := newSystem(t, nil)
+	if err := os.Mkdir(filepath.Join(s.Root, bootedLink), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.InUse(nil); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestDeleteGenerations(t *testing.T) {
+	s, f := newSystem(t, nil)
+	s.Sync = func(dir string) error {
+		f.calls = append(f.calls, "sync "+filepath.Base(dir))
+		return nil
+	}
+	if err := s.DeleteGenerations(t.Context(), 3, 4); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"delete [3 4]", "sync profiles"}, f.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	f.err = errors.New("the profile is locked")
+	if err := s.DeleteGenerations(t.Context(), 3); !errors.Is(err, f.err) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// More than loopLimit deployments of one system that each were asked for anew,
+// within loopWindow, are a loop, such as of two controllers that each want
+// another system. docs/transaction.md says what bounds the loops that this does
+// not count.
+const (
+	loopLimit  = 5
+	loopWindow = time.Hour
+)
+
+// looping reports whether p, which has just ended, is one deployment of its
+// system too many. h is what was remembered before.
+func looping(h statefile.History, p statefile.Past) bool {
+	last, counts := loops(p)
+	if !counts {
+		return false
+	}
+	n := 1
+	for _, q := range h.Deployments {
+		began, counts := loops(q)
+		if counts && q.Toplevel == p.Toplevel && !began.After(last) && last.Sub(began) < loopWindow {
+			n++
+		}
+	}
+	return n > loopLimit
+}
+
+// loops reports whether p counts, and when it began to touch the system. It
+// counts if it did, and unless it was a retry that was not committed: those are
+// bounded by their pauses, and must not be held against a system that nobody can
+// judge.
+func loops(p statefile.Past) (began time.Time, counts bool) {
+	i := slices.IndexFunc(p.Steps, func(s statefile.Step) bool { return deployment.Deployment{Phase: s.Phase}.InTransaction() })
+	if i < 0 || p.Attempt > 1 && p.Phase != proto.PhaseCommitted {
+		return time.Time{}, false
+	}
+	return p.Steps[i].Time, true
+}
+
+// endLoop quarantines the system of p, which has just ended and is not in the
+// history yet, if that was one deployment of it too many.
+func (a *Agent) endLoop(ctx context.Context, p statefile.Past) (err error) {
+	h, err := a.Files.History()
+	if err != nil {
+		return nil //nolint:nilerr // who remembers p says so
+	}
+	if slices.ContainsFunc(h.Deployments, func(q statefile.Past) bool { return q.ID == p.ID }) || !looping(h, p) {
+		return nil
+	}
+	lock, err := a.Files.LockTransaction()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	if err := a.Files.Quarantine(p.Toplevel, proto.ReasonLooping, a.Now()); err != nil {
+		return err
+	}
+	a.Log.ErrorContext(ctx, "deployed too often; it is not begun again for a while", "toplevel", p.Toplevel)
+	return a.note(proto.Event{
+		Deployment: p.ID, Serial: p.Serial, Revision: p.Revision, Toplevel: p.Toplevel,
+		Reason: proto.ReasonLooping, Message: loopMessage(),
+	})
+}
+
+func loopMessage() string {
+	return fmt.Sprintf("deployed here more than %d times within %s: look who asks for it in turn with another system, "+
+		"assign another one, or run `kedge-agent lift` on the host", loopLimit, loopWindow)
+}
+
+// whileQuarantined is for a system that q keeps from being tried.
+func whileQuarantined(q statefile.Quarantine) Decision {
+	d := Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
+	if q.Reason == proto.ReasonLooping {
+		d.Reason, d.Message = proto.ReasonLooping, loopMessage()
+	}
+	return d
+}

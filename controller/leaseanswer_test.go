@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"kedge/controller/internal/lease"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// oneKey keeps the record of leases.
+type oneKey struct {
+	raw bus.Raw
+	err error // of both calls
+}
+
+// GetControl implements [lease.Bus].
+func (k *oneKey) GetControl(context.Context, string) (bus.Raw, error) { return k.raw, k.err }
+
+// PutControl implements [lease.Bus].
+func (k *oneKey) PutControl(_ context.Context, _ string, data []byte, last uint64) (uint64, error) {
+	if k.err == nil {
+		k.raw = bus.Raw{Data: data, Seq: last + 1}
+	}
+	return k.raw.Seq, k.err
+}
+
+// lessor answers from k, with a clock and an audit.
+func lessor(k *oneKey, rules lease.Rules, now *time.Time, audit *[]proto.AuditEntry) *leases {
+	clock := func() time.Time { return *now }
+	return &leases{
+		ledger: lease.NewLedger(lease.Options{Bus: k, Rules: rules, Now: clock}), fleet: NewFleet(clock),
+		audit:   func(_ context.Context, e proto.AuditEntry) { *audit = append(*audit, e) },
+		metrics: newMetrics(prometheus.NewRegistry()), now: clock, log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func TestAnOldLeaseMakesRoomForAnotherHost(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	began := now
+	var audit []proto.AuditEntry
+	l := lessor(&oneKey{}, lease.Rules{Slots: 1, MaxAge: time.Hour}, &now, &audit)
+	acquire := proto.LeaseRequest{Action: proto.LeaseAcquire, Deployment: "7-1"}
+	r, err := l.answer(t.Context(), host(t, "web1"), acquire)
+	if err != nil || !r.Granted || !r.Expires.Equal(now.Add(time.Hour)) {
+		t.Fatalf("got %+v, %v, want a lease for an hour", r, err)
+	}
+	now = now.Add(time.Hour - 1)
+	if r, err := l.answer(t.Context(), host(t, "web2"), acquire); err != nil || r.Granted {
+		t.Errorf("before it is old: got %+v, %v", r, err)
+	}
+	now = now.Add(1)
+	if r, err := l.answer(t.Context(), host(t, "web2"), acquire); err != nil || !r.Granted {
+		t.Errorf("once it is old: got %+v, %v", r, err)
+	}
+	want := []proto.AuditEntry{
+		{Time: began, Actor: "kedge", Act: proto.ActLeaseAcquire, Host: host(t, "web1"), Message: "for 7-1, since 2026-11-22T10:00:00Z"},
+		{Time: now, Actor: "kedge", Act: proto.ActLeaseExpire, Host: host(t, "web1"), Message: "for 7-1, since 2026-11-22T10:00:00Z"},
+		{Time: now, Actor: "kedge", Act: proto.ActLeaseAcquire, Host: host(t, "web2"), Message: "for 7-1, since 2026-11-22T11:00:00Z"},
+	}
+	if d := cmp.Diff(want, audit, cmp.Comparer(func(a, b proto.AuditEntry) bool { return a == b })); d != "" {
+		t.Errorf("audit (-want +got):\n%s", d)
+	}
+}
+
+// Where nobody knows who has a lease, nobody gets one.
+func TestWithoutNATSNobodyGetsALease(t *testing.T) {
+	now := time.Now()
+	var audit []proto.AuditEntry
+	k := &oneKey{}
+	l := lessor(k, lease.Rules{Slots: 9}, &now, &audit)
+	for _, c := range []struct {
+		err  error
+		code bus.Code
+	}{{bus.ErrNotConnected, bus.CodeUnavailable}, {bus.ErrTimeout, bus.CodeUnavailable}, {errors.New("bad luck"), bus.CodeInternal}} {
+		k.err = c.err
+		for _, action := range []proto.LeaseAction{proto.LeaseAcquire, proto.LeaseRelease} {
+			r, err := l.answer(t.Context(), host(t, "web1"), proto.LeaseRequest{Action: action})
+			if r.Granted || requestResult(err) != string(c.code) {
+				t.Errorf("%s with %v: got %+v, %v, want code %s", action, c.err, r, err, c.code)
+			}
+		}
+	}
+	if n := testutil.ToFloat64(l.metrics.leases.WithLabelValues(leaseFailed)); n != 6 || len(audit) != 0 {
+		t.Errorf("%v requests failed, want 6; audit: %v", n, audit)
+	}
+}

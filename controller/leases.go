@@ -1,0 +1,143 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kedge/controller/internal/lease"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// leaseLook is how often it is looked for leases that another controller gave out.
+const leaseLook = 15 * time.Second
+
+// leases answers hosts that ask for leave to reboot, and operators who ask about it.
+type leases struct {
+	ledger  *lease.Ledger
+	bus     *bus.Fleet
+	fleet   *Fleet
+	audit   func(context.Context, proto.AuditEntry)
+	metrics *metrics
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// run answers hosts until ctx ends.
+func (l *leases) run(ctx context.Context) error { return l.bus.Leases(ctx, l.answer) }
+
+// look keeps what the metrics show in step with other controllers.
+func (l *leases) look(ctx context.Context) error {
+	for {
+		if _, err := l.ledger.Holders(ctx); err != nil && ctx.Err() == nil {
+			l.log.DebugContext(ctx, "reboot leases not read", "err", err)
+		}
+		if !sleep(ctx, leaseLook) {
+			return nil
+		}
+	}
+}
+
+// answer implements [bus.Lessor].
+func (l *leases) answer(ctx context.Context, host proto.HostName, r proto.LeaseRequest) (proto.LeaseReply, error) {
+	var reply proto.LeaseReply
+	var result string
+	var err error
+	switch r.Action {
+	case proto.LeaseAcquire:
+		reply, result, err = l.acquire(ctx, host, r.Deployment)
+	case proto.LeaseRelease:
+		result, err = l.release(ctx, host)
+	}
+	if err != nil {
+		l.metrics.leases.WithLabelValues(leaseFailed).Inc()
+		return proto.LeaseReply{}, unavailable(string(r.Action)+" a reboot lease", err)
+	}
+	l.metrics.leases.WithLabelValues(result).Inc()
+	return reply, nil
+}
+
+func (l *leases) acquire(ctx context.Context, host proto.HostName, deployment string) (reply proto.LeaseReply, result string, err error) {
+	a, err := l.ledger.Acquire(ctx, host, deployment)
+	if err != nil {
+		return proto.LeaseReply{}, "", err
+	}
+	rules := l.ledger.Rules()
+	for _, h := range a.Expired {
+		l.log.WarnContext(ctx, "reboot lease expired", "host", h.Host, "deployment", h.Deployment, "asked", h.Asked, "for", host)
+		l.note(ctx, proto.ServiceName, proto.ActLeaseExpire, h)
+	}
+	if !a.Granted {
+		return proto.LeaseReply{
+			Reason: proto.ReasonNoLease, Message: fmt.Sprintf("%d of %d reboot leases are held", a.Held, rules.Slots),
+		}, leaseRefused, nil
+	}
+	if a.New {
+		l.log.InfoContext(ctx, "reboot lease granted", "host", host, "deployment", deployment, "held", a.Held, "slots", rules.Slots)
+		l.note(ctx, proto.ServiceName, proto.ActLeaseAcquire, a.Lease)
+	}
+	return proto.LeaseReply{Granted: true, Since: a.Lease.Since, Expires: rules.Expires(a.Lease)}, leaseGranted, nil
+}
+
+func (l *leases) release(ctx context.Context, host proto.HostName) (result string, err error) {
+	h, held, err := l.ledger.Release(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	if !held {
+		return leaseNotHeld, nil
+	}
+	l.log.InfoContext(ctx, "reboot lease released", "host", host, "deployment", h.Deployment)
+	l.note(ctx, proto.ServiceName, proto.ActLeaseRelease, h)
+	return leaseReleased, nil
+}
+
+// list answers the operators' call of that name.
+func (l *leases) list(ctx context.Context, _ bus.Caller, _ proto.LeaseListRequest) (proto.LeaseListReply, error) {
+	holders, err := l.ledger.Holders(ctx)
+	if err != nil {
+		return proto.LeaseListReply{}, unavailable("read the reboot leases", err)
+	}
+	reply := proto.LeaseListReply{Slots: l.ledger.Rules().Slots, Leases: []proto.LeaseHolder{}}
+	for _, h := range holders {
+		reply.Leases = append(reply.Leases, l.view(h))
+	}
+	return reply, nil
+}
+
+// free answers the operators' call of that name.
+func (l *leases) free(ctx context.Context, c bus.Caller, r proto.LeaseFreeRequest) (proto.LeaseFreeReply, error) {
+	if r.Host.IsZero() {
+		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
+	}
+	h, held, err := l.ledger.Release(ctx, r.Host)
+	if err != nil {
+		return proto.LeaseFreeReply{}, unavailable("free the reboot lease", err)
+	}
+	if !held {
+		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeNotFound, "host %s has no reboot lease; see kedge lease list", r.Host)
+	}
+	l.log.InfoContext(ctx, "reboot lease freed", "host", h.Host, "deployment", h.Deployment, "by", c.Name)
+	l.note(ctx, c.Name, proto.ActLeaseFree, h)
+	return proto.LeaseFreeReply{Freed: l.view(h)}, nil
+}
+
+// view returns a lease as operators see it.
+func (l *leases) view(h lease.Holder) proto.LeaseHolder {
+	v := proto.LeaseHolder{Host: h.Host, Deployment: h.Deployment, Since: h.Since, Expires: l.ledger.Rules().Expires(h)}
+	if r, known := l.fleet.Host(h.Host); known {
+		v.Seen, v.Silent = r.Host.Seen, r.Host.Silent
+	}
+	return v
+}
+
+// note adds to the audit what was done about a lease.
+func (l *leases) note(ctx context.Context, actor string, act proto.Act, h lease.Holder) {
+	message := "since " + h.Since.Format(time.RFC3339)
+	if h.Deployment != "" {
+		message = "for " + h.Deployment + ", " + message
+	}
+	l.audit(ctx, proto.AuditEntry{Time: l.now().UTC(), Actor: actor, Act: act, Host: h.Host, Message: message})
+}

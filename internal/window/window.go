@@ -1,0 +1,93 @@
+// Package window tells when something may be done: in windows of a week, such as
+// "Sat,Sun 02:00-04:00 Europe/Berlin".
+//
+// A window is open while a clock on the wall in its time zone shows a time in
+// it. That is all there is to say about daylight saving time, too:
+//
+//   - Where clocks go forward, the times that they skip do not happen. A window
+//     is as much shorter as it has of them, and one that has no other times is
+//     left out.
+//   - Where clocks go back, some times happen twice, and a window is open both
+//     times.
+//
+// It performs no I/O but for loading time zones, and reads no clock.
+package window
+
+import (
+	"slices"
+	"time"
+	_ "time/tzdata" // for hosts without a data base of time zones
+)
+
+// A Window is a span of time on some days of every week, in a time zone. The
+// zero value is never open; construct with [Parse].
+type Window struct {
+	days       days
+	start, end int // minutes from midnight; end comes after midnight if it is not after start
+	zone       *time.Location
+}
+
+// Open reports whether w is open at t. The end of a window is outside of it.
+func (w Window) Open(t time.Time) bool {
+	if w.days == 0 {
+		return false
+	}
+	t = t.In(w.zone)
+	now, today := t.Hour()*60+t.Minute(), t.Weekday()
+	if w.start < w.end {
+		return w.days.has(today) && w.start <= now && now < w.end
+	}
+	yesterday := (today + 6) % 7
+	return w.days.has(today) && w.start <= now || w.days.has(yesterday) && now < w.end
+}
+
+// Next returns the first instant from t on at which w is open: t itself if it is
+// open, and the zero time if it is never.
+func (w Window) Next(t time.Time) time.Time {
+	if w.days == 0 {
+		return time.Time{}
+	}
+	for !w.Open(t) {
+		next := w.nextStart(t)
+		if _, change := t.In(w.zone).ZoneBounds(); !change.IsZero() && change.Before(next) {
+			next = change // from where on the clock shows something else
+		}
+		t = next.In(t.Location())
+	}
+	return t
+}
+
+// nextStart returns when w starts after t if clocks are left alone.
+func (w Window) nextStart(t time.Time) time.Time {
+	t = t.In(w.zone)
+	name, offset := t.Zone()
+	t = t.In(time.FixedZone(name, offset))
+	for day := 0; ; day++ {
+		start := time.Date(t.Year(), t.Month(), t.Day()+day, 0, w.start, 0, 0, t.Location())
+		if w.days.has(start.Weekday()) && start.After(t) {
+			return start
+		}
+	}
+}
+
+// Windows are open while one of them is. None at all are always open.
+type Windows []Window
+
+// Open reports whether one of ws is open at t, or there are none.
+func (ws Windows) Open(t time.Time) bool {
+	return len(ws) == 0 || slices.ContainsFunc(ws, func(w Window) bool { return w.Open(t) })
+}
+
+// Next returns the first instant from t on at which ws are open: t itself if they
+// are, and the zero time if they are never.
+func (ws Windows) Next(t time.Time) (first time.Time) {
+	if ws.Open(t) {
+		return t
+	}
+	for _, w := range ws {
+		if next := w.Next(t); first.IsZero() || !next.IsZero() && next.Before(first) {
+			first = next
+		}
+	}
+	return first
+}
