@@ -88,6 +88,8 @@ type Link interface {
 // had, or must not be.
 type Fetcher interface {
 	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
+	// Examine is Fetch for a system that has to be here already.
+	Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error)
 }
 
 // Fetched is what a system that is present says of itself.
@@ -117,6 +119,11 @@ type Systems interface {
 	// RebootPending returns what of the running system takes effect with a reboot
 	// only.
 	RebootPending() ([]string, error)
+	// Registered returns what the generation of that number of the system profile
+	// is; zero if there is none.
+	Registered(number proto.Generation) (proto.StorePath, error)
+	// Switching reports whether a switch of the system runs, whoever began it.
+	Switching() bool
 	// Adopt keeps p, a system that runs and is registered, as proven, durably.
 	Adopt(p deployment.Proven) error
 }
@@ -149,6 +156,7 @@ type Agent struct {
 	overridden string // ID and phase of the deployment that vetoes held back for too long
 	lease      heldLease
 	givenBack  string // ID of the deployment whose lease was given back
+	drift      driftSeen
 
 	mu      sync.Mutex
 	view    view          // guarded by mu

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kedge/agent/internal/activation"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
@@ -62,7 +63,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Bus:        host,
 		Link:       link,
 		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
-		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, stateDir: c.StateDir, runtimeDir: c.RuntimeDir, path: os.Getenv("PATH")},
+		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
 		Power:      &systemd.Client{},
@@ -125,18 +126,31 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.closure.Fetch(ctx, o); err != nil {
 		return Fetched{}, err
 	}
-	if err := f.preflight.Check(o.Toplevel); err != nil {
+	return f.ask(ctx, o.Toplevel)
+}
+
+// Examine implements [Fetcher].
+func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error) {
+	if err := f.closure.Keep(ctx, toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(o.Toplevel)}
+	return f.ask(ctx, toplevel)
+}
+
+// ask finds out what a system that is present says of itself.
+func (f hostFetcher) ask(ctx context.Context, toplevel proto.StorePath) (Fetched, error) {
+	if err := f.preflight.Check(toplevel); err != nil {
+		return Fetched{}, err
+	}
+	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(toplevel)}
 	var err error
-	if got.Reboot, err = f.systems.RebootFor(o.Toplevel); err != nil {
+	if got.Reboot, err = f.systems.RebootFor(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	if got.Inhibitors, err = f.preflight.Inhibitors(o.Toplevel); err != nil {
+	if got.Inhibitors, err = f.preflight.Inhibitors(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got.Probation, err = newProbation(closure.NewConfigPath(o.Toplevel))
+	got.Probation, err = newProbation(closure.NewConfigPath(toplevel))
 	return got, err
 }
 
@@ -170,6 +184,9 @@ type hostSystems struct {
 	profile.System
 	store machine.Store
 }
+
+// Switching implements [Systems].
+func (s hostSystems) Switching() bool { return activation.Switching(s.Root) }
 
 // Adopt implements [Systems].
 func (s hostSystems) Adopt(p deployment.Proven) error { return s.store.Prove(p) }

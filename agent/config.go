@@ -37,6 +37,7 @@ type Config struct {
 	Log         setup.LogConfig   `config:"log"`
 	Generations GenerationsConfig `config:"generations"`
 	GC          GCConfig          `config:"gc"`
+	Drift       DriftConfig       `config:"drift"`
 }
 
 // NATSConfig says how the one outbound connection is made.
@@ -131,6 +132,7 @@ func DefaultConfig() Config {
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
 		GC:         GCConfig{MinFree: defaultMinFree, MaxFree: defaultMaxFree},
 		Inhibit:    InhibitConfig{Max: 4 * time.Hour, Logind: InhibitReboot, Users: InhibitNever},
+		Drift:      DriftConfig{Policy: DriftAdopt, Settle: 5 * time.Minute},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9417"},
 	}
 }
@@ -169,6 +171,7 @@ func (c Config) Validate() error {
 	c.GC.validate(&p)
 	c.Inhibit.Logind.validate(&p, "inhibit.logind")
 	c.Inhibit.Users.validate(&p, "inhibit.users")
+	c.Drift.validate(&p)
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

@@ -30,7 +30,7 @@ func (a *Agent) Confirm(ctx context.Context, by string) (proto.DeploymentStatus,
 		message += ", in spite of " + everybody(vetoes)
 	}
 	a.Log.InfoContext(ctx, "confirmed", "by", by, "deployment", d.ID)
-	return d.Status(), errors.Join(a.note(of(d, proto.ReasonConfirmed, message)), a.ask(ctx, false))
+	return d.Status(), errors.Join(a.note(of(d, proto.ReasonConfirmed, message)), a.ask(ctx, ask{}))
 }
 
 // confirmed reports whether somebody said that d may go on. What cannot be read

@@ -46,6 +46,8 @@ type Observation struct {
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
 	// for one that needs none.
 	Lease LeaseState
+	// Drift is for systems that differ from Proven.
+	Drift Drift
 	Now   time.Time
 	// BootID is that of the running boot.
 	BootID string
@@ -77,6 +79,7 @@ const (
 	ActionLease     Action = "lease"     // ask for the reboot lease
 	ActionArm       Action = "arm"       // have the next boot be the record's trial boot
 	ActionAbandon   Action = "abandon"   // have the record's transaction take back what was armed
+	ActionRestore   Action = "restore"   // begin to bring back what was proven
 )
 
 // A Decision is an action and why.
@@ -94,13 +97,14 @@ type Decision struct {
 // observation gives the same decision.
 //
 // Whatever somebody on the host says, a transaction that has begun is settled,
-// and what needs nothing to be done is rested on for its own reason.
+// what somebody there wants is done, and what needs nothing to be done is rested
+// on for its own reason.
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
 	case o.Record.InTransaction() || o.Record.Parked:
 		return d
-	case o.Suspended != nil && d.begins():
+	case o.Suspended != nil && d.begins() && (d.Action != ActionSettle || !o.Record.ByHand()):
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():
 		return whileVerifying()
@@ -114,7 +118,7 @@ func Decide(o Observation) Decision {
 
 // begins reports whether d brings the host nearer to another system.
 func (d Decision) begins() bool {
-	return slices.Contains([]Action{ActionDeploy, ActionFetch, ActionSettle, ActionLease, ActionArm}, d.Action)
+	return slices.Contains([]Action{ActionDeploy, ActionRestore, ActionFetch, ActionSettle, ActionLease, ActionArm}, d.Action)
 }
 
 func whileSuspended(s statefile.Suspension) Decision {
@@ -186,6 +190,8 @@ func resting(o Observation) Decision {
 // decideUntouched is for a record whose transaction has not begun.
 func decideUntouched(o Observation) Decision {
 	switch {
+	case !o.Record.Ordered():
+		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 	case o.Order == nil && o.Withdrawn:
 		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
@@ -210,16 +216,12 @@ func decideSystem(o Observation) (d Decision, done bool) {
 	switch {
 	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel, o.runsTried():
 		return Decision{}, false
-	case s.Current == s.Profile && !s.Current.IsZero() && !left:
+	case s.Current == s.Profile && !s.Current.IsZero() && !left && o.adopts():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
 	case o.lostTheWay():
 		return lost(o), true
 	default:
-		return Decision{
-			Action: ActionRest, Reason: proto.ReasonNotProven,
-			Message: "the running system is not the one that the system profile names: " +
-				"run `nixos-rebuild switch`, or switch to the one that shall stay",
-		}, true
+		return decideDrift(o), true
 	}
 }
 

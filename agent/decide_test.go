@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,6 +43,13 @@ func ended(phase proto.Phase, reason proto.Reason, attempt int) agent.Observatio
 		ID: "7-x", Serial: 7, Toplevel: pathB, Phase: phase, Reason: reason, Attempt: attempt, Since: o.Now.Add(-time.Minute),
 	}
 	return o
+}
+
+// byHand is settledOn in a deployment that somebody on the host wanted.
+func byHand(phase proto.Phase) agent.Observation {
+	return with(ended(phase, proto.ReasonRolledBackByHand, 1), func(o *agent.Observation) {
+		o.Record.Serial, o.Record.Origin = 0, deployment.OriginHand
+	})
 }
 
 // lost is a host whose rollback failed in this boot.
@@ -186,6 +194,22 @@ func TestDecide(t *testing.T) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
 		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
 
+		{"what somebody on the host wants goes into its transaction, though nothing is ordered", with(byHand(proto.PhaseFetched), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and no assignment overtakes it", byHand(proto.PhaseFetched), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and no suspension keeps it", with(byHand(proto.PhaseFetched), func(o *agent.Observation) {
+			o.Suspended = &statefile.Suspension{Since: o.Now}
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"but that keeps what follows", with(byHand(proto.PhaseCommitted), func(o *agent.Observation) {
+			o.Suspended = &statefile.Suspension{Since: o.Now}
+		}), agent.ActionRest, proto.ReasonSuspended, 0},
+		{"what somebody went back from is not deployed again", with(byHand(proto.PhaseCommitted), func(o *agent.Observation) {
+			o.Quarantine = quarantine(o.Now.Add(time.Hour))
+			o.Quarantine.Reason = proto.ReasonRolledBackByHand
+		}), agent.ActionRest, proto.ReasonRolledBackByHand, 0},
+		{"until it is lifted", byHand(proto.PhaseCommitted), agent.ActionDeploy, "", 1},
+
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"at once if somebody asks who mended the disk", with(ended(proto.PhaseFailed, proto.ReasonReadOnly, 5), func(o *agent.Observation) {
@@ -213,7 +237,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("Decide = %s because of %q, attempt %d; want %s because of %q, attempt %d",
 					got.Action, got.Reason, got.Attempt, tt.want, tt.reason, tt.attempt)
 			}
-			if waits := got.Reason == proto.ReasonRetrying || got.Reason == proto.ReasonQuarantined; waits != got.Again.After(tt.o.Now) {
+			if waits := slices.Contains([]proto.Reason{proto.ReasonRetrying, proto.ReasonQuarantined, proto.ReasonRolledBackByHand}, got.Reason); waits != got.Again.After(tt.o.Now) {
 				t.Errorf("Decide again at %s; it is %s, and waits for a time: %v", got.Again, tt.o.Now, waits)
 			}
 		})

@@ -92,7 +92,7 @@ func TestInterruptions(t *testing.T) {
 }
 
 // cutShort is a fetcher that works until it is stopped.
-type cutShort struct{}
+type cutShort struct{ Fetcher }
 
 func (cutShort) Fetch(ctx context.Context, _ closure.FetchOrder) (Fetched, error) {
 	<-ctx.Done()

@@ -42,38 +42,41 @@ type world struct {
 	configure           func(c *agent.Config) // changes the configuration; nil leaves it
 	mode                proto.Mode            // of what is assigned
 	caches              []string
+	drift               agent.DriftConfig
 
 	bell chan struct{}
 
-	mu       sync.Mutex
-	desired  []byte // guarded by mu, as all below
-	unread   error  // why the desired state cannot be read
-	silent   bool   // nobody answers who asks for it
-	reads    int    // how often it was asked for
-	connects uint64
-	systems  proto.Systems
-	unseen   error         // why systems cannot be read
-	looks    int           // how often systems was read
-	reboot   []string      // what of every system but the booted one needs a reboot
-	inhibits []string      // why no system may be switched to
-	fetched  agent.Fetched // what else is found out of a system
-	leases   func(acquire bool, deployment string) (proto.LeaseReply, error)
-	live     []statefile.Veto // besides those in files
-	reboots  []statefile.Veto
-	deaf     error // why who else vetoes cannot be asked
-	store    fakeStore
-	down     bool // the host is going down
-	hook     func(ctx context.Context, c hook.Call) error
-	calls    []hook.Call // of hooks
-	prune    func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
-	collect  func(ctx context.Context) error
-	pruned   []deployment.Deployment // for which it was asked
-	collects int
-	fetch    func(ctx context.Context, o closure.FetchOrder) error
-	ensured  []deployment.Deployment
-	statuses []proto.Status
-	events   []proto.Event
-	changed  chan struct{} // closed when something below mu changed
+	mu        sync.Mutex
+	desired   []byte // guarded by mu, as all below
+	unread    error  // why the desired state cannot be read
+	silent    bool   // nobody answers who asks for it
+	reads     int    // how often it was asked for
+	connects  uint64
+	systems   proto.Systems
+	unseen    error         // why systems cannot be read
+	looks     int           // how often systems was read
+	reboot    []string      // what of every system but the booted one needs a reboot
+	inhibits  []string      // why no system may be switched to
+	fetched   agent.Fetched // what else is found out of a system
+	leases    func(acquire bool, deployment string) (proto.LeaseReply, error)
+	live      []statefile.Veto // besides those in files
+	reboots   []statefile.Veto
+	deaf      error // why who else vetoes cannot be asked
+	store     fakeStore
+	down      bool // the host is going down
+	hook      func(ctx context.Context, c hook.Call) error
+	calls     []hook.Call // of hooks
+	prune     func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
+	collect   func(ctx context.Context) error
+	pruned    []deployment.Deployment // for which it was asked
+	collects  int
+	fetch     func(ctx context.Context, o closure.FetchOrder) error
+	absent    proto.StorePath // is not here
+	switching bool            // somebody else's switch runs
+	ensured   []deployment.Deployment
+	statuses  []proto.Status
+	events    []proto.Event
+	changed   chan struct{} // closed when something below mu changed
 }
 
 func newWorld(t *testing.T) *world {
@@ -162,6 +165,7 @@ func (w *world) agent() *agent.Agent {
 		w.configure(&c)
 	}
 	c.Caches = w.caches
+	c.Drift = w.drift
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
@@ -342,6 +346,26 @@ func (w *world) AcquireLease(_ context.Context, id string) (proto.LeaseReply, er
 func (w *world) ReleaseLease(_ context.Context, id string) error {
 	_, err := w.leases(false, id)
 	return err
+}
+
+// Examine is as Fetch, for what is here: everything but what absent names.
+func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetched, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if toplevel == w.absent {
+		return agent.Fetched{}, &closure.Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("it is not here")}
+	}
+	return agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Hour}}, nil
+}
+
+func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {
+	return map[proto.Generation]proto.StorePath{1: pathA, 2: pathB, 3: pathC}[number], nil
+}
+
+func (w *world) Switching() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.switching
 }
 
 func (w *world) RebootPending() ([]string, error) {

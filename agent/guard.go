@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/proto"
 )
@@ -33,15 +34,20 @@ const (
 // may be older: a flag may be used once every agent that one can go back to
 // knows it.
 type systemdGuard struct {
-	systemd    *systemd.Client
-	own        string // path of this agent's binary
-	stateDir   string
-	runtimeDir string
-	path       string // PATH of the transaction
+	systemd *systemd.Client
+	own     string // path of this agent's binary
+	files   statefile.Dir
+	path    string // PATH of the transaction
 }
 
-// Ensure implements [Guard].
+// Ensure implements [Guard]. A transaction that has begun and runs has the lock:
+// then PID 1, for which each question is some work, is not asked.
 func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
+	if d.Phase != proto.PhaseFetched {
+		if locked, err := g.files.TransactionLocked(); locked || err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, guardPatience)
 	defer cancel()
 	defer g.systemd.Rest()
@@ -109,5 +115,5 @@ func (g systemdGuard) command(d deployment.Deployment) []string {
 	if _, err := os.Stat(binary); errors.Is(err, fs.ErrNotExist) {
 		binary = g.own
 	}
-	return []string{binary, "transact", "--deployment", d.ID, "--state-dir", g.stateDir, "--runtime-dir", g.runtimeDir}
+	return []string{binary, "transact", "--deployment", d.ID, "--state-dir", g.files.State, "--runtime-dir", g.files.Runtime}
 }

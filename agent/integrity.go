@@ -99,7 +99,7 @@ func (a *Agent) verifyStore(ctx context.Context) error {
 			return nil
 		}
 		a.change(func(v *view) { v.verifying, v.verifyErr = false, err })
-		if a.ask(ctx, false) != nil { // let what waited begin, unless ctx ended
+		if a.ask(ctx, ask{}) != nil { // let what waited begin, unless ctx ended
 			return nil
 		}
 		if err == nil {

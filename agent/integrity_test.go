@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kedge/agent"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -173,6 +174,9 @@ func TestWhatIsCorruptIsMended(t *testing.T) {
 		return c.Status == proto.StatusFalse && c.Reason == proto.ReasonStoreCorrupt && strings.Contains(c.Message, pathA.String())
 	})
 	stop()
+	if c := condition(agent.StatusFromFiles(w.host, w.files.State, w.files.Runtime, time.Now()), proto.ConditionStoreValid); c.Status != proto.StatusFalse {
+		t.Errorf("store is %+v by the files alone", c)
+	}
 	w.store.caches, w.caches = []string{"http://cache"}, []string{"http://cache"}
 
 	stop = w.start()

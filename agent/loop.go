@@ -84,7 +84,10 @@ func loopMessage() string {
 func whileQuarantined(q statefile.Quarantine) Decision {
 	d := Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
 	if q.Reason == proto.ReasonLooping {
-		d.Reason, d.Message = proto.ReasonLooping, loopMessage()
+		d.Reason, d.Message = q.Reason, loopMessage()
+	}
+	if q.Reason == proto.ReasonRolledBackByHand {
+		d.Reason, d.Message = q.Reason, "somebody on the host went back from it; `kedge-agent lift` lets it be tried again"
 	}
 	return d
 }

@@ -16,15 +16,16 @@ import (
 var _ control.Agent = (*Agent)(nil)
 
 // An ask is somebody on the host who wants the reconciler to look now, at the
-// desired state, too, if read is set. The answer comes when it has looked and
-// acted: why the desired state could not be read, if it could not.
+// desired state, too, if read is set, and to do something before. The answer
+// comes when it has looked and acted: why that could not be done or read.
 type ask struct {
 	read   bool
-	answer chan error // with room for one
+	do     func(ctx context.Context) error // may be nil
+	answer chan error                      // with room for one; made by [Agent.ask]
 }
 
-func (a *Agent) ask(ctx context.Context, read bool) error {
-	q := ask{read: read, answer: make(chan error, 1)}
+func (a *Agent) ask(ctx context.Context, q ask) error {
+	q.answer = make(chan error, 1)
 	select {
 	case a.asks <- q:
 	case <-ctx.Done():
@@ -40,7 +41,7 @@ func (a *Agent) ask(ctx context.Context, read bool) error {
 
 // Reconcile implements [control.Agent].
 func (a *Agent) Reconcile(ctx context.Context) error {
-	if err := a.ask(ctx, true); err != nil {
+	if err := a.ask(ctx, ask{read: true}); err != nil {
 		return fmt.Errorf("read the desired state: %w", err)
 	}
 	return nil
@@ -79,7 +80,7 @@ func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefil
 	a.Log.InfoContext(ctx, "suspended", "by", r.By, "until", s.Until, "reason", r.Reason)
 	return s, errors.Join(
 		a.note(proto.Event{Reason: proto.ReasonSuspended, Message: "suspended " + s.String()}),
-		a.ask(ctx, false),
+		a.ask(ctx, ask{}),
 	)
 }
 
@@ -89,7 +90,7 @@ func (a *Agent) Resume(ctx context.Context, by string) error {
 		return err
 	}
 	a.Log.InfoContext(ctx, "resumed", "by", by)
-	return errors.Join(a.note(proto.Event{Message: "resumed by " + by}), a.ask(ctx, false))
+	return errors.Join(a.note(proto.Event{Message: "resumed by " + by}), a.ask(ctx, ask{}))
 }
 
 // Lift implements [control.Agent]. The transaction's lock keeps it from adding a
@@ -107,7 +108,7 @@ func (a *Agent) Lift(ctx context.Context, r control.LiftRequest) (lifted []state
 		a.Log.InfoContext(ctx, "quarantine lifted", "by", r.By, "toplevel", q.Toplevel)
 		err = errors.Join(err, a.note(proto.Event{Toplevel: q.Toplevel, Message: "quarantine lifted by " + r.By}))
 	}
-	return lifted, errors.Join(err, a.ask(ctx, false))
+	return lifted, errors.Join(err, a.ask(ctx, ask{}))
 }
 
 func (a *Agent) lift(r control.LiftRequest) (lifted []statefile.Quarantine, err error) {

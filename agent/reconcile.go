@@ -60,7 +60,8 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 	stale := true // the desired state is to be read
 	for {
 		rung := false
-		var answer chan<- error
+		var asked ask
+		var undone error
 		select {
 		case <-ctx.Done():
 			return nil
@@ -78,7 +79,10 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 				vetoes = nil
 			}
 		case q := <-a.asks:
-			answer, rung, stale = q.answer, true, stale || q.read
+			asked, rung, stale = q, true, stale || q.read
+			if q.do != nil {
+				undone = q.do(ctx)
+			}
 		case r := <-a.fetched:
 			a.endFetch(r)
 		case r := <-a.hooked:
@@ -101,8 +105,11 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 		if !at.IsZero() {
 			again.Reset(max(0, at.Sub(a.Now())))
 		}
-		if answer != nil {
-			answer <- err // buffered
+		if asked.answer != nil {
+			if asked.read {
+				undone = err
+			}
+			asked.answer <- undone // buffered
 		}
 	}
 }
@@ -195,7 +202,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
 	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
-	o.Confirmed = a.confirmed(ctx, o.Record)
+	o.Confirmed = o.Record.ByHand() || a.confirmed(ctx, o.Record)
 	o.Suspended, err = suspension(a.Files, o.Now)
 	a.tell(ctx, slog.LevelError, "the suspension cannot be read; nothing is begun", err)
 	if o.Proven, err = a.Files.Proven(); err != nil {
@@ -204,6 +211,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if o.Systems, err = a.Systems.Systems(); err != nil {
 		return o, err
 	}
+	a.observeDrift(ctx, &o)
 	if o.Order != nil {
 		if o.Quarantine, _, err = a.Files.Quarantined(o.Order.Release.Toplevel, o.Now); err != nil {
 			return o, err
@@ -226,7 +234,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		}
 		return false, nil
 	case ActionAdopt:
-		p := deployment.Proven{Toplevel: o.Systems.Current, Generation: o.Systems.Generation, Adopted: true, Since: o.Now}
+		p := deployment.Proven{Toplevel: o.Systems.Current, Generation: o.Systems.Generation, Adopted: true, Since: o.Now, Previous: o.Proven.Before()}
 		if err := a.Systems.Adopt(p); err != nil {
 			return false, fmt.Errorf("adopt the running system: %w", err)
 		}
@@ -248,6 +256,11 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 			return false, nil // their end wakes the reconciler
 		}
 		return true, a.begin(o, d.Attempt)
+	case ActionRestore:
+		if waits {
+			return false, nil // their end wakes the reconciler
+		}
+		return true, a.restore(ctx, o, d)
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
 	case ActionLease:
@@ -275,13 +288,15 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	return false, fmt.Errorf("unknown action %q", d.Action)
 }
 
-// settle sees to it that the transaction runs. What has not begun is verified
-// once more.
+// settle sees to it that the transaction runs. What was ordered and has not begun
+// is verified once more. Nobody is asked before what was proven is brought back.
 func (a *Agent) settle(ctx context.Context, r deployment.Deployment) (again bool, err error) {
-	if r.Phase == proto.PhaseFetched {
+	if r.Ordered() && r.Phase == proto.PhaseFetched {
 		if refused, err := a.verifyAgain(ctx, r); refused || err != nil {
 			return refused, err
 		}
+	}
+	if !r.Restore && r.Phase == proto.PhaseFetched {
 		if waits, err := a.beforeActivation(ctx, r); waits || err != nil {
 			return false, err
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (a *Agent) Status() proto.Status {
 		ready(v, d.record, d.proven),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
-		{Type: proto.ConditionDrifted, Status: truth(v.decision.Reason == proto.ReasonDrifted || v.decision.Reason == proto.ReasonNotProven)},
+		drift(v.decision, d.systems, d.proven),
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
 		storeValid(v),
@@ -109,6 +110,17 @@ func ready(v view, record deployment.Deployment, proven deployment.Proven) proto
 		c.Status = proto.StatusUnknown
 	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:
 		c.Status = proto.StatusTrue
+	}
+	return c
+}
+
+func drift(d Decision, s proto.Systems, p deployment.Proven) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionDrifted, Status: proto.StatusFalse}
+	if slices.Contains([]proto.Reason{proto.ReasonDrifted, proto.ReasonNotProven, proto.ReasonDriftLoop}, d.Reason) {
+		c.Status, c.Reason, c.Message = proto.StatusTrue, d.Reason, d.Message
+		if drifted(s, p) {
+			c.Message = differences(s, p)
+		}
 	}
 	return c
 }
@@ -173,9 +185,12 @@ func reachable(connected bool) proto.Reason {
 // StatusFromFiles returns how a host is whose agent does not answer, as far as
 // its files and links say.
 func StatusFromFiles(host proto.HostName, stateDir, runtimeDir string, now time.Time) proto.Status {
-	d := readDisk(statefile.Dir{State: stateDir, Runtime: runtimeDir}, profile.System{}.Systems, now)
-	boot, err := machine.BootID("")
+	files := statefile.Dir{State: stateDir, Runtime: runtimeDir}
+	d := readDisk(files, profile.System{}.Systems, now)
+	id, err := machine.BootID("")
+	boot, bootErr := files.Boot()
 	return proto.Status{
-		Host: host, Time: now, BootID: boot, Systems: d.systems, Deployment: d.record.Status(), Conditions: d.conditions(err),
+		Host: host, Time: now, BootID: id, Systems: d.systems, Deployment: d.record.Status(),
+		Conditions: append(d.conditions(errors.Join(err, bootErr)), storeValid(view{boot: boot}), runsWithdrawn(view{}, d)),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
@@ -144,6 +145,10 @@ func TestAWithdrawnReleaseThatRunsIsLeftAndReported(t *testing.T) {
 	}
 	if r, err := w.files.Deployment(); err != nil || r.Phase != proto.PhaseCommitted {
 		t.Errorf("the record is %s, %v, want it committed as it was", r.Phase, err)
+	}
+
+	if c := condition(agent.StatusFromFiles(w.host, w.files.State, w.files.Runtime, time.Now()), proto.ConditionWithdrawn); c.Status != proto.StatusTrue {
+		t.Errorf("withdrawn is %+v by the files alone", c)
 	}
 
 	// Another release of the very same system is as good as any.

@@ -69,6 +69,7 @@ type CacheConfig struct {
 // A BuildConfig bounds builds.
 type BuildConfig struct {
 	Jobs      int           `config:"jobs"`            // at once; 0 means one for each processor
+	Remote    bool          `config:"remote"`          // whether Nix is to look for remote builders, as nix.conf names them
 	Timeout   time.Duration `config:"timeout"`         // of one revision's build
 	MaxSilent time.Duration `config:"max_silent_time"` // of one derivation's builder without a word; as in nix.conf
 }
@@ -91,7 +92,7 @@ func DefaultConfig() Config {
 		Source:   SourceConfig{Branch: "main", Poll: time.Minute},
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
-		Build:    BuildConfig{Timeout: time.Hour, MaxSilent: 10 * time.Minute},
+		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
 	}
 }

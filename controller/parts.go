@@ -44,12 +44,7 @@ type Parts struct {
 // NewParts returns the parts that a configuration asks for. They make their
 // folders below the state directory, and their keys on the first start.
 func NewParts(c Config, log *slog.Logger) (Parts, error) {
-	cli := &nix.CLI{Log: log}
-	jobs := "auto" // Nix's own default is one at a time
-	if c.Build.Jobs > 0 {
-		jobs = strconv.Itoa(c.Build.Jobs)
-	}
-	cli.Settings = append(cli.Settings, nix.Setting{Name: "max-jobs", Value: jobs})
+	cli := &nix.CLI{Settings: nixSettings(c.Build), Log: log}
 	repository, err := source.New(source.Options{
 		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
 		Dir: filepath.Join(c.StateDir, "source"), Log: log,
@@ -69,6 +64,20 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
 	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel, Watch: repository.Watch}, nil
+}
+
+// nixSettings returns what Nix is told whatever it does.
+func nixSettings(c BuildConfig) []nix.Setting {
+	jobs := "auto" // Nix's own default is one at a time
+	if c.Jobs > 0 {
+		jobs = strconv.Itoa(c.Jobs)
+	}
+	settings := []nix.Setting{{Name: "max-jobs", Value: jobs}}
+	if !c.Remote {
+		// It would be another process, only to learn that there are no builders.
+		settings = append(settings, nix.Setting{Name: "build-hook", Value: ""})
+	}
+	return settings
 }
 
 // buildOptions returns how to build. One evaluation is not given the time of a

@@ -1,13 +1,31 @@
 package controller
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"kedge/internal/nix"
 )
 
 func TestAnEvaluationIsNotGivenTheTimeOfABuild(t *testing.T) {
 	o := buildOptions(BuildConfig{Timeout: 5 * time.Hour, MaxSilent: time.Hour}, nil, "", nil)
 	if o.BuildTimeout != 5*time.Hour || o.MaxSilent != time.Hour || o.EvalTimeout != 0 {
 		t.Errorf("build %s, silence %s, evaluation %s; want 5h, 1h and the default", o.BuildTimeout, o.MaxSilent, o.EvalTimeout)
+	}
+}
+
+func TestNixIsToldHowManyBuildsAndWhere(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config BuildConfig
+		want   []nix.Setting
+	}{
+		{"as by default", DefaultConfig().Build, []nix.Setting{{Name: "max-jobs", Value: "auto"}}},
+		{"two here", BuildConfig{Jobs: 2}, []nix.Setting{{Name: "max-jobs", Value: "2"}, {Name: "build-hook", Value: ""}}},
+	} {
+		if got := nixSettings(tt.config); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"kedge/proto"
 )
 
-// TestByHand: a person who switches a host by hand is never overruled in the
+// TestTransactionByHand: a person who switches a host by hand is never overruled in the
 // middle of it, and always told of.
-func TestByHand(t *testing.T) {
+func TestTransactionByHand(t *testing.T) {
 	t.Parallel()
 	f := up(t, "idle", "meanwhile", "tester")
 	idle, meanwhile, tester := f.Host("idle"), f.Host("meanwhile"), f.Host("tester")

@@ -12,9 +12,9 @@ import (
 	"kedge/proto"
 )
 
-// TestCacheUnreachable: a host that cannot fetch says so, stays as it is, and
+// TestTransactionCacheUnreachable: a host that cannot fetch says so, stays as it is, and
 // tries again by itself.
-func TestCacheUnreachable(t *testing.T) {
+func TestTransactionCacheUnreachable(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
 	h := f.Host("web1")
@@ -34,8 +34,8 @@ func TestCacheUnreachable(t *testing.T) {
 	requireOn(t, h, "after")
 }
 
-// TestCacheTampered: a cache that lies is found out, whatever it lies about.
-func TestCacheTampered(t *testing.T) {
+// TestTransactionCacheTampered: a cache that lies is found out, whatever it lies about.
+func TestTransactionCacheTampered(t *testing.T) {
 	t.Parallel()
 	tampers := map[string]struct {
 		tamper func(t *testing.T, f *fleet.Fleet, n, older fleet.NarInfo)

@@ -38,8 +38,8 @@ func checkedSystems() []checked {
 	}
 }
 
-// TestChecks is the way of systems that declare checks of each kind.
-func TestChecks(t *testing.T) {
+// TestTransactionChecks is the way of systems that declare checks of each kind.
+func TestTransactionChecks(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, c := range checkedSystems() {

@@ -15,10 +15,10 @@ import (
 	"kedge/proto"
 )
 
-// TestCorrupt: the power is lost, and with it what a file of the running system
+// TestTransactionCorrupt: the power is lost, and with it what a file of the running system
 // had in it. The agent finds that out and mends it; after an orderly end it does
 // not even look.
-func TestCorrupt(t *testing.T) {
+func TestTransactionCorrupt(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
 	h := f.Host("web1")

@@ -22,9 +22,9 @@ const (
 	bootBytes = 256 << 10 // a kernel and its initrd would fit, but leave too little
 )
 
-// TestDiskFull: a system for which there is no room is not deployed, not even
+// TestTransactionDiskFull: a system for which there is no room is not deployed, not even
 // downloaded, and the host runs on; once there is room, it is.
-func TestDiskFull(t *testing.T) {
+func TestTransactionDiskFull(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"web1"}, DiskBytes: diskBytes})
 	h := f.Host("web1")

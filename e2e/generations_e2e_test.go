@@ -21,10 +21,10 @@ log:
 // garbageBytes is, together with freeBytes, enough for the big one.
 const garbageBytes = 64 << 20
 
-// TestGenerations: after a commit the old generations, their boot entries and
+// TestTransactionGenerations: after a commit the old generations, their boot entries and
 // what they kept in the store go, but not what was booted or what could be gone
 // back to; and a fetch that lacks room gets it from garbage.
-func TestGenerations(t *testing.T) {
+func TestTransactionGenerations(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"web1"}, DiskBytes: diskBytes})
 	h := f.Host("web1")

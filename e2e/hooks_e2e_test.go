@@ -30,9 +30,9 @@ if test "$1" = drain && test -e /run/hang; then echo "it waits"; sleep 600; fi
 if test "$KEDGE_HOOK" = post-rollback; then echo "the pager is down" >&2; exit 1; fi
 `
 
-// TestHooks: a hook that fails or hangs before the activation refuses it; after
+// TestTransactionHooks: a hook that fails or hangs before the activation refuses it; after
 // an end hooks are told what came of it, and one that fails is reported.
-func TestHooks(t *testing.T) {
+func TestTransactionHooks(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
 	h := f.Host("web1")

@@ -12,9 +12,9 @@ import (
 	"kedge/proto"
 )
 
-// TestInterrupted: somebody reboots the host, or stops the agent, in the middle
+// TestTransactionInterrupted: somebody reboots the host, or stops the agent, in the middle
 // of a deployment.
-func TestInterrupted(t *testing.T) {
+func TestTransactionInterrupted(t *testing.T) {
 	t.Parallel()
 	f := up(t, "rebooted", "stopped")
 	rebooted, stopped := f.Host("rebooted"), f.Host("stopped")

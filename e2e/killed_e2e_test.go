@@ -15,11 +15,11 @@ import (
 	"kedge/proto"
 )
 
-// TestKilledAtEveryBorder ends the agent, the transaction or the whole host as
+// TestTransactionKilledAtEveryBorder ends the agent, the transaction or the whole host as
 // it enters each phase of a good and of a bad deployment. Each time the host
 // ends on the proven system or on the new one, committed; then the next
 // deployment works.
-func TestKilledAtEveryBorder(t *testing.T) {
+func TestTransactionKilledAtEveryBorder(t *testing.T) {
 	t.Parallel()
 	kills := map[string]kill{"agent": killAgent, "transact": killTransaction, "power": cutPower}
 	f := up(t, "agent", "transact", "power")

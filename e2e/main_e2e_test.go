@@ -68,7 +68,7 @@ func up(t *testing.T, names ...string) *fleet.Fleet {
 // which is until others are down.
 func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
 	t.Helper()
-	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
+	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(t.Name(), "Test"), "Transaction"))
 	o.Name = o.Name[:min(len(o.Name), maxName)]
 	o.Parts, o.Grace = parts, grace
 	size := int64(len(o.Hosts) + len(o.Computers) + 1)

@@ -12,9 +12,16 @@ import (
 	"kedge/proto"
 )
 
-// TestNewAgent: the agent replaces itself; where the new one is not as good as
+// Where a host's agent finds its credentials, and where a newer configuration
+// says that they are.
+const (
+	oldCredentials = "/var/lib/kedge/host.creds"
+	newCredentials = "/var/lib/kedge/new.creds"
+)
+
+// TestTransactionNewAgent: the agent replaces itself; where the new one is not as good as
 // the old one, the host goes back, or never goes.
-func TestNewAgent(t *testing.T) {
+func TestTransactionNewAgent(t *testing.T) {
 	t.Parallel()
 	agents := t.TempDir()
 	newer, crashing := filepath.Join(agents, "kedge-agent-newer"), filepath.Join(agents, "kedge-agent-crashing")
@@ -48,6 +55,8 @@ func TestNewAgent(t *testing.T) {
 		"none":     {func(h *toplevel.Host) { h.Agent = "" }, end{proto.PhaseFailed, proto.ReasonNoAgent}},
 		"crashing": {agent(crashing), end{proto.PhaseRolledBack, proto.ReasonNoContact}},
 		"newer":    {agent(newer), end{proto.PhaseCommitted, ""}},
+		"creds":    {fleet.Config(oldCredentials, newCredentials), end{proto.PhaseCommitted, ""}},
+		"no-creds": {fleet.Config(oldCredentials, newCredentials), end{proto.PhaseRolledBack, proto.ReasonNoContact}},
 	}
 	var names []string
 	for name := range rows {
@@ -59,6 +68,7 @@ func TestNewAgent(t *testing.T) {
 	for _, h := range f.Hosts() {
 		before[h.Name()] = requireOn(t, h, "before")
 	}
+	f.Host("creds").MustRun(t, "cp", oldCredentials, newCredentials)
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
 		for name, row := range rows {
@@ -73,7 +83,9 @@ func TestNewAgent(t *testing.T) {
 		d := requireEnd(t, h, rev, row.end.phase, row.end.reason)
 		if row.end.phase == proto.PhaseCommitted {
 			requireOn(t, h, "after")
-			v := h.MustAwaitView(t, "a report of the new agent", func(v proto.HostView) bool { return v.Status.Agent == "newer" })
+			v := h.MustAwaitView(t, "a report of the new agent", func(v proto.HostView) bool {
+				return name != "newer" || v.Status.Agent == "newer"
+			})
 			if c := condition(v, proto.ConditionReady); c.Status != proto.StatusTrue {
 				t.Errorf("%s: is not ready: %+v", name, c)
 			}

@@ -17,9 +17,9 @@ import (
 // activation.
 const slowStart = 4 * time.Second
 
-// TestOffline: a host without network decides alone, and a host that was off
+// TestTransactionOffline: a host without network decides alone, and a host that was off
 // gets what is wanted now, not what was wanted meanwhile.
-func TestOffline(t *testing.T) {
+func TestTransactionOffline(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"unplugged", "off"}, Deadline: 30 * time.Second})
 	unplugged, off := f.Host("unplugged"), f.Host("off")

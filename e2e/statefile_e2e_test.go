@@ -11,9 +11,9 @@ import (
 	"kedge/proto"
 )
 
-// TestStateUnreadable: a host whose memory is torn, or of a newer agent, says so
+// TestTransactionStateUnreadable: a host whose memory is torn, or of a newer agent, says so
 // and is left alone until somebody has mended it.
-func TestStateUnreadable(t *testing.T) {
+func TestTransactionStateUnreadable(t *testing.T) {
 	t.Parallel()
 	torn := func(b []byte) []byte { return b[:len(b)/2] }
 	newer := func([]byte) []byte { return []byte(`{"format": 99}`) }

@@ -94,9 +94,9 @@ func soonDecided(h *toplevel.Host) {
 	fleet.Config("deadline: 1m0s", "deadline: 20s")(h)
 }
 
-// TestVerdict is the way of systems that are not as good as the one before, and
+// TestTransactionVerdict is the way of systems that are not as good as the one before, and
 // of some that only look like it.
-func TestVerdict(t *testing.T) {
+func TestTransactionVerdict(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, tr := range trials() {

@@ -26,6 +26,9 @@
     StartLimitIntervalSec = 0;
   };
 
+  # It mostly waits: waking other threads would be as much work as what they are woken for.
+  environment.GOMAXPROCS = "1";
+
   serviceConfig = {
     Type = "notify";
     ExecStart = "${package}/bin/kedge-agent run --config ${configFile}";

@@ -74,6 +74,8 @@ in
       nats.advertise = cfg.advertise;
       http.listen = lib.mkDefault "0.0.0.0:8080";
       cache.urls = cfg.cacheUrls;
+      # NixOS tells Nix of no builders otherwise.
+      build.remote = lib.mkDefault config.nix.distributedBuilds;
     };
 
     assertions = [

@@ -126,6 +126,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 		"nats":   options{"listen": "0.0.0.0:4222", "advertise": []any{"nats://build.example.org:4222"}},
 		"http":   options{"listen": "0.0.0.0:8080"},
 		"cache":  options{"urls": []any{"http://build.example.org:8080/cache/"}},
+		"build":  options{"remote": false},
 	}
 	if diff := cmp.Diff(want, got.Settings); diff != "" {
 		t.Errorf("controller.yaml (-want +got):\n%s", diff)

@@ -45,18 +45,20 @@ const (
 
 // Why a deployment was rolled back, or how it ended otherwise.
 const (
-	ReasonActivationFailed Reason = "activation-failed" // switch-to-configuration failed
-	ReasonActivationHung   Reason = "activation-hung"   // it did not end before its deadline
-	ReasonUnitsFailed      Reason = "units-failed"      // units failed that did not fail before
-	ReasonCheckFailed      Reason = "check-failed"      // a required check did not pass
-	ReasonNoContact        Reason = "no-contact"        // the new agent did not reach and verify its desired state
-	ReasonPowerLoss        Reason = "power-loss"        // the host went down in the middle
-	ReasonInterrupted      Reason = "interrupted"       // the transaction was ended too often
-	ReasonThirdParty       Reason = "third-party"       // somebody else changed the system meanwhile
-	ReasonRegisterFailed   Reason = "register-failed"   // the profile or the boot default could not be set
-	ReasonRollbackFailed   Reason = "rollback-failed"   // the proven system could not be brought back
-	ReasonTrialBootFailed  Reason = "trial-boot-failed" // the trial boot ended in the proven system
-	ReasonRebootFailed     Reason = "reboot-failed"     // the host did not go down
+	ReasonActivationFailed Reason = "activation-failed"   // switch-to-configuration failed
+	ReasonActivationHung   Reason = "activation-hung"     // it did not end before its deadline
+	ReasonUnitsFailed      Reason = "units-failed"        // units failed that did not fail before
+	ReasonCheckFailed      Reason = "check-failed"        // a required check did not pass
+	ReasonNoContact        Reason = "no-contact"          // the new agent did not reach and verify its desired state
+	ReasonPowerLoss        Reason = "power-loss"          // the host went down in the middle
+	ReasonInterrupted      Reason = "interrupted"         // the transaction was ended too often
+	ReasonThirdParty       Reason = "third-party"         // somebody else changed the system meanwhile
+	ReasonRegisterFailed   Reason = "register-failed"     // the profile or the boot default could not be set
+	ReasonRollbackFailed   Reason = "rollback-failed"     // the proven system could not be brought back
+	ReasonTrialBootFailed  Reason = "trial-boot-failed"   // the trial boot ended in the proven system
+	ReasonRebootFailed     Reason = "reboot-failed"       // the host did not go down
+	ReasonRolledBackByHand Reason = "rolled-back-by-hand" // somebody on the host went back
+	ReasonDriftRestored    Reason = "drift-restored"      // something else ran than what was proven, which was brought back
 )
 
 // Why a host does nothing, or is as it is; and why the newest revision did not
@@ -69,6 +71,7 @@ const (
 	ReasonDeploying         Reason = "deploying"          // a deployment is under way
 	ReasonAdopted           Reason = "adopted"            // a system that runs and is registered was taken as proven
 	ReasonDrifted           Reason = "drifted"            // runs something that was not committed
+	ReasonDriftLoop         Reason = "drift-loop"         // drifts again and again, and is left alone
 	ReasonRetrying          Reason = "retrying"           // failed, and will be tried again
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
 	ReasonSuspended         Reason = "suspended"          // somebody on the host told it to begin nothing
@@ -113,5 +116,6 @@ func DeploymentReasons() []Reason {
 		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,
 		ReasonPowerLoss, ReasonInterrupted, ReasonThirdParty, ReasonRegisterFailed, ReasonRollbackFailed,
 		ReasonTrialBootFailed, ReasonRebootFailed,
+		ReasonRolledBackByHand, ReasonDriftRestored,
 	)
 }

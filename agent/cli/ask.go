@@ -24,8 +24,8 @@ func (h host) reconcile() *cobra.Command {
 		Short: "Make the agent look now at what this host shall run, and try again what failed",
 		Args:  cobra.NoArgs,
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the agent has nothing to do, and say whether the host runs what it shall")
-	cmd.Flags().DurationVar(&timeout, "timeout", waitTimeout, "with --wait: give up after this long")
+	cmd.Flags().BoolVar(&wait, flagWait, false, "wait until the agent has nothing to do, and say whether the host runs what it shall")
+	cmd.Flags().DurationVar(&timeout, flagTimeout, waitTimeout, "with --wait: give up after this long")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c := h.place().client()
 		if err := c.Reconcile(cmd.Context()); err != nil || !wait {

@@ -38,7 +38,7 @@ func Commands(o Options) []*cobra.Command {
 	}
 	h := host{Options: o}
 	return []*cobra.Command{
-		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.lift(), h.logs(),
+		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.rollback(), h.lift(), h.logs(),
 	}
 }
 
@@ -93,6 +93,9 @@ const (
 	flagJSON   = "json"
 	flagReason = "reason"
 	flagFor    = "for"
+
+	flagWait    = "wait"
+	flagTimeout = "timeout"
 )
 
 // checkFor refuses a length of time that somebody gave and that is none.

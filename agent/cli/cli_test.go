@@ -218,6 +218,20 @@ func (f fake) Confirm(_ context.Context, by string) (proto.DeploymentStatus, err
 	return d.Status(), f.files.Confirm(statefile.Confirmation{Deployment: d.ID, By: by, At: noon})
 }
 
+// RollBack is over at once: well, unless the agent is not ready for a reason. No
+// generation is above 9.
+func (f fake) RollBack(_ context.Context, r control.RollBackRequest) (proto.DeploymentStatus, error) {
+	if r.To > 9 {
+		return proto.DeploymentStatus{}, control.ErrNothing
+	}
+	d := deployment.Deployment{ID: "by-hand-x", Origin: deployment.OriginHand, Phase: proto.PhaseCommitted}
+	d.Reason, d.Message = proto.ReasonRolledBackByHand, fmt.Sprintf("to %d by %s: %s", r.To, r.By, r.Reason)
+	if f.reason != "" {
+		d.Phase, d.Reason = proto.PhaseRolledBack, f.reason
+	}
+	return d.Status(), f.files.Save(d)
+}
+
 func (f fake) Lift(_ context.Context, r control.LiftRequest) ([]statefile.Quarantine, error) {
 	if !r.All {
 		return nil, nil

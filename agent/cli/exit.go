@@ -15,14 +15,14 @@ const (
 	ExitOK      = 0 // done
 	ExitError   = 1 // something went wrong
 	ExitUsage   = 2 // the command line was wrong; nothing was done
-	ExitBadEnd  = 3 // with --wait: the host does not run what it shall; check: not all is well
+	ExitBadEnd  = 3 // with --wait: the host did not come to what it shall; check: not all is well
 	ExitTimeout = 4 // with --wait: the time was up before that was decided
 	ExitNothing = 5 // there is nothing to do it to
 )
 
 // ExitCodes says so to people.
 const ExitCodes = `Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
-3 (--wait) the host does not run what it shall, (check) not all is well; 4 (--wait)
+3 (--wait) the host did not come to what it shall, (check) not all is well; 4 (--wait)
 the time was up; 5 there is nothing to do it to.`
 
 // Execute carries out the command line of root, and returns what [ExitCode]
@@ -69,7 +69,7 @@ func Message(err error) string {
 }
 
 // errLate says that the time of a wait was up.
-var errLate = errors.New("timed out waiting for the agent to rest")
+var errLate = errors.New("timed out")
 
 // A usageError is a wrong command line.
 type usageError struct{ err error }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -120,8 +121,10 @@ func drawHistory(w io.Writer, h statefile.History, _ time.Time) {
 // phases writes how long a deployment was in which phase.
 func phases(p statefile.Past) string {
 	var parts []string
-	for i, s := range p.Steps[:max(0, len(p.Steps)-1)] {
-		parts = append(parts, fmt.Sprintf("%s %s", s.Phase, terminal.Length(p.Steps[i+1].Time.Sub(s.Time))))
+	// A later version may note what is no phase.
+	entered := slices.DeleteFunc(slices.Clone(p.Steps), func(s statefile.Step) bool { return s.Phase == proto.PhaseNone })
+	for i, s := range entered[:max(0, len(entered)-1)] {
+		parts = append(parts, fmt.Sprintf("%s %s", s.Phase, terminal.Length(entered[i+1].Time.Sub(s.Time))))
 	}
 	return strings.Join(parts, ", ")
 }

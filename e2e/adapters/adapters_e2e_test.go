@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,8 @@ import (
 )
 
 // TestInAHost runs every test with the build tag host in one host, which is a
-// machine of its own for them to upset. What became of each test there is what
+// machine of its own for them to upset, and those of what runs Nix once more
+// where an older and a newer Nix are. What became of each test there is what
 // becomes of a subtest here.
 func TestInAHost(t *testing.T) {
 	t.Chdir(filepath.Join("..", "..")) // the module's directory
@@ -31,12 +33,55 @@ func TestInAHost(t *testing.T) {
 		t.Fatal("no package has tests with the build tag host")
 	}
 	programs := compile(t, packages)
-	m := machine(t)
-	for _, p := range packages {
-		t.Run(strings.TrimPrefix(p.ImportPath, "kedge/"), func(t *testing.T) {
-			runOn(t, m, filepath.Join(programs, path.Base(p.ImportPath)+".test"), p.Tests)
+	for _, place := range places() {
+		t.Run(place.name, func(t *testing.T) {
+			m := machine(t, place)
+			version, err := m.Run(t.Context(), "nix-store", "--version")
+			if err != nil || !strings.Contains(version, place.nix) {
+				t.Fatalf("there is %q (%v), want Nix %s", version, err, place.nix)
+			}
+			t.Log(version)
+			for _, p := range packages {
+				if place.runs(p) {
+					t.Run(strings.TrimPrefix(p.ImportPath, "kedge/"), func(t *testing.T) {
+						runOn(t, m, filepath.Join(programs, path.Base(p.ImportPath)+".test"), p.Tests)
+					})
+				}
+			}
 		})
 	}
+}
+
+// A place is a host to run tests in.
+type place struct {
+	name    string
+	prepare func(ctx context.Context, log func(string)) (rootfs string, err error)
+	nix     string // in its version
+	runs    func(layers.TaggedPackage) bool
+}
+
+// places has every Nix that can be had in a minute. NixOS has supported 2.18 and
+// newer: what does without what came after 2.8 does without what came after 2.18.
+// Hosts cannot choose their Nix, but a build host can.
+func places() []place {
+	with := func(release string) func(ctx context.Context, log func(string)) (string, error) {
+		return func(ctx context.Context, log func(string)) (string, error) {
+			return hosts.PrepareNix(ctx, log, release)
+		}
+	}
+	return []place{
+		{"adapters", hosts.Prepare, " 2.26.", func(layers.TaggedPackage) bool { return true }},
+		{"oldest-nix", with("bookworm"), " 2.8.", func(p layers.TaggedPackage) bool {
+			return runsNix(p) && !strings.HasPrefix(p.ImportPath, "kedge/controller/")
+		}},
+		{"newest-nix", with("sid"), " 2.", runsNix},
+	}
+}
+
+// runsNix reports whether a package runs Nix.
+func runsNix(p layers.TaggedPackage) bool {
+	const nix = "kedge/internal/nix"
+	return p.ImportPath == nix || slices.Contains(p.Needs, nix)
 }
 
 // compile returns a directory with the packages' test programs, static, as a
@@ -97,16 +142,16 @@ func runOn(t *testing.T, m *hosts.Machine, program string, tests []string) {
 	}
 }
 
-// machine returns a host that has booted.
-func machine(t *testing.T) *hosts.Machine {
+// machine returns a host that has booted, the only one of a fleet.
+func machine(t *testing.T, p place) *hosts.Machine {
 	t.Helper()
 	ctx := t.Context()
-	dir, err := hosts.Prepare(ctx, func(line string) { t.Log(line) })
+	dir, err := p.prepare(ctx, func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	network, err := hosts.New(ctx, hosts.NetworkOptions{Fleet: "adapters", Rootfs: dir, Log: log})
+	network, err := hosts.New(ctx, hosts.NetworkOptions{Fleet: p.name, Rootfs: dir, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,6 +122,8 @@ http:
   listen: 0.0.0.0:8080
 cache:
   urls: ["http://%[2]s:8080/cache/"]
+build:
+  remote: false
 `, Repository, b.Addr())
 }
 

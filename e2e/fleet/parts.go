@@ -82,9 +82,10 @@ func (p Parts) pack() error {
 }
 
 // BuildAgent builds another agent, which says that it is of that version, into
-// dir, to go into a store as [Parts.Agent] does.
-func BuildAgent(ctx context.Context, dir, version string) error {
-	return goBuild(ctx, filepath.Join(dir, "bin"), "-trimpath", "-ldflags=-X main.version="+version, "./cmd/kedge-agent")
+// dir, to go into a store as [Parts.Agent] does. With the build tag next it
+// writes what a later version may write.
+func BuildAgent(ctx context.Context, dir, version string, tags ...string) error {
+	return goBuild(ctx, filepath.Join(dir, "bin"), "-trimpath", "-tags="+strings.Join(tags, ","), "-ldflags=-X main.version="+version, "./cmd/kedge-agent")
 }
 
 // goBuild builds programs of Kedge into dir.

@@ -14,13 +14,24 @@ import (
 // Prepare installs what this machine lacks to run hosts, checks that it can, and returns the root file system, which it makes
 // unless it is there. log hears what is being done while it takes long.
 func Prepare(ctx context.Context, log func(string)) (dir string, err error) {
+	return prepare(ctx, log, rootfs.Ensure)
+}
+
+// PrepareNix is Prepare for hosts with the Nix of another Debian release; see [rootfs.EnsureNix].
+func PrepareNix(ctx context.Context, log func(string), release string) (dir string, err error) {
+	return prepare(ctx, log, func(ctx context.Context, log func(string)) (string, error) {
+		return rootfs.EnsureNix(ctx, log, release)
+	})
+}
+
+func prepare(ctx context.Context, log func(string), ensure func(context.Context, func(string)) (string, error)) (dir string, err error) {
 	if err := rootfs.EnsureTools(ctx, log); err != nil {
 		return "", err
 	}
 	if err := Check(ctx); err != nil {
 		return "", err
 	}
-	return rootfs.Ensure(ctx, log)
+	return ensure(ctx, log)
 }
 
 // checkFleets begins the names of what [Check] makes.

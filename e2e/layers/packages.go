@@ -22,6 +22,9 @@ type goPackage struct {
 	Dir          string
 	TestGoFiles  []string
 	XTestGoFiles []string
+	TestImports  []string
+	XTestImports []string
+	Deps         []string
 }
 
 func (p goPackage) testFiles() []string { return slices.Concat(p.TestGoFiles, p.XTestGoFiles) }
@@ -29,7 +32,7 @@ func (p goPackage) testFiles() []string { return slices.Concat(p.TestGoFiles, p.
 // packages returns the module's packages as they are with these build tags.
 func packages(ctx context.Context, tags string) ([]goPackage, error) {
 	out, err := command.Run(ctx, command.Command{
-		Args: []string{"go", "list", "-e", "-tags=" + tags, "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles", "./..."},
+		Args: []string{"go", "list", "-e", "-tags=" + tags, "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles,TestImports,XTestImports,Deps", "./..."},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list packages: %w", err)
@@ -52,6 +55,7 @@ func packages(ctx context.Context, tags string) ([]goPackage, error) {
 type TaggedPackage struct {
 	ImportPath string
 	Tests      []string // names of the tests that are there with the tag only
+	Needs      []string // import paths of what it needs, its tests directly and itself all the way down
 }
 
 // Tagged returns the packages below the current directory, a module's, that
@@ -78,7 +82,7 @@ func Tagged(ctx context.Context, tag string) ([]TaggedPackage, error) {
 		}
 		tests = slices.DeleteFunc(tests, func(name string) bool { return name == "TestMain" })
 		if len(tests) > 0 {
-			tagged = append(tagged, TaggedPackage{ImportPath: p.ImportPath, Tests: tests})
+			tagged = append(tagged, TaggedPackage{ImportPath: p.ImportPath, Tests: tests, Needs: slices.Concat(p.Deps, p.TestImports, p.XTestImports)})
 		}
 	}
 	return tagged, nil

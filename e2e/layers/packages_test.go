@@ -15,7 +15,7 @@ func TestTaggedFindsWhatIsThereWithTheTagOnly(t *testing.T) {
 		"a/a.go":               "package a\n",
 		"a/a_test.go":          "package a\n\nfunc TestAlways() {}\n",
 		"a/a_host_test.go":     "//go:build host\n\npackage a\n\nfunc TestThere() {}\n\nfunc helper() {}\n",
-		"b/only_test.go":       "//go:build host\n\npackage b_test\n\nfunc TestMain() {}\n\nfunc TestOnly() {}\n",
+		"b/only_test.go":       "//go:build host\n\npackage b_test\n\nimport _ \"example/a\"\n\nfunc TestMain() {}\n\nfunc TestOnly() {}\n",
 		"c/c_test.go":          "package c\n\nfunc TestNever() {}\n\nfunc FuzzNow() {}\n",
 		"d/without_test.go":    "//go:build host\n\npackage d\n\nfunc helper() {}\n",
 		"e/with_other_test.go": "//go:build e2e\n\npackage e\n\nfunc TestOther() {}\n",
@@ -33,7 +33,10 @@ func TestTaggedFindsWhatIsThereWithTheTagOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []TaggedPackage{{"example/a", []string{"TestThere"}}, {"example/b", []string{"TestOnly"}}}
+	want := []TaggedPackage{
+		{ImportPath: "example/a", Tests: []string{"TestThere"}},
+		{ImportPath: "example/b", Tests: []string{"TestOnly"}, Needs: []string{"example/a"}},
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("tagged packages (-want +got):\n%s", d)
 	}

@@ -33,7 +33,7 @@ func Ensure(ctx context.Context, log func(string)) (dir string, err error) {
 func ensure(ctx context.Context, log func(string), name string, make func(ctx context.Context, dir string, p *progress) error) (dir string, err error) {
 	dir = filepath.Join(Cache, name)
 	if ready(dir) {
-		return dir, nil
+		return dir, used(dir)
 	}
 	if err := os.MkdirAll(Cache, 0o755); err != nil {
 		return "", fmt.Errorf("make root file system: %w", err)
@@ -108,6 +108,14 @@ func lock(ctx context.Context, name string, log func(string)) (unlock func(), er
 
 // unusedAfter is how long a root file system of another recipe is kept: branches and old checkouts may still use it.
 const unusedAfter = 14 * 24 * time.Hour
+
+// used notes that dir is used.
+func used(dir string) error {
+	if err := os.Chtimes(dir, time.Time{}, time.Now()); err != nil {
+		return fmt.Errorf("keep root file system: %w", err)
+	}
+	return nil
+}
 
 // removeOthers removes what older recipes left in the cache.
 func removeOthers(dir string) error {

@@ -14,6 +14,7 @@ type Host struct {
 	Activation      map[string]string `json:"activation,omitempty"`      // bash by name, run when /etc is in place
 	PreSwitchChecks map[string]string `json:"preSwitchChecks,omitempty"` // bash by name
 	Inhibitors      map[string]string `json:"inhibitors,omitempty"`      // switch-inhibitors
+	Switch          string            `json:"switch,omitempty"`          // bash that bin/switch-to-configuration runs first; $real is the program
 
 	InitInterface string `json:"initInterface,omitempty"` // default "systemd 2"; another one cannot go live: exit 100
 	KernelVersion string `json:"kernelVersion,omitempty"` // default "6.12.1"; another one needs a reboot

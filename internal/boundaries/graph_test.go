@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	root   = "../.."    // of the module
-	module = "kedge"    // its path
-	tags   = "e2e,host" // every build tag that the project's files use
+	root   = "../.."         // of the module
+	module = "kedge"         // its path
+	tags   = "e2e,host,next" // every build tag that the project's files use
 )
 
 // A listed package is what `go list -json` says about it.

@@ -144,6 +144,18 @@ func TestAFailedCommandExplainsItself(t *testing.T) {
 	}
 }
 
+func TestThatNothingCameOfItIsNoMessage(t *testing.T) {
+	const why = "warning: ignoring substitute for 'a' from 'b', as it's not signed by any of the keys in 'trusted-public-keys'"
+	for _, after := range []string{
+		"", "warning: build of 'a' failed\n", "warning: path 'a' is required, but there is no substituter that can build it\n",
+	} {
+		err := &CommandError{Args: []string{"nix-store"}, Stderr: "copying\n" + why + "\n" + after, Err: errNotBrought}
+		if !strings.HasSuffix(err.Error(), why) {
+			t.Errorf("followed by %q: got %q, want it to end with %q", after, err, why)
+		}
+	}
+}
+
 func TestAMissingProgramIsACommandError(t *testing.T) {
 	c := &CLI{BinDir: t.TempDir()}
 	_, err := c.Version(t.Context())

@@ -46,12 +46,12 @@ func summary(args []string) string {
 }
 
 // lastMessage returns what follows the last "error:" that begins a line of
-// stderr, or else its last line, as one line. That a build failed, after the
+// stderr, or else its last line, as one line. That nothing came of it, after the
 // reason was said, is no message.
 func lastMessage(stderr string) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	if n := len(lines) - 1; n > 0 && strings.HasPrefix(lines[n], "warning: build of ") {
-		lines = lines[:n]
+	for len(lines) > 1 && saysNothingCame(lines[len(lines)-1]) {
+		lines = lines[:len(lines)-1]
 	}
 	from := len(lines) - 1
 	for i := from; i >= 0; i-- {
@@ -65,4 +65,10 @@ func lastMessage(stderr string) string {
 		message = strings.ToValidUTF8(message[:messageLimit], "") + "…"
 	}
 	return message
+}
+
+// saysNothingCame reports whether a line says no more than that a build or a
+// substitution failed; the second one is what Nix 2.34 says.
+func saysNothingCame(line string) bool {
+	return strings.HasPrefix(line, "warning: build of ") || strings.HasSuffix(line, "is required, but there is no substituter that can build it")
 }

@@ -3,6 +3,7 @@ package nix
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"kedge/proto"
 )
@@ -61,6 +62,13 @@ func (c *CLI) Repair(ctx context.Context, o SubstituteOptions) error {
 		return err
 	}
 	settings := append(o.settings(), Setting{"max-jobs", "0"}, Setting{"builders", ""})
-	_, err := c.run(ctx, "nix-store", []string{"--repair-path"}, []string{o.Path.String()}, settings...)
+	if _, err := c.run(ctx, "nix-store", []string{"--repair-path"}, []string{o.Path.String()}, settings...); err != nil {
+		return err
+	}
+	// Nix 2.34 ends well, too, where it has brought nothing.
+	whole, err := c.whole(ctx, o.Path)
+	if err == nil && !whole {
+		err = fmt.Errorf("repair %s: %w", o.Path, errNotBrought)
+	}
 	return err
 }

@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -31,6 +32,13 @@ func TestWhatIsNotKnownIsNotChanged(t *testing.T) {
 	}
 }
 
+func TestRepairIsNotBelievedToHaveBroughtWhatItHasNot(t *testing.T) {
+	c, _ := fakeNix(t, `case "$1" in --verify-path) exit 1;; esac`)
+	if err := c.Repair(t.Context(), substitutes(t)); !errors.Is(err, errNotBrought) {
+		t.Errorf("got %v, want %v", err, errNotBrought)
+	}
+}
+
 func TestRepairWantsTheTrustedSignature(t *testing.T) {
 	c, calls := fakeNix(t, "exit 0")
 	o := substitutes(t)
@@ -40,8 +48,8 @@ func TestRepairWantsTheTrustedSignature(t *testing.T) {
 	want := "nix-store --repair-path --option substitute true --option substituters http://cache" +
 		" --option narinfo-cache-negative-ttl 0 --option narinfo-cache-positive-ttl 0 --option fsync-store-paths true" +
 		" --option require-sigs true --option trusted-public-keys " + o.TrustedKeys[0].String() + " --option max-jobs 0 --option builders  -- " + serveA
-	if got := calls(); !slices.Equal(got, []string{want}) {
-		t.Errorf("calls are %q, want %q", got, want)
+	if got := calls(); !slices.Equal(got, []string{want, "nix-store --verify-path -- " + serveA}) {
+		t.Errorf("calls are %q, want %q and a look at what came of it", got, want)
 	}
 	o.From += "?trusted=true"
 	if err := c.Repair(t.Context(), o); err == nil {

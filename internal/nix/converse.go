@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"kedge/internal/command"
@@ -35,6 +36,9 @@ func (c *CLI) converse(ctx context.Context, program string, args []string, talk 
 	start := time.Now()
 	if err = cmd.Start(); err == nil {
 		talked := talk(to, from)
+		if errors.Is(talked, syscall.EPIPE) {
+			talked = io.EOF // it had gone before it was told all
+		}
 		garbled := errors.Is(talked, errGarbled)
 		if garbled {
 			stop()

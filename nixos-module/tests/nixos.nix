@@ -11,6 +11,7 @@ in
     environment.systemPackages = option (types.listOf types.package) [ ];
     networking.firewall.allowedTCPPorts = option (types.listOf types.int) [ ];
     networking.hostName = option types.str "nixos";
+    nix.distributedBuilds = option types.bool false;
     nix.enable = option types.bool true;
     nix.package = option types.package pkgs.nix;
     programs.ssh.package = option types.package pkgs.openssh;

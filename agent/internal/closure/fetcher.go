@@ -95,6 +95,22 @@ func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
 	return nil
 }
 
+// Keep keeps toplevel by the staged root, and fails with a [*Rejection] unless it
+// is present with all that it refers to.
+func (f Fetcher) Keep(ctx context.Context, toplevel proto.StorePath) error {
+	if err := f.Roots.Stage(toplevel); err != nil {
+		return rejectIO(err)
+	}
+	present, err := f.present(ctx, toplevel)
+	if err != nil {
+		return rejectIO(err)
+	}
+	if !present {
+		return &Rejection{Reason: proto.ReasonFetchFailed, Err: fmt.Errorf("%s is not in this host's store any more", toplevel)}
+	}
+	return nil
+}
+
 // present reports whether toplevel is valid. What does not exist is not, and
 // that is the rule: then Nix is not even asked.
 func (f Fetcher) present(ctx context.Context, toplevel proto.StorePath) (bool, error) {

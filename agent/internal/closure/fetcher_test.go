@@ -273,3 +273,22 @@ func TestRoots(t *testing.T) {
 		}
 	}
 }
+
+func TestKeep(t *testing.T) {
+	s, f, o := newFetch(t)
+	requireReason(t, f.Keep(t.Context(), o.Toplevel), proto.ReasonFetchFailed)
+	if err := os.MkdirAll(filepath.Join(f.Root, toplevelText), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	requireReason(t, f.Keep(t.Context(), o.Toplevel), proto.ReasonFetchFailed) // not whole
+	s.valid = true
+	if err := f.Keep(t.Context(), o.Toplevel); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.Readlink(filepath.Join(s.roots.Dir, rootStaged)); err != nil || got != toplevelText {
+		t.Errorf("kept is %q, %v", got, err)
+	}
+	if len(s.asked) > 0 {
+		t.Errorf("asked %q, want no cache", s.asked)
+	}
+}

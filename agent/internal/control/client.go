@@ -89,6 +89,11 @@ func (c Client) Confirm(ctx context.Context, r ConfirmRequest) (proto.Deployment
 	return call[proto.DeploymentStatus](ctx, c, ControlSocket, http.MethodPost, pathConfirm, r)
 }
 
+// RollBack makes an earlier system run again, and returns the deployment of it.
+func (c Client) RollBack(ctx context.Context, r RollBackRequest) (proto.DeploymentStatus, error) {
+	return call[proto.DeploymentStatus](ctx, c, ControlSocket, http.MethodPost, pathRollBack, r)
+}
+
 // An Error is what an agent answers that does not do what it is asked.
 type Error struct {
 	Code    int // of HTTP
@@ -130,6 +135,9 @@ func call[A any](ctx context.Context, c Client, socket, method, path string, bod
 		return a, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusMethodNotAllowed {
+		return a, &Error{Code: response.StatusCode, Message: "the agent that runs is of another version, which cannot be asked for " + path}
+	}
 	if response.StatusCode != http.StatusOK {
 		f := failure{Error: response.Status}
 		_ = json.NewDecoder(response.Body).Decode(&f) // what is no JSON says nothing more

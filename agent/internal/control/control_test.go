@@ -38,6 +38,7 @@ type agent struct {
 	resumed   string
 	lifted    control.LiftRequest
 	confirmed string
+	back      control.RollBackRequest
 	err       error
 }
 
@@ -58,6 +59,11 @@ func (a *agent) Suspend(_ context.Context, r control.SuspendRequest) (statefile.
 
 func (a *agent) Confirm(_ context.Context, by string) (proto.DeploymentStatus, error) {
 	a.confirmed = by
+	return proto.DeploymentStatus{ID: "7-x"}, a.err
+}
+
+func (a *agent) RollBack(_ context.Context, r control.RollBackRequest) (proto.DeploymentStatus, error) {
+	a.back = r
 	return proto.DeploymentStatus{ID: "7-x"}, a.err
 }
 
@@ -114,6 +120,10 @@ func TestEverythingCanBeAsked(t *testing.T) {
 	if d, err := c.Confirm(t.Context(), control.ConfirmRequest{By: "ada"}); err != nil || d.ID != "7-x" || a.confirmed != "ada" {
 		t.Errorf("Confirm = %+v, %v; the agent got %q", d, err, a.confirmed)
 	}
+	back := control.RollBackRequest{To: 3, Reason: "it is slow", By: "ada"}
+	if d, err := c.RollBack(t.Context(), back); err != nil || d.ID != "7-x" || a.back != back {
+		t.Errorf("RollBack = %+v, %v; the agent got %+v", d, err, a.back)
+	}
 }
 
 func TestAnAgentSaysThatThereIsNothingToDo(t *testing.T) {
@@ -141,7 +151,7 @@ func TestAnAgentThatRefusesSaysWhy(t *testing.T) {
 func TestWhoeverMayLookMayDoNothingElse(t *testing.T) {
 	dir, a := t.TempDir(), &agent{}
 	serve(t, dir, "", a)
-	for _, path := range []string{"/v1/suspend", "/v1/resume", "/v1/lift", "/v1/confirm", "/v1/reconcile"} {
+	for _, path := range []string{"/v1/suspend", "/v1/resume", "/v1/lift", "/v1/confirm", "/v1/rollback", "/v1/reconcile"} {
 		if code := post(t, filepath.Join(dir, control.StatusSocket), path, "{}"); code != http.StatusNotFound {
 			t.Errorf("%s: answered with %d, want %d", path, code, http.StatusNotFound)
 		}

@@ -33,6 +33,7 @@ func handler(o Options, control bool) http.Handler {
 		lifted, err := a.Lift(ctx, r)
 		return LiftReply{Lifted: lifted}, err
 	})
+	handle(mux, o.Log, "POST "+pathRollBack, a.RollBack)
 	handle(mux, o.Log, "POST "+pathConfirm, func(ctx context.Context, r ConfirmRequest) (proto.DeploymentStatus, error) {
 		return a.Confirm(ctx, r.By)
 	})

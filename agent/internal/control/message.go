@@ -25,6 +25,7 @@ const (
 	pathSuspend   = "/v1/suspend"   // POST SuspendRequest → statefile.Suspension
 	pathResume    = "/v1/resume"    // POST ResumeRequest
 	pathLift      = "/v1/lift"      // POST LiftRequest → LiftReply
+	pathRollBack  = "/v1/rollback"  // POST RollBackRequest → proto.DeploymentStatus; 409 if there is nothing to go back to
 	pathConfirm   = "/v1/confirm"   // POST ConfirmRequest → proto.DeploymentStatus; 409 if nothing waits
 )
 
@@ -47,6 +48,9 @@ type Agent interface {
 	// Confirm lets the deployment that waits go on in spite of who holds it back,
 	// and returns it; [ErrNothing] if none waits.
 	Confirm(ctx context.Context, by string) (proto.DeploymentStatus, error)
+	// RollBack begins a deployment of what was proven before, or of a generation,
+	// and returns it; [ErrNothing] if there is no such system.
+	RollBack(ctx context.Context, r RollBackRequest) (proto.DeploymentStatus, error)
 }
 
 // ErrNothing says that there is nothing to do what was asked to.
@@ -79,6 +83,13 @@ type LiftReply struct {
 // A ConfirmRequest lets what waits go on.
 type ConfirmRequest struct {
 	By string `json:"by,omitempty"`
+}
+
+// A RollBackRequest wants an earlier system to run again.
+type RollBackRequest struct {
+	To     proto.Generation `json:"to,omitempty"` // zero: what was proven before
+	Reason string           `json:"reason,omitempty"`
+	By     string           `json:"by,omitempty"`
 }
 
 // A failure is what is answered instead.

@@ -32,6 +32,12 @@ type Deployment struct {
 	Toplevel    proto.StorePath `json:"toplevel"`
 	Revision    proto.Revision  `json:"revision,omitzero"`
 
+	// Origin says who wanted it.
+	Origin Origin `json:"origin,omitempty"`
+	// Restore is true for one that only goes back: Toplevel runs, or is
+	// registered, in the place of Proven.
+	Restore bool `json:"restore,omitempty"`
+
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`
 	// Agent is the proven system's agent binary: what runs the transaction,
@@ -127,6 +133,9 @@ type Proven struct {
 	// that no deployment of ours proved. Its boot default is not known.
 	Adopted bool      `json:"adopted,omitempty"`
 	Since   time.Time `json:"since"`
+	// Previous is what was proven before, and somebody may go back to; zero if
+	// that is not known.
+	Previous Previous `json:"previous,omitzero"`
 }
 
 // A Probation says how a system is judged after its activation.
@@ -208,7 +217,10 @@ func transitions() map[proto.Phase][]proto.Phase {
 		proto.PhaseNone: {proto.PhaseAccepted},
 		// Until the activation nothing was touched.
 		proto.PhaseAccepted: {proto.PhaseFetched, proto.PhaseFailed, proto.PhaseSuperseded},
-		proto.PhaseFetched:  {proto.PhaseActivating, proto.PhaseStaging, proto.PhaseTried, proto.PhaseFailed, proto.PhaseSuperseded},
+		// Back only if there is nothing else to do.
+		proto.PhaseFetched: {
+			proto.PhaseActivating, proto.PhaseStaging, proto.PhaseTried, proto.PhaseRollingBack, proto.PhaseFailed, proto.PhaseSuperseded,
+		},
 		// Failed only if switch-to-configuration refused before it touched anything.
 		proto.PhaseActivating:  {proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseFailed, proto.PhaseSuperseded},
 		proto.PhaseProbation:   {proto.PhaseCommitting, proto.PhaseTried, proto.PhaseRollingBack, proto.PhaseSuperseded},
@@ -237,6 +249,9 @@ func (d Deployment) Advance(s Step) (Deployment, error) {
 	d.Phase, d.Since = s.Phase, s.Time
 	if s.Reason != "" {
 		d.Reason, d.Message = s.Reason, s.Message
+	}
+	if s.Phase == proto.PhaseTried { // what it said is what it was for
+		d.Message = s.Message
 	}
 	if len(s.Failed) > 0 {
 		d.Failed = s.Failed

@@ -101,6 +101,13 @@ func TestAdvance(t *testing.T) {
 	}
 }
 
+func TestWhatWasOnlyAskedTellsTheAnswer(t *testing.T) {
+	d, err := deployment.Deployment{Phase: proto.PhaseFetched}.Advance(deployment.Step{Phase: proto.PhaseTried, Message: "would restart"})
+	if err != nil || d.Message != "would restart" || d.Reason != "" {
+		t.Errorf("tells %q because of %q, %v", d.Message, d.Reason, err)
+	}
+}
+
 // TestEveryPhaseIsInOneHand checks who may settle a record in each phase:
 // nobody, the agent or the transaction.
 func TestEveryPhaseIsInOneHand(t *testing.T) {

@@ -49,7 +49,7 @@ func (o *observation) awaitContact(ctx context.Context) {
 	}
 	restarted := o.restarted
 	for {
-		made, _, err := o.contact(ctx)
+		made, err := o.madeContact(ctx)
 		if made || ctx.Err() != nil {
 			return
 		}
@@ -71,6 +71,17 @@ func (o *observation) awaitContact(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// madeContact reports whether there is contact. As long as no new agent has left
+// a receipt, systemd need not be asked.
+func (o *observation) madeContact(ctx context.Context) (bool, error) {
+	receipt, err := o.Receipts.Contact()
+	if err != nil || receipt.InvocationID == o.agentBefore || receipt.BootID != o.BootID {
+		return false, err
+	}
+	made, _, err := o.contact(ctx)
+	return made, err
 }
 
 // contact reports whether the agent that runs now, started after the

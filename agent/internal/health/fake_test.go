@@ -35,6 +35,7 @@ type host struct {
 	stopsAfter   time.Duration // the agent ends well, and is not started again
 	restartErr   error
 	restarts     int
+	asked        int           // how often about one unit
 	deaf         time.Duration // systemd does not answer until then
 	journal      map[string][]string
 }
@@ -80,6 +81,9 @@ func (h *host) Unit(ctx context.Context, name string) (systemd.Unit, error) {
 	if err != nil {
 		return systemd.Unit{}, err
 	}
+	h.mu.Lock()
+	h.asked++
+	h.mu.Unlock()
 	if u, ok := units.Find(name); ok {
 		return u, nil
 	}

@@ -261,6 +261,21 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestJudgeAsksAboutTheAgentOnceItLeftAReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.contactAfter = 5 * time.Second
+		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
+		if err != nil || !got.Good {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		// Before the restart, at the receipt, and at the last look.
+		if h.asked != 3 {
+			t.Errorf("asked %d times, want 3", h.asked)
+		}
+	})
+}
+
 func TestJudgeStopsWhenCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost()

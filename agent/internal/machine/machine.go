@@ -106,6 +106,14 @@ func (m *Machine) judge() health.Judge {
 	return health.Judge{Units: m.systemd, Receipts: m.files, Log: m.log}
 }
 
+// Recalled implements [transaction.Host].
+func (m *Machine) Recalled(ctx context.Context, id string) string {
+	if r, recalled := m.files.AwaitRecall(ctx, id); recalled {
+		return r.String()
+	}
+	return ""
+}
+
 // RestartAgent implements [transaction.Host].
 func (m *Machine) RestartAgent(ctx context.Context) error {
 	return m.systemd.RestartUnit(ctx, health.AgentUnit)

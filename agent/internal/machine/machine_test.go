@@ -147,3 +147,19 @@ func TestProveNamesNothingWithoutARoot(t *testing.T) {
 		t.Errorf("proven: got %+v, %v", got, err)
 	}
 }
+
+func TestRecalled(t *testing.T) {
+	files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+	m := New(Options{Files: files, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := m.Recalled(ctx, "7-x"); got != "" {
+		t.Errorf("got %q, want nobody", got)
+	}
+	if err := files.Recall(statefile.Recall{Deployment: "7-x", By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Recalled(ctx, "7-x"); got != "by ada" {
+		t.Errorf("got %q, want who it was, whatever ctx says", got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -108,6 +109,20 @@ func (s System) generation() (nix.Generation, error) {
 		return nix.Generation{}, &LinkError{Link: s.path(), Err: err}
 	}
 	return g, err
+}
+
+// Registered returns what the generation of that number is; zero if there is
+// none.
+func (s System) Registered(number proto.Generation) (proto.StorePath, error) {
+	all, err := nix.Generations(s.path())
+	if err != nil {
+		return proto.StorePath{}, err
+	}
+	i := slices.IndexFunc(all, func(g nix.Generation) bool { return g.Number == number })
+	if i < 0 {
+		return proto.StorePath{}, nil
+	}
+	return all[i].Path, nil
 }
 
 func (s System) path() string { return filepath.Join(s.Root, systemLink) }

@@ -283,3 +283,14 @@ func TestRegisterReportsFailure(t *testing.T) {
 		t.Error("no error though the profile does not name it")
 	}
 }
+
+func TestRegistered(t *testing.T) {
+	s, _ := newSystem(t, map[string]string{
+		profiles + "system-7-link": pathA, profiles + "system-8-link": pathB, profiles + "system": "system-8-link",
+	})
+	for number, want := range map[proto.Generation]proto.StorePath{7: parse(t, pathA), 8: parse(t, pathB), 9: {}, 0: {}} {
+		if got, err := s.Registered(number); err != nil || got != want {
+			t.Errorf("%s: got %s, %v; want %s", number, got, err, want)
+		}
+	}
+}

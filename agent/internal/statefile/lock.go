@@ -35,6 +35,19 @@ func (d Dir) LockTransaction() (*Lock, error) {
 	return &Lock{file: f}, nil
 }
 
+// TransactionLocked reports whether somebody has the lock. A transaction that
+// asks for it in this very moment is refused.
+func (d Dir) TransactionLocked() (bool, error) {
+	lock, err := d.LockTransaction()
+	if errors.Is(err, ErrLocked) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, lock.Unlock()
+}
+
 // Unlock gives the lock back. The file stays, so that nobody locks another one
 // under the same name.
 func (l *Lock) Unlock() error {

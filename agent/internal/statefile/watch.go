@@ -1,9 +1,11 @@
 package statefile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
@@ -26,13 +28,37 @@ func (d Dir) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
 	switch name {
 	case DeploymentFile:
 		dir = d.State
-	case ContactFile:
+	case ContactFile, recallFile:
 		dir = d.Runtime
 	default:
 		return nil, fmt.Errorf("watch %q: %w", name, ErrWatchUnknown)
 	}
 	path := filepath.Join(dir, name)
 	return watch(ctx, dir, func(changed string) bool { return changed == path })
+}
+
+// Await looks at the file called name, which [Dir.Watch] takes, at first and after
+// every change, until look has seen what it waits for, or fails, or ctx ends.
+func (d Dir) Await(ctx context.Context, name string, look func() (seen bool, err error)) error {
+	watched, stop := context.WithCancel(ctx)
+	defer stop()
+	changed, err := d.Watch(watched, name)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop()
+		for range changed { // until the watch has ended
+		}
+	}()
+	for {
+		if seen, err := look(); seen || err != nil {
+			return err
+		}
+		if _, open := <-changed; !open {
+			return fmt.Errorf("watch %q: it ended: %w", name, cmp.Or(context.Cause(ctx), fs.ErrClosed))
+		}
+	}
 }
 
 // watch is [Dir.Watch] of the files in dir that concern somebody.

@@ -69,6 +69,12 @@ func TestRealSnapshot(t *testing.T) {
 	}
 }
 
+func TestRealHostDoesNotGoDown(t *testing.T) {
+	if down, err := realClient(t).GoingDown(t.Context()); err != nil || down {
+		t.Errorf("GoingDown = %t, %v, want false", down, err)
+	}
+}
+
 func TestRealUnit(t *testing.T) {
 	ctx, c := t.Context(), realClient(t)
 	u, err := c.Unit(ctx, "kedge-test-none.service")

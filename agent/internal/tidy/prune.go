@@ -80,7 +80,7 @@ func (p Pruner) superfluous(s proto.Systems, d deployment.Deployment) ([]nix.Gen
 	}
 	return Superfluous(all, p.Keep, Protected{
 		Committed: s.Generation,
-		Systems:   append(inUse, s.Profile, proven.Toplevel, d.Toplevel, d.Proven.Toplevel),
+		Systems:   append(inUse, s.Profile, proven.Toplevel, proven.Previous.Toplevel, d.Toplevel, d.Proven.Toplevel),
 	}), nil
 }
 

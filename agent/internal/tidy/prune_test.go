@@ -179,6 +179,12 @@ func TestPruneLeavesWhatMayBeNeeded(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"what somebody may go back to by hand": func(h *host) {
+			p := deployment.Proven{Toplevel: system(t, 'f'), Previous: deployment.Previous{Toplevel: system(t, 'b')}}
+			if err := h.pruner.Files.SaveProven(p); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"what it would be gone back to": func(h *host) { h.link(path('x'), "nix/var/nix/profiles/system-2-link") },
 		"another generation of what was committed": func(h *host) {
 			h.link(path('f'), "nix/var/nix/profiles/system-2-link")

@@ -176,19 +176,29 @@ func (t *transaction) failed(boot, why string) deployment.Step {
 // settled says what a way back has come to. The toplevel is at fault only if
 // the proven system does what the new one could not.
 func (t *transaction) settled(ctx context.Context, j health.Judgement) deployment.Step {
+	phase := proto.PhaseRolledBack
 	if !j.Contact || t.blameless() {
-		return t.absolved()
+		phase = t.absolved().Phase
 	}
-	if t.d.Reason == proto.ReasonRegisterFailed {
-		return to(proto.PhaseRolledBack)
+	if !t.atFault(phase) {
+		return to(phase)
 	}
 	if err := t.Store.Quarantine(t.d.Toplevel, t.d.Reason, t.Now()); err != nil {
 		t.Log.ErrorContext(ctx, "the system cannot be quarantined", "deployment", t.d.ID, "toplevel", t.d.Toplevel, "err", err)
-		s := because(proto.PhaseRolledBack, t.d.Reason, "%s; it cannot be quarantined: %v", t.d.Message, err)
+		s := because(phase, t.d.Reason, "%s; it cannot be quarantined: %v", t.d.Message, err)
 		s.Failed = t.d.Failed
 		return s
 	}
-	return to(proto.PhaseRolledBack)
+	return to(phase)
+}
+
+// atFault reports whether the system must not be tried again that was gone back
+// from, to end in phase. Somebody who wants it back need not prove anything.
+func (t *transaction) atFault(phase proto.Phase) bool {
+	if t.d.Reason == proto.ReasonRolledBackByHand {
+		return true
+	}
+	return phase == proto.PhaseRolledBack && t.d.Reason != proto.ReasonRegisterFailed && t.d.Reason != proto.ReasonDriftRestored
 }
 
 // blameless reports whether nothing is proven against the new system: it was

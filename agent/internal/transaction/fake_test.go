@@ -67,6 +67,7 @@ type fakeHost struct {
 	intruder      func(h *fakeHost)        // runs during the new system's judgement
 	later         func(h *fakeHost)        // runs during the proven system's
 	waiting       func(h *fakeHost)        // runs in every pause
+	recall        string                   // why somebody wants it back
 	provenFails   bool                     // units of the proven system, once it is back
 	// results of the next activations, by system; then they go well again.
 	results map[proto.StorePath][]activation.Result
@@ -283,6 +284,16 @@ func (h *fakeHost) AwaitBoot(context.Context) error {
 		return context.DeadlineExceeded
 	}
 	return h.do(func() {})
+}
+
+func (h *fakeHost) Recalled(ctx context.Context, id string) string {
+	if id != h.record.ID {
+		h.t.Errorf("waits for the recall of %s", id)
+	}
+	if h.recall == "" {
+		<-ctx.Done()
+	}
+	return h.recall
 }
 
 func (h *fakeHost) RestartAgent(context.Context) error {

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,6 +14,9 @@ import (
 // begin makes sure that there is a way back, and notes what the activation
 // would make the system forget.
 func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
+	if t.d.Restore {
+		return t.beginRestore(ctx)
+	}
 	d := t.d
 	if _, err := t.look(are(d.Runs(), d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
@@ -39,16 +43,8 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 			return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 		}
 	}
-	var err error
-	if d.BootID, err = t.Host.BootID(); err != nil {
-		return deployment.Step{}, err
-	}
-	b, err := t.Host.Baseline(ctx, d.Probation.Grace)
+	d, err := t.note(ctx, d)
 	if err != nil {
-		return deployment.Step{}, fmt.Errorf("note what is wrong with the units: %w", err)
-	}
-	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
-	if err := t.tryBefore(ctx, &d); err != nil {
 		return deployment.Step{}, err
 	}
 	t.d = d // saved with the step
@@ -70,6 +66,21 @@ func (t *transaction) dryActivate(ctx context.Context) (deployment.Step, error) 
 		return because(proto.PhaseFailed, proto.ReasonActivationFailed, "%v", err), nil
 	}
 	return because(proto.PhaseTried, "", "%s", strings.Join(lines, "\n")), nil
+}
+
+// note returns d with what an activation would make the system forget.
+func (t *transaction) note(ctx context.Context, d deployment.Deployment) (deployment.Deployment, error) {
+	var err error
+	if d.BootID, err = t.Host.BootID(); err != nil {
+		return d, err
+	}
+	b, err := t.Host.Baseline(ctx, d.Probation.Grace)
+	if err != nil {
+		return d, fmt.Errorf("note what is wrong with the units: %w", err)
+	}
+	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
+	err = t.tryBefore(ctx, &d)
+	return d, err
 }
 
 // activate runs the new system. An activation that was interrupted is run
@@ -133,9 +144,12 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 			return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "the boot did not end within %s", t.d.Boots.Timeout), nil
 		}
 	}
-	j, err := t.Host.Judge(bounded, t.subject(t.d.Toplevel), t.d.Probation, t.d.Baseline())
+	j, err := t.judgeUnlessRecalled(bounded)
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
+	}
+	if r, ok := errors.AsType[*recalled](err); ok {
+		return because(proto.PhaseRollingBack, proto.ReasonRolledBackByHand, "%s", r.why), nil
 	}
 	if err != nil {
 		return deployment.Step{}, err
@@ -191,12 +205,12 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 			t.d.CommitActivations, r.Message), nil
 	}
 	if err := t.Store.Prove(deployment.Proven{
-		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Release: t.d.Release, Since: t.Now(),
+		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Release: t.d.Release, Since: t.Now(), Previous: t.d.Previous(),
 	}); err != nil {
 		return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 	}
 	t.d.Generation = g // saved with the step
-	return because(proto.PhaseCommitted, "", "%s", r.Message), nil
+	return because(proto.PhaseCommitted, "", "%s", t.leave(ctx, r.Message)), nil
 }
 
 // register makes the profile name the new system, and the boot loader boot it.

@@ -46,6 +46,11 @@ type Host interface {
 	// observes; the error is for when it cannot observe at all.
 	Judge(ctx context.Context, s check.Subject, p deployment.Probation, before deployment.Baseline) (health.Judgement, error)
 
+	// Recalled returns when somebody on the host wants the deployment called id to
+	// go back, and says who and why; with nothing if ctx ends first. One who
+	// wanted that before it was called counts, whatever ctx says.
+	Recalled(ctx context.Context, id string) string
+
 	// RestartAgent makes the running system's agent the one that runs, and
 	// returns when it has started, or could not.
 	RestartAgent(ctx context.Context) error

@@ -93,6 +93,17 @@ func scenarios() []scenario {
 			reboots(h)
 			h.hangs = true
 		}, proto.PhaseRolledBack, proto.ReasonActivationHung, true},
+		{"what somebody wants back goes back", func(h *fakeHost) { h.recall = "by ada" }, proto.PhaseRolledBack, proto.ReasonRolledBackByHand, true},
+		{"what somebody goes back to commits", func(h *fakeHost) { h.byHand() }, proto.PhaseCommitted, proto.ReasonRolledBackByHand, false},
+		{"what somebody goes back to is judged like everything else", func(h *fakeHost) {
+			h.byHand()
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, true},
+		{"what was proven is brought back", (*fakeHost).drift, proto.PhaseRolledBack, proto.ReasonDriftRestored, false},
+		{"what was proven is brought back though only registered otherwise", func(h *fakeHost) {
+			h.drift()
+			h.current, h.whole, h.agent = oldSystem, oldSystem, oldSystem
+		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, false},
 		{"a loader that refuses rolls back", func(h *fakeHost) { h.loaderRefuses = true }, proto.PhaseRolledBack, proto.ReasonRegisterFailed, false},
 	}
 }

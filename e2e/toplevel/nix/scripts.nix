@@ -108,7 +108,7 @@ in
   '';
 
   # As makeWrapper's: the caller cannot override any of these.
-  switchToConfiguration = ''
+  switchToConfiguration = first: ''
     export OUT="$systemConfig"
     export TOPLEVEL="$systemConfig"
     export DISTRO_ID=nixos
@@ -116,6 +116,8 @@ in
     export PRE_SWITCH_CHECK="$systemConfig/pre-switch-checks"
     export LOCALE_ARCHIVE=/run/current-system/sw/lib/locale/locale-archive
     export SYSTEMD=/usr
-    exec ${tools}/bin/switch-to-configuration "$@"
+    real=${tools}/bin/switch-to-configuration
+    ${first}
+    exec "$real" "$@"
   '';
 }

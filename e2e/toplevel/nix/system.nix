@@ -73,6 +73,7 @@ in
   activation ? { }, # name = bash; runs after /etc is in place
   preSwitchChecks ? { }, # name = bash
   inhibitors ? { }, # name = value
+  switch ? "",
   initInterface ? "systemd 2",
   kernelVersion ? "6.12.1",
   kernel ? static.kernel kernelVersion, # with bzImage and initrd
@@ -101,7 +102,7 @@ let
     "dry-activate" = scripts.dryActivate;
     "init" = scripts.init;
     "pre-switch-checks" = scripts.checks preSwitchChecks;
-    "bin/switch-to-configuration" = scripts.switchToConfiguration;
+    "bin/switch-to-configuration" = scripts.switchToConfiguration switch;
   };
   files = {
     "init-interface-version" = initInterface;

@@ -67,7 +67,7 @@ func outcomeOfRest(s proto.Status, toplevel proto.StorePath) (outcome, string) {
 	ready, _ := s.Condition(proto.ConditionReady)
 	why := because("not ready", ready.Reason, ready.Message)
 	if ready.Status == proto.StatusFalse && slices.Contains([]proto.Reason{
-		proto.ReasonQuarantined, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven, proto.ReasonStateUnreadable,
+		proto.ReasonQuarantined, proto.ReasonRolledBackByHand, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven, proto.ReasonDriftLoop, proto.ReasonStateUnreadable,
 	}, ready.Reason) {
 		return outcomeBad, why
 	}

@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/agent/internal/control"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/internal/terminal"
+	"kedge/proto"
+)
+
+func (h host) rollback() *cobra.Command {
+	var r control.RollBackRequest
+	var to uint64
+	var wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the system that was proven before, or to a generation",
+		Long: `Go back to the system that was proven before the one that is, by a deployment like
+every other: it is activated, judged, and committed or gone back from. If something
+else runs than what was proven, that is brought back. The system that is left is not
+deployed here again until it is lifted, or for a day.
+
+While a deployment is being activated or on probation, that goes back; this needs no
+agent.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
+	cmd.Flags().StringVar(&r.Reason, flagReason, "", "why, for others to see")
+	cmd.Flags().BoolVar(&wait, flagWait, false, "wait for the end, and say whether it was that")
+	cmd.Flags().DurationVar(&timeout, flagTimeout, waitTimeout, "with --wait: give up after this long")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("to") && to == 0 {
+			return usage("--to must be the number of a generation")
+		}
+		p := h.place()
+		r.To, r.By = proto.Generation(to), h.by()
+		id, err := h.goBack(cmd.Context(), p, r)
+		if err != nil || !wait {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+		defer cancel()
+		return h.awaitBack(ctx, p.files(), id)
+	}
+	return cmd
+}
+
+// goBack begins to, and returns the ID of the deployment that does.
+func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (id string, err error) {
+	d, err := p.files().Deployment()
+	if err != nil {
+		return "", err
+	}
+	if d.InTransaction() {
+		return d.ID, h.recall(p.files(), d, r)
+	}
+	s, err := p.client().RollBack(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	_, err = fmt.Fprintf(h.Stdout, "%s: goes back\n", terminal.Printable(s.ID))
+	return s.ID, err
+}
+
+// recall makes a deployment go back that is under way.
+func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) error {
+	switch {
+	case r.To != 0:
+		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to", d.ID)
+	case d.Phase == proto.PhaseRollingBack: // it does already
+	case d.Phase != proto.PhaseActivating && d.Phase != proto.PhaseProbation:
+		return fmt.Errorf("deployment %s is %s, which cannot be ended: ask again when that is over", d.ID, d.Phase)
+	default:
+		if err := files.Recall(statefile.Recall{Deployment: d.ID, By: r.By, Reason: r.Reason}); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(h.Stdout, "%s: goes back to %s\n", terminal.Printable(d.ID), d.Proven.Toplevel)
+	return err
+}
+
+// awaitBack waits for the end of a deployment, and fails unless it left the host
+// where somebody wanted it.
+func (h host) awaitBack(ctx context.Context, files statefile.Dir, id string) error {
+	var end statefile.Past
+	err := files.Await(ctx, statefile.DeploymentFile, func() (over bool, err error) {
+		end, over, err = ending(files, id)
+		return over, err
+	})
+	switch {
+	case err == nil:
+		return h.back(end)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: deployment %s has not ended: %w", errLate, id, err)
+	}
+	return err
+}
+
+// ending returns how a deployment ended, and whether it has.
+func ending(files statefile.Dir, id string) (end statefile.Past, over bool, err error) {
+	d, err := files.Deployment()
+	if err != nil || d.ID == id {
+		return statefile.NewPast(d), d.Terminal(), err
+	}
+	h, err := files.History()
+	if err != nil {
+		return end, false, err
+	}
+	i := slices.IndexFunc(h.Deployments, func(p statefile.Past) bool { return p.ID == id })
+	if i < 0 {
+		return end, false, errors.New("another deployment took the place of " + id)
+	}
+	return h.Deployments[i], true, nil
+}
+
+func (h host) back(end statefile.Past) error {
+	why := terminal.Printable(because(string(end.Phase), string(end.Reason), end.Message))
+	wanted := []proto.Phase{proto.PhaseCommitted}
+	if slices.ContainsFunc(end.Steps, func(s statefile.Step) bool {
+		return s.Phase == proto.PhaseRollingBack && s.Reason == proto.ReasonRolledBackByHand
+	}) {
+		wanted = []proto.Phase{proto.PhaseRolledBack, proto.PhaseInconclusive}
+	}
+	if end.Reason != proto.ReasonRolledBackByHand || !slices.Contains(wanted, end.Phase) {
+		return &badEndError{why: why}
+	}
+	_, err := fmt.Fprintln(h.Stdout, why)
+	return err
+}

@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// A DriftPolicy says what becomes of a host on which somebody else made another
+// system run, or registered one, than what was proven. The zero value adopts.
+type DriftPolicy string
+
+// The policies.
+const (
+	DriftAdopt   DriftPolicy = "adopt"   // what runs and is registered is taken as proven, anything else left
+	DriftRestore DriftPolicy = "restore" // what was proven is brought back
+	DriftReport  DriftPolicy = "report"  // it is left alone, and nothing deployed meanwhile
+)
+
+// DriftConfig says what becomes of what somebody else did to the system.
+type DriftConfig struct {
+	Policy DriftPolicy `config:"policy"`
+	// Settle is how long nothing must have changed before what was proven is
+	// brought back.
+	Settle time.Duration `config:"settle"`
+}
+
+func (c DriftConfig) validate(p *problems) {
+	policies := []DriftPolicy{DriftAdopt, DriftRestore, DriftReport}
+	p.check(slices.Contains(policies, c.Policy), "drift.policy: must be one of %s, got %q", policies, c.Policy)
+	p.atLeast("drift.settle", c.Settle, minDuration)
+}
+
+// Bounds of what is brought back again and again: whoever changes the system
+// each time may be another program.
+const (
+	driftTries  = 3
+	driftWithin = time.Hour
+	// driftRest is how long it is left alone then, unless somebody asks.
+	driftRest = 24 * time.Hour
+)
+
+// A Drift is what an observation knows of how the host came to differ from what
+// was proven.
+type Drift struct {
+	DriftConfig
+	Since time.Time // it is as it is since then, as far as was seen
+	// Switching is true while somebody else's switch runs.
+	Switching bool
+	// Restored is when what was proven was brought back in place of the same
+	// system, oldest first.
+	Restored []time.Time
+}
+
+// adopts reports whether what runs and is registered is taken as proven. What
+// shall run anyway is, whatever the policy.
+func (o Observation) adopts() bool {
+	adopt := o.Drift.Policy != DriftRestore && o.Drift.Policy != DriftReport
+	return adopt || o.Proven.Toplevel.IsZero() || o.Order != nil && o.Order.Release.Toplevel == o.Systems.Current
+}
+
+// decideDrift is for a host that differs from what was proven, where that is not
+// adopted.
+func decideDrift(o Observation) Decision {
+	differ := differences(o.Systems, o.Proven)
+	rest := func(why proto.Reason, again time.Time, format string, args ...any) Decision {
+		return Decision{Action: ActionRest, Reason: why, Message: differ + ": " + fmt.Sprintf(format, args...), Again: again}
+	}
+	if o.Drift.Policy == DriftReport {
+		return rest(proto.ReasonNotProven, time.Time{}, "`kedge-agent rollback` brings back what was proven")
+	}
+	if o.Drift.Policy != DriftRestore {
+		return rest(proto.ReasonNotProven, time.Time{}, "run `nixos-rebuild switch`, or switch to the one that shall stay")
+	}
+	if _, err := instead(o.Systems, o.Proven); err != nil {
+		return Decision{Action: ActionRest, Reason: proto.ReasonNotProven, Message: err.Error()}
+	}
+	if at, loops := o.Drift.loops(o.Now); loops && !o.Rung {
+		return rest(proto.ReasonDriftLoop, at, "what was proven was brought back %d times; it is left alone until somebody asks", driftTries)
+	}
+	if o.Drift.Switching {
+		return rest(proto.ReasonNotProven, time.Time{}, "somebody else's switch is waited for")
+	}
+	if at := o.Drift.Since.Add(o.Drift.pause(o.Now)); o.Now.Before(at) {
+		return rest(proto.ReasonNotProven, at, "what was proven is brought back at %s", at.UTC().Format(time.RFC3339))
+	}
+	return Decision{Action: ActionRestore, Reason: proto.ReasonDriftRestored, Message: differ}
+}
+
+// pause is how long nothing must have changed: longer each time within an hour.
+func (d Drift) pause(now time.Time) time.Duration {
+	lately := 0
+	for _, at := range d.Restored {
+		if now.Sub(at) < driftWithin {
+			lately++
+		}
+	}
+	return backoff(d.Settle, max(d.Settle, driftWithin), lately+1)
+}
+
+// loops reports whether bringing back does not last, and until when that counts.
+// What is in the future was before the clock was set back: it counts no more.
+func (d Drift) loops(now time.Time) (until time.Time, loops bool) {
+	n := len(d.Restored)
+	if n < driftTries {
+		return time.Time{}, false
+	}
+	last := d.Restored[n-1]
+	until = last.Add(driftRest)
+	return until, last.Sub(d.Restored[n-driftTries]) <= driftWithin && now.Before(until) && !now.Before(last)
+}
+
+// A driftSeen is what the reconciler saw last of systems that differ.
+type driftSeen struct {
+	systems proto.Systems
+	since   time.Time
+}
+
+// observeDrift adds what is known of how o's systems came to differ.
+func (a *Agent) observeDrift(ctx context.Context, o *Observation) {
+	o.Drift = Drift{DriftConfig: a.Config.Drift}
+	if !drifted(o.Systems, o.Proven) {
+		a.drift = driftSeen{}
+		return
+	}
+	if a.drift.since.IsZero() || a.drift.systems != o.Systems || o.Now.Before(a.drift.since) {
+		a.drift = driftSeen{systems: o.Systems, since: o.Now}
+	}
+	o.Drift.Since = a.drift.since
+	if o.Drift.Policy != DriftRestore {
+		return
+	}
+	o.Drift.Switching = a.Systems.Switching()
+	h, err := a.Files.History()
+	a.tell(ctx, slog.LevelWarn, "the history cannot be read; it is not known how often what was proven was brought back", err)
+	if system, err := instead(o.Systems, o.Proven); err == nil {
+		o.Drift.Restored = restored(h, system)
+	}
+}
+
+// restored returns when what was proven was brought back in place of system.
+func restored(h statefile.History, system proto.StorePath) (at []time.Time) {
+	for _, p := range h.Deployments {
+		if len(p.Steps) > 0 && p.Steps[0].Reason == proto.ReasonDriftRestored && p.Toplevel == system {
+			at = append(at, p.Started)
+		}
+	}
+	return at
+}
+
+// restore begins to bring back what was proven. That it cannot be gone to is an
+// end, too.
+func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error {
+	d := deployment.Deployment{
+		Origin: deployment.OriginDrift, Reason: why.Reason, Message: why.Message, Proven: o.Proven,
+	}
+	d, err := restoring(d, o.Systems)
+	if err != nil {
+		return err
+	}
+	if d, err = a.prepare(ctx, d); err != nil {
+		if ctx.Err() != nil || d.Phase != proto.PhaseAccepted {
+			return err
+		}
+		failed := deployment.Step{Phase: proto.PhaseFailed, Time: a.Now(), Reason: rejection(err), Message: err.Error()}
+		if d, err = d.Advance(failed); err != nil {
+			return err
+		}
+	}
+	return a.edit(func(on deployment.Deployment) (deployment.Deployment, error) {
+		if on.ID != o.Record.ID || !on.Terminal() {
+			return on, errOvertaken
+		}
+		return d, nil
+	})
+}
+
+// drifted reports whether something else runs, or is registered, than what was
+// proven.
+func drifted(s proto.Systems, p deployment.Proven) bool {
+	return s.Current != p.Toplevel || s.Profile != p.Toplevel
+}
+
+// instead returns the one system that runs, or is registered, in the place of
+// what was proven.
+func instead(s proto.Systems, p deployment.Proven) (proto.StorePath, error) {
+	var found proto.StorePath
+	for _, other := range []proto.StorePath{s.Current, s.Profile} {
+		if other == p.Toplevel || other.IsZero() {
+			continue
+		}
+		if !found.IsZero() && found != other {
+			return proto.StorePath{}, fmt.Errorf("%s: a person has to choose", differences(s, p))
+		}
+		found = other
+	}
+	if found.IsZero() || p.Toplevel.IsZero() {
+		return proto.StorePath{}, fmt.Errorf("%s: a person has to choose", differences(s, p))
+	}
+	return found, nil
+}
+
+// differences says what runs, is registered or was booted in the place of what
+// was proven.
+func differences(s proto.Systems, p deployment.Proven) string {
+	parts := []string{"proven is " + cmp.Or(p.Toplevel.Base(), "nothing")}
+	for _, other := range []struct {
+		what string
+		path proto.StorePath
+	}{{"runs", s.Current}, {"registered is", s.Profile}, {"booted was", s.Booted}} {
+		if other.path != p.Toplevel {
+			parts = append(parts, other.what+" "+other.path.Base())
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"kedge/agent/internal/control"
+	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// examineTimeout bounds the look at a system that is here: the reconciler may wait.
+const examineTimeout = 30 * time.Second
+
+// RollBack implements [control.Agent]. What it goes back to goes the way of
+// every deployment from its activation on.
+func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.DeploymentStatus, error) {
+	seen, err := a.lookBack()
+	if err != nil {
+		return proto.DeploymentStatus{}, err
+	}
+	d, err := a.wayBack(seen, r.To)
+	if err != nil {
+		return proto.DeploymentStatus{}, err
+	}
+	d.Origin, d.Reason = deployment.OriginHand, proto.ReasonRolledBackByHand
+	d.Message = statefile.Recall{By: r.By, Reason: r.Reason}.String()
+	if d, err = a.prepare(ctx, d); err != nil {
+		return proto.DeploymentStatus{}, err
+	}
+	a.Log.InfoContext(ctx, "goes back", "by", r.By, "deployment", d.ID, "toplevel", d.Toplevel, "reason", r.Reason)
+	return d.Status(), a.ask(ctx, ask{do: func(ctx context.Context) error { return a.replace(ctx, seen, d) }})
+}
+
+// A lookback is what the way back is chosen by.
+type lookback struct {
+	record  deployment.Deployment
+	proven  deployment.Proven
+	systems proto.Systems
+}
+
+func (a *Agent) lookBack() (p lookback, err error) {
+	var errs [3]error
+	p.record, errs[0] = a.Files.Deployment()
+	p.proven, errs[1] = a.Files.Proven()
+	p.systems, errs[2] = a.Systems.Systems()
+	return p, errors.Join(errs[:]...)
+}
+
+// wayBack returns the deployment that goes back: to the generation, or without
+// one to what is proven and does not run, or else to what was proven before.
+func (a *Agent) wayBack(p lookback, to proto.Generation) (d deployment.Deployment, err error) {
+	d.Proven = p.proven
+	switch {
+	case p.record.Parked && !p.record.Terminal():
+		return d, fmt.Errorf("deployment %s waits for the next boot: assign another system to the host, and it is taken back", p.record.ID)
+	case p.record.InTransaction():
+		return d, fmt.Errorf("deployment %s is under way: ask again", p.record.ID)
+	case p.proven.Toplevel.IsZero():
+		return d, fmt.Errorf("%w: no system was proven yet", control.ErrNothing)
+	case drifted(p.systems, p.proven):
+		if to != 0 {
+			return d, errors.New("what was proven does not run, or is not registered: go back to that first, without --to")
+		}
+		return restoring(d, p.systems)
+	case to != 0:
+		if d.Toplevel, err = a.Systems.Registered(to); err != nil {
+			return d, err
+		}
+		if d.Toplevel.IsZero() {
+			return d, fmt.Errorf("%w: the system profile has no generation %s", control.ErrNothing, to)
+		}
+		if before := p.proven.Previous; d.Toplevel == before.Toplevel {
+			d.Revision = before.Revision
+		}
+	default:
+		before := p.proven.Previous
+		if d.Toplevel, d.Revision = before.Toplevel, before.Revision; d.Toplevel.IsZero() {
+			return d, fmt.Errorf("%w: it is not known what was proven before %s; name a generation with --to", control.ErrNothing, p.proven.Toplevel)
+		}
+	}
+	if d.Toplevel == p.proven.Toplevel {
+		return d, fmt.Errorf("%w: %s runs already", control.ErrNothing, d.Toplevel)
+	}
+	return d, nil
+}
+
+// restoring makes d bring back what was proven.
+func restoring(d deployment.Deployment, s proto.Systems) (deployment.Deployment, error) {
+	var err error
+	if d.Toplevel, err = instead(s, d.Proven); err != nil {
+		return d, err
+	}
+	// Until it is back, boot default and profile may name anything.
+	d.Restore, d.Registered = true, true
+	return d, nil
+}
+
+// prepare looks whether d can be gone to, and returns its record, fetched; or,
+// with the error that says why not, accepted.
+func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deployment.Deployment, error) {
+	d.ID, d.Attempt = string(d.Origin)+"-"+strings.ToLower(rand.Text()[:idLength]), 1
+	d.Agent, d.ActivationTimeout, d.Boots = a.Identity.Executable, a.Config.Activation.Timeout, a.Config.Reboot.boots()
+	d.Started = a.Now()
+	d, err := d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: d.Started, Reason: d.Reason, Message: d.Message})
+	if err != nil {
+		return d, err
+	}
+	target := d.Toplevel
+	if d.Restore {
+		target = d.Proven.Toplevel
+	}
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
+	found, err := a.Fetcher.Examine(ctx, target)
+	if err != nil {
+		return d, fmt.Errorf("go back: %w", err)
+	}
+	d.Probation, d.RollbackProbation, d.Reboot = found.Probation, a.Config.Probation.probation(), found.Reboot
+	if d.Restore {
+		d.RollbackProbation = found.Probation
+	}
+	return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
+}
+
+// replace puts d into the place of the record that was seen, and of a deployment
+// that waits. Only the reconciler may call it.
+func (a *Agent) replace(ctx context.Context, seen lookback, d deployment.Deployment) error {
+	now, err := a.lookBack()
+	if err != nil {
+		return err
+	}
+	if now.record.ID != seen.record.ID || now.record.InTransaction() || now.proven.Toplevel != seen.proven.Toplevel || now.systems != seen.systems {
+		return errors.New("the host has changed meanwhile: ask again")
+	}
+	if waits, err := a.afterEnd(ctx, now.record); waits || err != nil {
+		return errors.Join(err, fmt.Errorf("the hooks after deployment %s have not ended: ask again", now.record.ID))
+	}
+	if !now.record.Terminal() {
+		if err := a.giveUp(ctx, now.record, d); err != nil {
+			return err
+		}
+	}
+	return a.edit(func(on deployment.Deployment) (deployment.Deployment, error) {
+		if on.ID != now.record.ID || !on.Terminal() {
+			return on, fmt.Errorf("deployment %s went on meanwhile: ask again", on.ID)
+		}
+		return d, nil
+	})
+}
+
+// giveUp ends a deployment that waits, for d.
+func (a *Agent) giveUp(ctx context.Context, waiting, d deployment.Deployment) error {
+	a.stopFetch()
+	a.stopHooks()
+	if err := a.advance(waiting.ID, deployment.Step{Phase: proto.PhaseSuperseded, Reason: d.Reason, Message: d.Message}); err != nil {
+		return err
+	}
+	ended, err := a.Files.Deployment()
+	if err != nil {
+		return err
+	}
+	a.remember(ctx, ended)
+	return a.reportSteps(ended)
+}
