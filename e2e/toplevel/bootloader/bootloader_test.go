@@ -125,6 +125,17 @@ func TestInstallConfiguresTheRealLoader(t *testing.T) {
 	}
 }
 
+func TestInstallMovesTheRealLoadersDefault(t *testing.T) {
+	l := newLab(t)
+	for n, name := range []string{"a", "b"} {
+		l.must(l.Install(l.system(name, "6.1", n+1), false))
+	}
+	got, err := os.ReadFile(filepath.Join(l.Boot, "loader/loader.conf"))
+	if err != nil || !strings.Contains(string(got), "\ndefault nixos-generation-2.conf\n") {
+		t.Errorf("loader.conf = %q, %v, want the second generation to be the default", got, err)
+	}
+}
+
 func TestInstallOfNoGenerationKeepsTheDefault(t *testing.T) {
 	l := newLab(t)
 	a := l.system("a", "6.1", 1)
