@@ -71,7 +71,7 @@ func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
 	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(t.Name(), "Test"), "Transaction"))
 	o.Name = o.Name[:min(len(o.Name), maxName)]
 	o.Parts, o.Grace = parts, grace
-	size := int64(len(o.Hosts) + 1)
+	size := int64(len(o.Hosts) + len(o.Computers) + 1)
 	if err := machines.Acquire(t.Context(), size); err != nil {
 		t.Fatal(err)
 	}

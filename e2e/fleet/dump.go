@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -23,8 +22,12 @@ func (f *Fleet) Dump(ctx context.Context, printf func(format string, args ...any
 	for _, h := range f.Hosts() {
 		journal(h.Name(), "kedge-agent.service", h.Run)
 		journal(h.Name(), "kedge-transact-*", h.Run)
-		if b, err := os.ReadFile(filepath.Join(h.Root(), stateDir, "deployment.json")); err == nil {
+		if b, err := h.readFile(ctx, stateDir+"/deployment.json"); err == nil {
 			printf("==== %s: record\n%s", h.Name(), b)
+		}
+		if h.computer != nil {
+			b, err := os.ReadFile(h.computer.Console())
+			printf("==== %s: console (%v)\n%s", h.Name(), err, b)
 		}
 	}
 }

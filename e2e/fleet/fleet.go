@@ -31,6 +31,13 @@ type Options struct {
 	DiskBytes int64
 	// Inbound lets the build host reach the hosts by SSH, for benchmarks.
 	Inbound bool
+	// Computers are names of further hosts, which run on computers with a real
+	// boot loader (package vm); Bootable is what [vm.Prepare] returned, and
+	// required if there are any.
+	Computers []string
+	Bootable  string
+	// Config is added to the configuration of every host's agent.
+	Config string
 	// Outlive leaves everything running when this process ends without Down.
 	Outlive bool
 }
@@ -42,6 +49,7 @@ type Fleet struct {
 	build   *buildHost
 	hosts   map[string]*Host
 	world   toplevel.Fleet // what was pushed last
+	kernel  string         // store path of the computers' kernel; empty if there are none
 }
 
 // bootTimeout bounds the boot of a machine.
@@ -72,12 +80,19 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 		return f, fmt.Errorf("set up the build host: %w", err)
 	}
 	for _, name := range o.Hosts {
-		m, err := n.Machine(ctx, hosts.Options{Name: name, Inbound: o.Inbound, DiskBytes: o.DiskBytes})
-		if err != nil {
+		if err := f.addHost(ctx, hosts.Options{Name: name, Inbound: o.Inbound, DiskBytes: o.DiskBytes}); err != nil {
 			return f, err
 		}
-		f.hosts[name] = &Host{Machine: m, fleet: f}
-		f.world.Hosts[name] = toplevel.Host{App: &toplevel.App{Text: "revision 0"}}
+	}
+	if len(o.Computers) > 0 {
+		if f.kernel, err = f.AddToStore(ctx, f.linux()); err != nil {
+			return f, err
+		}
+	}
+	for _, name := range o.Computers {
+		if err := f.addHost(ctx, hosts.Options{Name: name, Rootfs: o.Bootable}); err != nil {
+			return f, err
+		}
 	}
 	var g errgroup.Group
 	for _, h := range f.hosts {
@@ -97,6 +112,17 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 	return f, nil
 }
 
+// addHost makes a host's machine, off and with nothing installed.
+func (f *Fleet) addHost(ctx context.Context, o hosts.Options) error {
+	m, err := f.network.Machine(ctx, o)
+	if err != nil {
+		return err
+	}
+	f.hosts[o.Name] = &Host{Machine: m, fleet: f}
+	f.world.Hosts[o.Name] = toplevel.Host{App: &toplevel.App{Text: "revision 0"}}
+	return nil
+}
+
 // downTimeout bounds the removal of a fleet.
 const downTimeout = time.Minute
 
@@ -105,6 +131,11 @@ const downTimeout = time.Minute
 func (f *Fleet) Down(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
 	defer cancel()
+	for _, h := range f.hosts {
+		if h.computer != nil {
+			h.computer.PowerCut()
+		}
+	}
 	return f.network.Destroy(ctx)
 }
 

@@ -9,14 +9,16 @@ import (
 
 	"kedge/e2e/hosts"
 	"kedge/e2e/toplevel"
+	"kedge/e2e/vm"
 	"kedge/proto"
 )
 
 // A Host is a host of the fleet with its agent.
 type Host struct {
-	*hosts.Machine
-	fleet  *Fleet
-	system toplevel.Host // as it was installed
+	*hosts.Machine // off for ever if the host is on a computer
+	fleet          *Fleet
+	system         toplevel.Host // as it was installed
+	computer       *vm.Computer  // nil unless the host is on one
 }
 
 // credentialsFile is where the harness puts what a secrets tool would.
@@ -40,6 +42,11 @@ func (h *Host) install(ctx context.Context) error {
 		AgentConfig: h.agentConfig(reply),
 		App:         &toplevel.App{Text: "revision 0"},
 	}
+	if h.onComputer() {
+		if err := h.addKernel(ctx); err != nil {
+			return err
+		}
+	}
 	world := toplevel.Fleet{Tools: b.tools, Hosts: map[string]toplevel.Host{h.Name(): h.system}}
 	if _, err := toplevel.Install(ctx, h.Machine, world, h.Name()); err != nil {
 		return err
@@ -47,10 +54,13 @@ func (h *Host) install(ctx context.Context) error {
 	if err := h.WriteFile(credentialsFile, creds, 0o600); err != nil {
 		return err
 	}
+	if h.onComputer() {
+		return h.startComputer(ctx)
+	}
 	return h.Start(ctx)
 }
 
-// Start switches the power on and waits for the boot.
+// Start switches the power on and waits for the boot; not of a computer.
 func (h *Host) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
@@ -80,7 +90,7 @@ func (h *Host) agentConfig(reply proto.HostAddReply) string {
 	if g := h.fleet.options.Grace; g != 0 {
 		fmt.Fprintf(&b, "  grace: %s\n", g)
 	}
-	b.WriteString("log:\n  level: debug\n")
+	b.WriteString("log:\n  level: debug\n" + h.fleet.options.Config)
 	return b.String()
 }
 
@@ -100,7 +110,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	var err error
 	read := func(to *string, path string) {
 		if err == nil {
-			*to, err = h.Readlink(path)
+			*to, err = h.readlink(ctx, path)
 		}
 	}
 	read(&f.Current, "/run/current-system")
@@ -112,7 +122,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	b, err := h.ReadFile("/boot/loader/default")
+	b, err := h.readFile(ctx, "/boot/loader/default")
 	if err != nil {
 		return f, err
 	}

@@ -29,7 +29,11 @@ const (
 // if t failed, the logs of all machines are printed before.
 func MustUp(t T, o Options) *Fleet {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), upTimeout)
+	patience := upTimeout
+	if len(o.Computers) > 0 {
+		patience = computerPatience
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	f, err := Up(ctx, o)
 	if err != nil {
@@ -61,7 +65,7 @@ func (f *Fleet) MustPush(t T, message string, change func(w *toplevel.Fleet)) pr
 // MustAwaitPhase is [Host.AwaitPhase] within a scenario's patience.
 func (h *Host) MustAwaitPhase(t T, rev proto.Revision, phases ...proto.Phase) proto.HostView {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), h.patience())
 	defer cancel()
 	v, err := h.AwaitPhase(ctx, rev, phases...)
 	if err != nil {
@@ -85,7 +89,7 @@ func (h *Host) MustAwaitRecord(t T, what string, ok func(Record) bool) Record {
 // MustAwaitView is [Host.AwaitView] within a scenario's patience.
 func (h *Host) MustAwaitView(t T, what string, ok func(proto.HostView) bool) proto.HostView {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), h.patience())
 	defer cancel()
 	v, err := h.AwaitView(ctx, what, ok)
 	if err != nil {
@@ -97,13 +101,23 @@ func (h *Host) MustAwaitView(t T, what string, ok func(proto.HostView) bool) pro
 // MustAwaitEvent is [Host.AwaitEvent] within a scenario's patience.
 func (h *Host) MustAwaitEvent(t T, what string, ok func(proto.Event) bool) proto.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), stepTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), h.patience())
 	defer cancel()
 	e, err := h.AwaitEvent(ctx, what, ok)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return e
+}
+
+// MustAwaitBoots waits until the host's computer has booted n times.
+func (h *Host) MustAwaitBoots(t T, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), h.patience())
+	defer cancel()
+	if err := h.computer.AwaitBoots(ctx, n); err != nil {
+		t.Fatalf("%v", err)
+	}
 }
 
 // MustFacts is [Host.Facts].

@@ -10,9 +10,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kedge/e2e/hosts"
 )
@@ -274,4 +277,38 @@ func TestMachines(t *testing.T) {
 			t.Errorf("a megabyte over a perfect line took %v, and over a narrow one %v", perfect, narrow)
 		}
 	})
+}
+
+func TestProgramsOnTheWANEndWithTheNetwork(t *testing.T) {
+	n := newNetwork(t, "wan")
+	started := filepath.Join(t.TempDir(), "started")
+	if err := unix.Mkfifo(started, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := n.Run(t.Context(), "sh", "-c", `echo >"$0"; exec sleep infinity`, started)
+		ended <- err
+	}()
+	if _, err := os.ReadFile(started); err != nil { // which waits for it
+		t.Fatal(err)
+	}
+	if err := n.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the program ended by itself")
+	}
+}
+
+func TestMachineWithARootFileSystemOfItsOwn(t *testing.T) {
+	n := newNetwork(t, "rootfs")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "other"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := mustMachine(t, n, hosts.Options{Name: "other", Rootfs: dir})
+	if ok, err := m.Exists("/other"); !ok || err != nil {
+		t.Errorf("Exists = %t, %v: its disk is of something else", ok, err)
+	}
 }

@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Options struct {
 	// DiskBytes gives the machine a disk of its own of that size, to fill it up. 0 leaves it as much as this machine has. An
 	// empty file system takes some megabytes of it.
 	DiskBytes int64
+	// Rootfs is a root file system for this machine alone, in place of the network's.
+	Rootfs string
 }
 
 // A Machine is a test host. It is either off, or in a boot, which is ready once its systemd has started everything. Its
@@ -49,7 +52,7 @@ func newMachine(n *Network, o Options, index int) *Machine {
 		options: o,
 		index:   index,
 		log:     n.options.Log.With("machine", o.Name),
-		disk:    disk{dir: dir, lower: n.options.Rootfs, size: o.DiskBytes},
+		disk:    disk{dir: dir, lower: cmp.Or(o.Rootfs, n.options.Rootfs), size: o.DiskBytes},
 		cgroup:  cgroup(filepath.Join(markOf(n.options.Fleet), o.Name)),
 		cable:   newCable(n, o, index),
 		changed: make(chan struct{}),
@@ -119,6 +122,9 @@ func (m *Machine) WANAddr() netip.Addr { return wanAddr(m.index).Addr() }
 // Root returns the directory where the machine's disk is mounted, whether it runs or not. Absolute symbolic links in it point
 // out of it: [Machine.ReadFile] and its siblings follow them as the machine does.
 func (m *Machine) Root() string { return m.disk.root() }
+
+// Dir returns the directory that goes away with the machine's disk.
+func (m *Machine) Dir() string { return m.disk.dir }
 
 // Console returns the path of the log of the machine's console, over all its boots.
 func (m *Machine) Console() string { return filepath.Join(m.disk.dir, "console.log") }

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"kedge/e2e/internal/command"
 )
 
 // NetworkOptions say how to make a [Network].
@@ -102,9 +104,18 @@ func (n *Network) hostsFile(m *Machine) string {
 	return content.String()
 }
 
-// Run runs a program of this machine on the WAN, as somebody out on the internet would, and returns its standard output.
+// Run runs a program of this machine on the WAN, as somebody out on the internet would, and returns its standard output. It
+// ends with the network at the latest.
 func (n *Network) Run(ctx context.Context, argv ...string) (string, error) {
-	return n.wan.run(ctx, "", argv...)
+	group, err := cgroup(markOf(n.options.Fleet)).join("WAN").make()
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	defer group.Close() // a directory, only named at the start
+	return command.Run(ctx, command.Command{
+		Args:   append([]string{"nsenter", "--net=" + n.wan.path(), "--"}, argv...),
+		Cgroup: group.Fd(),
+	})
 }
 
 // DialContext connects from the WAN to a literal IP address and port.

@@ -89,14 +89,8 @@ func finish(dir string) error {
 			}
 		}
 	}
-	for _, name := range fileNames() {
-		mode := os.FileMode(0o644)
-		if filepath.Dir(name) == "usr/sbin" {
-			mode = 0o755
-		}
-		if err := write(filepath.Join(dir, name), fileContent(name), mode); err != nil {
-			return fmt.Errorf("lay down %s: %w", name, err)
-		}
+	if err := (tree{files, "files"}).lay(dir); err != nil {
+		return err
 	}
 	// Nothing outside is reachable from a host, names come from /etc/hosts, and the journal shall survive a boot.
 	if err := write(filepath.Join(dir, "etc/resolv.conf"), nil, 0o644); err != nil {

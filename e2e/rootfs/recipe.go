@@ -5,8 +5,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
-	"strings"
 )
 
 // suite is the Debian release of the hosts: the oldest with a Nix that kedge supports.
@@ -77,26 +75,6 @@ func key() string {
 	h := sha256.New()
 	// Writing to a hash never fails.
 	_, _ = fmt.Fprintln(h, suite, recipeVersion, base(), added(), dropped(), links())
-	for _, name := range fileNames() {
-		_, _ = fmt.Fprintln(h, name, len(fileContent(name)))
-		_, _ = h.Write(fileContent(name))
-	}
+	tree{files, "files"}.hash(h)
 	return keyPrefix + hex.EncodeToString(h.Sum(nil))[:12]
-}
-
-// fileNames returns the path of every embedded file below files/, sorted.
-func fileNames() (names []string) {
-	// The tree is part of the binary: walking it cannot fail.
-	_ = fs.WalkDir(files, "files", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			names = append(names, strings.TrimPrefix(path, "files/"))
-		}
-		return err
-	})
-	return names
-}
-
-func fileContent(name string) []byte {
-	content, _ := files.ReadFile("files/" + name) // name is one of fileNames
-	return content
 }

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -48,9 +49,10 @@ func TestNothingNeededIsDropped(t *testing.T) {
 }
 
 func TestFileNames(t *testing.T) {
+	embedded := tree{files, "files"}
 	for _, want := range []string{"usr/sbin/e2e-firmware", "usr/sbin/bootctl", "etc/nix/nix.conf"} {
-		if !slices.Contains(fileNames(), want) || len(fileContent(want)) == 0 {
-			t.Errorf("the embedded files lack %s: %v", want, fileNames())
+		if !slices.Contains(embedded.names(), want) || len(embedded.content(want)) == 0 {
+			t.Errorf("the embedded files lack %s: %v", want, embedded.names())
 		}
 	}
 }
@@ -64,12 +66,25 @@ func TestMissingPackages(t *testing.T) {
 			return "", exec.ErrNotFound
 		}
 	}
-	got := missingPackages(has("nft", "nsenter", "unshare", "systemd-nspawn", "mkfs.ext4"))
+	got := missingPackages(tools(), has("nft", "nsenter", "unshare", "systemd-nspawn", "mkfs.ext4"))
 	if diff := cmp.Diff([]string{"debootstrap", "iproute2"}, got); diff != "" {
 		t.Errorf("missingPackages (-want +got):\n%s", diff)
 	}
-	if got := missingPackages(func(string) (string, error) { return "", errors.ErrUnsupported }); len(got) != 6 {
+	if got := missingPackages(tools(), func(string) (string, error) { return "", errors.ErrUnsupported }); len(got) != 6 {
 		t.Errorf("with no program there, missingPackages = %v, want all 6", got)
+	}
+}
+
+func TestFindTakesAWholePathOfAnyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "firmware")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := find(file); err != nil {
+		t.Errorf("find of a file that is there = %v", err)
+	}
+	if _, err := find(file + "-not"); err == nil {
+		t.Error("find of a file that is not there finds it")
 	}
 }
 

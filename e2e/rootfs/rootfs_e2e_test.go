@@ -34,3 +34,22 @@ func TestEnsureMakesTheRootFileSystemOnce(t *testing.T) {
 		t.Errorf("the second Ensure = %q, %v, want %q", again, err, dir)
 	}
 }
+
+func TestEnsureBootableHasWhatIsBooted(t *testing.T) {
+	say := func(line string) { t.Log(line) }
+	if err := rootfs.EnsureTools(t.Context(), say); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := rootfs.EnsureBootable(t.Context(), say)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{rootfs.Linux + "/bzImage", rootfs.Linux + "/initrd", "usr/bin/bootctl", "usr/lib/systemd/boot/efi/systemd-bootx64.efi"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Errorf("%s is missing: %v", name, err)
+		} else if info.Size() < 10<<10 {
+			t.Errorf("%s has %d bytes only", name, info.Size())
+		}
+	}
+}

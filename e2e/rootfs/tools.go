@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"kedge/e2e/internal/command"
 )
 
-// tool is a program that the test hosts need, and the Debian package that has it.
+// tool is a program that the test hosts need, or a file by its whole path, and the Debian package that has it.
 type tool struct{ program, pkg string }
 
 func tools() []tool {
@@ -27,16 +28,34 @@ func tools() []tool {
 	}
 }
 
+// vmTools is what computers need beside tools.
+func vmTools() []tool {
+	return []tool{
+		{"qemu-system-x86_64", "qemu-system-x86"},
+		{"/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"},
+		{"sgdisk", "gdisk"},
+		{"mformat", "mtools"},
+		{"mkfs.ext4", "e2fsprogs"},
+	}
+}
+
 // ErrNotRoot says that hosts cannot be made because the process is not root.
 var ErrNotRoot = errors.New("test hosts need root: run as root, for example with sudo")
 
 // EnsureTools installs, through apt-get, what is missing of the programs that make and run test hosts. It returns
 // [ErrNotRoot] without trying anything if the process is not root.
-func EnsureTools(ctx context.Context, log func(string)) error {
+func EnsureTools(ctx context.Context, log func(string)) error { return ensureTools(ctx, tools(), log) }
+
+// EnsureVMTools is [EnsureTools] of the programs that make and run computers, the firmware among them.
+func EnsureVMTools(ctx context.Context, log func(string)) error {
+	return ensureTools(ctx, vmTools(), log)
+}
+
+func ensureTools(ctx context.Context, needed []tool, log func(string)) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
 	}
-	missing := missingPackages(exec.LookPath)
+	missing := missingPackages(needed, find)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -56,9 +75,18 @@ func EnsureTools(ctx context.Context, log func(string)) error {
 	return nil
 }
 
-// missingPackages returns the packages of the programs that look does not find, each once.
-func missingPackages(look func(string) (string, error)) (pkgs []string) {
-	for _, t := range tools() {
+// find is exec.LookPath, but for a file with its whole path, which need not be a program.
+func find(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(name)
+		return name, err
+	}
+	return exec.LookPath(name)
+}
+
+// missingPackages returns the packages of the needed that look does not find, each once.
+func missingPackages(needed []tool, look func(string) (string, error)) (pkgs []string) {
+	for _, t := range needed {
 		if _, err := look(t.program); err != nil && !slices.Contains(pkgs, t.pkg) {
 			pkgs = append(pkgs, t.pkg)
 		}

@@ -18,6 +18,8 @@ type Host struct {
 
 	InitInterface string `json:"initInterface,omitempty"` // default "systemd 2"; another one cannot go live: exit 100
 	KernelVersion string `json:"kernelVersion,omitempty"` // default "6.12.1"; another one needs a reboot
+	Kernel        string `json:"kernel,omitempty"`        // store path with bzImage and initrd, for a real computer; KernelVersion is then ignored
+	KernelParams  string `json:"kernelParams,omitempty"`  // default "loglevel=4"
 	SystemConf    string `json:"systemConf,omitempty"`    // lines of [Manager]; another one re-executes systemd
 
 	EvalError  string `json:"evalError,omitempty"`  // the configuration throws this

@@ -3,7 +3,7 @@
 // that is a generation.
 //
 // The firmware of the test hosts boots the system that loader/default names, or once the entry that
-// bootctl set.
+// bootctl set. Where the machine has the real systemd-boot, it is installed and configured likewise.
 package bootloader
 
 import (
@@ -22,7 +22,11 @@ import (
 type Disk struct {
 	Boot     string // mount point of the boot partition, /boot
 	Profiles string // folder of the system profile, /nix/var/nix/profiles
+	Loader   string // systemd-boot's program, if there is one
 }
+
+// loaderFiles are where the loader is installed: where firmware looks by default, and where bootctl does.
+var loaderFiles = [...]string{"EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"}
 
 // failFile, in the boot partition, makes every installation fail.
 const failFile = "e2e-fail"
@@ -43,7 +47,7 @@ func (d Disk) Install(toplevel string, reinstall bool) error {
 		}
 	}
 	if reinstall {
-		if err := replace(filepath.Join(d.Boot, "EFI/BOOT/BOOTX64.EFI"), []byte("boot loader\n")); err != nil {
+		if err := d.installLoader(); err != nil {
 			return err
 		}
 	}
@@ -54,17 +58,39 @@ func (d Disk) Install(toplevel string, reinstall bool) error {
 	if err := d.removeStale(generations); err != nil {
 		return err
 	}
-	isGeneration := false
+	var entry string // of toplevel; its newest generation's
 	for _, g := range generations {
 		if err := d.writeEntry(g); err != nil {
 			return fmt.Errorf("boot entry of generation %d: %w", g.number, err)
 		}
-		isGeneration = isGeneration || g.toplevel == toplevel
+		if g.toplevel == toplevel {
+			entry = g.file()
+		}
 	}
-	if !isGeneration {
+	if entry == "" {
 		return nil
 	}
+	if err := replace(filepath.Join(d.Boot, "loader/loader.conf"), []byte("timeout 0\ndefault "+entry+"\nconsole-mode keep\n")); err != nil {
+		return err
+	}
 	return replace(filepath.Join(d.Boot, "loader/default"), []byte(toplevel+"\n"))
+}
+
+// installLoader writes the loader itself.
+func (d Disk) installLoader() error {
+	program, err := os.ReadFile(d.Loader)
+	if errors.Is(err, fs.ErrNotExist) {
+		program, err = []byte("boot loader\n"), nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the boot loader: %w", err)
+	}
+	for _, name := range loaderFiles {
+		if err := replace(filepath.Join(d.Boot, name), program); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d Disk) entries() string { return filepath.Join(d.Boot, "loader/entries") }

@@ -75,7 +75,7 @@ func TestInstallWritesAnEntryForEveryGeneration(t *testing.T) {
 	l.must(l.Install(b, false))
 	want := []string{
 		"EFI/nixos/linux-6.1-bzImage.efi", "EFI/nixos/linux-6.1-initrd.efi", "EFI/nixos/linux-6.2-bzImage.efi", "EFI/nixos/linux-6.2-initrd.efi",
-		"loader/default", "loader/entries/nixos-generation-1.conf", "loader/entries/nixos-generation-2.conf",
+		"loader/default", "loader/entries/nixos-generation-1.conf", "loader/entries/nixos-generation-2.conf", "loader/loader.conf",
 	}
 	if diff := cmp.Diff(want, l.files()); diff != "" {
 		t.Errorf("boot partition (-want +got):\n%s", diff)
@@ -98,11 +98,41 @@ func TestInstallRemovesWhatNoGenerationHas(t *testing.T) {
 	l.must(os.Remove(l.link(1)))
 	l.must(l.Install(b, true))
 	want := []string{
-		"EFI/BOOT/BOOTX64.EFI", "EFI/nixos/linux-6.2-bzImage.efi", "EFI/nixos/linux-6.2-initrd.efi",
-		"loader/default", "loader/entries/nixos-generation-2.conf",
+		"EFI/BOOT/BOOTX64.EFI", "EFI/nixos/linux-6.2-bzImage.efi", "EFI/nixos/linux-6.2-initrd.efi", "EFI/systemd/systemd-bootx64.efi",
+		"loader/default", "loader/entries/nixos-generation-2.conf", "loader/loader.conf",
 	}
 	if diff := cmp.Diff(want, l.files()); diff != "" {
 		t.Errorf("boot partition (-want +got):\n%s", diff)
+	}
+}
+
+func TestInstallConfiguresTheRealLoader(t *testing.T) {
+	l := newLab(t)
+	l.Loader = filepath.Join(l.store, "systemd-boot")
+	l.must(os.WriteFile(l.Loader, []byte("the real one"), 0o644))
+	l.system("a", "6.1", 1)
+	b := l.system("b", "6.1", 2)
+	l.must(os.Symlink(b, l.link(3))) // set again after something else
+	l.must(l.Install(b, true))
+	for name, want := range map[string]string{
+		"EFI/BOOT/BOOTX64.EFI":            "the real one",
+		"EFI/systemd/systemd-bootx64.efi": "the real one",
+		"loader/loader.conf":              "timeout 0\ndefault nixos-generation-3.conf\nconsole-mode keep\n",
+	} {
+		if got, err := os.ReadFile(filepath.Join(l.Boot, name)); err != nil || string(got) != want {
+			t.Errorf("%s = %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestInstallMovesTheRealLoadersDefault(t *testing.T) {
+	l := newLab(t)
+	for n, name := range []string{"a", "b"} {
+		l.must(l.Install(l.system(name, "6.1", n+1), false))
+	}
+	got, err := os.ReadFile(filepath.Join(l.Boot, "loader/loader.conf"))
+	if err != nil || !strings.Contains(string(got), "\ndefault nixos-generation-2.conf\n") {
+		t.Errorf("loader.conf = %q, %v, want the second generation to be the default", got, err)
 	}
 }
 

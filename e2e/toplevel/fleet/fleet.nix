@@ -34,6 +34,7 @@ let
       app ? null,
       units ? { },
       etc ? { },
+      kernel ? null,
       packages ? [ ],
       evalError ? null,
       notASystem ? false,
@@ -65,6 +66,7 @@ let
     else
       mkSystem (
         options
+        // (if kernel == null then { } else { kernel = stored kernel; })
         // {
           host = name;
           packages = map stored packages ++ (if agent == null then [ ] else [ agentPackage ]);

@@ -14,6 +14,7 @@ let
     lines
     quote
     unique
+    words
     writeFiles
     ;
 
@@ -75,6 +76,8 @@ in
   switch ? "",
   initInterface ? "systemd 2",
   kernelVersion ? "6.12.1",
+  kernel ? static.kernel kernelVersion, # with bzImage and initrd
+  kernelParams ? "loglevel=4",
   packages ? [ ], # whose bin/* are in sw/bin
   systemConf ? "", # further lines of [Manager]
   buildError ? null, # makes the build fail with this message
@@ -93,7 +96,6 @@ let
     inherit host units systemConf;
     etc = etcFiles;
   };
-  kernel = static.kernel kernelVersion;
 
   programs = {
     "activate" = scripts.activate activation;
@@ -104,7 +106,7 @@ let
   };
   files = {
     "init-interface-version" = initInterface;
-    "kernel-params" = "loglevel=4";
+    "kernel-params" = kernelParams;
     "nixos-version" = label;
     "switch-inhibitors" = builtins.toJSON inhibitors;
     "system" = system;
@@ -129,8 +131,8 @@ build "nixos-system-${host}-${label}" ''
   ${lines (map program (builtins.attrNames programs))}
   cd "$out"
   chmod 0555 ${builtins.concatStringsSep " " (builtins.attrNames programs)}
-  printf '{"org.nixos.bootspec.v1":{"init":"%s/init","initrd":"%s","kernel":"%s","kernelParams":["loglevel=4"],"label":"%s","system":"%s","toplevel":"%s"},"org.nixos.specialisation.v1":{}}\n' \
-    "$out" ${kernel}/initrd ${kernel}/bzImage ${quote "NixOS ${label}"} ${system} "$out" > boot.json
+  printf '{"org.nixos.bootspec.v1":{"init":"%s/init","initrd":"%s","kernel":"%s","kernelParams":%s,"label":"%s","system":"%s","toplevel":"%s"},"org.nixos.specialisation.v1":{}}\n' \
+    "$out" ${kernel}/initrd ${kernel}/bzImage ${quote (builtins.toJSON (words kernelParams))} ${quote "NixOS ${label}"} ${system} "$out" > boot.json
   ln -s ${etcTree}/etc etc
   ln -s ${kernel}/bzImage kernel
   ln -s ${kernel}/initrd initrd

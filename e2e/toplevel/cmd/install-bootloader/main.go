@@ -21,6 +21,10 @@ func run(args []string, reinstall string) error {
 	if len(args) != 1 {
 		return errors.New("usage: install-bootloader TOPLEVEL")
 	}
-	disk := bootloader.Disk{Boot: "/boot", Profiles: "/nix/var/nix/profiles"}
+	disk := bootloader.Disk{
+		Boot:     "/boot",
+		Profiles: "/nix/var/nix/profiles",
+		Loader:   "/usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+	}
 	return disk.Install(args[0], reinstall == "1")
 }

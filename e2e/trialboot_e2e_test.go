@@ -1,0 +1,126 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/e2e/vm"
+	"kedge/proto"
+)
+
+// TestTrialBoot: trial boots with a real kernel, UEFI firmware and systemd-boot,
+// of which one panics and one hangs where nothing of Kedge runs yet.
+func TestTrialBoot(t *testing.T) {
+	t.Parallel()
+	root, err := vm.Prepare(t.Context(), func(line string) { t.Log(line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := upWith(t, fleet.Options{
+		Computers: []string{"good", "panicking", "hanging"},
+		Bootable:  root,
+		Deadline:  4 * time.Minute, // where everything is emulated
+		Config:    "policy: {reboot_needed: reboot}\nreboot: {require_protection: true}\n",
+	})
+	before := map[string]fleet.Facts{}
+	for _, h := range f.Hosts() {
+		h.MustAwaitView(t, "contact", func(v proto.HostView) bool { return v.Status != nil })
+		before[h.Name()] = requireOn(t, h, "revision 0")
+		requireEntry(t, h, before[h.Name()])
+	}
+	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("after"))
+		fleet.Edit(w, func(h *toplevel.Host) { h.KernelParams += " after" }) // what needs a boot
+		fleet.Edit(w, atBoot("echo c > /proc/sysrq-trigger"), "panicking")
+		fleet.Edit(w, atBoot("echo '"+hangs+"' > /dev/console; sleep infinity"), "hanging")
+	})
+
+	t.Run("a good one commits, and the boot default moves", func(t *testing.T) {
+		t.Parallel()
+		h := f.Host("good")
+		requireEnd(t, h, rev, proto.PhaseCommitted, "")
+		facts := requireOn(t, h, "after")
+		if facts.Booted != facts.Current || facts.Booted == before["good"].Booted {
+			t.Errorf("booted %s, runs %s, booted %s before", facts.Booted, facts.Current, before["good"].Booted)
+		}
+		requireEntry(t, h, facts)
+		if said := h.MustRun(t, "cat", "/proc/cmdline"); !strings.HasSuffix(said, " after\n") {
+			t.Errorf("the kernel was started with %q", said)
+		}
+		requireBoots(t, h, 2)
+		h.MustRun(t, "systemctl", "--no-block", "reboot")
+		h.MustAwaitBoots(t, 3)
+		if again := requireOn(t, h, "after"); again != facts {
+			t.Errorf("after another boot: %+v, want %+v", again, facts)
+		}
+		requireEntry(t, h, facts)
+	})
+	for name, says := range map[string]string{"panicking": "Kernel panic", "hanging": hangs} {
+		t.Run("one that is "+name+" is tried twice, and quarantined", func(t *testing.T) {
+			t.Parallel()
+			h := f.Host(name)
+			h.MustAwaitEvent(t, "the first failure", func(e proto.Event) bool {
+				return e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonTrialBootFailed
+			})
+			h.MustAwaitPhase(t, rev, proto.PhaseRolledBack)
+			d := requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonTrialBootFailed)
+			facts := h.MustFacts(t)
+			if facts != before[name] {
+				t.Errorf("%+v, want it as it was: %+v", facts, before[name])
+			}
+			requireEntry(t, h, facts)
+			requireSays(t, "the quarantine", h.MustRun(t, "cat", stateDir+"/quarantine.json"), d.Toplevel.String())
+			requireBoots(t, h, 3)
+			console, err := os.ReadFile(h.Computer().Console())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Count(string(console), says); got != 2 {
+				t.Errorf("the console said %q %d times, want twice", says, got)
+			}
+		})
+	}
+}
+
+// hangs is what the hanging system says before it does.
+const hangs = "it hangs from here on"
+
+// atBoot runs a script in every boot of a system before its systemd does; a
+// switch to it goes well.
+func atBoot(script string) func(h *toplevel.Host) {
+	return func(h *toplevel.Host) {
+		h.Activation = map[string]string{"boot": "[[ -d /run/systemd/system ]] || { " + script + "; }"}
+	}
+}
+
+// requireEntry checks that the loader says to have booted the entry of the
+// generation that the system profile is.
+func requireEntry(t *testing.T, h *fleet.Host, f fleet.Facts) {
+	t.Helper()
+	got, err := h.Computer().Entry(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var generation int
+	if _, err := fmt.Sscanf(f.Generation, "system-%d-link", &generation); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("nixos-generation-%d.conf", generation); got != want {
+		t.Errorf("%s: the loader has booted %q, want %q", h.Name(), got, want)
+	}
+}
+
+// requireBoots checks how often the host's systemd has come up.
+func requireBoots(t *testing.T, h *fleet.Host, want int) {
+	t.Helper()
+	if got := h.Computer().Boots(); got != want {
+		t.Errorf("%s: systemd came up %d times, want %d", h.Name(), got, want)
+	}
+}
