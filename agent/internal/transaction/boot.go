@@ -78,6 +78,11 @@ func (t *transaction) arm(ctx context.Context) (deployment.Step, error) {
 			"the host was asked %d times to reboot, and did not go down within %s", maxTries, t.d.Boots.Timeout), nil
 	}
 	d := t.d
+	if !d.Armed { // it may have waited for long
+		if d, err = t.note(ctx, d); err != nil {
+			return deployment.Step{}, err
+		}
+	}
 	d.Armed = true
 	if d.Way == deployment.WayReboot {
 		d.TrialBoots++

@@ -1,6 +1,7 @@
 package transaction_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,14 @@ func TestBoots(t *testing.T) {
 		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
 			return h.back() && len(h.activated) == 0 && h.boots == 2 && h.record.RollbackBoots == 1
 		}},
+		{"what failed while it waited for its boot is not held against it", func(h *fakeHost) {
+			reboots(h)
+			h.baseline = deployment.Baseline{}
+			h.defaulted = func(h *fakeHost, _ proto.StorePath) error {
+				h.baseline.Failed = []string{"late.service"}
+				return nil
+			}
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return slices.Equal(h.record.FailedBefore, h.baseline.Failed) }},
 		{"a host that does not go down is left as it was", func(h *fakeHost) {
 			reboots(h)
 			h.stays = 100
