@@ -7,11 +7,9 @@ import (
 	"time"
 
 	"kedge/agent"
-	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/statefile"
-	"kedge/internal/window"
 	"kedge/proto"
 )
 
@@ -257,63 +255,6 @@ func TestARebootIsAskedForInItsOrder(t *testing.T) {
 	}
 }
 
-// TestAVetoHoldsAReboot checks that one does which began long after the staging.
-func TestAVetoHoldsAReboot(t *testing.T) {
-	w := newWorld(t)
-	now := time.Now().UTC()
-	w.configure = func(c *agent.Config) {
-		c.Policy.Normal = deployment.WayReboot
-		span := now.Add(-time.Minute).Format("15:04-") + now.Add(2*time.Hour).Format("15:04 UTC")
-		opened, err := window.Parse(span)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Reboot.Windows = window.Windows{opened}
-	}
-	w.reboots = []statefile.Veto{{Who: "backup"}}
-	w.start()
-	w.assign(7, pathB)
-	w.stageAt(w.awaitTransaction(), now.Add(-5*time.Hour))
-	w.awaitStatus("it to be held", func(s proto.Status) bool {
-		return condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
-	})
-}
-
-// TestAConfirmationOfARebootIsItsOwn checks that who lets go on what is held does not
-// reboot a host outside of its window, and who says so then does.
-func TestAConfirmationOfARebootIsItsOwn(t *testing.T) {
-	w := newWorld(t)
-	w.inhibits = []string{"dbus from a to b"}
-	w.configure = func(c *agent.Config) {
-		opens := time.Now().UTC().Add(12 * time.Hour)
-		later, err := window.Parse(opens.Format("15:04-") + opens.Add(time.Hour).Format("15:04 UTC"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Reboot.Windows = window.Windows{later}
-	}
-	a, _ := w.startAgent()
-	await := func(why proto.Reason) {
-		w.awaitStatus("it to be "+string(why), func(s proto.Status) bool {
-			return condition(s, proto.ConditionReady).Reason == why
-		})
-	}
-	confirm := func() {
-		if _, err := a.Confirm(t.Context(), "ada"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.assign(7, pathB)
-	await(proto.ReasonHeld)
-	confirm()
-	w.stage(w.awaitTransaction())
-	await(proto.ReasonOutsideWindow)
-	confirm()
-	w.await("the transaction to reboot", func() bool {
-		return slices.ContainsFunc(w.ensured, func(d deployment.Deployment) bool { return d.Phase == proto.PhaseArmed })
-	})
-}
-
 // stage does what a transaction would, up to where it waits for its boot.
 func (w *world) stage(d deployment.Deployment) { w.stageAt(d, time.Now()) }
 
@@ -327,75 +268,5 @@ func (w *world) stageAt(d deployment.Deployment, at time.Time) {
 	}
 	if err := w.files.Save(d); err != nil {
 		w.t.Fatal(err)
-	}
-}
-
-func TestAHostWhoseWayBackFailedKeepsTheLease(t *testing.T) {
-	w := newWorld(t)
-	w.leases = func(acquire bool, id string) (proto.LeaseReply, error) {
-		t.Errorf("the lease of %s is asked for (%t) or given back", id, acquire)
-		return proto.LeaseReply{}, nil
-	}
-	d := deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseRollbackFailed, Leased: true, BootID: "boot"}
-	if err := w.files.Save(d); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
-	w.awaitStatus("the agent to rest", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseRollbackFailed })
-}
-
-// TestALeaseIsGivenBack checks that no lease is kept that nobody needs, whatever
-// becomes of the deployment that it was for.
-func TestALeaseIsGivenBack(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		phase proto.Phase
-		late  bool // not before the record was replaced
-		act   func(w *world, a *agent.Agent) error
-	}{
-		{"by the next deployment, if it could not be before", proto.PhaseSuperseded, true, func(w *world, _ *agent.Agent) error {
-			w.assign(8, pathC)
-			return nil
-		}},
-		{"when somebody goes back", proto.PhaseStaged, true, func(w *world, a *agent.Agent) error {
-			_, err := a.RollBack(w.t.Context(), control.RollBackRequest{By: "ada"})
-			return err
-		}},
-		{"while the reboot is held back", proto.PhaseStaged, false, func(w *world, _ *agent.Agent) error {
-			w.assignBy(7, pathC, newKey(w.t, "release-1"), w.controller)
-			return nil
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w := provenAfter(t)
-			r := deployment.Deployment{
-				ID: "7-x", Serial: 7, Toplevel: pathC, Phase: tt.phase, Way: deployment.WayReboot, Leased: true,
-				Proven: deployment.Proven{Toplevel: pathB},
-			}
-			if err := w.files.Save(r); err != nil {
-				t.Fatal(err)
-			}
-			w.configure = func(c *agent.Config) { c.Reboot.Lease = true }
-			given := make(chan struct{}, 1)
-			w.leases = func(acquire bool, _ string) (proto.LeaseReply, error) {
-				if d, err := w.files.Deployment(); err != nil || acquire || tt.late && d.ID == r.ID {
-					return proto.LeaseReply{}, errors.New("no controller")
-				}
-				select {
-				case given <- struct{}{}:
-				default:
-				}
-				return proto.LeaseReply{}, nil
-			}
-			a, _ := w.startAgent()
-			if err := tt.act(w, a); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case <-given:
-			case <-time.After(patience):
-				t.Error("the lease is kept")
-			}
-		})
 	}
 }
