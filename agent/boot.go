@@ -145,7 +145,7 @@ func (o Observation) idle(d Decision) bool {
 		known := o.Order != nil || o.Refusal != nil
 		return known && d.Action == ActionRest && d.Reason != proto.ReasonAwaitingLease
 	}
-	return r.Terminal() || r.Fetched() || r.Phase == proto.PhaseAccepted
+	return r.Terminal() || r.Fetched() || r.Phase == proto.PhaseAccepted || r.AwaitsBoot(o.BootID)
 }
 
 // abandon has the transaction take back what was armed.

@@ -42,6 +42,7 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			_, err := a.RollBack(w.t.Context(), control.RollBackRequest{By: "ada"})
 			return err
 		}},
+		{"while somebody else's boot is waited for", proto.PhaseArmed, false, func(*world, *agent.Agent) error { return nil }},
 		{"while the reboot is held back", proto.PhaseStaged, false, func(w *world, _ *agent.Agent) error {
 			w.assignBy(7, pathC, newKey(w.t, "release-1"), w.controller)
 			return nil
@@ -51,7 +52,7 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			w := provenAfter(t)
 			r := deployment.Deployment{
 				ID: "7-x", Serial: 7, Toplevel: pathC, Phase: tt.phase, Way: deployment.WayReboot, Leased: true,
-				Proven: deployment.Proven{Toplevel: pathB},
+				Proven: deployment.Proven{Toplevel: pathB}, BootID: "boot", Parked: tt.phase == proto.PhaseArmed,
 			}
 			if err := w.files.Save(r); err != nil {
 				t.Fatal(err)
