@@ -106,9 +106,9 @@ type Decision struct {
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
-	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed:
+	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed || d.Action == ActionSettle && o.Record.ByHand():
 		return d
-	case o.Suspended != nil && d.begins() && (d.Action != ActionSettle || !o.Record.ByHand()):
+	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():
 		return whileVerifying()

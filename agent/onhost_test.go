@@ -63,7 +63,10 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 
 		{"an agent that reads the store begins nothing", with(settledOn(pathA, pathB), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
 		{"nor a transaction", with(untouched(proto.PhaseFetched, 0), verifying), agent.ActionRest, proto.ReasonVerifying, 0},
-		{"but settles one that has begun, then, too", with(untouched(proto.PhaseProbation, 0), verifying), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"but lets somebody go back", with(with(untouched(proto.PhaseFetched, 0), verifying), func(o *agent.Observation) {
+			o.Record.Origin = deployment.OriginHand
+		}), agent.ActionSettle, proto.ReasonDeploying, 0},
+		{"and settles one that has begun, then, too", with(untouched(proto.PhaseProbation, 0), verifying), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"and knows, then, too, when it runs what it shall", with(settledOn(pathA, pathA), verifying), agent.ActionRest, proto.ReasonConverged, 0},
 
 		{"a veto holds back what was fetched", with(untouched(proto.PhaseFetched, 10*time.Minute), veto), agent.ActionRest, proto.ReasonInhibited, inhibitMax - 10*time.Minute},
