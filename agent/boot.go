@@ -200,10 +200,10 @@ func (a *Agent) leaseState(r deployment.Deployment) LeaseState {
 }
 
 // giveBack gives the lease back that r needed, once, if the host does not reboot for
-// it now. A host whose way back failed keeps it: others should not follow before a
-// person has looked.
+// it now. A host whose way back failed keeps it until another deployment follows:
+// others should not follow before a person has looked.
 func (a *Agent) giveBack(ctx context.Context, r deployment.Deployment) error {
-	if !a.owesLease(r) {
+	if !a.owesLease(r) || r.Phase == proto.PhaseRollbackFailed {
 		return nil
 	}
 	if err := a.Leases.ReleaseLease(ctx, r.ID); err != nil {
@@ -216,7 +216,7 @@ func (a *Agent) giveBack(ctx context.Context, r deployment.Deployment) error {
 // owesLease reports whether there may be a lease that r, or one before it, has left
 // behind: who takes r's place has to give it back.
 func (a *Agent) owesLease(r deployment.Deployment) bool {
-	return r.Leased && r.Phase != proto.PhaseRollbackFailed && a.givenBack != r.ID
+	return r.Leased && a.givenBack != r.ID
 }
 
 // verifyAgain verifies what r was made of once more. It reports whether that was

@@ -38,6 +38,10 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			w.assign(8, pathC)
 			return nil
 		}},
+		{"by what follows a way back that failed", proto.PhaseRollbackFailed, true, func(w *world, _ *agent.Agent) error {
+			w.assign(8, pathC)
+			return nil
+		}},
 		{"when somebody goes back", proto.PhaseStaged, true, func(w *world, a *agent.Agent) error {
 			_, err := a.RollBack(w.t.Context(), control.RollBackRequest{By: "ada"})
 			return err
