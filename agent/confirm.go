@@ -21,7 +21,11 @@ func (a *Agent) Confirm(ctx context.Context, by string) (proto.DeploymentStatus,
 	if !d.Fetched() && d.Phase != proto.PhaseStaged {
 		return proto.DeploymentStatus{}, fmt.Errorf("%w: no deployment waits to go on", control.ErrNothing)
 	}
-	vetoes := a.Files.Vetoes()
+	all := a.look().inhibitors.with(a.Files.Vetoes())
+	vetoes := all.live
+	if d.Phase == proto.PhaseStaged {
+		vetoes = all.reboot
+	}
 	if err := a.Files.Confirm(statefile.Confirmation{Deployment: d.ID, By: by, At: a.Now()}); err != nil {
 		return proto.DeploymentStatus{}, err
 	}

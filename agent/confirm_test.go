@@ -17,6 +17,7 @@ func TestWhatIsConfirmedGoesOnInSpiteOfVetoes(t *testing.T) {
 	if err := w.files.Veto(statefile.Veto{Who: "backup", Why: "runs"}); err != nil {
 		t.Fatal(err)
 	}
+	w.live = []statefile.Veto{{Who: "apt", Why: "unpacks"}}
 	if err := os.WriteFile(filepath.Join(w.files.Runtime, "confirmed.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err) // which confirms nothing
 	}
@@ -34,7 +35,7 @@ func TestWhatIsConfirmedGoesOnInSpiteOfVetoes(t *testing.T) {
 	d := w.awaitTransaction()
 	w.await("that to be told", func() bool {
 		return slices.ContainsFunc(w.events, func(e proto.Event) bool {
-			return e.Reason == proto.ReasonConfirmed && e.Deployment == d.ID && e.Message == "confirmed by ada, in spite of backup: runs"
+			return e.Reason == proto.ReasonConfirmed && e.Deployment == d.ID && e.Message == "confirmed by ada, in spite of backup: runs; apt: unpacks"
 		})
 	})
 	// It is for one deployment.
