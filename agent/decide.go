@@ -228,7 +228,7 @@ func decideSystem(o Observation) (d Decision, done bool) {
 	// What a failed way back left in place was proven by nobody.
 	left := o.lostTheWay() && s.Current == o.Record.Toplevel
 	switch {
-	case s.Current == o.Proven.Toplevel && s.Profile == o.Proven.Toplevel, o.runsTried():
+	case !drifted(s, o.Proven), o.runsTried():
 		return Decision{}, false
 	case s.Current == s.Profile && !s.Current.IsZero() && !left && o.adopts():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true

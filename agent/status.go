@@ -46,7 +46,7 @@ func (a *Agent) Status() proto.Status {
 	v := a.look()
 	d := readDisk(a.Files, a.Systems.Systems, a.Now())
 	d.vetoes = v.inhibitors.with(a.Files.Vetoes())
-	if v.decision.Reason == proto.ReasonConverged && (d.systems.Current != d.proven.Toplevel || d.systems.Profile != d.proven.Toplevel) {
+	if v.decision.Reason == proto.ReasonConverged && drifted(d.systems, d.proven) {
 		// Not any more; the reconciler will see it, too.
 		v.decision, v.since = Decision{Reason: proto.ReasonNotProven}, time.Time{}
 	}

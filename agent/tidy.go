@@ -112,16 +112,13 @@ func (a *Agent) tidyAfter(ctx, resting context.Context, d deployment.Deployment)
 		if ctx.Err() != nil {
 			return false
 		}
-		pause := tidyBusyPause
+		again := tidyBusyPause
 		if !busy(err) {
 			failures++
-			pause = backoff(tidyPause, tidyMaxPause, failures)
-			a.Log.WarnContext(ctx, "what a deployment left behind could not be tidied", "deployment", d.ID, "again", pause, "err", err)
+			again = backoff(tidyPause, tidyMaxPause, failures)
+			a.Log.WarnContext(ctx, "what a deployment left behind could not be tidied", "deployment", d.ID, "again", again, "err", err)
 		}
-		select {
-		case <-time.After(pause):
-		case <-resting.Done():
-		}
+		pause(resting, again)
 	}
 	return false
 }
