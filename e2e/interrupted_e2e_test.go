@@ -65,7 +65,9 @@ func stopAgentAt(ctx context.Context, h *fleet.Host, rev proto.Revision, phase p
 		return r.Revision == rev && r.Phase == phase
 	})
 	if err == nil {
-		_, err = h.Run(ctx, "systemctl", "stop", "kedge-agent.service")
+		// The switch starts what its targets want: if it does so in this very moment,
+		// that cancels the job.
+		_, err = h.Run(ctx, "sh", "-c", "systemctl stop kedge-agent.service || systemctl stop kedge-agent.service")
 	}
 	return err
 }

@@ -132,7 +132,8 @@ func killAt(t *testing.T, h *fleet.Host, rev proto.Revision, phase proto.Phase, 
 type kill func(ctx context.Context, h *fleet.Host, r fleet.Record) (hit proto.Phase, err error)
 
 func killAgent(ctx context.Context, h *fleet.Host, _ fleet.Record) (proto.Phase, error) {
-	if _, err := h.Run(ctx, "systemctl", "kill", "--kill-whom=all-fail", "--signal=KILL", "kedge-agent.service"); err != nil {
+	// In the middle of its restart there is no process of it.
+	if _, err := h.Run(ctx, "sh", "-c", "until systemctl kill --kill-whom=all-fail --signal=KILL kedge-agent.service; do sleep 0.05; done"); err != nil {
 		return "", err
 	}
 	r, err := h.Record()
