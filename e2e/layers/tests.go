@@ -34,7 +34,7 @@ func unit(ctx context.Context, r *Report) error {
 // integration runs the tests of what wraps the programs of a host, such as Nix
 // and systemd, in a test host.
 func integration(ctx context.Context, r *Report) error {
-	return goTest(ctx, r, staticBuild(), "-count=1", "-timeout=9m", "-tags=e2e", adapters)
+	return goTest(ctx, r, staticBuild(), "-count=1", "-timeout=14m", "-tags=e2e", adapters)
 }
 
 // endToEnd runs the scenarios on test hosts that match the regular expression;
