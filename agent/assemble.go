@@ -57,19 +57,20 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	cli := &nix.CLI{Log: log}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
 	tidier := newHostTidier(c, cli, files, log)
+	support := loader.Loader{}.Detect(ctx) // once: it asks a program
 	a, err = New(Options{
 		Config:     c,
 		Identity:   id,
 		Bus:        host,
 		Link:       link,
-		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, log),
+		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, support, log),
 		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
 		Power:      &systemd.Client{},
 		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
 		Leases:     host,
-		Loader:     loader.Loader{}.Detect(ctx),
+		Loader:     support,
 		Tidier:     tidier,
 		Files:      files,
 		Outbox:     box,
@@ -108,16 +109,17 @@ type hostFetcher struct {
 	closure   closure.Fetcher
 	preflight closure.Preflight
 	systems   profile.System
-	loader    loader.Loader
+	loader    loader.Support
 }
 
-func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, log *slog.Logger) hostFetcher {
+func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
 	room := closure.Room{Lists: closure.NewHTTPLister(), Reserve: c.Fetch.Reserve, Log: log}
 	if garbage != nil {
 		room.MakeRoom = garbage.MakeRoom
 	}
 	return hostFetcher{
 		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Log: log},
+		loader:  support,
 	}
 }
 
@@ -126,7 +128,7 @@ func (f hostFetcher) Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, 
 	if err := f.closure.Fetch(ctx, o); err != nil {
 		return Fetched{}, err
 	}
-	return f.ask(ctx, o.Toplevel)
+	return f.ask(o.Toplevel)
 }
 
 // Examine implements [Fetcher].
@@ -134,15 +136,15 @@ func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fet
 	if err := f.closure.Keep(ctx, toplevel); err != nil {
 		return Fetched{}, err
 	}
-	return f.ask(ctx, toplevel)
+	return f.ask(toplevel)
 }
 
 // ask finds out what a system that is present says of itself.
-func (f hostFetcher) ask(ctx context.Context, toplevel proto.StorePath) (Fetched, error) {
+func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {
 	if err := f.preflight.Check(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Unprotected: f.loader.Detect(ctx).Reason, Unjudged: f.preflight.Trial(toplevel)}
+	got := Fetched{Unprotected: f.loader.Reason, Unjudged: f.preflight.Trial(toplevel)}
 	var err error
 	if got.Reboot, err = f.systems.RebootFor(toplevel); err != nil {
 		return Fetched{}, err
