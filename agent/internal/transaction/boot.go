@@ -41,11 +41,7 @@ func (t *transaction) stage(ctx context.Context) (deployment.Step, error) {
 // enter makes an entry of the new system in the boot menu, and leaves the rest
 // as it was.
 func (t *transaction) enter(ctx context.Context) (g proto.Generation, err error) {
-	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
-		g, err = t.Host.Register(ctx, t.d.Toplevel)
-		return err
-	})
-	if err != nil {
+	if g, err = t.registerProfile(ctx); err != nil {
 		return 0, err
 	}
 	err = t.retry(ctx, "point the profile back", profileTimeout, func(ctx context.Context) error {

@@ -215,16 +215,21 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 
 // register makes the profile name the new system, and the boot loader boot it.
 func (t *transaction) register(ctx context.Context) (g proto.Generation, err error) {
-	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
-		g, err = t.Host.Register(ctx, t.d.Toplevel)
-		return err
-	})
-	if err != nil {
+	if g, err = t.registerProfile(ctx); err != nil {
 		return 0, err
 	}
 	return g, t.retry(ctx, "make it the boot default", loaderTimeout, func(ctx context.Context) error {
 		return t.Host.SetDefault(ctx, t.d.Toplevel)
 	})
+}
+
+// registerProfile makes the profile name the new system.
+func (t *transaction) registerProfile(ctx context.Context) (g proto.Generation, err error) {
+	err = t.retry(ctx, "register the system", profileTimeout, func(ctx context.Context) (err error) {
+		g, err = t.Host.Register(ctx, t.d.Toplevel)
+		return err
+	})
+	return g, err
 }
 
 // runAgain activates the new system unless it runs. The agent of the system that
