@@ -37,7 +37,7 @@ func TestTheDocumentNamesTheScenarios(t *testing.T) {
 		}
 		for _, match := range found {
 			named[match[1]] = true
-			if !exist[match[1]] {
+			if exist[match[1]] == nil {
 				t.Errorf("%s: there is no scenario %s", scenariosDocument, match[1])
 			}
 		}
@@ -52,14 +52,40 @@ func TestTheDocumentNamesTheScenarios(t *testing.T) {
 	}
 }
 
-// scenarios returns the names of the tests in this folder.
-func scenarios(t *testing.T) map[string]bool {
+// TestNoPartOfAScenarioWaitsForAnother: the parts of a scenario run in a row. A
+// parallel one would wait for a scenario to end that may itself wait until there
+// is room for its machines, which this one has.
+func TestNoPartOfAScenarioWaitsForAnother(t *testing.T) {
+	for name, scenario := range scenarios(t) {
+		ast.Inspect(scenario.Body, func(n ast.Node) bool {
+			part, is := n.(*ast.FuncLit)
+			if is && callsParallel(part) {
+				t.Errorf("%s has a part that is parallel", name)
+			}
+			return !is
+		})
+	}
+}
+
+// callsParallel reports whether somewhere in n a method called Parallel is called.
+func callsParallel(n ast.Node) bool {
+	found := false
+	ast.Inspect(n, func(n ast.Node) bool {
+		method, is := n.(*ast.SelectorExpr)
+		found = found || is && method.Sel.Name == "Parallel"
+		return !found
+	})
+	return found
+}
+
+// scenarios returns the tests in this folder by their names.
+func scenarios(t *testing.T) map[string]*ast.FuncDecl {
 	t.Helper()
 	files, err := filepath.Glob("*_e2e_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
+	tests := map[string]*ast.FuncDecl{}
 	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 		if err != nil {
@@ -67,9 +93,9 @@ func scenarios(t *testing.T) map[string]bool {
 		}
 		for _, decl := range f.Decls {
 			if fn, is := decl.(*ast.FuncDecl); is && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
-				names[fn.Name.Name] = true
+				tests[fn.Name.Name] = fn
 			}
 		}
 	}
-	return names
+	return tests
 }

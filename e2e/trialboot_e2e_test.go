@@ -43,7 +43,6 @@ func TestTrialBoot(t *testing.T) {
 	})
 
 	t.Run("a good one commits, and the boot default moves", func(t *testing.T) {
-		t.Parallel()
 		h := f.Host("good")
 		requireEnd(t, h, rev, proto.PhaseCommitted, "")
 		facts := requireOn(t, h, "after")
@@ -64,7 +63,6 @@ func TestTrialBoot(t *testing.T) {
 	})
 	for name, says := range map[string]string{"panicking": "Kernel panic", "hanging": hangs} {
 		t.Run("one that is "+name+" is tried twice, and quarantined", func(t *testing.T) {
-			t.Parallel()
 			h := f.Host(name)
 			h.MustAwaitEvent(t, "the first failure", func(e proto.Event) bool {
 				return e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonTrialBootFailed
