@@ -118,7 +118,7 @@ func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.C
 		room.MakeRoom = garbage.MakeRoom
 	}
 	return hostFetcher{
-		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Log: log},
+		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log},
 		loader:  support,
 	}
 }

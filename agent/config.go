@@ -57,11 +57,18 @@ type TrustConfig struct {
 	CacheKeys        []proto.PublicKey `config:"cache_keys"` // of store paths, as Nix' trusted-public-keys
 }
 
-// FetchConfig says when a closure is not fetched.
+// FetchConfig bounds what fetching a closure takes.
 type FetchConfig struct {
 	// Reserve is how many bytes have to stay free in the store.
 	Reserve uint64 `config:"reserve"`
+	// Timeout is how long one cache may take, before the next one is asked for what
+	// is still missing.
+	Timeout time.Duration `config:"timeout"`
 }
+
+// defaultFetchTimeout is enough for the largest paths of a system, of half a
+// gigabyte, over a line of a megabit per second.
+const defaultFetchTimeout = 2 * time.Hour
 
 // defaultReserve is for what a deployment writes besides its closure: Nix's
 // database, the journal, the record. More would keep small hosts, with a disk of
@@ -125,7 +132,7 @@ func DefaultConfig() Config {
 		RuntimeDir: "/run/kedge",
 		NATS:       NATSConfig{MaxReconnectDelay: 2 * time.Minute},
 		Trust:      TrustConfig{ReleaseThreshold: 1},
-		Fetch:      FetchConfig{Reserve: defaultReserve},
+		Fetch:      FetchConfig{Reserve: defaultReserve, Timeout: defaultFetchTimeout},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
 		Policy:     defaultPolicy(),
 		Reboot:     RebootConfig{Timeout: defaultBootTimeout},
@@ -161,6 +168,7 @@ func (c Config) Validate() error {
 	for _, u := range c.Caches {
 		p.add(proto.ValidateCacheURL(u))
 	}
+	p.atLeast("fetch.timeout", c.Fetch.Timeout, time.Second)
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Policy.validate(&p)
 	p.atLeast("reboot.timeout", c.Reboot.Timeout, time.Second)

@@ -41,14 +41,14 @@ func TestPolicyConfigTellsEveryProblem(t *testing.T) {
 	if _, err := loadConfig(t, `reboot: {windows: ["Sat 25:00-26:00"]}`); err == nil || !strings.Contains(err.Error(), "reboot.windows") {
 		t.Errorf("got %v, want a problem of reboot.windows", err)
 	}
-	_, err := loadConfig(t, "policy: {normal: test, reboot_needed: never, inhibited: switch}\nreboot: {timeout: 1ms}\n")
+	_, err := loadConfig(t, "policy: {normal: test, reboot_needed: never, inhibited: switch}\nreboot: {timeout: 1ms}\nfetch: {timeout: 30ms}\n")
 	invalid, ok := errors.AsType[*setup.ConfigError](err)
-	if !ok || len(invalid.Problems) != 4 {
-		t.Fatalf("got %v, want 4 problems", err)
+	if !ok || len(invalid.Problems) != 5 {
+		t.Fatalf("got %v, want 5 problems", err)
 	}
 	for _, want := range []string{
 		`policy.normal: must be one of boot, reboot, hold, switch, got "test"`, `policy.reboot_needed`,
-		`policy.inhibited: must be one of boot, reboot, hold, got "switch"`, "reboot.timeout",
+		`policy.inhibited: must be one of boot, reboot, hold, got "switch"`, "reboot.timeout", "fetch.timeout",
 	} {
 		if !slices.ContainsFunc(invalid.Problems, func(p error) bool { return strings.Contains(p.Error(), want) }) {
 			t.Errorf("got %v, want %q", err, want)

@@ -75,6 +75,10 @@ func (o SubstituteOptions) settings() []Setting {
 		// a month what it said of one, also a hash or a signature mended since.
 		{"narinfo-cache-negative-ttl", "0"},
 		{"narinfo-cache-positive-ttl", "0"},
+		// By default it waits for minutes, again and again, for one that says nothing.
+		{"connect-timeout", "15"},
+		{"stalled-download-timeout", "20"},
+		{"download-attempts", "3"},
 		{"fsync-store-paths", "true"},
 		{"require-sigs", "true"},
 		{"trusted-public-keys", strings.Join(keys, " ")},

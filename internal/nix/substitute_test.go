@@ -42,7 +42,8 @@ func TestSubstitute(t *testing.T) {
 		t.Errorf("got %v, %v", closure, err)
 	}
 	want := "nix-store --serve --write --option substitute true --option substituters http://cache" +
-		" --option narinfo-cache-negative-ttl 0 --option narinfo-cache-positive-ttl 0 --option fsync-store-paths true" +
+		" --option narinfo-cache-negative-ttl 0 --option narinfo-cache-positive-ttl 0" +
+		" --option connect-timeout 15 --option stalled-download-timeout 20 --option download-attempts 3 --option fsync-store-paths true" +
 		" --option require-sigs true --option trusted-public-keys " + o.TrustedKeys[0].String()
 	if diff := cmp.Diff([]string{want}, calls()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"kedge/proto"
 )
@@ -49,7 +50,10 @@ type Fetcher struct {
 	Roots     Roots     // required
 	// Room looks, before anything is downloaded, whether it will fit; nil does not.
 	Room func(ctx context.Context, o FetchOrder) error
-	Log  *slog.Logger // required
+	// Timeout is how long one cache may take, before the next one is asked for what is
+	// still missing; required.
+	Timeout time.Duration
+	Log     *slog.Logger // required
 	// Root is the directory that the store's paths are looked for in; empty is /.
 	Root string
 }
@@ -138,7 +142,7 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 	var worst proto.Reason
 	var causes []error
 	for _, cache := range o.Caches {
-		c, err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
+		c, err := f.bringFrom(ctx, cache, o)
 		if err == nil {
 			return c, nil
 		}
@@ -157,6 +161,17 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 		}
 	}
 	return nil, &Rejection{Reason: worst, Err: errors.Join(causes...)}
+}
+
+// bringFrom is [Transport.Bring] in f's time.
+func (f Fetcher) bringFrom(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	c, err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, &Rejection{Reason: proto.ReasonCacheUnreachable, Err: fmt.Errorf("it took more than fetch.timeout, %s", f.Timeout)}
+	}
+	return c, err
 }
 
 // worse returns the one of two reasons that tells more.

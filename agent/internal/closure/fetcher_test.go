@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -39,6 +41,7 @@ type fakeStore struct {
 	valid   bool
 	closure proto.Closure
 	answers map[string]error // by cache; nil delivers
+	stuck   string           // the cache that delivers nothing, for ever
 	asked   []string
 	closed  error // what Closure fails with
 }
@@ -54,13 +57,17 @@ func (f *fakeStore) Closure(context.Context, ...proto.StorePath) (proto.Closure,
 	return f.closure, f.closed
 }
 
-func (f *fakeStore) Bring(_ context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+func (f *fakeStore) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
 	f.asked = append(f.asked, cache)
 	if len(keys) != 1 {
 		f.t.Errorf("%d keys", len(keys))
 	}
 	if got, err := os.Readlink(filepath.Join(f.roots.Dir, rootStaged)); err != nil || got != toplevel.String() {
 		f.t.Errorf("fetching without a root: %q, %v", got, err)
+	}
+	if cache == f.stuck {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	if err := f.answers[cache]; err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func newFetch(t *testing.T) (*fakeStore, Fetcher, FetchOrder) {
 		t: t, roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots/kedge")},
 		closure: proto.Closure{{Path: toplevel, NarHash: "sha256:" + strings.Repeat("0", 52), NarSize: 7}},
 	}
-	f := Fetcher{Root: t.TempDir(), Transport: s, Store: s, Roots: s.roots, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	f := Fetcher{Root: t.TempDir(), Transport: s, Store: s, Roots: s.roots, Timeout: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	return s, f, FetchOrder{
 		Toplevel: toplevel, Closure: s.closure.Digest(), Caches: []string{"http://a", "http://b"}, TrustedKeys: []proto.PublicKey{key},
 	}
@@ -189,6 +196,27 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	if len(s.asked) > 1 {
 		t.Errorf("asked %q", s.asked)
 	}
+}
+
+func TestACacheThatIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f, o := newFetch(t)
+		s.stuck = "http://a"
+		begun := time.Now()
+		if err := f.Fetch(t.Context(), o); err != nil {
+			t.Errorf("with another cache: %v", err)
+		}
+		if took := time.Since(begun); took != f.Timeout {
+			t.Errorf("the slow cache had %s, want %s", took, f.Timeout)
+		}
+
+		s.valid, s.asked, o.Caches = false, nil, o.Caches[:1]
+		err := f.Fetch(t.Context(), o)
+		requireReason(t, err, proto.ReasonCacheUnreachable)
+		if !strings.Contains(err.Error(), "fetch.timeout, 1h0m0s") {
+			t.Errorf("%q does not say what bounded it", err)
+		}
+	})
 }
 
 // A substituter fails with err, or brings the closure.

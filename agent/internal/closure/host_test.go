@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -128,6 +129,61 @@ func TestRealFetch(t *testing.T) {
 	}
 }
 
+// TestRealSlowCache fetches from a cache that describes every path and delivers
+// none, with and without another cache.
+func TestRealSlowCache(t *testing.T) {
+	for name, slow := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"says nothing after its headers": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"trickles":                       trickle,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cli := &nix.CLI{CacheDir: t.TempDir(), Settings: []nix.Setting{{Name: "stalled-download-timeout", Value: "2"}}}
+			c := newRealCache(t, cli)
+			o := FetchOrder{Toplevel: c.toplevel, Closure: c.digest, Caches: []string{serve(t, c.slow(slow))}, TrustedKeys: []proto.PublicKey{c.key.Public()}}
+			f := fetcher(t, cli)
+			if name == "trickles" { // which nothing ends but this
+				f.Timeout = 5 * time.Second
+			}
+			requireReal(t, f, o, proto.ReasonCacheUnreachable)
+			o.Caches = append(o.Caches, c.server.URL)
+			requireReal(t, f, o, "")
+		})
+	}
+}
+
+// slow returns a handler that serves c, but for archives, of which it sends
+// headers and then what rest sends.
+func (c *realCache) slow(rest http.HandlerFunc) http.HandlerFunc {
+	files := http.FileServer(http.Dir(c.dir))
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/nar/") {
+			files.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", "1000000")
+		if err := http.NewResponseController(w).Flush(); err == nil {
+			rest(w, r)
+		}
+	}
+}
+
+// trickle sends a few bytes a second, until nobody wants them any more.
+func trickle(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := w.Write([]byte("x"))
+		if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
 // TestRealFullDisk fetches into a store that is too small.
 func TestRealFullDisk(t *testing.T) {
 	cli := &nix.CLI{CacheDir: t.TempDir()}
@@ -149,7 +205,7 @@ func TestRealFullDisk(t *testing.T) {
 func fetcher(t *testing.T, cli *nix.CLI) Fetcher {
 	return Fetcher{
 		Transport: Substitution{Nix: cli}, Store: cli, Roots: Roots{Dir: filepath.Join(t.TempDir(), "gcroots")},
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Timeout: time.Minute, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
 
