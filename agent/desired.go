@@ -76,9 +76,30 @@ func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
 	return order, refusal
 }
 
-// refuse makes nothing of a desired state but a report, once for each reason
-// and assignment: an error's text may say what time it is.
+// lapse makes nothing of the desired state that was accepted once its time is
+// over, also while nobody can be asked for a newer one.
+func (a *Agent) lapse(ctx context.Context) error {
+	v := a.look()
+	if v.order == nil || a.Now().Before(v.order.Assignment.Expires) {
+		return nil
+	}
+	_, err := a.verify(*v.desired)
+	if r, ok := errors.AsType[*proto.RefusalError](err); ok {
+		a.reject(ctx, r)
+		return nil
+	}
+	return err
+}
+
+// refuse is reject of what was read just now.
 func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
+	a.reject(ctx, r)
+	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
+}
+
+// reject makes nothing of a desired state but a report, once for each reason
+// and assignment: an error's text may say what time it is.
+func (a *Agent) reject(ctx context.Context, r *proto.RefusalError) {
 	before := a.look().refusal
 	a.change(func(v *view) {
 		v.order, v.refusal, v.read = nil, r, true
@@ -90,7 +111,6 @@ func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
 			a.Log.ErrorContext(ctx, "event lost", "err", err)
 		}
 	}
-	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
 }
 
 func (a *Agent) leaveReceipt(c statefile.Contact) error {

@@ -9,6 +9,7 @@ import (
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
 
@@ -149,6 +150,44 @@ func TestARefusalIsToldOnce(t *testing.T) {
 		synctest.Wait()
 		if got := a.Outbox.Len() - before; got != 2 {
 			t.Errorf("%d events of two refusals, want 2", got)
+		}
+	})
+}
+
+// TestWhatIsDesiredExpires: nobody can be asked for longer than a day. What was
+// told before then counts no more: it is not begun, and the host says so.
+func TestWhatIsDesiredExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.follow()
+		synctest.Wait()
+		if err := w.files.Suspend(statefile.Suspension{By: "root", Since: time.Now(), Until: time.Now().Add(2 * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		w.assign(7, pathB) // for an hour
+		synctest.Wait()
+		if got := condition(a.Status(), proto.ConditionAccepted); got.Status != proto.StatusTrue {
+			t.Fatalf("accepted is %+v, want true", got)
+		}
+		before := a.Outbox.Len()
+		w.change(func() { w.unread = errors.New("nobody answers") })
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if got := condition(a.Status(), proto.ConditionAccepted); got.Reason != proto.ReasonExpired {
+			t.Errorf("accepted is %+v, want false because of %s", got, proto.ReasonExpired)
+		}
+		if got := a.Outbox.Len() - before; got != 1 {
+			t.Errorf("%d events, want 1", got)
+		}
+		if d, err := w.files.Deployment(); err != nil || d.Phase != proto.PhaseNone {
+			t.Errorf("the record is %+v (%v), want none", d, err)
+		}
+
+		w.change(func() { w.unread = nil })
+		w.assign(7, pathB) // signed anew
+		synctest.Wait()
+		if d, err := w.files.Deployment(); err != nil || d.Serial != 7 || d.Phase != proto.PhaseFetched {
+			t.Errorf("the record is %+v (%v), want serial 7 to be deployed", d, err)
 		}
 	})
 }

@@ -117,6 +117,7 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 // act decides and acts until there is nothing more to do now. It returns when
 // to decide again even if nothing happens; zero for never.
 func (a *Agent) act(ctx context.Context, rung bool) time.Time {
+	a.tell(ctx, slog.LevelError, "what was desired has expired and cannot be verified again", a.lapse(ctx))
 	for range maxActions {
 		o, err := a.observe(ctx)
 		a.change(func(v *view) { v.stateErr = err })
