@@ -50,14 +50,15 @@ func TestController(t *testing.T) {
 		}
 		requireNewSerials(t, rev)
 	})
-	t.Run("NATS wiped", func(t *testing.T) {
+	// requireNothingLost runs a script that does something to what NATS stores: hosts
+	// stay as they are, find again what they were told last, and are told more.
+	requireNothingLost := func(t *testing.T, app, script string) {
+		t.Helper()
 		before := map[string]fleet.Facts{}
 		for _, h := range f.Hosts() {
 			before[h.Name()] = h.MustFacts(t)
 		}
-		f.MustRunOnBuild(t, "systemctl", "stop", "kedge-controller.service")
-		f.MustRunOnBuild(t, "rm", "-r", "/var/lib/kedge-controller/nats/jetstream")
-		f.MustRunOnBuild(t, "systemctl", "start", "kedge-controller.service")
+		withoutController(t, f, func() { f.MustRunOnBuild(t, "sh", "-c", script) })
 		for _, h := range f.Hosts() {
 			v := h.MustAwaitView(t, "a new status", func(v proto.HostView) bool {
 				return v.Status != nil && v.Status.Serial == v.Want.Serial && condition(v, proto.ConditionReady).Status == proto.StatusTrue
@@ -73,12 +74,32 @@ func TestController(t *testing.T) {
 			awaitContact(t, h, serials[h.Name()])
 			requireSame(t, h, before[h.Name()])
 		}
-		rev := commit(t, f, "third", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("third")) })
+		rev := commit(t, f, app, func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App(app)) })
 		for _, h := range f.Hosts() {
-			requireOn(t, h, "third")
+			requireOn(t, h, app)
 		}
 		requireNewSerials(t, rev)
+	}
+	t.Run("NATS wiped", func(t *testing.T) {
+		requireNothingLost(t, "third", "rm -r "+natsStore)
 	})
+	t.Run("NATS restored from yesterday", func(t *testing.T) {
+		withoutController(t, f, func() { f.MustRunOnBuild(t, "cp", "--archive", natsStore, "/var/lib/yesterday") })
+		requireNewSerials(t, commit(t, f, "fourth", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("fourth")) }))
+		requireNothingLost(t, "fifth", "rm -r "+natsStore+" && mv /var/lib/yesterday "+natsStore)
+	})
+}
+
+// natsStore is what NATS stores, on the build host.
+const natsStore = "/var/lib/kedge-controller/nats/jetstream"
+
+// withoutController does something while the controller, with its NATS server, is
+// down.
+func withoutController(t *testing.T, f *fleet.Fleet, do func()) {
+	t.Helper()
+	f.MustRunOnBuild(t, "systemctl", "stop", "kedge-controller.service")
+	do()
+	f.MustRunOnBuild(t, "systemctl", "start", "kedge-controller.service")
 }
 
 // killController kills it without warning; systemd starts it again.

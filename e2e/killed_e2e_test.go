@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,20 +176,32 @@ const restartScheduled = "5eb03494b6584870a536b337290809b3"
 
 // awaitRestart waits until systemd has started the unit again.
 func awaitRestart(ctx context.Context, h *fleet.Host, unit string) error {
+	if err := awaitMessages(ctx, h, unit, restartScheduled, 1); err != nil {
+		return fmt.Errorf("%s was not started again: %w", unit, err)
+	}
+	return nil
+}
+
+// awaitMessages waits until the journal has n of systemd's messages with that id
+// about the unit.
+func awaitMessages(ctx context.Context, h *fleet.Host, unit, id string, n int) error {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
-		out, err := h.Run(ctx, "journalctl", "--quiet", "--output=cat", "UNIT="+unit, "MESSAGE_ID="+restartScheduled)
-		if err != nil {
+		got, err := messages(ctx, h, unit, id)
+		if err != nil || got >= n {
 			return err
-		}
-		if out != "" {
-			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s was not started again: %w", unit, context.Cause(ctx))
+			return context.Cause(ctx)
 		}
 	}
+}
+
+// messages counts systemd's messages with that id about the unit.
+func messages(ctx context.Context, h *fleet.Host, unit, id string) (int, error) {
+	out, err := h.Run(ctx, "journalctl", "--quiet", "--output=cat", "UNIT="+unit, "MESSAGE_ID="+id)
+	return strings.Count(out, "\n"), err
 }
