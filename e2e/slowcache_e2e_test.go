@@ -19,10 +19,13 @@ read -r method path _
 while read -r line && test "${#line}" -gt 1; do :; done
 case $path in
 */nar/*)
-	printf 'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n'
-	if test -e /run/trickle; then
-		while printf x; do sleep 1; done
-	fi
+	curl --silent --output "/tmp/slowcache.$$" "http://127.0.0.1:8080$path"
+	printf 'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' "$(wc -c <"/tmp/slowcache.$$")"
+	i=0
+	while test -e /run/trickle && dd if="/tmp/slowcache.$$" bs=1 count=1 skip=$i; do
+		i=$((i + 1))
+		sleep 1
+	done
 	exec sleep 300
 	;;
 esac

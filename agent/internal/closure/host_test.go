@@ -10,7 +10,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,8 +134,8 @@ func TestRealFetch(t *testing.T) {
 // TestRealSlowCache fetches from a cache that describes every path and delivers
 // none, with and without another cache.
 func TestRealSlowCache(t *testing.T) {
-	for name, slow := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"says nothing after its headers": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	for name, slow := range map[string]func(w http.ResponseWriter, r *http.Request, archive []byte){
+		"says nothing after its headers": func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() },
 		"trickles":                       trickle,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,26 +155,31 @@ func TestRealSlowCache(t *testing.T) {
 
 // slow returns a handler that serves c, but for archives, of which it sends
 // headers and then what rest sends.
-func (c *realCache) slow(rest http.HandlerFunc) http.HandlerFunc {
+func (c *realCache) slow(rest func(w http.ResponseWriter, r *http.Request, archive []byte)) http.HandlerFunc {
 	files := http.FileServer(http.Dir(c.dir))
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/nar/") {
 			files.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Length", "1000000")
+		archive, err := os.ReadFile(filepath.Join(c.dir, path.Clean(r.URL.Path)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(archive)))
 		if err := http.NewResponseController(w).Flush(); err == nil {
-			rest(w, r)
+			rest(w, r, archive)
 		}
 	}
 }
 
 // trickle sends a few bytes a second, until nobody wants them any more.
-func trickle(w http.ResponseWriter, r *http.Request) {
+func trickle(w http.ResponseWriter, r *http.Request, archive []byte) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		_, err := w.Write([]byte("x"))
+	for i := range archive {
+		_, err := w.Write(archive[i : i+1])
 		if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
 			return
 		}
