@@ -72,7 +72,7 @@ func (g grub) arm(ctx context.Context, toplevel proto.StorePath) error {
 		return ErrNoEntry
 	}
 	for _, e := range entries {
-		if len(e.titles) == 1 { // where the default is; generations are in a submenu
+		if len(e.path) == 1 { // where the default is; generations are in a submenu
 			return ErrDefault
 		}
 	}
@@ -100,16 +100,35 @@ func (g grub) set(ctx context.Context, choice string) error {
 	if e.next() == choice {
 		return nil
 	}
+	block, err := e.withNext(choice).encode()
+	if err != nil {
+		return fmt.Errorf("change %s: %w", g.environment(), err)
+	}
+	err = overwrite(g.environment(), block)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	// As permissive as its neighbour: a boot partition has no other permissions.
 	info, err := os.Stat(g.config())
 	if err != nil {
 		return fmt.Errorf("find GRUB's menu: %w", err)
 	}
-	block, err := e.withNext(choice).encode()
-	if err != nil {
-		return fmt.Errorf("change %s: %w", g.environment(), err)
-	}
 	return durable.WriteFile(g.environment(), block, info.Mode().Perm())
+}
+
+// overwrite replaces the content of a file, which is as long, in its place, as GRUB
+// does: GRUB does not read a file system's journal, so that after a power cut it
+// could still see the file that a new one has replaced.
+func overwrite(name string, content []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("change GRUB's environment block: %w", err)
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("change GRUB's environment block: %w", err)
+	}
+	return nil
 }
 
 // load returns the environment block; an empty one if there is none.

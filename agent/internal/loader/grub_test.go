@@ -52,13 +52,15 @@ search --set=drive1 --fs-uuid 1234
   initrd ($drive1)/kernels/i2
 }
 
-menuentry "NixOS - Configuration 1 (2026-11-25 - 26.05)" --class nixos {
+submenu "> NixOS - Configuration 1 (2026-11-25 - 26.05)" --class submenu {
+menuentry "NixOS - Configuration 1 - Default (2026-11-25 - 26.05)" --class nixos {
   linux ($drive1)/kernels/k1 init=` + provenText + `/init loglevel=4
   initrd ($drive1)/kernels/i1
 }
+}
 
 }
-menuentry 'Debian, "the other"' --class gnu {
+menuentry 'Debian, "the other"' {
   linux /vmlinuz root=/dev/sda2
 }
 `
@@ -128,6 +130,10 @@ func TestDetectGRUB(t *testing.T) {
 		{"that does not clear it", cfg("save_env next_entry", ""), "does not have the line save_env next_entry"},
 		{"that does not read it", cfg("load_env", ""), "does not have the line load_env"},
 		{"whose default is what was booted last", cfg("set default=0", `set default="${saved_entry}"`), "what was booted last"},
+		{"with passwords", cfg("set default=0", "set superusers=\"root\""), "only people with a password"},
+		{"with passwords that none of the menu asks for", func(l *lab) {
+			l.write("boot/grub/grub.cfg", "set superusers=\"root\"\n"+strings.ReplaceAll(menu, "--class", "--unrestricted --class"))
+		}, ""},
 		{"left from before another boot loader", cfg(provenText, "/nix/store/elsewhere"), ""},
 		{"left from long before", func(l *lab) {
 			l.write("boot/grub/grub.cfg", strings.ReplaceAll(menu, provenText, "/nix/store/elsewhere"))
@@ -200,6 +206,39 @@ func TestArmGRUBKeepsWhatElseIsRemembered(t *testing.T) {
 	}
 }
 
+// TestArmGRUBOverwrites checks that what GRUB has seen once stays where it is: GRUB
+// reads no journal, which may be all that knows of another file.
+func TestArmGRUBOverwrites(t *testing.T) {
+	l := newGRUBLab(t)
+	if err := l.Arm(t.Context(), parse(t, trialText)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(l.Root, "boot/grub/grubenv")
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Disarm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(file); err != nil || !os.SameFile(before, after) {
+		t.Errorf("it is another file: %v", err)
+	}
+	l.wantArmed("")
+}
+
+// TestArmedGRUBAfterIt: what GRUB leaves behind when it has cleared the entry.
+func TestArmedGRUBAfterIt(t *testing.T) {
+	l := newGRUBLab(t)
+	const left = "# GRUB Environment Block\nnext_entry=\n"
+	l.write("boot/grub/grubenv", left+strings.Repeat("#", 1024-len(left)))
+	l.wantArmed("")
+	if err := l.Arm(t.Context(), parse(t, trialText)); err != nil {
+		t.Fatal(err)
+	}
+	l.wantArmed(trialChoice)
+}
+
 func TestArmGRUBRefuses(t *testing.T) {
 	l := newGRUBLab(t)
 	if err := l.Arm(t.Context(), parse(t, provenText)); !errors.Is(err, ErrDefault) {
@@ -227,13 +266,18 @@ func TestParseMenu(t *testing.T) {
 	for _, e := range parseMenu(menu) {
 		got = append(got, e.choice())
 	}
-	want := []string{"NixOS", trialChoice, "NixOS - All configurations>NixOS - Configuration 1 (2026-11-25 - 26.05)", `Debian, "the other"`}
+	want := []string{"NixOS", trialChoice, "NixOS - All configurations>1>NixOS - Configuration 1 - Default (2026-11-25 - 26.05)", `Debian, "the other"`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	e := menuEntry{titles: []string{"a > b", "c"}}
-	if got := e.choice(); got != "a >> b>c" {
-		t.Errorf("a title with the sign between titles: got %q", got)
+	for want, path := range map[string][]menuLine{
+		"a >> b>c": {{title: "a > b"}, {title: "c"}},
+		"a>2":      {{title: "a"}, {title: "> b", place: 2}},
+		"3>b":      {{title: "9front", place: 3}, {title: "b"}},
+	} {
+		if got := (menuEntry{path: path}).choice(); got != want {
+			t.Errorf("%+v: got %q, want %q", path, got, want)
+		}
 	}
 }
 
