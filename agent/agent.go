@@ -49,6 +49,7 @@ type Options struct {
 	Tidier     Tidier                // required
 	Store      Store                 // required
 	Power      Power                 // required
+	Endpoints  Endpoints             // required
 	Files      statefile.Dir         // required
 	Outbox     *outbox.Outbox        // required
 	Log        *slog.Logger          // required
@@ -157,6 +158,8 @@ type Agent struct {
 	lease      heldLease
 	givenBack  string // ID of the deployment whose lease was given back
 	drift      driftSeen
+	silence    silence
+	heard      time.Time // when there last was contact
 
 	mu      sync.Mutex
 	view    view          // guarded by mu
@@ -224,7 +227,8 @@ func New(o Options) (*Agent, error) {
 // suspended the agent (suspension.json), which end was followed by its hooks
 // (hooks.json), how the last deployments ended (history.json), how the last boot
 // ended and whether the store is whole (boot.json), that generations are being
-// deleted (pruning.json), and events that were not yet acknowledged (outbox/).
+// deleted (pruning.json), that there is no last resort any more (resort.json), and
+// events that were not yet acknowledged (outbox/).
 func (a *Agent) Run(ctx context.Context) error {
 	a.beginBoot(ctx)
 	defer a.endBoot(context.WithoutCancel(ctx))

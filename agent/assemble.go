@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,6 +20,7 @@ import (
 	"kedge/agent/internal/machine"
 	"kedge/agent/internal/outbox"
 	"kedge/agent/internal/profile"
+	"kedge/agent/internal/reach"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/tidy"
@@ -68,6 +70,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
 		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
 		Power:      &systemd.Client{},
+		Endpoints:  reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches)},
 		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
 		Leases:     host,
 		Loader:     support,

@@ -135,7 +135,7 @@ func DefaultConfig() Config {
 		Fetch:      FetchConfig{Reserve: defaultReserve, Timeout: defaultFetchTimeout},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
 		Policy:     defaultPolicy(),
-		Reboot:     RebootConfig{Timeout: defaultBootTimeout},
+		Reboot:     RebootConfig{Timeout: defaultBootTimeout, LastResortAfter: defaultResort},
 		Probation:  ProbationConfig{Grace: 10 * time.Second, Deadline: 5 * time.Minute},
 		GC:         GCConfig{MinFree: defaultMinFree, MaxFree: defaultMaxFree},
 		Inhibit:    InhibitConfig{Max: 4 * time.Hour, Logind: InhibitReboot, Users: InhibitNever},
@@ -172,6 +172,7 @@ func (c Config) Validate() error {
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Policy.validate(&p)
 	p.atLeast("reboot.timeout", c.Reboot.Timeout, time.Second)
+	p.atLeast("reboot.last_resort_after", c.Reboot.LastResortAfter, time.Second)
 	c.Probation.validate(&p)
 	c.Hooks.validate(&p)
 	p.atLeast("inhibit.max", c.Inhibit.Max, minDuration)

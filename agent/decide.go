@@ -52,7 +52,9 @@ type Observation struct {
 	Lease LeaseState
 	// Drift is for systems that differ from Proven.
 	Drift Drift
-	Now   time.Time
+	// Silence is for a host that went back and hears from nobody.
+	Silence Silence
+	Now     time.Time
 	// BootID is that of the running boot.
 	BootID string
 }
@@ -84,6 +86,7 @@ const (
 	ActionArm       Action = "arm"       // have the next boot be the record's trial boot
 	ActionAbandon   Action = "abandon"   // have the record's transaction take back what was armed
 	ActionRestore   Action = "restore"   // begin to bring back what was proven
+	ActionResort    Action = "resort"    // reboot the host as a last resort
 )
 
 // A Decision is an action and why.
@@ -116,6 +119,8 @@ func Decide(o Observation) Decision {
 		return whileInhibited(o, o.Vetoes, o.Record.Since)
 	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes, o.due()):
 		return whileInhibited(o, o.RebootVetoes, o.due())
+	case d.Action == ActionRest && o.silent():
+		return whileSilent(o, d)
 	}
 	return d
 }

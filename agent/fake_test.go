@@ -65,6 +65,10 @@ type world struct {
 	deaf      error // why who else vetoes cannot be asked
 	store     fakeStore
 	down      bool // the host is going down
+	answers   bool // somebody does whom the host may reach
+	probes    int  // how often that was asked
+	rebooted  int  // how often the host was to be
+	offline   bool // the agent is not connected
 	hook      func(ctx context.Context, c hook.Call) error
 	calls     []hook.Call // of hooks
 	prune     func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
@@ -177,7 +181,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w, Endpoints: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -351,7 +355,7 @@ func (w *world) Heartbeat(context.Context, proto.Heartbeat) error { return nil }
 func (w *world) Watch() (bus.State, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return bus.State{Connected: true, Connects: w.connects}, nil
+	return bus.State{Connected: !w.offline, Connects: w.connects}, nil
 }
 
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {

@@ -25,9 +25,11 @@ type Store interface {
 	Sync() error
 }
 
-// A Power says whether the host is on its way down.
+// A Power says whether the host is on its way down, and sends it there.
 type Power interface {
 	GoingDown(ctx context.Context) (bool, error)
+	// StartReboot begins the shutdown that ends in another boot, and returns.
+	StartReboot(ctx context.Context) error
 }
 
 // Limits of the verification.

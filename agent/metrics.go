@@ -19,7 +19,7 @@ type metrics struct {
 	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
 	suspended, vetoes, pruned, pruneFailures                        *prometheus.Desc
 	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
-	lost                                                            *prometheus.Desc
+	lost, resort                                                    *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -52,6 +52,7 @@ func newMetrics(a *Agent) *metrics {
 		gcFailures:    desc("gc_failures_total", "Times that garbage could not be collected, or not in time."),
 		gcLast:        desc("gc_last_run_timestamp_seconds", "When a collection of garbage last ended; 0 for never."),
 		lost:          desc("rollback_failed", "Whether the last way back failed and nothing has healed the host since: a person should look."),
+		resort:        desc("last_resort", "Whether the host was rebooted because nobody answered after its last deployment went back."),
 		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
@@ -124,6 +125,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.vetoes, float64(len(all.live)), "activation")
 	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
 	gauge(m.lost, number(m.agent.lost()))
+	gauge(m.resort, number(m.agent.resorted()))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))
 	count(m.outboxTorn, float64(m.agent.Outbox.Torn()))

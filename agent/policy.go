@@ -32,13 +32,20 @@ type RebootConfig struct {
 	Timeout time.Duration `config:"timeout"`
 	// RequireProtection refuses trial boots that the boot loader cannot undo.
 	RequireProtection bool `config:"require_protection"`
-	// LastResort allows one reboot if the proven system cannot be activated.
-	LastResort bool `config:"last_resort"`
+	// LastResort allows one reboot on a way back, or after it: if the proven system
+	// cannot be activated, or if nobody at all answers for LastResortAfter, give or
+	// take 20 %.
+	LastResort      bool          `config:"last_resort"`
+	LastResortAfter time.Duration `config:"last_resort_after"`
 }
 
 func defaultPolicy() PolicyConfig {
 	return PolicyConfig{Normal: deployment.WaySwitch, RebootNeeded: deployment.WaySwitch, Inhibited: deployment.WayHold}
 }
+
+// defaultResort is longer than most outages of a network, and than what brings most
+// of them to an end.
+const defaultResort = 30 * time.Minute
 
 // defaultBootTimeout is for servers whose firmware takes minutes.
 const defaultBootTimeout = 10 * time.Minute

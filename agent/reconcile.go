@@ -96,6 +96,8 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 			err = a.readDesired(ctx)
 			if stale = err != nil; stale {
 				at = a.Now().Add(jitter(readRetry))
+			} else {
+				a.heard = a.Now()
 			}
 			a.tell(ctx, readLevel(err), "desired state could not be read and is asked for again", err)
 		}
@@ -216,6 +218,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 		return o, err
 	}
 	a.observeDrift(ctx, &o)
+	a.observeSilence(ctx, &o)
 	if o.Order != nil {
 		if o.Quarantine, _, err = a.Files.Quarantined(o.Order.Release.Toplevel, o.Now); err != nil {
 			return o, err
@@ -268,6 +271,11 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 			return false, nil // their end wakes the reconciler
 		}
 		return true, a.restore(ctx, o, d)
+	case ActionResort:
+		if waits {
+			return false, nil // their end wakes the reconciler
+		}
+		return false, a.resort(ctx, o.Record)
 	case ActionFetch:
 		return false, a.startFetch(ctx, o.Record, *o.Order)
 	case ActionLease:

@@ -86,6 +86,7 @@ const (
 	ReasonVerifying         Reason = "verifying"          // reads the store after a boot before which there was no orderly end
 	ReasonStoreCorrupt      Reason = "store-corrupt"      // paths of the store have not the content that is registered
 	ReasonConfirmed         Reason = "confirmed"          // somebody on the host let go on what was held back
+	ReasonLastResort        Reason = "last-resort"        // the host went back, hears from nobody, and reboots for that
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate

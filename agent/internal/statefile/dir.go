@@ -37,6 +37,7 @@ const (
 	historyFile    = "history.json"
 	pruningFile    = "pruning.json"
 	bootFile       = "boot.json"
+	resortFile     = "resort.json"
 	lockFile       = "transact.lock"
 	vetoDir        = "inhibit.d"
 
