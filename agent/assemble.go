@@ -67,7 +67,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Link:       link,
 		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, support, log),
 		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
-		Systems:    hostSystems{System: profile.System{Nix: cli}, store: machine.Store{Files: files, Roots: roots}},
+		Systems:    hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
 		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
 		Power:      &systemd.Client{},
 		Endpoints:  reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches)},

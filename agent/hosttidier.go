@@ -21,7 +21,7 @@ type hostTidier struct {
 func newHostTidier(c Config, cli *nix.CLI, files statefile.Dir, log *slog.Logger) hostTidier {
 	t := hostTidier{Pruner: tidy.Pruner{
 		Keep:    c.Generations.Keep,
-		Profile: profile.System{Nix: cli},
+		Profile: profile.System{Nix: nix.Links{}},
 		Loader:  activation.Runner{OutputDir: files.Runtime, Log: log},
 		Files:   files,
 	}}

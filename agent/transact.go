@@ -54,7 +54,7 @@ func Transact(ctx context.Context, o TransactOptions) error {
 		options: transaction.Options{
 			Host: machine.New(machine.Options{
 				Files:   files,
-				Nix:     &nix.CLI{Log: o.Log},
+				Nix:     nix.Links{},
 				Systemd: &systemd.Client{},
 				Loader:  loader.Loader{},
 				Log:     o.Log,

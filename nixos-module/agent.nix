@@ -16,7 +16,7 @@ let
   format = pkgs.formats.yaml { };
   configFile = format.generate "agent.yaml" cfg.settings;
 
-  # What the agent and its transactions run: nix, nix-store, nix-env, journalctl and bootctl.
+  # What the agent and its transactions run: nix, nix-store, journalctl and bootctl.
   path = [
     config.nix.package
     config.systemd.package

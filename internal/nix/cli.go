@@ -38,7 +38,7 @@ const (
 // ten seconds later, it and its children SIGKILL. A command that fails is a
 // [*CommandError].
 type CLI struct {
-	// BinDir holds nix, nix-store and nix-env; empty means from PATH.
+	// BinDir holds nix and nix-store; empty means from PATH.
 	BinDir string
 	// Settings apply to every command, after those that the method sets.
 	Settings []Setting

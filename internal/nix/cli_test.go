@@ -22,7 +22,7 @@ func fakeNix(t *testing.T, body string) (*CLI, func() []string) {
 	dir := t.TempDir()
 	calls := filepath.Join(dir, "calls")
 	script := "#!/bin/sh\necho \"${0##*/} $*\" >>" + calls + "\n" + body + "\n"
-	for _, name := range []string{"nix", "nix-store", "nix-env"} {
+	for _, name := range []string{"nix", "nix-store"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -50,26 +50,6 @@ func TestCommandLines(t *testing.T) {
 				return c.Copy(ctx, CopyOptions{To: "file:///c?secret-key=/k", Paths: []proto.StorePath{a}})
 			},
 			"nix copy --to file:///c?secret-key=/k --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
-		},
-		{
-			"set profile",
-			func(ctx context.Context, c *CLI) error { return c.SetProfile(ctx, "/p/system", a) },
-			"nix-env --profile /p/system --set --option max-jobs 3 -- " + a.String(),
-		},
-		{
-			"switch generation",
-			func(ctx context.Context, c *CLI) error { return c.SwitchGeneration(ctx, "/p/system", 12) },
-			"nix-env --profile /p/system --switch-generation 12 --option max-jobs 3",
-		},
-		{
-			"delete generations",
-			func(ctx context.Context, c *CLI) error { return c.DeleteGenerations(ctx, "/p/system", 3, 12) },
-			"nix-env --profile /p/system --delete-generations 3 12 --option max-jobs 3",
-		},
-		{
-			"collect garbage",
-			func(ctx context.Context, c *CLI) error { return c.CollectGarbage(ctx, 1<<40) },
-			"nix-store --gc --max-freed 1099511627776 --option max-jobs 3",
 		},
 		{
 			"realise",

@@ -179,43 +179,6 @@ func TestRealRepair(t *testing.T) {
 	}
 }
 
-func TestRealProfile(t *testing.T) {
-	ctx, c := t.Context(), realCLI(t)
-	closure, err := c.Closure(ctx, buildGood(t, c))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, second := closure[0].Path, closure[1].Path
-	profile := filepath.Join(t.TempDir(), "system")
-	for i, p := range []proto.StorePath{first, second, first} {
-		if err := c.SetProfile(ctx, profile, p); err != nil {
-			t.Fatal(err)
-		}
-		wantCurrent(t, profile, Generation{proto.Generation(i + 1), p})
-	}
-	if err := c.SetProfile(ctx, profile, first); err != nil {
-		t.Fatal(err)
-	}
-	wantCurrent(t, profile, Generation{3, first})
-	if err := c.SwitchGeneration(ctx, profile, 2); err != nil {
-		t.Fatal(err)
-	}
-	wantCurrent(t, profile, Generation{2, second})
-	want := []Generation{{1, first}, {2, second}, {3, first}}
-	if got, err := Generations(profile); err != nil || !slices.Equal(got, want) {
-		t.Errorf("generations: got %v, %v, want %v", got, err, want)
-	}
-	if err := c.DeleteGenerations(ctx, profile, 1, 2); err == nil {
-		t.Error("the current generation was deleted")
-	}
-	if err := c.DeleteGenerations(ctx, profile, 1, 9); err != nil { // 9 is not there
-		t.Error(err)
-	}
-	if got, err := Generations(profile); err != nil || !slices.Equal(got, want[1:]) {
-		t.Errorf("generations after 1 was deleted: got %v, %v, want %v", got, err, want[1:])
-	}
-}
-
 // Garbage is deleted, and what a profile's generation leads to is not.
 func TestRealGarbage(t *testing.T) {
 	ctx, c := t.Context(), realCLI(t)
@@ -228,7 +191,7 @@ func TestRealGarbage(t *testing.T) {
 	if kept == good {
 		kept = closure[1].Path
 	}
-	if err := c.SetProfile(ctx, "/nix/var/nix/profiles/kedge-test", kept); err != nil {
+	if err := (Links{}).SetProfile(ctx, "/nix/var/nix/profiles/kedge-test", kept); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.CollectGarbage(ctx, 1<<60); err != nil {
@@ -305,13 +268,6 @@ func output(t *testing.T, c *CLI, program string, args ...string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-func wantCurrent(t *testing.T, profile string, want Generation) {
-	t.Helper()
-	if got, err := CurrentGeneration(profile); err != nil || got != want {
-		t.Errorf("current generation: got %v, %v, want %v", got, err, want)
-	}
 }
 
 func generateKey(t *testing.T, name string) proto.SecretKey {

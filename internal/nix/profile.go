@@ -1,9 +1,6 @@
 package nix
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,59 +17,38 @@ type Generation struct {
 	Path   proto.StorePath
 }
 
-// SetProfile makes path the current generation of the profile (the path of the
-// link, such as /nix/var/nix/profiles/system). Nix makes a new generation
-// unless path is what the newest one names; then that becomes the current one.
-// Nix does not sync the link: the caller does, before it relies on it.
-func (c *CLI) SetProfile(ctx context.Context, profile string, path proto.StorePath) error {
-	_, err := c.run(ctx, "nix-env", []string{"--profile", profile, "--set"}, []string{path.String()})
-	return err
-}
-
-// SwitchGeneration makes the generation with that number the current one of
-// the profile. As with [CLI.SetProfile] the caller syncs it.
-func (c *CLI) SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error {
-	_, err := c.run(ctx, "nix-env", []string{"--profile", profile, "--switch-generation", number.String()}, nil)
-	return err
-}
-
-// DeleteGenerations deletes the generations with those numbers, at least one,
-// of the profile. What is not there is deleted already; the current one is an
-// error, and then none is deleted. What they name stays until garbage is
-// collected. The caller syncs the profile.
-func (c *CLI) DeleteGenerations(ctx context.Context, profile string, numbers ...proto.Generation) error {
-	if len(numbers) == 0 {
-		return errors.New("delete generations: none given") // nix-env would print its help, or take it for all
-	}
-	args := []string{"--profile", profile, "--delete-generations"}
-	for _, n := range numbers {
-		args = append(args, n.String())
-	}
-	_, err := c.run(ctx, "nix-env", args, nil)
-	return err
-}
-
 // Generations returns the generations of the profile, oldest first; none if
 // there is no such profile. Nothing is run.
 func Generations(profile string) ([]Generation, error) {
+	numbers, err := generationNumbers(profile)
+	if err != nil {
+		return nil, err
+	}
+	var all []Generation
+	for _, n := range numbers {
+		path, err := readStoreLink(generationLink(profile, n))
+		if err != nil {
+			return nil, fmt.Errorf("read generation %d of %s: %w", n, profile, err)
+		}
+		all = append(all, Generation{n, path})
+	}
+	return all, nil
+}
+
+// generationNumbers returns those of the profile, ascending, whatever they name.
+func generationNumbers(profile string) (numbers []proto.Generation, err error) {
 	links, err := filepath.Glob(globEscape(profile) + "-*-link")
 	if err != nil {
 		return nil, fmt.Errorf("list generations of %s: %w", profile, err)
 	}
-	var all []Generation
 	for _, link := range links {
-		number, ok := generationNumber(profile, link)
-		if !ok {
-			continue // the generation of another profile, such as system-profiles
+		// Others are another profile's, such as system-profiles.
+		if n, ok := generationNumber(profile, link); ok {
+			numbers = append(numbers, n)
 		}
-		path, err := readStoreLink(link)
-		if err != nil {
-			return nil, fmt.Errorf("read generation %d of %s: %w", number, profile, err)
-		}
-		all = append(all, Generation{number, path})
 	}
-	slices.SortFunc(all, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
-	return all, nil
+	slices.Sort(numbers)
+	return numbers, nil
 }
 
 // CurrentGeneration returns the generation that the profile names. If there is
@@ -95,6 +71,10 @@ func CurrentGeneration(profile string) (Generation, error) {
 		return Generation{}, fmt.Errorf("read generation %d of %s: %w", number, profile, err)
 	}
 	return Generation{number, path}, nil
+}
+
+func generationLink(profile string, number proto.Generation) string {
+	return filepath.Clean(profile) + "-" + number.String() + "-link"
 }
 
 // generationNumber returns the number in the name of a link of the profile.

@@ -65,13 +65,6 @@ func TestCurrentGeneration(t *testing.T) {
 	}
 }
 
-func TestDeletingNoGenerationIsNoneOfNixsBusiness(t *testing.T) {
-	c := &CLI{BinDir: t.TempDir()}
-	if err := c.DeleteGenerations(t.Context(), "/p/system"); err == nil {
-		t.Error("no error")
-	}
-}
-
 func link(t *testing.T, target, path string) {
 	t.Helper()
 	if err := os.Symlink(target, path); err != nil {

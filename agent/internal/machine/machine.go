@@ -36,7 +36,7 @@ type Options struct {
 	Root    string
 	Files   statefile.Dir  // required
 	Systemd Systemd        // required
-	Nix     profile.Setter // required; *nix.CLI is one
+	Nix     profile.Setter // required; nix.Links is one
 	Loader  loader.Loader
 	Log     *slog.Logger // required
 }

@@ -24,7 +24,7 @@ func TestRealRegister(t *testing.T) {
 		return string(out[:len(out)-1])
 	}
 	a, b := parse(t, build("a")), parse(t, build("b"))
-	s := System{Nix: &nix.CLI{CacheDir: t.TempDir()}}
+	s := System{Nix: nix.Links{}}
 	first, err := s.Register(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)

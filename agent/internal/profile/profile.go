@@ -26,7 +26,7 @@ const (
 	storeDir    = "/nix/store"
 )
 
-// A Setter changes profiles; *nix.CLI is one. The link is changed atomically,
+// A Setter changes profiles; nix.Links is one. The link is changed atomically,
 // but need not be durable yet when it returns.
 type Setter interface {
 	SetProfile(ctx context.Context, profile string, path proto.StorePath) error

@@ -308,6 +308,6 @@ func TestPruneYieldsToASwitch(t *testing.T) {
 
 var (
 	_ profile.Setter = (*host)(nil)
-	_ profile.Setter = (*nix.CLI)(nil)
+	_ profile.Setter = nix.Links{}
 	_ Loader         = activation.Runner{}
 )
