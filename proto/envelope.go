@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,6 +59,40 @@ func Seal(t PayloadType, payload []byte, keys ...SecretKey) Envelope {
 		e.Signatures = append(e.Signatures, Signature{KeyID: k.name, Sig: k.sign(msg)})
 	}
 	return e
+}
+
+// Countersign returns e with the signatures of further keys. Those that signed it
+// already do not sign again.
+func (e Envelope) Countersign(keys ...SecretKey) Envelope {
+	e.Signatures = slices.Clone(e.Signatures)
+	for _, k := range keys {
+		if !e.SignedBy(k.Public()) {
+			e.Signatures = append(e.Signatures, Seal(e.PayloadType, e.Payload, k).Signatures...)
+		}
+	}
+	return e
+}
+
+// SignedBy reports whether a signature of e is k's, and good.
+func (e Envelope) SignedBy(k PublicKey) bool {
+	msg := preAuth(e.PayloadType, e.Payload)
+	return slices.ContainsFunc(e.Signatures, func(s Signature) bool { return s.KeyID == k.name && k.verify(msg, s.Sig) })
+}
+
+// ParseEnvelope parses b, an envelope in a file of its own, without verifying it.
+// Errors wrap [ErrOversized] or [ErrMalformed].
+func ParseEnvelope(b []byte) (Envelope, error) {
+	if err := checkSize("signed statement", b, MaxDesired); err != nil {
+		return Envelope{}, err
+	}
+	var e Envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Envelope{}, fmt.Errorf("signed statement: %w: %w", ErrMalformed, err)
+	}
+	if e.PayloadType == "" {
+		return Envelope{}, fmt.Errorf("signed statement: %w: payloadType is required", ErrMalformed)
+	}
+	return e, nil
 }
 
 // Open returns the payload if e is a statement of type t that at least

@@ -140,3 +140,24 @@ func TestNobodySignsForTheZeroKey(t *testing.T) {
 	}
 	t.Fatal("no forgery was found: does this test still know how?")
 }
+
+// A further signature changes nothing of what was signed, and nobody signs twice.
+func TestCountersign(t *testing.T) {
+	a, b, impostor := secretKey(t, "a", 1), secretKey(t, "b", 2), secretKey(t, "a", 9)
+	first := proto.Seal(proto.PayloadRelease, []byte(`{"format":1}`), a)
+	both := first.Countersign(b, a)
+	if len(both.Signatures) != 2 || len(first.Signatures) != 1 {
+		t.Fatalf("got %d signatures, and %d in the first one; want 2 and 1", len(both.Signatures), len(first.Signatures))
+	}
+	for _, k := range []proto.PublicKey{a.Public(), b.Public()} {
+		if !both.SignedBy(k) {
+			t.Errorf("not signed by %s", k)
+		}
+	}
+	if first.SignedBy(b.Public()) || first.SignedBy(impostor.Public()) || first.SignedBy(proto.PublicKey{}) {
+		t.Error("signed by a key that did not sign")
+	}
+	if _, err := both.Open(proto.PayloadRelease, []proto.PublicKey{a.Public(), b.Public()}, 2); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package proto_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"regexp"
@@ -258,6 +259,30 @@ func FuzzEnvelopeOpen(f *testing.F) {
 			if !bytes.Equal(got, payload) || want != proto.PayloadRelease || id != key.Public().Name() || !bytes.Equal(sig, good.Sig) {
 				t.Errorf("opened what nobody signed: %+v", e)
 			}
+		}
+	})
+}
+
+// What is read from a file is read again as the same, and shows what was signed.
+func FuzzParseEnvelope(f *testing.F) {
+	addGolden(f, "envelope.*.json")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := proto.ParseEnvelope(b)
+		if err != nil {
+			if !errors.Is(err, proto.ErrMalformed) && !errors.Is(err, proto.ErrOversized) {
+				t.Errorf("parse %q: got error %v", b, err)
+			}
+			return
+		}
+		if r, err := proto.ReadRelease(e); err == nil && (r.Host.IsZero() || r.Toplevel.IsZero() || e.PayloadType != proto.PayloadRelease) {
+			t.Errorf("read %+v from %q", r, b)
+		}
+		written, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := proto.ParseEnvelope(written); len(written) <= proto.MaxDesired && (err != nil || !cmp.Equal(e, again, cmpopts.EquateEmpty())) {
+			t.Errorf("parse again: got %+v, error %v, want %+v", again, err, e)
 		}
 	})
 }

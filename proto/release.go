@@ -34,6 +34,19 @@ func OpenRelease(e Envelope, trusted []PublicKey, threshold int) (Release, error
 	if err != nil {
 		return Release{}, fmt.Errorf("release: %w", err)
 	}
+	return parseRelease(b)
+}
+
+// ReadRelease returns what e says, whoever signed it: for showing it to people,
+// and for signing it, too. It is not to be acted on.
+func ReadRelease(e Envelope) (Release, error) {
+	if e.PayloadType != PayloadRelease {
+		return Release{}, fmt.Errorf("release: %w: it is a %q", ErrMalformed, e.PayloadType)
+	}
+	return parseRelease(e.Payload)
+}
+
+func parseRelease(b []byte) (Release, error) {
 	var r Release
 	if err := decode("release", b, MaxDesired, &r); err != nil {
 		return Release{}, err

@@ -108,6 +108,11 @@ func Toplevel(name string) (proto.StorePath, error) {
 	return proto.ParseStorePath(proto.StoreDir + hash + "-nixos-system-" + name)
 }
 
+// Closure returns what the closure of a toplevel is in every world.
+func Closure(toplevel proto.StorePath) proto.Closure {
+	return proto.Closure{{Path: toplevel, NarHash: "sha256:" + toplevel.Hash(), NarSize: 1}}
+}
+
 func (w *World) check(toplevel proto.StorePath) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -218,7 +223,7 @@ func (b binaries) Handler() http.Handler { return http.NotFoundHandler() }
 func (b binaries) Closures(_ context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
 	closures := cache.Closures{}
 	for _, p := range toplevels {
-		closures[p] = proto.Closure{{Path: p, NarHash: "sha256:" + p.Hash(), NarSize: 1}}
+		closures[p] = Closure(p)
 	}
 	return closures, nil
 }

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"kedge/controller/internal/keyfile"
 	"kedge/internal/durable"
+	"kedge/internal/keyfile"
 	"kedge/internal/nix"
 	"kedge/proto"
 )

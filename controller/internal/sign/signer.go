@@ -15,7 +15,7 @@ import (
 	"slices"
 	"time"
 
-	"kedge/controller/internal/keyfile"
+	"kedge/internal/keyfile"
 	"kedge/proto"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kedge/controller/internal/keyfile"
 	"kedge/controller/internal/sign"
+	"kedge/internal/keyfile"
 	"kedge/proto"
 )
 

@@ -199,12 +199,24 @@ func kedge(ts *testscript.TestScript, want int, args []string) {
 			args[i] = ts.MkAbs(args[i])
 		}
 	}
-	err := cli.Run(of(ts).ctx, cli.Options{Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv}, args)
+	err := cli.Run(of(ts).ctx, cli.Options{Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv, Closure: closureOf(ts)}, args)
 	if err != nil {
 		fmt.Fprintln(ts.Stderr(), "kedge:", cli.Message(err))
 	}
 	if got := cli.ExitCode(err); got != want {
 		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
+	}
+}
+
+// closureOf returns the local Nix store: that of the world, or another one, in
+// which the same toplevel has other content, if the variable STORE says so.
+func closureOf(ts *testscript.TestScript) func(context.Context, ...proto.StorePath) (proto.Closure, error) {
+	return func(_ context.Context, paths ...proto.StorePath) (proto.Closure, error) {
+		closure := controllertest.Closure(paths[0])
+		if ts.Getenv("STORE") == "other" {
+			closure[0].NarSize++
+		}
+		return closure, nil
 	}
 }
 

@@ -8,16 +8,21 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"kedge/internal/nix"
+	"kedge/proto"
 )
 
-// Options is what a command line needs of the world. All are required but Now
-// and Version.
+// Options is what a command line needs of the world. All are required but Now,
+// Version and Closure.
 type Options struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Now            func() time.Time // defaults to time.Now
 	Version        string           // defaults to "unknown"
 	Terminal       bool             // whether Stdout is one, to redraw on
+	// Closure lists a closure of the local Nix store; defaults to asking Nix.
+	Closure func(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
 }
 
 // Run carries out one command line, without the program's name, and returns
@@ -28,6 +33,9 @@ func Run(ctx context.Context, o Options, args []string) error {
 	}
 	if o.Version == "" {
 		o.Version = "unknown"
+	}
+	if o.Closure == nil {
+		o.Closure = (&nix.CLI{}).Closure
 	}
 	k := &kedge{Options: o}
 	root := k.command()
@@ -71,7 +79,7 @@ the time was up.`,
 	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default "+defaultServer+")")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
-	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events(), k.lease())
+	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events(), k.lease(), k.key(), k.release())
 	root.SetHelpCommand(help())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kedge/controller/internal/keyfile"
+	"kedge/internal/keyfile"
 	"kedge/proto"
 )
 

@@ -30,7 +30,7 @@ const (
 // A file that holds no key, or that others may read, is an error and is left
 // as it is: see [DamagedError] and [ExposedError].
 func Open(path, name string, rand io.Reader) (proto.SecretKey, error) {
-	key, err := read(path)
+	key, err := Read(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
@@ -47,12 +47,14 @@ func Open(path, name string, rand io.Reader) (proto.SecretKey, error) {
 	return key, nil
 }
 
-func read(path string) (proto.SecretKey, error) {
+// Read returns the key in the file at path; see [Open]. What is no regular file,
+// such as a pipe, nobody else can read.
+func Read(path string) (proto.SecretKey, error) {
 	stat, err := os.Stat(path)
 	if err != nil {
 		return proto.SecretKey{}, err
 	}
-	if perm := stat.Mode().Perm(); perm&^filePerm != 0 {
+	if perm := stat.Mode().Perm(); stat.Mode().IsRegular() && perm&^filePerm != 0 {
 		return proto.SecretKey{}, &ExposedError{Path: path, Perm: perm}
 	}
 	text, err := os.ReadFile(path)
