@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nkeys"
-
-	"kedge/controller/internal/enroll"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -22,25 +19,18 @@ type history interface {
 	Audit(ctx context.Context, e proto.AuditEntry) error
 }
 
-// An Issuer issues credentials: it vouches that who holds a key is a host.
-type Issuer interface {
-	HostJWT(host proto.HostName, publicKey string) (string, error)
-}
-
 // api answers the operators' calls. Which of them an operator may make was
 // decided by the server: the role is part of the subject.
 type api struct {
-	fleet    *Fleet
-	history  history
-	trigger  func()
-	issuer   Issuer
-	book     *enroll.Book
-	anchors  proto.HostAddReply // without a JWT
-	importer *importer
-	leases   *leases
-	metrics  *metrics
-	now      func() time.Time
-	log      *slog.Logger
+	fleet      *Fleet
+	history    history
+	trigger    func()
+	identities *identities
+	importer   *importer
+	leases     *leases
+	metrics    *metrics
+	now        func() time.Time
+	log        *slog.Logger
 }
 
 // register makes s answer every endpoint.
@@ -49,19 +39,11 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointHost, a.hostCall)
 	handle(a, s, proto.EndpointEvents, a.eventsCall)
 	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
-	handle(a, s, proto.EndpointHostAdd, a.hostAddCall)
+	handle(a, s, proto.EndpointHostAdd, a.identities.add)
+	handle(a, s, proto.EndpointHostRevoke, a.identities.revoke)
 	handle(a, s, proto.EndpointPublish, a.publishCall)
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)
 	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
-}
-
-// endpoints returns every endpoint that api answers.
-func endpoints() []proto.Endpoint {
-	return []proto.Endpoint{
-		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents,
-		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish,
-		proto.EndpointLeaseList, proto.EndpointLeaseFree,
-	}
 }
 
 // handle is [bus.Handle], counting.
@@ -147,32 +129,6 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 	}
 	a.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActReconcile, Message: hostNames(req.Hosts)})
 	a.log.InfoContext(ctx, "asked to reconcile", "by", c.Name, "hosts", len(req.Hosts))
-	return reply, nil
-}
-
-// hostAddCall vouches for a key. The host may have keys already: a machine that
-// was installed anew gets new ones. The old ones still count: nothing takes
-// credentials back yet.
-func (a *api) hostAddCall(ctx context.Context, c bus.Caller, req proto.HostAddRequest) (proto.HostAddReply, error) {
-	if req.Host.IsZero() {
-		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
-	}
-	if !nkeys.IsValidPublicUserKey(req.PublicKey) {
-		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "public_key: must be the public key of a NATS user, such as U…")
-	}
-	jwt, err := a.issuer.HostJWT(req.Host, req.PublicKey)
-	if err != nil {
-		return proto.HostAddReply{}, err
-	}
-	now := a.now().UTC()
-	if err := a.book.Add(req.Host, enroll.Key{PublicKey: req.PublicKey, Added: now, By: c.Name}); err != nil {
-		return proto.HostAddReply{}, err
-	}
-	a.fleet.Know(req.Host)
-	a.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostAdd, Host: req.Host, Message: req.PublicKey})
-	a.log.InfoContext(ctx, "host added", "host", req.Host, "by", c.Name)
-	reply := a.anchors
-	reply.JWT = jwt
 	return reply, nil
 }
 

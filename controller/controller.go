@@ -114,7 +114,7 @@ func (c *Controller) open(ctx context.Context) error {
 		}
 		parts = &p
 	}
-	server, err := c.connect(ctx)
+	server, err := c.connect(ctx, book)
 	if err != nil {
 		return err
 	}

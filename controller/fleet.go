@@ -103,12 +103,15 @@ func (f *Fleet) Trouble(host proto.HostName, p *proto.Problem) {
 	}
 }
 
-// Know makes sure that a host is listed, even if it never said anything.
-func (f *Fleet) Know(host proto.HostName) {
+// Enrolled notes which key a host was given last. It is listed from then on, even if
+// it never said anything.
+func (f *Fleet) Enrolled(host proto.HostName, k proto.HostKey) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.hosts[host]; !known {
-		f.bump(f.add(host))
+	h := f.hosts[host]
+	same := h != nil && h.view.Key != nil && *h.view.Key == k
+	f.mu.Unlock()
+	if !same {
+		f.change(host, func(v *proto.HostView) { v.Key = &k })
 	}
 }
 

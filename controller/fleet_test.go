@@ -60,8 +60,9 @@ func TestFleetVersions(t *testing.T) {
 	}{
 		{"a status is news", func(f *Fleet) { f.Apply(status(web1, 1, proto.PhaseAccepted), now) }, true},
 		{"a heartbeat of a host that was heard before is none", func(f *Fleet) { f.Heard(web1, now) }, false},
-		{"a new host is news", func(f *Fleet) { f.Know(web2) }, true},
-		{"a known host is none", func(f *Fleet) { f.Know(web1) }, false},
+		{"a new host is news", func(f *Fleet) { f.Enrolled(web2, proto.HostKey{}) }, true},
+		{"the key that it has already is none", func(f *Fleet) { f.Enrolled(web1, proto.HostKey{PublicKey: "UA"}) }, false},
+		{"another key of a known host is", func(f *Fleet) { f.Enrolled(web1, proto.HostKey{PublicKey: "UB"}) }, true},
 		{"an assignment that was only signed anew is none", func(f *Fleet) { f.Want(web1, proto.Target{Serial: 1}) }, false},
 		{"another assignment is news", func(f *Fleet) { f.Want(web1, proto.Target{Serial: 2}) }, true},
 		{"no problem where there was none is none", func(f *Fleet) { f.Trouble(web1, nil) }, false},
@@ -72,6 +73,7 @@ func TestFleetVersions(t *testing.T) {
 			f := NewFleet(func() time.Time { return now })
 			f.Heard(web1, now)
 			f.Want(web1, proto.Target{Serial: 1})
+			f.Enrolled(web1, proto.HostKey{PublicKey: "UA"})
 			before := f.Version()
 			tt.do(f)
 			if got := f.Version() != before; got != tt.change {
@@ -97,7 +99,7 @@ func TestFleetSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web1, web2 := host(t, "web1"), host(t, "web2")
 		f := NewFleet(time.Now)
-		f.Know(web2)
+		f.Enrolled(web2, proto.HostKey{})
 		f.Heard(web1, time.Now())
 		silent := func(h proto.HostName) bool {
 			r, _ := f.Host(h)
@@ -133,8 +135,8 @@ func TestFleetAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		web1, web2 := host(t, "web1"), host(t, "web2")
 		f := NewFleet(time.Now)
-		f.Know(web1)
-		f.Know(web2)
+		f.Enrolled(web1, proto.HostKey{})
+		f.Enrolled(web2, proto.HostKey{})
 		r, _ := f.Host(web1)
 		seen := make(chan string, 2)
 		go func() { f.Await(t.Context(), f.Version()); seen <- "fleet" }()
@@ -170,7 +172,7 @@ func BenchmarkFleetApply(b *testing.B) {
 	hosts := make([]proto.HostName, 10_000)
 	for i := range hosts {
 		hosts[i] = host(b, "host-"+strconv.Itoa(i))
-		f.Know(hosts[i])
+		f.Enrolled(hosts[i], proto.HostKey{})
 	}
 	now := time.Now()
 	b.ReportAllocs()

@@ -77,7 +77,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, r := range append([]string{resultSucceeded}, buildFailures()...) {
 		m.builds.WithLabelValues(r)
 	}
-	for _, e := range endpoints() {
+	for _, e := range proto.Endpoints() {
 		for _, r := range requestResults() {
 			m.requests.WithLabelValues(e.Name(), r)
 		}

@@ -22,13 +22,15 @@ import (
 
 // connect starts the embedded NATS server, which it returns, unless there is
 // another, and begins to connect.
-func (c *Controller) connect(ctx context.Context) (*natsd.Server, error) {
+func (c *Controller) connect(ctx context.Context, book *enroll.Book) (*natsd.Server, error) {
 	cfg := c.o.Config
 	var server *natsd.Server
 	credentials := cfg.NATS.CredentialsFile
 	c.natsURL = cfg.NATS.URL
 	if cfg.NATS.URL == "" {
-		s, err := natsd.Start(ctx, natsd.Options{StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Log: c.log})
+		s, err := natsd.Start(ctx, natsd.Options{
+			StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Revoked: revoked(book, c.o.Now()), Log: c.log,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("start the NATS server: %w", err)
 		}
@@ -48,14 +50,19 @@ func (c *Controller) connect(ctx context.Context) (*natsd.Server, error) {
 	return server, nil
 }
 
-// foreignNATS is the [Issuer] beside a NATS server that somebody else runs: only
+// foreignNATS is the [Authority] beside a NATS server that somebody else runs: only
 // its accounts can vouch for hosts, and their keys are not here.
 type foreignNATS struct{}
 
-// HostJWT implements [Issuer].
+// HostJWT implements [Authority].
 func (foreignNATS) HostJWT(host proto.HostName, _ string) (string, error) {
 	return "", bus.Errorf(bus.CodeRefused,
 		"host %s: hosts cannot be added here yet where NATS is external (nats.url): make its credentials with the accounts of that server", host)
+}
+
+// Revoke implements [Authority].
+func (foreignNATS) Revoke(context.Context, natsd.Revoked) error {
+	return bus.Errorf(bus.CodeRefused, "credentials cannot be revoked here yet where NATS is external (nats.url)")
 }
 
 // wire makes the parts of the controller from what was opened.
@@ -70,14 +77,11 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	if err != nil {
 		return err
 	}
-	for _, h := range book.Hosts() {
-		c.fleet.Know(h)
-	}
 	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
 	c.keeper = &keeper{conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
-	issuer := Issuer(foreignNATS{})
+	authority := Authority(foreignNATS{})
 	if server != nil {
-		c.keeper.server, issuer = server, server
+		c.keeper.server, authority = server, server
 	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
 	rollouts := rolloutStore{path: c.path(rolloutFile)}
@@ -104,9 +108,8 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 		}
 		return parts.Watch(ctx, c.pipeline.Trigger)
 	}
-	anchors := c.anchors(parts.Cache, signer)
 	a := &api{
-		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger, issuer: issuer, book: book, anchors: anchors,
+		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger,
 		metrics: m, now: now, log: c.log,
 		importer: &importer{
 			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, root: parts.Builder.Root,
@@ -121,6 +124,10 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 		bus:    busFleet, fleet: c.fleet, audit: a.audit, metrics: m, now: now, log: c.log,
 	}
 	a.leases = c.leases
+	a.identities = &identities{
+		book: book, authority: authority, fleet: c.fleet, anchors: c.anchors(parts.Cache, signer), audit: a.audit, now: now, log: c.log,
+	}
+	a.identities.know()
 	a.register(c.service)
 	for _, collector := range []prometheus.Collector{
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),

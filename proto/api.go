@@ -12,15 +12,25 @@ type Endpoint string
 
 // The calls.
 const (
-	EndpointFleet     Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
-	EndpointHost      Endpoint = "viewer.host"        // HostRequest → HostReply
-	EndpointEvents    Endpoint = "viewer.events"      // EventsRequest → EventsReply
-	EndpointLeaseList Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
-	EndpointReconcile Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
-	EndpointHostAdd   Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
-	EndpointPublish   Endpoint = "admin.publish"      // PublishRequest → PublishReply
-	EndpointLeaseFree Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
+	EndpointFleet      Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
+	EndpointHost       Endpoint = "viewer.host"        // HostRequest → HostReply
+	EndpointEvents     Endpoint = "viewer.events"      // EventsRequest → EventsReply
+	EndpointLeaseList  Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
+	EndpointReconcile  Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
+	EndpointHostAdd    Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
+	EndpointHostRevoke Endpoint = "admin.host-revoke"  // HostRevokeRequest → HostRevokeReply
+	EndpointPublish    Endpoint = "admin.publish"      // PublishRequest → PublishReply
+	EndpointLeaseFree  Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
 )
+
+// Endpoints returns every call.
+func Endpoints() []Endpoint {
+	return []Endpoint{
+		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList,
+		EndpointReconcile,
+		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointLeaseFree,
+	}
+}
 
 // Subject returns where the call is made, such as kedge.v1.api.viewer.fleet.
 func (e Endpoint) Subject() string { return subjectRoot + "api." + string(e) }
@@ -77,6 +87,8 @@ type HostView struct {
 	Seen time.Time `json:"seen,omitzero"`
 	// Silent is true when the host has not been heard of for three heartbeats.
 	Silent bool `json:"silent"`
+	// Key is the last one that the host was given credentials for; nil if none was.
+	Key *HostKey `json:"key,omitempty"`
 	// Problem says why the newest revision did not reach this host, such as a
 	// build that failed; nil if it did.
 	Problem *Problem `json:"problem,omitempty"`

@@ -10,9 +10,10 @@ type Act string
 
 // The acts.
 const (
-	ActPublish   Act = "publish"   // said what a host shall run
-	ActReconcile Act = "reconcile" // asked for a look at the source
-	ActHostAdd   Act = "host-add"  // issued credentials to a host
+	ActPublish    Act = "publish"     // said what a host shall run
+	ActReconcile  Act = "reconcile"   // asked for a look at the source
+	ActHostAdd    Act = "host-add"    // issued credentials to a host
+	ActHostRevoke Act = "host-revoke" // let a host in no more
 
 	ActLeaseAcquire Act = "lease-acquire" // let a host reboot
 	ActLeaseRelease Act = "lease-release" // a host gave that back

@@ -101,10 +101,17 @@ func calls(t testing.TB) []message {
 	t.Helper()
 	web1, status := host(t, "web1"), exampleStatus(t)
 	revision := parsed(t, proto.ParseRevision, revisionText)
+	hostKey := proto.HostKey{
+		PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Enrolled: issued, By: "ada", From: "192.0.2.7",
+		Expires: issued.Add(30 * 24 * time.Hour),
+	}
+	revoked := hostKey
+	revoked.Revoked, revoked.RevokedBy = issued.Add(time.Hour), "eva"
 	view := proto.HostView{
 		Host:   web1,
 		Want:   proto.Target{Serial: 7, Toplevel: toplevel(t), Revision: revision, Published: issued},
 		Status: &status, Seen: issued,
+		Key:     &hostKey,
 		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
 	}
 	source := proto.SourceStatus{
@@ -132,6 +139,8 @@ func calls(t testing.TB) []message {
 			Servers:        []string{"tls://build:4222"},
 			Caches:         []string{"https://build/cache/"},
 		}),
+		call("host-revoke-request", proto.HostRevokeRequest{Host: web1}),
+		call("host-revoke-reply", proto.HostRevokeReply{Key: revoked}),
 		call("lease-list-request", proto.LeaseListRequest{}),
 		call("lease-list-reply", proto.LeaseListReply{Slots: 2, Leases: []proto.LeaseHolder{
 			{Host: web1, Deployment: "7-1", Since: issued, Expires: issued.Add(time.Hour), Seen: issued.Add(time.Second)},

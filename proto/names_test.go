@@ -69,22 +69,18 @@ func TestHostOfSubject(t *testing.T) {
 }
 
 func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
-	calls := []proto.Endpoint{
-		proto.EndpointFleet, proto.EndpointHost, proto.EndpointEvents, proto.EndpointLeaseList,
-		proto.EndpointReconcile, proto.EndpointHostAdd, proto.EndpointPublish, proto.EndpointLeaseFree,
-	}
 	for _, c := range []struct {
 		role proto.Role
 		want []string
 	}{
 		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list"}},
 		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "reconcile"}},
-		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "reconcile", "host-add", "publish", "lease-free"}},
+		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "reconcile", "host-add", "host-revoke", "publish", "lease-free"}},
 		{"stranger", nil},
 		{"", nil},
 	} {
 		var got []string
-		for _, call := range calls {
+		for _, call := range proto.Endpoints() {
 			if slices.ContainsFunc(c.role.Subjects(), func(pattern string) bool {
 				return strings.HasPrefix(call.Subject(), strings.TrimSuffix(pattern, ">"))
 			}) {

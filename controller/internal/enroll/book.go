@@ -1,6 +1,9 @@
 // Package enroll remembers which hosts were given credentials, and for which
-// keys, so that they are listed before they ever connect, and that it is known
-// what to take back when that can be done.
+// keys: what NATS is told of who may not connect any more comes from here.
+//
+// A host has one key that counts, the newest; a machine that is installed anew
+// gets another one, and the one before is revoked with it. A key that was revoked
+// never counts again.
 package enroll
 
 import (
@@ -21,12 +24,27 @@ import (
 // entryFormat is the format of an entry's file.
 const entryFormat = 1
 
+// The errors that callers branch on.
+var (
+	ErrUnknownHost = errors.New("was never given credentials")
+	ErrRevoked     = errors.New("is revoked")
+	ErrUnknownKey  = errors.New("is not a key of this host")
+	ErrTaken       = errors.New("is another host's")
+)
+
 // A Key is a public key that credentials were made for.
 type Key struct {
 	PublicKey string    `json:"public_key"`
 	Added     time.Time `json:"added"`
-	By        string    `json:"by"` // the operator's name
+	By        string    `json:"by"`               // the operator's name
+	From      string    `json:"from,omitempty"`   // the address that a token was used from
+	Expires   time.Time `json:"expires,omitzero"` // of the last credentials that were made for it; zero is never
+	Revoked   time.Time `json:"revoked,omitzero"`
+	RevokedBy string    `json:"revoked_by,omitempty"`
 }
+
+// IsRevoked reports whether k does not count any more.
+func (k Key) IsRevoked() bool { return !k.Revoked.IsZero() }
 
 // entry is the file of one host.
 type entry struct {
@@ -74,21 +92,68 @@ func Open(dir string) (*Book, error) {
 	return b, nil
 }
 
-// Add notes, durably, that credentials for host were made for a key. A key that
-// is in the book already stays as it is.
-func (b *Book) Add(host proto.HostName, k Key) error {
+// Enrol makes k, durably, the key of host that counts, and revokes all others. A
+// key that counts already stays as it is, but for when it expires. The error wraps
+// [ErrRevoked] if k was revoked, and [ErrTaken] if it is the key of another host.
+func (b *Book) Enrol(host proto.HostName, k Key) error {
+	return b.change(host, func(e *entry) error {
+		i := e.find(k.PublicKey)
+		switch {
+		case i < 0 && b.taken(k.PublicKey):
+			return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrTaken)
+		case i < 0:
+			e.revoke(k.Added, k.By)
+			e.Keys = append(e.Keys, k)
+			return nil
+		case e.Keys[i].IsRevoked():
+			return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrRevoked)
+		}
+		e.Keys[i].Expires = k.Expires
+		return nil
+	})
+}
+
+// Revoke revokes, durably, every key of host. The error wraps [ErrUnknownHost], or
+// [ErrRevoked] if there is none that counts.
+func (b *Book) Revoke(host proto.HostName, at time.Time, by string) error {
+	return b.change(host, func(e *entry) error {
+		if len(e.Keys) == 0 {
+			return ErrUnknownHost
+		}
+		if !e.revoke(at, by) {
+			return fmt.Errorf("%w already", ErrRevoked)
+		}
+		return nil
+	})
+}
+
+// Newest returns the key that host was given last, which may be revoked. It
+// reports whether there is one.
+func (b *Book) Newest(host proto.HostName) (Key, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.entries[host]
-	if slices.ContainsFunc(e.Keys, func(o Key) bool { return o.PublicKey == k.PublicKey }) {
-		return nil
+	keys := b.entries[host].Keys
+	if len(keys) == 0 {
+		return Key{}, false
 	}
-	e = entry{Host: host, Keys: append(slices.Clone(e.Keys), k)}
-	if err := b.document(host).Write(e); err != nil {
-		return fmt.Errorf("enroll %s: %w", host, err)
+	return keys[len(keys)-1], true
+}
+
+// Revoked returns the keys that are revoked, sorted, but for those whose last
+// credentials would have expired before the instant.
+func (b *Book) Revoked(before time.Time) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var keys []string
+	for _, e := range b.entries {
+		for _, k := range e.Keys {
+			if k.IsRevoked() && (k.Expires.IsZero() || !k.Expires.Before(before)) {
+				keys = append(keys, k.PublicKey)
+			}
+		}
 	}
-	b.entries[host] = e
-	return nil
+	slices.Sort(keys)
+	return keys
 }
 
 // Hosts returns every host in the book, sorted.
@@ -103,6 +168,47 @@ func (b *Book) Hosts() []proto.HostName {
 	return hosts
 }
 
+// change replaces the entry of host, durably, by what do makes of a copy of it. If
+// do fails nothing is changed.
+func (b *Book) change(host proto.HostName, do func(e *entry) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := entry{Host: host, Keys: slices.Clone(b.entries[host].Keys)}
+	if err := do(&e); err != nil {
+		return fmt.Errorf("host %s: %w", host, err)
+	}
+	if err := b.document(host).Write(e); err != nil {
+		return fmt.Errorf("host %s: %w", host, err)
+	}
+	b.entries[host] = e
+	return nil
+}
+
+// taken reports whether any host has, or had, a key. The caller holds the mutex.
+func (b *Book) taken(publicKey string) bool {
+	for _, e := range b.entries {
+		if e.find(publicKey) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (b *Book) document(host proto.HostName) durable.Document[entry] {
 	return durable.Document[entry]{Path: filepath.Join(b.dir, host.String()+".json"), Format: entryFormat}
+}
+
+// find returns the place of a key, or -1.
+func (e *entry) find(publicKey string) int {
+	return slices.IndexFunc(e.Keys, func(k Key) bool { return k.PublicKey == publicKey })
+}
+
+// revoke revokes every key, and reports whether one of them counted.
+func (e *entry) revoke(at time.Time, by string) (counted bool) {
+	for i := range e.Keys {
+		if !e.Keys[i].IsRevoked() {
+			e.Keys[i].Revoked, e.Keys[i].RevokedBy, counted = at, by, true
+		}
+	}
+	return counted
 }

@@ -13,6 +13,8 @@ import (
 	"kedge/proto"
 )
 
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
 func host(t *testing.T, s string) proto.HostName {
 	t.Helper()
 	h, err := proto.ParseHostName(s)
@@ -22,32 +24,96 @@ func host(t *testing.T, s string) proto.HostName {
 	return h
 }
 
-func TestBook(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "hosts")
-	web1, db1 := host(t, "web1"), host(t, "db1")
-	first := Key{PublicKey: "UA", Added: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), By: "admin"}
-	second := Key{PublicKey: "UB", Added: first.Added.Add(time.Hour), By: "admin"}
+func open(t *testing.T, dir string) *Book {
+	t.Helper()
 	b, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []Key{first, second, {PublicKey: "UA", By: "somebody else"}} {
-		if err := b.Add(web1, k); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := b.Add(db1, first); err != nil {
+	return b
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTheNewestKeyCounts(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hosts")
+	web1, db1 := host(t, "web1"), host(t, "db1")
+	first := Key{PublicKey: "UA", Added: noon, By: "ada", Expires: noon.Add(time.Hour)}
+	second := Key{PublicKey: "UB", Added: noon.Add(time.Minute), By: "eva"}
+	b := open(t, dir)
+	check(t, b.Enrol(web1, first))
+	check(t, b.Enrol(db1, Key{PublicKey: "UC", Added: noon, By: "ada"}))
+	check(t, b.Enrol(web1, second))
+	again := second
+	again.By, again.Expires = "somebody else", noon.Add(2*time.Hour)
+	check(t, b.Enrol(web1, again))
+	if err := b.Enrol(web1, first); !errors.Is(err, ErrRevoked) {
+		t.Errorf("the first key again: error = %v, want %v", err, ErrRevoked)
+	}
+	if err := b.Enrol(db1, first); !errors.Is(err, ErrTaken) {
+		t.Errorf("the first key for another host: error = %v, want %v", err, ErrTaken)
 	}
 
-	if b, err = Open(dir); err != nil { // as after a restart
-		t.Fatal(err)
-	}
+	b = open(t, dir) // as after a restart
 	if diff := cmp.Diff([]string{"db1", "web1"}, names(b)); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
+	first.Revoked, first.RevokedBy = second.Added, "eva"
+	second.Expires = again.Expires
 	if diff := cmp.Diff([]Key{first, second}, b.entries[web1].Keys); diff != "" {
 		t.Errorf("keys of web1 (-want +got):\n%s", diff)
+	}
+	if k, known := b.Newest(web1); !known || k != second {
+		t.Errorf("newest = %+v, %t", k, known)
+	}
+}
+
+func TestRevokedKeysAreKnownAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	web1, db1 := host(t, "web1"), host(t, "db1")
+	b := open(t, dir)
+	check(t, b.Enrol(web1, Key{PublicKey: "UA", Added: noon, By: "ada", Expires: noon.Add(time.Hour)}))
+	check(t, b.Enrol(db1, Key{PublicKey: "UB", Added: noon, By: "ada"}))
+	check(t, b.Revoke(web1, noon.Add(time.Minute), "eva"))
+	check(t, b.Revoke(db1, noon.Add(time.Minute), "eva"))
+	if err := b.Revoke(web1, noon, "eva"); !errors.Is(err, ErrRevoked) {
+		t.Errorf("revoked twice: error = %v, want %v", err, ErrRevoked)
+	}
+	if err := b.Revoke(host(t, "nosuch"), noon, "eva"); !errors.Is(err, ErrUnknownHost) {
+		t.Errorf("a host without keys: error = %v, want %v", err, ErrUnknownHost)
+	}
+
+	b = open(t, dir)
+	for _, c := range []struct {
+		name   string
+		before time.Time
+		want   []string
+	}{
+		{"both, while there may be credentials", noon.Add(time.Hour), []string{"UA", "UB"}},
+		{"one that never expires, for ever", noon.Add(2 * time.Hour), []string{"UB"}},
+	} {
+		if diff := cmp.Diff(c.want, b.Revoked(c.before)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestWhatCannotBeWrittenIsNotSo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hosts")
+	web1 := host(t, "web1")
+	b := open(t, dir)
+	check(t, b.Enrol(web1, Key{PublicKey: "UA", Added: noon, By: "ada"}))
+	check(t, os.Rename(dir, dir+".away"))
+	if err := b.Revoke(web1, noon, "eva"); err == nil {
+		t.Error("revoked without a disk")
+	}
+	if k, _ := b.Newest(web1); k.IsRevoked() {
+		t.Error("the key is revoked in memory only")
 	}
 }
 

@@ -26,11 +26,20 @@ type account struct {
 	claims *jwt.AccountClaims
 }
 
-// accounts returns the four accounts as this version wants them.
-func (k *Keys) accounts() ([]account, error) {
+// Names of accounts, for people to read.
+const (
+	accountSystem    = "SYS"
+	accountControl   = "CTRL"
+	accountHosts     = "HOSTS"
+	accountOperators = "OPS"
+)
+
+// accounts returns the four accounts as this version wants them, SYS first. They
+// refuse who is revoked.
+func (k *Keys) accounts(revoked Revoked) ([]account, error) {
 	public := publicKeys{}
 	system := jwt.NewAccountClaims(public.of(k.system))
-	system.Name = "SYS"
+	system.Name = accountSystem
 	control := jwt.NewAccountClaims(public.of(k.control))
 	k.describeControl(control, &public)
 	hosts := jwt.NewAccountClaims(public.of(k.hosts))
@@ -40,12 +49,14 @@ func (k *Keys) accounts() ([]account, error) {
 	if public.err != nil {
 		return nil, public.err
 	}
+	revoke(hosts, revoked.Hosts)
+	revoke(operators, revoked.Operators)
 	return []account{{k.system, system}, {k.control, control}, {k.hosts, hosts}, {k.operators, operators}}, nil
 }
 
 // describeControl makes c CTRL: the only account with JetStream.
 func (k *Keys) describeControl(c *jwt.AccountClaims, public *publicKeys) {
-	c.Name = "CTRL"
+	c.Name = accountControl
 	c.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: jwt.NoLimit,
 		DiskStorage:   jwt.NoLimit,
@@ -69,7 +80,7 @@ func (k *Keys) describeControl(c *jwt.AccountClaims, public *publicKeys) {
 // describeHosts makes c HOSTS.
 func (k *Keys) describeHosts(c *jwt.AccountClaims, public *publicKeys) {
 	control := public.of(k.control)
-	c.Name = "HOSTS"
+	c.Name = accountHosts
 	c.Limits.DisallowBearer = true
 	c.Exports.Add(export(proto.AllHeartbeats, jwt.Stream))
 	get := imported(control, proto.DirectGetDesired, jwt.Service)
@@ -96,7 +107,7 @@ func (k *Keys) describeHosts(c *jwt.AccountClaims, public *publicKeys) {
 
 // describeOperators makes c OPS. The server tells the service who calls.
 func (k *Keys) describeOperators(c *jwt.AccountClaims, public *publicKeys) {
-	c.Name = "OPS"
+	c.Name = accountOperators
 	c.Limits.DisallowBearer = true
 	api := imported(public.of(k.control), proto.AllAPI, jwt.Service)
 	api.Share = true

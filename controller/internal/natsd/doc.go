@@ -14,8 +14,8 @@
 // server. That is as far as it goes towards an external one: nothing makes the
 // accounts there yet: hosts and operators get their credentials from whoever does.
 //
-// Credentials, once issued, count for as long as these keys do: none can be taken
-// back yet.
+// Credentials are taken back by naming their key in the account's revocations:
+// see [Server.Revoke]. Which keys those are is not kept here.
 //
 // # On disk
 //

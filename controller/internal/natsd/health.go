@@ -35,6 +35,6 @@ func (s *Server) Mendable() bool {
 	if !s.sound {
 		return false
 	}
-	probe := filepath.Join(s.store, "probe")
+	probe := filepath.Join(s.storeDir, "probe")
 	return errors.Join(durable.WriteFile(probe, make([]byte, probeSize), secretPerm), durable.Remove(probe)) == nil
 }

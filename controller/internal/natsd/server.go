@@ -22,6 +22,8 @@ type Options struct {
 	StateDir string
 	// Listen is host:port; port 0 takes a free one. Required.
 	Listen string
+	// Revoked are refused from the beginning; see [Server.Revoke].
+	Revoked Revoked
 	// Log is required.
 	Log *slog.Logger
 }
@@ -52,7 +54,8 @@ type Server struct {
 	*Keys
 
 	server    *server.Server
-	store     string // directory
+	resolver  *server.MemAccResolver
+	storeDir  string
 	controlID string // of the account with JetStream
 	sound     bool   // it was healthy when it had started
 }
@@ -66,7 +69,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Keys: keys, store: filepath.Join(o.StateDir, storeDir)}
+	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, storeDir: filepath.Join(o.StateDir, storeDir)}
 	options, err := s.options(o)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS server: %w", err)
@@ -94,12 +97,14 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := durable.MkdirAll(s.store, secretDirPerm); err != nil {
+	if err := durable.MkdirAll(s.storeDir, secretDirPerm); err != nil {
 		return nil, err
 	}
-	resolver := &server.MemAccResolver{}
-	accounts, err := s.resolve(resolver)
+	accounts, err := s.accounts(o.Revoked)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.store(accounts); err != nil {
 		return nil, err
 	}
 	operator, err := s.operatorClaims()
@@ -124,9 +129,9 @@ func (s *Server) options(o Options) (*server.Options, error) {
 		LameDuckGracePeriod:    lameDuckGrace,
 		TrustedOperators:       []*jwt.OperatorClaims{operator},
 		SystemAccount:          accounts[0].claims.Subject, // without it the server panics
-		AccountResolver:        resolver,
+		AccountResolver:        s.resolver,
 		JetStream:              true,
-		StoreDir:               s.store,
+		StoreDir:               s.storeDir,
 		JetStreamMaxMemory:     maxMemoryStore,
 		JetStreamMaxStore:      maxDiskStore,
 		SyncAlways:             true, // what was acknowledged is on the disk
@@ -135,23 +140,18 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	return options, nil
 }
 
-// resolve puts the accounts into resolver, signed by the operator, and returns
-// them: SYS first.
-func (s *Server) resolve(resolver *server.MemAccResolver) ([]account, error) {
-	accounts, err := s.accounts()
-	if err != nil {
-		return nil, err
-	}
+// store puts accounts, signed by the operator, where the server looks for them.
+func (s *Server) store(accounts []account) error {
 	for _, a := range accounts {
 		token, err := a.claims.Encode(s.operator)
 		if err != nil {
-			return nil, fmt.Errorf("account %s: %w", a.claims.Name, err)
+			return fmt.Errorf("account %s: %w", a.claims.Name, err)
 		}
-		if err := resolver.Store(a.claims.Subject, token); err != nil {
-			return nil, fmt.Errorf("account %s: %w", a.claims.Name, err)
+		if err := s.resolver.Store(a.claims.Subject, token); err != nil {
+			return fmt.Errorf("account %s: %w", a.claims.Name, err)
 		}
 	}
-	return accounts, nil
+	return nil
 }
 
 // operatorClaims returns the statement that the server trusts.

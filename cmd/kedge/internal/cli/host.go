@@ -21,9 +21,9 @@ const hostCredentials = "/var/lib/kedge/host.creds"
 func (k *kedge) host() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "Add hosts, and list them",
+		Short: "Add hosts, list them, and let them in no more",
 	}
-	cmd.AddCommand(k.hostAdd(), k.hostList(), k.hostShow())
+	cmd.AddCommand(k.hostAdd(), k.hostRevoke(), k.hostList(), k.hostShow())
 	return cmd
 }
 
@@ -34,7 +34,8 @@ func (k *kedge) hostAdd() *cobra.Command {
 		Short: "Make a host's credentials",
 		Long: `Make the credentials with which a host connects, and print them, or write them to
 a file for its owner only. The key is made here; its private half goes nowhere
-else. What the host has to trust goes to standard error, or to a file, as a piece
+else. A host that is installed anew is added again: the key that it had before does
+not count any more. What the host has to trust goes to standard error, or to a file, as a piece
 of its agent's configuration.`,
 		Args: cobra.ExactArgs(1),
 	}
@@ -129,7 +130,7 @@ func keys(ks []proto.PublicKey) []string {
 func (k *kedge) hostList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the hosts, and when each was last heard of",
+		Short: "List the hosts, when each was last heard of, and its key",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
@@ -137,13 +138,14 @@ func (k *kedge) hostList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				t := table{{"HOST", "SEEN", "AGENT", "SERIAL"}}
+				t := table{{"HOST", "SEEN", "AGENT", "SERIAL", "KEY", "ENROLLED", "EXPIRES", "NOTE"}}
 				for _, v := range r.Hosts {
 					agent := ""
 					if v.Status != nil {
 						agent = v.Status.Agent
 					}
-					t.add(v.Host.String(), terminal.Since(v.Seen, k.Now()), terminal.Dash(agent), v.Want.Serial.String())
+					t.add(append([]string{v.Host.String(), terminal.Since(v.Seen, k.Now()), terminal.Dash(agent), v.Want.Serial.String()},
+						keyCells(v.Key, k.Now())...)...)
 				}
 				t.draw(k.Stdout)
 				return nil

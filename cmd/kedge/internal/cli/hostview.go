@@ -23,6 +23,9 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	default:
 		line("Seen", "%s ago", terminal.Since(v.Seen, now))
 	}
+	if v.Key != nil {
+		drawKey(line, *v.Key, now)
+	}
 	if v.Want.Serial != 0 {
 		line("Wanted", "%s as serial %s, revision %s, published %s ago",
 			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), terminal.Since(v.Want.Published, now))

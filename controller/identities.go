@@ -1,0 +1,140 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/natsd"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// revokedFor is how long after its last credentials expired a key is still named
+// among those that are revoked: longer than any clock is wrong.
+const revokedFor = 30 * 24 * time.Hour
+
+// An Authority vouches for who holds a key, and takes that back.
+type Authority interface {
+	HostJWT(host proto.HostName, publicKey string) (string, error)
+	// Revoke has NATS refuse those in r, and only those, and disconnect them.
+	Revoke(ctx context.Context, r natsd.Revoked) error
+}
+
+var _ Authority = (*natsd.Server)(nil)
+
+// identities say which hosts may connect. What is in the book holds, and NATS is told.
+type identities struct {
+	book      *enroll.Book
+	authority Authority
+	fleet     *Fleet
+	anchors   proto.HostAddReply // without a JWT
+	audit     func(context.Context, proto.AuditEntry)
+	now       func() time.Time
+	log       *slog.Logger
+
+	telling sync.Mutex // NATS is told of what is in the book last
+}
+
+// know lists every host in the book.
+func (i *identities) know() {
+	for _, host := range i.book.Hosts() {
+		i.show(host)
+	}
+}
+
+// show has operators see which key host has.
+func (i *identities) show(host proto.HostName) {
+	if k, known := i.book.Newest(host); known {
+		i.fleet.Enrolled(host, keyView(k))
+	}
+}
+
+// revoked returns the keys in a book that NATS has to refuse.
+func revoked(b *enroll.Book, now time.Time) natsd.Revoked {
+	return natsd.Revoked{Hosts: b.Revoked(now.Add(-revokedFor))}
+}
+
+// tell has NATS refuse what is revoked in the book.
+func (i *identities) tell(ctx context.Context) error {
+	i.telling.Lock()
+	defer i.telling.Unlock()
+	return i.authority.Revoke(ctx, revoked(i.book, i.now()))
+}
+
+// add vouches for a key. The host may have one already: a machine that was
+// installed anew gets another, and the one before does not count any more.
+func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddRequest) (proto.HostAddReply, error) {
+	if req.Host.IsZero() {
+		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
+	}
+	if !nkeys.IsValidPublicUserKey(req.PublicKey) {
+		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "public_key: must be the public key of a NATS user, such as U…")
+	}
+	jwt, err := i.authority.HostJWT(req.Host, req.PublicKey)
+	if err != nil {
+		return proto.HostAddReply{}, err
+	}
+	now := i.now().UTC()
+	before, _ := i.book.Newest(req.Host)
+	if err := i.book.Enrol(req.Host, enroll.Key{PublicKey: req.PublicKey, Added: now, By: c.Name}); err != nil {
+		return proto.HostAddReply{}, refused(err)
+	}
+	i.show(req.Host)
+	message := req.PublicKey
+	if replaced := before.PublicKey != "" && before.PublicKey != req.PublicKey && !before.IsRevoked(); replaced {
+		message += ", in the place of " + before.PublicKey
+	}
+	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostAdd, Host: req.Host, Message: message})
+	i.log.InfoContext(ctx, "host added", "host", req.Host, "key", req.PublicKey, "by", c.Name)
+	if err := i.tell(ctx); err != nil {
+		return proto.HostAddReply{}, err
+	}
+	reply := i.anchors
+	reply.JWT = jwt
+	return reply, nil
+}
+
+// revoke lets a host in no more. It is in the book when NATS is told, and so kept
+// out after any restart.
+func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRevokeRequest) (proto.HostRevokeReply, error) {
+	if req.Host.IsZero() {
+		return proto.HostRevokeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
+	}
+	now := i.now().UTC()
+	if err := i.book.Revoke(req.Host, now, c.Name); err != nil {
+		return proto.HostRevokeReply{}, refused(err)
+	}
+	i.show(req.Host)
+	k, _ := i.book.Newest(req.Host)
+	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostRevoke, Host: req.Host, Message: k.PublicKey})
+	i.log.WarnContext(ctx, "host revoked", "host", req.Host, "key", k.PublicKey, "by", c.Name)
+	if err := i.tell(ctx); err != nil {
+		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and NATS does not know yet: %w", req.Host, err)
+	}
+	return proto.HostRevokeReply{Key: keyView(k)}, nil
+}
+
+// keyView returns k as operators see it.
+func keyView(k enroll.Key) proto.HostKey {
+	return proto.HostKey{
+		PublicKey: k.PublicKey, Enrolled: k.Added, By: k.By, From: k.From, Expires: k.Expires, Revoked: k.Revoked, RevokedBy: k.RevokedBy,
+	}
+}
+
+// refused returns what the book has against something as callers are told.
+func refused(err error) error {
+	switch {
+	case errors.Is(err, enroll.ErrUnknownHost):
+		return bus.Errorf(bus.CodeNotFound, "%v; see kedge host list", err)
+	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken):
+		return bus.Errorf(bus.CodeRefused, "%v", err)
+	}
+	return err
+}

@@ -1,0 +1,115 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+func TestARevokedHostStaysOutUntilItIsEnrolledAnew(t *testing.T) {
+	c := start(t)
+	web1 := hostName(t, "web1")
+	file := c.credentials(t, "web1")
+	conn := connectTo(t, c.NATSURL(), file)
+	awaitState(t, conn, func(s bus.State) bool { return s.Connected })
+
+	r, err := bus.Call[proto.HostRevokeRequest, proto.HostRevokeReply](t.Context(), c.conn, proto.EndpointHostRevoke, proto.HostRevokeRequest{Host: web1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, conn, func(s bus.State) bool { return !s.Connected && s.Err != nil })
+	c.await(t, "the revoked key", func(f proto.FleetReply) bool {
+		return len(f.Hosts) == 1 && f.Hosts[0].Key != nil && *f.Hosts[0].Key == r.Key && !r.Key.Revoked.IsZero() && r.Key.RevokedBy == "admin"
+	})
+
+	c.restart(t)
+	mustBeRefused(t, c.NATSURL(), file)
+	again := c.credentials(t, "web1")
+	awaitState(t, connectTo(t, c.NATSURL(), again), func(s bus.State) bool { return s.Connected })
+	mustBeRefused(t, c.NATSURL(), file)
+
+	// Installed anew, without having been revoked.
+	third := c.credentials(t, "web1")
+	awaitState(t, connectTo(t, c.NATSURL(), third), func(s bus.State) bool { return s.Connected })
+	mustBeRefused(t, c.NATSURL(), again)
+}
+
+func TestAKeyThatWasRevokedIsNeverVouchedForAgain(t *testing.T) {
+	c := start(t)
+	id, err := bus.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(name, key string) error {
+		_, err := bus.Call[proto.HostAddRequest, proto.HostAddReply](t.Context(), c.conn, proto.EndpointHostAdd,
+			proto.HostAddRequest{Host: hostName(t, name), PublicKey: key})
+		return err
+	}
+	if err := errors.Join(add("web1", id.PublicKey), add("web1", id.PublicKey)); err != nil {
+		t.Fatal(err) // asked twice, because the answer was lost
+	}
+	if _, err := bus.Call[proto.HostRevokeRequest, proto.HostRevokeReply](t.Context(), c.conn, proto.EndpointHostRevoke,
+		proto.HostRevokeRequest{Host: hostName(t, "web1")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"web1", "web2"} {
+		var said *bus.APIError
+		if err := add(name, id.PublicKey); !errors.As(err, &said) || said.Code != bus.CodeRefused {
+			t.Errorf("the revoked key for %s: error = %v, want a refusal", name, err)
+		}
+	}
+}
+
+// connectTo begins to connect with the credentials in file.
+func connectTo(t *testing.T, url, file string) *bus.Conn {
+	t.Helper()
+	conn, err := bus.Connect(t.Context(), bus.Options{
+		Servers: []string{url}, Name: "test", Credentials: file, Log: slog.New(slog.DiscardHandler),
+		Backoff: bus.Backoff{Base: 10 * time.Millisecond, Cap: 100 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+// awaitState fails the test unless the state of conn comes to fulfil ok.
+func awaitState(t *testing.T, conn *bus.Conn, ok func(bus.State) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		s, changed := conn.Watch()
+		if ok(s) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("the connection stays in state %+v", s)
+		}
+	}
+}
+
+// mustBeRefused fails the test if NATS lets in who has the credentials in file.
+func mustBeRefused(t *testing.T, url, file string) {
+	t.Helper()
+	awaitState(t, connectTo(t, url, file), func(s bus.State) bool {
+		if s.Connected {
+			t.Fatal("connected")
+		}
+		return s.Err != nil
+	})
+}
+
+func (c *controllerTest) restart(t *testing.T) {
+	t.Helper()
+	c.stop(t)
+	c.start(t)
+}
