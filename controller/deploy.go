@@ -181,7 +181,7 @@ func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto
 		r, _ := d.fleet.Host(host)
 		keep := []proto.StorePath{r.Host.Want.Toplevel}
 		if s := r.Host.Status; s != nil {
-			keep = append(keep, s.Systems.Current, s.Systems.Proven)
+			keep = append(keep, s.Systems.Toplevel(), s.Systems.Proven)
 		}
 		if err := d.builder.Prune(host, keep...); err != nil {
 			d.log.WarnContext(ctx, "old toplevels stay", "host", host, "err", err)

@@ -18,6 +18,9 @@ const (
 	ConditionRebootInhibited ConditionType = "RebootInhibited" // does not reboot for a while, because somebody on the host said so
 	ConditionStoreValid      ConditionType = "StoreValid"      // what of the store was read after a boot without an orderly end is what is registered
 	ConditionWithdrawn       ConditionType = "Withdrawn"       // runs a release that was withdrawn
+	// It runs in the specialisation that its configuration names, or in none if that
+	// names none.
+	ConditionSpecialised ConditionType = "Specialised"
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"

@@ -161,9 +161,9 @@ func exampleStatus(t testing.TB) proto.Status {
 	other := parsed(t, proto.ParseStorePath, otherText)
 	return proto.Status{
 		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7,
-		Systems: proto.Systems{Current: other, Booted: other, Profile: other, Proven: other, Revision: revision, Generation: 12},
+		Systems: proto.Systems{Current: other, Booted: other, Profile: other, Proven: other, Revision: revision, Generation: 12, Specialisation: "docked"},
 		Deployment: proto.DeploymentStatus{
-			ID: "7-1", Serial: 7, Toplevel: toplevel(t), Revision: revision,
+			ID: "7-1", Serial: 7, Toplevel: toplevel(t), Revision: revision, Specialisation: "docked",
 			Phase: proto.PhaseRolledBack, Verdict: proto.VerdictRolledBack, Reason: proto.ReasonUnitsFailed,
 			Message: "nginx.service failed", Started: issued.Add(-time.Minute), Since: issued,
 			Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"bind() to 0.0.0.0:80 failed", "exited with code 1"}}},

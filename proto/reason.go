@@ -34,6 +34,7 @@ const (
 	ReasonNotAToplevel     Reason = "not-a-toplevel"    // not a NixOS system, or one that cannot be switched to
 	ReasonNoAgent          Reason = "no-agent"          // the new system has no kedge-agent to come back with
 	ReasonBadConfig        Reason = "bad-config"        // the new system's agent configuration cannot be used
+	ReasonNoSpecialisation Reason = "no-specialisation" // the new system has not the specialisation that its configuration names
 	ReasonRebootNeeded     Reason = "reboot-needed"     // cannot be run without a reboot
 	ReasonUnprotected      Reason = "unprotected"       // its trial boot could not be undone, and the host asks for that
 	ReasonCheckRefused     Reason = "pre-switch-check"  // the new system's own pre-switch checks refused
@@ -59,6 +60,7 @@ const (
 	ReasonRebootFailed     Reason = "reboot-failed"       // the host did not go down
 	ReasonRolledBackByHand Reason = "rolled-back-by-hand" // somebody on the host went back
 	ReasonDriftRestored    Reason = "drift-restored"      // something else ran than what was proven, which was brought back
+	ReasonSpecialised      Reason = "specialised"         // ran in another specialisation than it shall, which was brought back
 )
 
 // Why a host does nothing, or is as it is; and why the newest revision did not
@@ -72,6 +74,7 @@ const (
 	ReasonAdopted           Reason = "adopted"            // a system that runs and is registered was taken as proven
 	ReasonDrifted           Reason = "drifted"            // runs something that was not committed
 	ReasonDriftLoop         Reason = "drift-loop"         // drifts again and again, and is left alone
+	ReasonOtherChosen       Reason = "other-chosen"       // somebody chose another specialisation than its configuration
 	ReasonRetrying          Reason = "retrying"           // failed, and will be tried again
 	ReasonGaveUp            Reason = "gave-up"            // failed, and waits for a new assignment
 	ReasonSuspended         Reason = "suspended"          // somebody on the host told it to begin nothing
@@ -112,11 +115,11 @@ func RefusalReasons() []Reason {
 func DeploymentReasons() []Reason {
 	return append(RefusalReasons(),
 		ReasonCacheUnreachable, ReasonFetchFailed, ReasonUntrustedPath, ReasonDigestMismatch, ReasonDiskFull, ReasonReadOnly, ReasonHookRefused,
-		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonRebootNeeded, ReasonUnprotected, ReasonCheckRefused, ReasonBusy,
+		ReasonNotAToplevel, ReasonNoAgent, ReasonBadConfig, ReasonNoSpecialisation, ReasonRebootNeeded, ReasonUnprotected, ReasonCheckRefused, ReasonBusy,
 		ReasonNewerAssignment, ReasonNotProven, ReasonStateUnreadable,
 		ReasonActivationFailed, ReasonActivationHung, ReasonUnitsFailed, ReasonCheckFailed, ReasonNoContact,
 		ReasonPowerLoss, ReasonInterrupted, ReasonThirdParty, ReasonRegisterFailed, ReasonRollbackFailed,
 		ReasonTrialBootFailed, ReasonRebootFailed,
-		ReasonRolledBackByHand, ReasonDriftRestored,
+		ReasonRolledBackByHand, ReasonDriftRestored, ReasonSpecialised,
 	)
 }

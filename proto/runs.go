@@ -10,10 +10,11 @@ func (s Status) Condition(t ConditionType) (Condition, bool) {
 	return Condition{}, false
 }
 
-// Runs reports whether the host says that toplevel is what it runs, proven, and
-// what it is content with. No host runs the zero StorePath.
+// Runs reports whether the host says that toplevel is what it runs, in whatever
+// specialisation, proven, and what it is content with. No host runs the zero
+// StorePath.
 func (s Status) Runs(toplevel StorePath) bool {
 	ready, known := s.Condition(ConditionReady)
 	return known && ready.Status == StatusTrue && !toplevel.IsZero() &&
-		s.Systems.Current == toplevel && s.Systems.Proven == toplevel
+		s.Systems.Toplevel() == toplevel && s.Systems.Proven == toplevel
 }

@@ -32,6 +32,18 @@ type Systems struct {
 	Revision Revision  `json:"revision,omitzero"` // of the proven system
 	// Generation is the number that the system profile names.
 	Generation Generation `json:"generation,omitempty"`
+	// Specialisation is the name of the one of Profile that Current is; empty if it
+	// is none.
+	Specialisation string `json:"specialisation,omitempty"`
+}
+
+// Toplevel returns the toplevel that runs: Current, or what Current is a
+// specialisation of.
+func (s Systems) Toplevel() StorePath {
+	if s.Specialisation != "" {
+		return s.Profile
+	}
+	return s.Current
 }
 
 // A DeploymentStatus is one deployment as its host reports it. The zero value
@@ -41,8 +53,10 @@ type DeploymentStatus struct {
 	Serial   Serial    `json:"serial,omitempty"` // of the assignment
 	Toplevel StorePath `json:"toplevel,omitzero"`
 	Revision Revision  `json:"revision,omitzero"`
-	Phase    Phase     `json:"phase,omitempty"`
-	Verdict  Verdict   `json:"verdict,omitempty"`
+	// Specialisation is the name of the one of Toplevel that it makes run.
+	Specialisation string  `json:"specialisation,omitempty"`
+	Phase          Phase   `json:"phase,omitempty"`
+	Verdict        Verdict `json:"verdict,omitempty"`
 	// Way is how the toplevel is brought into effect: "switch", "test",
 	// "dry-activate", "boot", "reboot" or "hold"; empty until that is known.
 	Way     string       `json:"way,omitempty"`

@@ -43,11 +43,8 @@ func (s System) has(system proto.StorePath, target string) bool {
 	if target == system.String() || strings.HasPrefix(target, system.String()+"/") {
 		return true
 	}
-	links, err := filepath.Glob(filepath.Join(s.Root, system.String(), "specialisation", "*"))
-	return err == nil && slices.ContainsFunc(links, func(link string) bool { // the name of a store path is no bad pattern
-		special, err := os.Readlink(link)
-		return err == nil && special == target
-	})
+	special, err := proto.ParseStorePath(target)
+	return err == nil && s.specialisationOf(system, special) != ""
 }
 
 // DeleteGenerations deletes those of the system profile, at least one, durably.

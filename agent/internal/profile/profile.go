@@ -46,8 +46,7 @@ type System struct {
 }
 
 // A LinkError says that a link of the host names something that is not a
-// toplevel, or no generation of the profile: somebody put it there by hand, or
-// runs a specialisation inside of a toplevel.
+// toplevel, or no generation of the profile: somebody put it there by hand.
 type LinkError struct {
 	Link string
 	Err  error
@@ -79,7 +78,9 @@ func (s System) Systems() (proto.Systems, error) {
 	if err != nil {
 		return proto.Systems{}, err
 	}
-	return proto.Systems{Current: current, Booted: booted, Profile: g.Path, Generation: g.Number}, nil
+	return proto.Systems{
+		Current: current, Booted: booted, Profile: g.Path, Generation: g.Number, Specialisation: s.specialisationOf(g.Path, current),
+	}, nil
 }
 
 func (s System) toplevel(link string) (proto.StorePath, error) {
