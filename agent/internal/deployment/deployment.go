@@ -31,15 +31,22 @@ type Deployment struct {
 	Release     proto.Digest    `json:"release"`
 	Toplevel    proto.StorePath `json:"toplevel"`
 	Revision    proto.Revision  `json:"revision,omitzero"`
+	// Specialisation is the one of Toplevel that is made run, as Toplevel's own
+	// configuration has it; known from PhaseFetched on.
+	Specialisation Specialisation `json:"specialisation,omitzero"`
 
 	// Origin says who wanted it.
 	Origin Origin `json:"origin,omitempty"`
 	// Restore is true for one that only goes back: Toplevel runs, or is
-	// registered, in the place of Proven.
+	// registered, in the place of Proven; or a specialisation of it in the place of
+	// Back.
 	Restore bool `json:"restore,omitempty"`
 
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`
+	// Back is the specialisation of Proven that it goes back to: what of it ran at
+	// the beginning, or should have.
+	Back Specialisation `json:"back,omitzero"`
 	// Agent is the proven system's agent binary: what runs the transaction,
 	// whatever happens to the agent meanwhile.
 	Agent string `json:"agent"`
@@ -49,8 +56,8 @@ type Deployment struct {
 	// known from PhaseFetched on.
 	Mode proto.Mode `json:"mode,omitempty"`
 	Way  Way        `json:"way,omitempty"`
-	// From is what runs at the beginning, if that is not Proven: a system that was
-	// only tried.
+	// From is what runs at the beginning, if that is nothing of Proven: a system that
+	// was only tried.
 	From proto.StorePath `json:"from,omitzero"`
 	// Reboot names what of the new system takes effect with a reboot only, and
 	// Inhibitors why it cannot be switched to without one.
@@ -127,6 +134,8 @@ type Proven struct {
 	Toplevel   proto.StorePath  `json:"toplevel"`
 	Generation proto.Generation `json:"generation,omitempty"`
 	Revision   proto.Revision   `json:"revision,omitzero"`
+	// Specialisation is the one of Toplevel that was judged.
+	Specialisation Specialisation `json:"specialisation,omitzero"`
 	// Release is that of the deployment which proved it; zero if none did.
 	Release proto.Digest `json:"release,omitzero"`
 	// Adopted is true for a system that was found running and registered, and
@@ -168,7 +177,7 @@ func (d Deployment) Baseline() Baseline {
 // Runs returns the system that runs when d begins.
 func (d Deployment) Runs() proto.StorePath {
 	if d.From.IsZero() {
-		return d.Proven.Toplevel
+		return d.BackTo()
 	}
 	return d.From
 }
@@ -263,19 +272,20 @@ func (d Deployment) Advance(s Step) (Deployment, error) {
 // Status returns d as it is reported.
 func (d Deployment) Status() proto.DeploymentStatus {
 	return proto.DeploymentStatus{
-		ID:       d.ID,
-		Serial:   d.Serial,
-		Toplevel: d.Toplevel,
-		Revision: d.Revision,
-		Phase:    d.Phase,
-		Verdict:  d.Phase.Verdict(),
-		Way:      string(d.Way),
-		Reason:   d.Reason,
-		Message:  d.Message,
-		Started:  d.Started,
-		Since:    d.Since,
-		Failed:   d.Failed,
-		Reboot:   d.Reboot,
-		Checks:   d.Checks,
+		ID:             d.ID,
+		Serial:         d.Serial,
+		Toplevel:       d.Toplevel,
+		Revision:       d.Revision,
+		Specialisation: d.Specialisation.Name,
+		Phase:          d.Phase,
+		Verdict:        d.Phase.Verdict(),
+		Way:            string(d.Way),
+		Reason:         d.Reason,
+		Message:        d.Message,
+		Started:        d.Started,
+		Since:          d.Since,
+		Failed:         d.Failed,
+		Reboot:         d.Reboot,
+		Checks:         d.Checks,
 	}
 }

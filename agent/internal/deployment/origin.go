@@ -41,5 +41,8 @@ func (d Deployment) Previous() Previous {
 	if d.Left() {
 		return Previous{}
 	}
+	if d.Respecialises() {
+		return d.Proven.Previous
+	}
 	return d.Proven.Before()
 }

@@ -10,7 +10,7 @@ import (
 
 // An effort is the activation of one system, over all runs of a transaction.
 type effort struct {
-	toplevel proto.StorePath
+	system proto.StorePath
 	// count is where the record counts the activations that were begun, and most
 	// is how many there may be.
 	count func(d *deployment.Deployment) *int
@@ -37,13 +37,13 @@ func (t *transaction) bring(ctx context.Context, e effort) (activation.Result, e
 			return activation.Result{}, err
 		}
 		var err error
-		if last, err = t.run(ctx, e.toplevel, e.decided); err != nil {
+		if last, err = t.run(ctx, e.system, e.decided); err != nil {
 			return activation.Result{}, err
 		}
 		patient := last.Effect == activation.Busy && t.Now().Before(patience)
 		switch {
 		case last.Effect == activation.Active:
-			t.d.Activated = e.toplevel
+			t.d.Activated = e.system
 			return last, nil
 		case patient:
 			if err := t.save(before); err != nil { // nothing was begun
@@ -53,7 +53,7 @@ func (t *transaction) bring(ctx context.Context, e effort) (activation.Result, e
 		case !e.decided && last.Effect != activation.Partial:
 			return last, nil
 		}
-		t.Log.WarnContext(ctx, "not activated yet", "deployment", t.d.ID, "toplevel", e.toplevel,
+		t.Log.WarnContext(ctx, "not activated yet", "deployment", t.d.ID, "system", e.system,
 			"begun", *e.count(&t.d), "effect", last.Effect, "detail", last.Message)
 		if err := t.Wait(ctx, retryPause); err != nil {
 			return activation.Result{}, err
@@ -76,10 +76,10 @@ func (t *transaction) begun(e effort) error {
 
 // run is one activation, bounded in time. It fails if ctx ended meanwhile: an
 // activation that was cut short by us says nothing about the system.
-func (t *transaction) run(ctx context.Context, toplevel proto.StorePath, force bool) (activation.Result, error) {
+func (t *transaction) run(ctx context.Context, system proto.StorePath, force bool) (activation.Result, error) {
 	bounded, cancel := context.WithTimeout(ctx, t.d.ActivationTimeout)
 	defer cancel()
-	r, err := t.Host.Activate(bounded, toplevel, force)
+	r, err := t.Host.Activate(bounded, system, force)
 	if ctx.Err() != nil {
 		return activation.Result{}, context.Cause(ctx)
 	}

@@ -25,8 +25,9 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	rebooted := boot != t.d.BootID
-	// A boot into the proven system did the work already.
-	booted := rebooted && t.runs(t.d.Proven.Toplevel, s, rebooted)
+	// A boot into the proven system did the work already, unless it is to run in a
+	// specialisation.
+	booted := rebooted && t.runs(t.d.BackTo(), s, rebooted)
 	wrong := t.restore(ctx)
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
@@ -66,7 +67,10 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 // inTrial reports whether this boot is the trial boot, or one after it that did
 // not lead back: then only a boot does.
 func (t *transaction) inTrial(s proto.Systems, rebooted bool) bool {
-	return t.d.Trial || t.d.Armed && rebooted && s.Booted == t.d.Toplevel
+	if t.ofProven(s.Booted) {
+		return false
+	}
+	return t.d.Trial || t.d.Armed && rebooted && t.ofNew(s.Booted)
 }
 
 // idle reports whether no unit of the system that ran was ever touched: only the
@@ -106,7 +110,7 @@ func (t *transaction) judgeProven(ctx context.Context, boot string) (deployment.
 	}
 	var j health.Judgement
 	err := t.retry(ctx, "judge the proven system", t.d.RollbackProbation.Deadline, func(ctx context.Context) (err error) {
-		j, err = t.Host.Judge(ctx, t.subject(t.d.Proven.Toplevel), t.d.RollbackProbation, t.d.Baseline())
+		j, err = t.Host.Judge(ctx, t.subject(t.d.BackTo()), t.d.RollbackProbation, t.d.Baseline())
 		return err
 	})
 	if ctx.Err() != nil {
@@ -115,7 +119,7 @@ func (t *transaction) judgeProven(ctx context.Context, boot string) (deployment.
 	if err != nil {
 		return t.failed(boot, fmt.Sprintf("the proven system was activated, but not judged: %v", err)), nil
 	}
-	if _, err := t.look(are(t.d.Proven.Toplevel, t.d.Proven.Toplevel)); err != nil {
+	if _, err := t.look(are(t.d.BackTo(), t.d.Proven.Toplevel)); err != nil {
 		return deployment.Step{}, err
 	}
 	if j.Contact && !j.Good {
@@ -154,14 +158,14 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 // reactivate runs the proven system. If it cannot, it says why.
 func (t *transaction) reactivate(ctx context.Context) (down string, err error) {
 	r, err := t.bring(ctx, effort{
-		toplevel: t.d.Proven.Toplevel, count: func(d *deployment.Deployment) *int { return &d.RollbackActivations }, most: maxReactivations, decided: true,
+		system: t.d.BackTo(), count: func(d *deployment.Deployment) *int { return &d.RollbackActivations }, most: maxReactivations, decided: true,
 	})
 	switch {
 	case err != nil:
 		return "", err
 	case r.Effect == activation.Active:
 		return "", t.save(t.d)
-	case t.d.Activated == t.d.Proven.Toplevel:
+	case t.d.Activated == t.d.BackTo():
 		return fmt.Sprintf("the proven system was activated, but all of %d tries to judge it were interrupted", t.d.RollbackActivations), nil
 	default:
 		return fmt.Sprintf("the proven system could not be activated in %d tries: %s", t.d.RollbackActivations, r.Message), nil
@@ -185,8 +189,12 @@ func (t *transaction) settled(ctx context.Context, j health.Judgement) deploymen
 	if !t.atFault(phase) {
 		return to(phase)
 	}
-	if err := t.Store.Quarantine(t.d.Toplevel, t.d.Reason, t.Now()); err != nil {
-		t.Log.ErrorContext(ctx, "the system cannot be quarantined", "deployment", t.d.ID, "toplevel", t.d.Toplevel, "err", err)
+	bad := t.d.Toplevel
+	if t.d.Respecialises() { // which is proven
+		bad = t.d.System()
+	}
+	if err := t.Store.Quarantine(bad, t.d.Reason, t.Now()); err != nil {
+		t.Log.ErrorContext(ctx, "the system cannot be quarantined", "deployment", t.d.ID, "toplevel", bad, "err", err)
 		s := because(phase, t.d.Reason, "%s; it cannot be quarantined: %v", t.d.Message, err)
 		s.Failed = t.d.Failed
 		return s
@@ -197,6 +205,9 @@ func (t *transaction) settled(ctx context.Context, j health.Judgement) deploymen
 // atFault reports whether the system must not be tried again that was gone back
 // from, to end in phase. Somebody who wants it back need not prove anything.
 func (t *transaction) atFault(phase proto.Phase) bool {
+	if t.d.Restore && t.d.Respecialises() {
+		return false // both are of the proven system
+	}
 	if t.d.Reason == proto.ReasonRolledBackByHand {
 		return true
 	}

@@ -106,9 +106,7 @@ func (t *transaction) point(ctx context.Context) error {
 	if err := t.Store.Guard(t.d.Agent); err != nil {
 		return err
 	}
-	err := t.retry(ctx, "make the next boot one of the new system", loaderTimeout, func(ctx context.Context) error {
-		return t.Host.Arm(ctx, t.d.Toplevel)
-	})
+	err := t.retry(ctx, "make the next boot one of the new system", loaderTimeout, t.armEntry)
 	if !errors.Is(err, loader.ErrUnprotected) || t.d.Boots.Protected {
 		return err
 	}
@@ -124,12 +122,12 @@ func (t *transaction) point(ctx context.Context) error {
 
 // booted says what came of the trial boot.
 func (t *transaction) booted(s proto.Systems, boot string) deployment.Step {
-	switch s.Booted {
-	case t.d.Toplevel:
+	switch {
+	case t.ofNew(s.Booted):
 		// Saved with the step.
-		t.d.BootID, t.d.Activated, t.d.Trial, t.d.Parked = boot, t.d.Toplevel, true, false
+		t.d.BootID, t.d.Activated, t.d.Trial, t.d.Parked = boot, s.Booted, true, false
 		return to(proto.PhaseProbation)
-	case t.d.Proven.Toplevel:
+	case t.ofProven(s.Booted):
 		return because(proto.PhaseRollingBack, proto.ReasonTrialBootFailed,
 			"the host booted the proven system: the trial boot did not come up, or somebody chose another entry")
 	}
@@ -175,7 +173,7 @@ func (t *transaction) leaveTrial(ctx context.Context) error {
 		return fmt.Errorf("look at the systems: %w", err)
 	}
 	rebooted, err := t.rebooted()
-	if err != nil || !rebooted || s.Current != t.d.Toplevel {
+	if err != nil || !rebooted || !t.ofNew(s.Current) {
 		return err
 	}
 	return t.bootBack(ctx)

@@ -28,7 +28,7 @@ func (t *transaction) judgeUnlessRecalled(ctx context.Context) (health.Judgement
 		}
 		asked <- why
 	}()
-	j, err := t.Host.Judge(ctx, t.subject(t.d.Toplevel), t.d.Probation, t.d.Baseline())
+	j, err := t.Host.Judge(ctx, t.subject(t.d.System()), t.d.Probation, t.d.Baseline())
 	stop()
 	if why := <-asked; why != "" {
 		return health.Judgement{}, &recalled{why: why}

@@ -42,7 +42,7 @@ func (t *transaction) tryBefore(ctx context.Context, d *deployment.Deployment) e
 	}
 	bounded, cancel := context.WithTimeout(ctx, beforeTimeout)
 	defer cancel()
-	results := t.Host.Try(bounded, t.subject(d.Proven.Toplevel), distinct)
+	results := t.Host.Try(bounded, t.subject(d.BackTo()), distinct)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -107,7 +107,7 @@ func TestRequiredChecksAreNotTriedBefore(t *testing.T) {
 func (h *fakeHost) requireResults(t *testing.T) {
 	t.Helper()
 	judged := h.record.Phase == proto.PhaseCommitted || h.record.Reason == proto.ReasonUnitsFailed || h.record.Reason == proto.ReasonNoContact
-	want := []proto.CheckResult{{Name: "on " + newSystem.String()}}
+	want := []proto.CheckResult{{Name: "on " + h.record.System().String()}}
 	if diff := cmp.Diff(want, h.record.Checks); judged && diff != "" {
 		t.Errorf("results of checks (-want +got):\n%s", diff)
 	}

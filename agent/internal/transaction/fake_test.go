@@ -41,6 +41,7 @@ type fakeHost struct {
 	// the boot loader
 	oneShot   proto.StorePath // boots next, once
 	unable    bool            // it cannot boot anything once
+	noSpecial bool            // it has no entries of specialisations
 	panics    bool            // the new system's boot ends in the next one
 	hangs     bool            // the new system's boot never ends
 	stays     int             // how often the host does not go down when it is asked
@@ -79,6 +80,7 @@ type fakeHost struct {
 	defaulted func(h *fakeHost, p proto.StorePath) error
 	proved    func(h *fakeHost)
 	activated []proto.StorePath // in this order
+	judged    []proto.StorePath // likewise
 	clock     time.Duration     // since the beginning; pauses make it pass
 
 	calls   int
@@ -115,7 +117,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 		whole: oldSystem, agent: oldSystem,
 		proven:    proven,
 		activates: activation.Result{Effect: activation.Active},
-		contact:   map[proto.StorePath]bool{oldSystem: true, newSystem: true},
+		contact:   map[proto.StorePath]bool{oldSystem: true, oldSpecial: true, newSystem: true, newSpecial: true},
 		crashAt:   map[int]crash{},
 		baseline:  deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
 		record: deployment.Deployment{
@@ -162,7 +164,7 @@ func (h *fakeHost) start() {
 	}
 	h.boot++
 	h.boots++
-	if next == newSystem && h.panics && h.bootDefault != newSystem {
+	if isNew(next) && h.panics && h.bootDefault != newSystem {
 		h.start()
 		return
 	}
@@ -196,11 +198,11 @@ func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment
 }
 
 func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (activation.Result, error) {
-	if p == oldSystem && !force {
+	if h.isOld(p) && !force {
 		h.t.Error("the proven system is activated without force")
 	}
 	r := activation.Result{Effect: activation.Active}
-	if p == newSystem && !force {
+	if h.tries(p) && !force {
 		r = h.activates
 	}
 	if next := h.results[p]; len(next) > 0 {
@@ -214,7 +216,7 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		h.dead = true
 		return activation.Result{}, errCrash
 	}
-	if h.held != newSystem {
+	if h.held != h.record.Toplevel {
 		h.t.Errorf("%s is activated, but %s is kept from being collected", p, h.held)
 	}
 	// One that crashes has moved /run/current-system, and started no unit yet.
@@ -234,7 +236,7 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 }
 
 func (h *fakeHost) DryActivate(_ context.Context, p proto.StorePath) ([]string, error) {
-	if p != newSystem {
+	if p != h.record.System() {
 		h.t.Errorf("%s is asked what it would change", p)
 	}
 	if h.unitsFail {
@@ -250,10 +252,13 @@ func (h *fakeHost) Arm(_ context.Context, p proto.StorePath) error {
 	if h.loaderRefuses {
 		return errors.New("no such entry")
 	}
-	if p != newSystem {
+	if p == newSpecial && h.noSpecial {
+		return fmt.Errorf("GRUB: %w", loader.ErrNoEntry)
+	}
+	if p != h.record.System() && (p != newSystem || !h.noSpecial) {
 		h.t.Errorf("%s is to be booted once", p)
 	}
-	return h.do(func() { h.oneShot = newSystem })
+	return h.do(func() { h.oneShot = p })
 }
 
 func (h *fakeHost) Disarm(context.Context) error {
@@ -280,7 +285,7 @@ func (h *fakeHost) Reboot(context.Context) error {
 }
 
 func (h *fakeHost) AwaitBoot(context.Context) error {
-	if h.hangs && h.current == newSystem {
+	if h.hangs && isNew(h.current) {
 		return context.DeadlineExceeded
 	}
 	return h.do(func() {})
@@ -320,16 +325,17 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 	if diff := cmp.Diff(h.baseline, before); diff != "" {
 		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, diff)
 	}
-	if h.blind > 0 && h.current == oldSystem {
+	if h.blind > 0 && h.isOld(h.current) {
 		h.blind--
 		return health.Judgement{}, errors.New("systemd did not answer in time")
 	}
+	h.judged = append(h.judged, h.current)
 	if err := h.do(func() {
 		h.agent = h.current
-		if h.intruder != nil && h.current == newSystem {
+		if h.intruder != nil && h.tries(h.current) {
 			h.intruder(h)
 		}
-		if h.later != nil && h.current == oldSystem {
+		if h.later != nil && h.isOld(h.current) {
 			h.later(h)
 		}
 	}); err != nil {
@@ -337,11 +343,11 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 	}
 	j := health.Judgement{Contact: h.contact[h.current], Checks: []proto.CheckResult{{Name: "on " + h.current.String()}}}
 	switch {
-	case h.current == newSystem && h.unitsFail:
+	case h.tries(h.current) && h.unitsFail:
 		j.Reason, j.Failed = proto.ReasonUnitsFailed, []proto.FailedUnit{{Name: "app.service"}}
 	case !j.Contact:
 		j.Reason = proto.ReasonNoContact
-	case h.provenFails && h.current == oldSystem:
+	case h.provenFails && h.isOld(h.current):
 		j.Reason, j.Message = proto.ReasonUnitsFailed, "old.service failed"
 	default:
 		j.Good = true

@@ -58,7 +58,7 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 func (t *transaction) dryActivate(ctx context.Context) (deployment.Step, error) {
 	bounded, cancel := context.WithTimeout(ctx, t.d.ActivationTimeout)
 	defer cancel()
-	lines, err := t.Host.DryActivate(bounded, t.d.Toplevel)
+	lines, err := t.Host.DryActivate(bounded, t.d.System())
 	if ctx.Err() != nil {
 		return deployment.Step{}, context.Cause(ctx)
 	}
@@ -92,7 +92,7 @@ func (t *transaction) activate(ctx context.Context) (deployment.Step, error) {
 		return revertedByPowerLoss(), nil
 	}
 	r, err := t.bring(ctx, effort{
-		toplevel: t.d.Toplevel, count: func(d *deployment.Deployment) *int { return &d.Activations }, most: maxActivations,
+		system: t.d.System(), count: func(d *deployment.Deployment) *int { return &d.Activations }, most: maxActivations,
 	})
 	if err != nil {
 		return deployment.Step{}, err
@@ -113,7 +113,7 @@ func (t *transaction) activate(ctx context.Context) (deployment.Step, error) {
 	case activation.Partial:
 		return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "the activation was interrupted %d times: %s", t.d.Activations, r.Message), nil
 	}
-	return deployment.Step{}, fmt.Errorf("activation of %s had the unknown effect %q", t.d.Toplevel, r.Effect)
+	return deployment.Step{}, fmt.Errorf("activation of %s had the unknown effect %q", t.d.System(), r.Effect)
 }
 
 // judge decides between commit and rollback. The deadline counts from the
@@ -143,6 +143,9 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		if !up {
 			return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "the boot did not end within %s", t.d.Boots.Timeout), nil
 		}
+		if s, bad, err := t.specialise(bounded); bad || err != nil {
+			return s, err
+		}
 	}
 	j, err := t.judgeUnlessRecalled(bounded)
 	if ctx.Err() != nil {
@@ -162,7 +165,7 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	if t.d.Registered { // for a trial boot that is not protected
 		registered = t.d.Toplevel
 	}
-	if _, err := t.look(are(t.d.Toplevel, registered)); err != nil {
+	if _, err := t.look(are(t.d.System(), registered)); err != nil {
 		return deployment.Step{}, err
 	}
 	t.d.Checks = j.Checks // saved with the step
@@ -206,6 +209,7 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 	}
 	if err := t.Store.Prove(deployment.Proven{
 		Toplevel: t.d.Toplevel, Generation: g, Revision: t.d.Revision, Release: t.d.Release, Since: t.Now(), Previous: t.d.Previous(),
+		Specialisation: t.d.Specialisation,
 	}); err != nil {
 		return deployment.Step{}, fmt.Errorf("keep the proven system: %w", err)
 	}
@@ -244,12 +248,12 @@ func (t *transaction) runAgain(ctx context.Context) (activation.Result, error) {
 		return activation.Result{}, err
 	}
 	r := activation.Result{Effect: activation.Active}
-	if !t.runs(t.d.Toplevel, s, again) {
-		if t.d.Way.Staged() {
+	if !t.runs(t.d.System(), s, again) {
+		if t.d.Way.Staged() && !t.ofNew(s.Booted) {
 			return t.bootAgain(ctx)
 		}
 		r, err = t.bring(ctx, effort{
-			toplevel: t.d.Toplevel, count: func(d *deployment.Deployment) *int { return &d.CommitActivations }, most: maxActivations, decided: true,
+			system: t.d.System(), count: func(d *deployment.Deployment) *int { return &d.CommitActivations }, most: maxActivations, decided: true,
 		})
 		if err != nil || r.Effect != activation.Active {
 			return r, err

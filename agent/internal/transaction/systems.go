@@ -46,17 +46,20 @@ func are(current, registered proto.StorePath) func(s proto.Systems) bool {
 }
 
 // untouched expects the systems as they were when the deployment began: after a
-// boot of somebody else's the proven one runs in the place of what was only tried.
+// boot of somebody else's the proven one runs in the place of what was only tried,
+// or of its specialisation.
 func (t *transaction) untouched(s proto.Systems) bool {
-	return s.Profile == t.d.Proven.Toplevel && (s.Current == t.d.Proven.Toplevel || s.Current == t.d.Runs())
+	before := s.Current == t.d.Runs() || s.Current == t.d.BackTo() || s.Current == t.d.Proven.Toplevel
+	return s.Profile == t.d.Proven.Toplevel && before
 }
 
 // ours expects the system as this deployment, and nobody else, may have left
 // it.
 func (t *transaction) ours(s proto.Systems) bool {
 	mine := func(p proto.StorePath) bool { return p == t.d.Toplevel || p == t.d.Proven.Toplevel }
+	current := mine(s.Current) || s.Current == t.d.System() || s.Current == t.d.BackTo() || s.Current == t.d.Runs()
 	// An activation that died may have left none: that was not somebody else.
-	if !mine(s.Current) && s.Current != t.d.Runs() && !s.Current.IsZero() {
+	if !current && !s.Current.IsZero() {
 		return false
 	}
 	if t.d.Registered {

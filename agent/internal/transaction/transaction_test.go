@@ -26,7 +26,7 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return []scenario{
+	return append([]scenario{
 		{"a good system commits", func(*fakeHost) {}, proto.PhaseCommitted, "", false},
 		{"an adopted system is made the boot default first", func(h *fakeHost) {
 			h.record.Proven.Adopted, h.proven.Adopted = true, true
@@ -110,7 +110,7 @@ func scenarios() []scenario {
 			h.current, h.whole, h.agent = oldSystem, oldSystem, oldSystem
 		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, false},
 		{"a loader that refuses rolls back", func(h *fakeHost) { h.loaderRefuses = true }, proto.PhaseRolledBack, proto.ReasonRegisterFailed, false},
-	}
+	}, specialScenarios()...)
 }
 
 // reboots is a deployment whose way is a reboot.
@@ -118,9 +118,8 @@ func reboots(h *fakeHost) { h.record.Way = deployment.WayReboot }
 
 func (h *fakeHost) requireProven(t *testing.T) {
 	t.Helper()
-	for what, got := range map[string]proto.StorePath{
-		"current": h.current, "units": h.whole, "profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
-	} {
+	h.requireRunning(t, oldSystem, h.record.BackTo())
+	for what, got := range map[string]proto.StorePath{"profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel} {
 		if got != oldSystem {
 			t.Errorf("%s is %s, want the proven system", what, got)
 		}
@@ -129,13 +128,17 @@ func (h *fakeHost) requireProven(t *testing.T) {
 
 func (h *fakeHost) requireNew(t *testing.T) {
 	t.Helper()
-	for what, got := range map[string]proto.StorePath{
-		"current": h.current, "units": h.whole, "agent": h.agent,
-		"profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel,
-	} {
-		if got != newSystem {
+	h.requireRunning(t, h.record.Toplevel, h.record.System())
+	for what, got := range map[string]proto.StorePath{"profile": h.profile, "boot default": h.bootDefault, "proven": h.proven.Toplevel} {
+		if got != h.record.Toplevel {
 			t.Errorf("%s is %s, want the new system", what, got)
 		}
+	}
+	if h.agent != h.current {
+		t.Errorf("the agent is that of %s, and %s runs", h.agent, h.current)
+	}
+	if got := h.proven.System(); got != h.record.System() {
+		t.Errorf("proven is %s, want what was judged", got)
 	}
 	if got := h.proven.Release; got != h.record.Release {
 		t.Errorf("proven is release %q, want %q", got, h.record.Release)
@@ -163,7 +166,7 @@ func TestTransactionWithoutCrash(t *testing.T) {
 			if d.Phase != s.want || d.Reason != s.reason {
 				t.Errorf("ended %s because of %q, want %s because of %q", d.Phase, d.Reason, s.want, s.reason)
 			}
-			if got := slices.Contains(h.quarantined, newSystem); got != s.quarantined {
+			if got := slices.Contains(h.quarantined, h.suspect()); got != s.quarantined {
 				t.Errorf("quarantined is %t, want %t", got, s.quarantined)
 			}
 			h.requireSettled(t)
