@@ -46,7 +46,8 @@ func TestRepairWantsTheTrustedSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "nix-store --repair-path --option substitute true --option substituters http://cache" +
-		" --option narinfo-cache-negative-ttl 0 --option narinfo-cache-positive-ttl 0 --option fsync-store-paths true" +
+		" --option narinfo-cache-negative-ttl 0 --option narinfo-cache-positive-ttl 0" +
+		" --option connect-timeout 15 --option stalled-download-timeout 20 --option download-attempts 3 --option fsync-store-paths true" +
 		" --option require-sigs true --option trusted-public-keys " + o.TrustedKeys[0].String() + " --option max-jobs 0 --option builders  -- " + serveA
 	if got := calls(); !slices.Equal(got, []string{want, "nix-store --verify-path -- " + serveA}) {
 		t.Errorf("calls are %q, want %q and a look at what came of it", got, want)
