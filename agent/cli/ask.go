@@ -10,6 +10,7 @@ import (
 
 	"kedge/agent/internal/control"
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -122,12 +123,12 @@ func (h host) lift() *cobra.Command {
 	cmd.Flags().BoolVar(&r.All, "all", false, "every system that failed here")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if r.All == (len(args) == 1) {
-			return usage("want either the store path of a system or --all")
+			return usage.Errorf("want either the store path of a system or --all")
 		}
 		if !r.All {
 			var err error
 			if r.Toplevel, err = proto.ParseStorePath(args[0]); err != nil {
-				return &usageError{err: err}
+				return &usage.Error{Err: err}
 			}
 		}
 		r.By = h.by()

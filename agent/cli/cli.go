@@ -17,6 +17,7 @@ import (
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
 	"kedge/internal/setup"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -101,7 +102,7 @@ const (
 // checkFor refuses a length of time that somebody gave and that is none.
 func checkFor(cmd *cobra.Command, d time.Duration) error {
 	if cmd.Flags().Changed(flagFor) && d <= 0 {
-		return usage("--for must be more than 0")
+		return usage.Errorf("--for must be more than 0")
 	}
 	return nil
 }

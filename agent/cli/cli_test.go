@@ -21,6 +21,7 @@ import (
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -146,7 +147,7 @@ func run(ts *testscript.TestScript, want int, args []string) {
 	root.SetOut(ts.Stdout())
 	root.SetErr(ts.Stderr())
 	root.SetArgs(args)
-	err := cli.Execute(of(ts).ctx, root)
+	err := usage.Execute(of(ts).ctx, root)
 	if err != nil && cli.Message(err) != "" {
 		fmt.Fprintln(ts.Stderr(), "kedge-agent:", cli.Message(err))
 	}

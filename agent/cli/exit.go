@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
-	"github.com/spf13/cobra"
-
 	"kedge/agent/internal/control"
+	"kedge/internal/usage"
 )
 
 // The exit codes, but for those of a command that [inhibit] ran.
@@ -25,27 +23,15 @@ const ExitCodes = `Exit codes: 0 done; 1 something went wrong; 2 wrong usage, no
 3 (--wait) the host did not come to what it shall, (check) not all is well; 4 (--wait)
 the time was up; 5 there is nothing to do it to.`
 
-// Execute carries out the command line of root, and returns what [ExitCode]
-// turns into the exit code.
-func Execute(ctx context.Context, root *cobra.Command) error {
-	understood := false // arguments and flags were in order; a command runs
-	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
-	err := root.ExecuteContext(ctx)
-	if err != nil && !understood {
-		return &usageError{err: fmt.Errorf("%w\nTry '%s --help'", err, root.Name())}
-	}
-	return err
-}
-
 // ExitCode returns the code to end with after err.
 func ExitCode(err error) int {
-	var usage *usageError
+	var wrong *usage.Error
 	var bad *badEndError
 	var ended *endedError
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		return ExitUsage
 	case errors.As(err, &bad):
 		return ExitBadEnd
@@ -70,15 +56,6 @@ func Message(err error) string {
 
 // errLate says that the time of a wait was up.
 var errLate = errors.New("timed out")
-
-// A usageError is a wrong command line.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// usage returns an error for a wrong command line that cobra found right.
-func usage(text string) error { return &usageError{err: errors.New(text)} }
 
 // A badEndError says why a host is not as it shall be.
 type badEndError struct{ why string }

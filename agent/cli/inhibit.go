@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/agent/internal/statefile"
+	"kedge/internal/usage"
 )
 
 func (h host) inhibit() *cobra.Command {
@@ -34,7 +35,7 @@ activated goes on, or back.`,
 			return err
 		}
 		if length > 0 && len(args) > 0 {
-			return usage("--for is for holding without a command")
+			return usage.Errorf("--for is for holding without a command")
 		}
 		if v.Why == "" {
 			v.Why = strings.Join(args, " ")

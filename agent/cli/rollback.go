@@ -13,6 +13,7 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -39,7 +40,7 @@ agent.`,
 	cmd.Flags().DurationVar(&timeout, flagTimeout, waitTimeout, "with --wait: give up after this long")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("to") && to == 0 {
-			return usage("--to must be the number of a generation")
+			return usage.Errorf("--to must be the number of a generation")
 		}
 		p := h.place()
 		r.To, r.By = proto.Generation(to), h.by()

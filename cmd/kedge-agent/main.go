@@ -19,6 +19,7 @@ import (
 	"kedge/agent"
 	"kedge/agent/cli"
 	"kedge/internal/setup"
+	"kedge/internal/usage"
 )
 
 // version is set by the linker.
@@ -26,7 +27,7 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := cli.Execute(ctx, command(os.Stdout, os.Stderr))
+	err := usage.Execute(ctx, command(os.Stdout, os.Stderr))
 	stop()
 	if err != nil && cli.Message(err) != "" {
 		fmt.Fprintln(os.Stderr, "kedge-agent:", cli.Message(err))

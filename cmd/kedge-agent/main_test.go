@@ -10,6 +10,7 @@ import (
 
 	"kedge/agent/cli"
 	"kedge/internal/setup"
+	"kedge/internal/usage"
 )
 
 // good is a configuration without problems.
@@ -93,7 +94,7 @@ func TestPeopleOnTheHostHaveTheirCommands(t *testing.T) {
 	} {
 		root := command(t.Output(), t.Output())
 		root.SetArgs(args)
-		if got := cli.ExitCode(cli.Execute(t.Context(), root)); got != want {
+		if got := cli.ExitCode(usage.Execute(t.Context(), root)); got != want {
 			t.Errorf("%q: exit code %d, want %d", args, got, want)
 		}
 	}

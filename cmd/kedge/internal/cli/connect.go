@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -29,7 +30,7 @@ const retryDelay = 500 * time.Millisecond
 // context ends after --timeout or limit.
 func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded bool, do func(context.Context, *bus.Conn) error) error {
 	if k.timeout < 0 {
-		return usage("--timeout: must not be negative, got %s", k.timeout)
+		return usage.Errorf("--timeout: must not be negative, got %s", k.timeout)
 	}
 	if k.timeout > 0 {
 		limit = k.timeout

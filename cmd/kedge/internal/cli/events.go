@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -32,7 +33,7 @@ func (k *kedge) events() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		request := proto.EventsRequest{Last: true, Limit: last}
 		if last < 1 || last > eventsPage {
-			return usage("--lines: must be from 1 to %d, got %d", eventsPage, last)
+			return usage.Errorf("--lines: must be from 1 to %d, got %d", eventsPage, last)
 		}
 		if name != "" {
 			host, err := parseHost(name)

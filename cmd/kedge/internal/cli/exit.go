@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"kedge/internal/usage"
 )
 
 // The exit codes of kedge.
@@ -17,13 +19,13 @@ const (
 
 // ExitCode returns the code that kedge ends with after err.
 func ExitCode(err error) int {
-	var usage *usageError
+	var wrong *usage.Error
 	var bad *badEndError
 	var late *lateError
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		return ExitUsage
 	case errors.As(err, &bad):
 		return ExitBadEnd
@@ -32,12 +34,6 @@ func ExitCode(err error) int {
 	}
 	return ExitError
 }
-
-// A usageError is a wrong command line.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
 
 // A badEndError says which hosts ended other than well.
 type badEndError struct{ hosts []string }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -48,7 +49,7 @@ of its agent's configuration.`,
 			return err
 		}
 		if o.asJSON && o.out == "" {
-			return usage("--json: needs --out, since the credentials go to standard output otherwise")
+			return usage.Errorf("--json: needs --out, since the credentials go to standard output otherwise")
 		}
 		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
 			return k.addHost(ctx, conn, host, o)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/keyfile"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -37,7 +38,7 @@ standard error then, or to standard output, or to a file.`,
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		secret, err := proto.GenerateKey(args[0], rand.Reader)
 		if errors.Is(err, proto.ErrInvalidKey) {
-			return usage("%w", err)
+			return usage.Errorf("%w", err)
 		}
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -77,7 +78,7 @@ func parseTargets(args []string, mode proto.Mode) ([]proto.PublishTarget, error)
 		targets = append(targets, proto.PublishTarget{Host: host, Toplevel: toplevel, Mode: mode})
 	}
 	if err := errors.Join(problems...); err != nil {
-		return nil, &usageError{err: err}
+		return nil, &usage.Error{Err: err}
 	}
 	return targets, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -31,7 +32,7 @@ would that trusts these keys, and the exit code is 1 if it does not. It asks nob
 			return err
 		}
 		if threshold < 1 || len(keys) > 0 && threshold > len(keys) {
-			return usage("--threshold: must be between 1 and the number of trusted keys, got %d", threshold)
+			return usage.Errorf("--threshold: must be between 1 and the number of trusted keys, got %d", threshold)
 		}
 		e, err := readEnvelope(args[0])
 		if err != nil {
@@ -98,7 +99,7 @@ func publicKeys(args []string) ([]proto.PublicKey, error) {
 		for _, text := range texts {
 			key, err := proto.ParsePublicKey(text)
 			if err != nil {
-				return nil, usage("--trust: %w", err)
+				return nil, usage.Errorf("--trust: %w", err)
 			}
 			if !slices.Contains(keys, key) {
 				keys = append(keys, key)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -41,18 +42,18 @@ published for the host before; by default it is the time, in seconds since 1970.
 	cmd.Flags().BoolVar(&o.unchecked, "unchecked", false, "add a signature without comparing the release with the local store")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(o.keys) == 0 {
-			return usage("--key: at least one is required")
+			return usage.Errorf("--key: at least one is required")
 		}
 		host, path, made := strings.Cut(args[0], "=")
 		if !made {
 			return k.countersign(cmd.Context(), args[0], o)
 		}
 		if o.unchecked {
-			return usage("--unchecked: is for a release in a file")
+			return usage.Errorf("--unchecked: is for a release in a file")
 		}
 		r, err := k.parseRelease(host, path, o)
 		if err != nil {
-			return &usageError{err: err}
+			return &usage.Error{Err: err}
 		}
 		return k.signRelease(cmd.Context(), r, o)
 	}
@@ -103,7 +104,7 @@ func (k *kedge) signRelease(ctx context.Context, r proto.Release, o signOptions)
 // countersign adds signatures to the release in a file.
 func (k *kedge) countersign(ctx context.Context, path string, o signOptions) error {
 	if o.serial != 0 || o.revision != "" {
-		return usage("--serial, --revision: are in the release already")
+		return usage.Errorf("--serial, --revision: are in the release already")
 	}
 	keys, err := readKeys(o.keys)
 	if err != nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/nix"
+	"kedge/internal/usage"
 	"kedge/proto"
 )
 
@@ -40,11 +40,7 @@ func Run(ctx context.Context, o Options, args []string) error {
 	k := &kedge{Options: o}
 	root := k.command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err != nil && !k.understood {
-		return &usageError{err: fmt.Errorf("%w\nTry 'kedge --help'", err)}
-	}
-	return err
+	return usage.Execute(ctx, root)
 }
 
 // kedge is one command line being carried out.
@@ -53,7 +49,6 @@ type kedge struct {
 
 	server, credentials string
 	timeout             time.Duration
-	understood          bool // arguments and flags were in order; a command runs
 }
 
 func (k *kedge) command() *cobra.Command {
@@ -68,9 +63,6 @@ the time was up.`,
 		Version:       k.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			k.understood = true
-		},
 	}
 	root.SetOut(k.Stdout)
 	root.SetErr(k.Stderr)
@@ -95,7 +87,7 @@ func help() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage("unknown help topic %q", strings.Join(args, " "))
+				return usage.Errorf("unknown help topic %q", strings.Join(args, " "))
 			}
 			return about.Help()
 		},
@@ -111,9 +103,4 @@ func refuseUnknown(root *cobra.Command) {
 			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
-}
-
-// usage returns an error for a wrong command line that cobra found right.
-func usage(format string, args ...any) error {
-	return &usageError{err: fmt.Errorf(format, args...)}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/terminal"
+	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -176,7 +177,7 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 func parseHost(s string) (proto.HostName, error) {
 	h, err := proto.ParseHostName(s)
 	if err != nil {
-		return h, usage("%w", err)
+		return h, usage.Errorf("%w", err)
 	}
 	return h, nil
 }
