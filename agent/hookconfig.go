@@ -10,11 +10,12 @@ import (
 // HooksConfig says what to run at the borders of a deployment: the agent's, so
 // that those before an activation are the proven system's.
 type HooksConfig struct {
-	PreFetch     []HookConfig `config:"pre_fetch"`
-	PreActivate  []HookConfig `config:"pre_activate"`
-	PreReboot    []HookConfig `config:"pre_reboot"`
-	PostCommit   []HookConfig `config:"post_commit"`
-	PostRollback []HookConfig `config:"post_rollback"`
+	PreFetch        []HookConfig `config:"pre_fetch"`
+	PreActivate     []HookConfig `config:"pre_activate"`
+	PreReboot       []HookConfig `config:"pre_reboot"`
+	RebootCancelled []HookConfig `config:"reboot_cancelled"`
+	PostCommit      []HookConfig `config:"post_commit"`
+	PostRollback    []HookConfig `config:"post_rollback"`
 }
 
 // HookConfig is one program.
@@ -46,6 +47,8 @@ func (c HooksConfig) of(point hook.Point) []HookConfig {
 		return c.PreActivate
 	case hook.PreReboot:
 		return c.PreReboot
+	case hook.RebootCancelled:
+		return c.RebootCancelled
 	case hook.PostCommit:
 		return c.PostCommit
 	case hook.PostRollback:
@@ -56,7 +59,8 @@ func (c HooksConfig) of(point hook.Point) []HookConfig {
 
 func (c HooksConfig) validate(p *problems) {
 	for key, hooks := range map[string][]HookConfig{
-		"hooks.pre_fetch": c.PreFetch, "hooks.pre_activate": c.PreActivate, "hooks.pre_reboot": c.PreReboot,
+		"hooks.pre_fetch": c.PreFetch, "hooks.pre_activate": c.PreActivate,
+		"hooks.pre_reboot": c.PreReboot, "hooks.reboot_cancelled": c.RebootCancelled,
 		"hooks.post_commit": c.PostCommit, "hooks.post_rollback": c.PostRollback,
 	} {
 		for _, h := range hooks {

@@ -103,16 +103,6 @@ func (a *Agent) beforeActivation(ctx context.Context, d deployment.Deployment) (
 	return true, a.startHooks(ctx, c)
 }
 
-// beforeReboot sees to it that the hooks run that may put d's reboot off, such as
-// those that drain the host. It reports whether they have not all agreed yet.
-func (a *Agent) beforeReboot(ctx context.Context, d deployment.Deployment) (waits bool, err error) {
-	c := a.hooks(hook.PreReboot, d)
-	if len(c.Hooks) == 0 || d.Drained {
-		return false, nil
-	}
-	return true, a.startHooks(ctx, c)
-}
-
 // afterEnd sees to it that the hooks run that follow d's end. It reports whether
 // they have not all ended yet: until then the record must not be replaced.
 func (a *Agent) afterEnd(ctx context.Context, d deployment.Deployment) (waits bool, err error) {
@@ -176,13 +166,20 @@ func (a *Agent) endHooks(ctx context.Context, r hookResult) {
 	if r.err != nil {
 		a.Log.WarnContext(ctx, "hook failed", "hook", r.call.Point, "deployment", r.call.Deployment.ID, "err", r.err)
 	}
-	keep := a.keepFollowed
-	if r.call.Point == hook.PreActivate || r.call.Point == hook.PreReboot {
-		keep = a.keepAgreed
-	}
-	if err := keep(r); err != nil {
+	if err := a.keepResult(r); err != nil {
 		a.unrecorded = fmt.Errorf("record what hooks of deployment %s came to: %w", r.call.Deployment.ID, err)
 	}
+}
+
+func (a *Agent) keepResult(r hookResult) error {
+	switch r.call.Point {
+	case hook.PreActivate, hook.PreReboot:
+		return a.keepAgreed(r)
+	case hook.RebootCancelled:
+		return errors.Join(a.noteFailure(r), a.keepUndrained(r.call.Deployment.ID))
+	case hook.PreFetch, hook.PostCommit, hook.PostRollback:
+	}
+	return errors.Join(a.noteFailure(r), a.followed.write(r.call.Deployment))
 }
 
 // keepAgreed is for hooks that may refuse an activation, or a reboot.
@@ -204,13 +201,10 @@ func (a *Agent) keepAgreed(r hookResult) error {
 	})
 }
 
-// keepFollowed is for hooks that follow an end. They change nothing; one that
-// failed is told.
-func (a *Agent) keepFollowed(r hookResult) error {
-	d := r.call.Deployment
-	var err error
-	if r.err != nil {
-		err = a.note(of(d, proto.ReasonHookFailed, r.err.Error()))
+// noteFailure tells that a hook failed, which changes nothing.
+func (a *Agent) noteFailure(r hookResult) error {
+	if r.err == nil {
+		return nil
 	}
-	return errors.Join(err, a.followed.write(d))
+	return a.note(of(r.call.Deployment, proto.ReasonHookFailed, r.err.Error()))
 }

@@ -241,10 +241,11 @@ func TestHooksConfig(t *testing.T) {
 		{"looked up", agent.HookConfig{Exec: []string{"drain"}}, "absolute path"},
 		{"without a unit", agent.HookConfig{Exec: []string{"/bin/drain"}, Timeout: 30}, "timeout must be at least"},
 	} {
-		for _, key := range []string{"pre_fetch", "pre_activate", "post_commit", "post_rollback"} {
+		for _, key := range []string{"pre_fetch", "pre_activate", "pre_reboot", "reboot_cancelled", "post_commit", "post_rollback"} {
 			one := []agent.HookConfig{tt.hook}
 			c := agent.Config{Hooks: map[string]agent.HooksConfig{
-				"pre_fetch": {PreFetch: one}, "pre_activate": {PreActivate: one}, "post_commit": {PostCommit: one}, "post_rollback": {PostRollback: one},
+				"pre_fetch": {PreFetch: one}, "pre_activate": {PreActivate: one}, "pre_reboot": {PreReboot: one}, "reboot_cancelled": {RebootCancelled: one},
+				"post_commit": {PostCommit: one}, "post_rollback": {PostRollback: one},
 			}[key]}
 			text := c.Validate().Error() // it lacks much else
 			if got := strings.Contains(text, "hooks."+key+": "); got != (tt.want != "") || !strings.Contains(text, tt.want) {

@@ -232,9 +232,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	if o.idle(d) {
 		a.tell(ctx, slog.LevelWarn, "the reboot lease is kept for now", a.giveBack(ctx, o.Record))
 	}
-	waits, err := a.afterEnd(ctx, o.Record)
+	waits, err := a.owesHooks(ctx, o, d)
 	if err != nil {
-		return false, fmt.Errorf("run the hooks after deployment %s: %w", o.Record.ID, err)
+		return false, fmt.Errorf("run the hooks that follow deployment %s: %w", o.Record.ID, err)
 	}
 	a.rest(o.settled(d, !waits))
 	switch d.Action {
@@ -281,6 +281,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 	case ActionLease:
 		return a.askLease(ctx, o.Record)
 	case ActionArm:
+		if waits {
+			return false, nil // their end wakes the reconciler
+		}
 		if o.Record.Way == deployment.WayReboot {
 			if err := a.override(o, o.RebootVetoes); err != nil {
 				return false, err

@@ -138,13 +138,13 @@ func (a *Agent) replace(ctx context.Context, seen lookback, d deployment.Deploym
 	if now.record.ID != seen.record.ID || now.record.InTransaction() || now.proven.Toplevel != seen.proven.Toplevel || now.systems != seen.systems {
 		return errors.New("the host has changed meanwhile: ask again")
 	}
-	if waits, err := a.afterEnd(ctx, now.record); waits || err != nil {
-		return errors.Join(err, fmt.Errorf("the hooks after deployment %s have not ended: ask again", now.record.ID))
-	}
 	if !now.record.Terminal() {
-		if err := a.giveUp(ctx, now.record, d); err != nil {
+		if now.record, err = a.giveUp(ctx, now.record, d); err != nil {
 			return err
 		}
+	}
+	if waits, err := a.owesHooks(ctx, Observation{Record: now.record}, Decision{Action: ActionRest}); waits || err != nil {
+		return errors.Join(err, fmt.Errorf("the hooks that follow deployment %s have not ended: ask again", now.record.ID))
 	}
 	return a.edit(func(on deployment.Deployment) (deployment.Deployment, error) {
 		if on.ID != now.record.ID || !on.Terminal() {
@@ -155,17 +155,16 @@ func (a *Agent) replace(ctx context.Context, seen lookback, d deployment.Deploym
 	})
 }
 
-// giveUp ends a deployment that waits, for d.
-func (a *Agent) giveUp(ctx context.Context, waiting, d deployment.Deployment) error {
+// giveUp ends a deployment that waits, for d, and returns it.
+func (a *Agent) giveUp(ctx context.Context, waiting, d deployment.Deployment) (ended deployment.Deployment, err error) {
 	a.stopFetch()
 	a.stopHooks()
 	if err := a.advance(waiting.ID, deployment.Step{Phase: proto.PhaseSuperseded, Reason: d.Reason, Message: d.Message}); err != nil {
-		return err
+		return ended, err
 	}
-	ended, err := a.Files.Deployment()
-	if err != nil {
-		return err
+	if ended, err = a.Files.Deployment(); err != nil {
+		return ended, err
 	}
 	a.remember(ctx, ended)
-	return a.reportSteps(ended)
+	return ended, a.reportSteps(ended)
 }

@@ -65,8 +65,10 @@ type Deployment struct {
 	Inhibitors []string `json:"inhibitors,omitempty"`
 	// HooksAgreed is true once the hooks that may refuse the activation have run.
 	HooksAgreed bool `json:"hooks_agreed,omitempty"`
-	// Drained is true once the hooks that may put a reboot off have run.
-	Drained bool `json:"drained,omitempty"`
+	// DrainedIn is the boot in which the hooks that may put a reboot off were begun,
+	// until what they did was undone; Drained is true once they have agreed in it.
+	DrainedIn string `json:"drained_in,omitempty"`
+	Drained   bool   `json:"drained,omitempty"`
 	// Leased is true once a reboot lease was asked for, for it or for one before it
 	// that could not give it back; it is given back once the host does not reboot.
 	Leased bool `json:"leased,omitempty"`

@@ -1,6 +1,6 @@
 // Package hook runs programs of the operator's at the borders of a deployment:
-// before its fetch and its activation, where one that fails refuses, and after
-// its end, where it is only told.
+// before its fetch, its activation and its reboot, where one that fails refuses, and
+// after its end, or when the reboot does not come, where it is only told.
 //
 // A hook gets what it may want to know in its environment, and a deadline. It
 // runs in a process group of its own, of which nothing is left when it is over.
@@ -27,15 +27,18 @@ type Point string
 
 // The points, in their order.
 const (
-	PreFetch     Point = "pre-fetch"
-	PreActivate  Point = "pre-activate"
-	PreReboot    Point = "pre-reboot"
-	PostCommit   Point = "post-commit"
-	PostRollback Point = "post-rollback"
+	PreFetch        Point = "pre-fetch"
+	PreActivate     Point = "pre-activate"
+	PreReboot       Point = "pre-reboot"
+	RebootCancelled Point = "reboot-cancelled"
+	PostCommit      Point = "post-commit"
+	PostRollback    Point = "post-rollback"
 )
 
 // Points returns every point.
-func Points() []Point { return []Point{PreFetch, PreActivate, PreReboot, PostCommit, PostRollback} }
+func Points() []Point {
+	return []Point{PreFetch, PreActivate, PreReboot, RebootCancelled, PostCommit, PostRollback}
+}
 
 // After returns the point that follows the end of a deployment in phase p; empty
 // if none does. A rollback that failed, or that proved nothing, is followed, too.
