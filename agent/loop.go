@@ -21,6 +21,10 @@ const (
 	loopWindow = time.Hour
 )
 
+// standLimit is how many deployments of one system in a row the host may not go down
+// for, each after several tries.
+const standLimit = 3
+
 // looping reports whether p, which has just ended, is one deployment of its
 // system too many. h is what was remembered before.
 func looping(h statefile.History, p statefile.Past) bool {
@@ -50,6 +54,40 @@ func loops(p statefile.Past) (began time.Time, counts bool) {
 	return p.Steps[i].Time, true
 }
 
+// stands reports whether p, which has just ended, is the last deployment of its
+// system for which the host may not have gone down. h is what was remembered before.
+func stands(h statefile.History, p statefile.Past) bool {
+	stood := func(q statefile.Past) bool {
+		return q.Phase == proto.PhaseInconclusive && q.Reason == proto.ReasonRebootFailed
+	}
+	n := 0
+	if stood(p) {
+		n = 1
+	}
+	for _, q := range slices.Backward(h.Deployments) {
+		if q.Toplevel != p.Toplevel {
+			continue
+		}
+		if !stood(q) || q.Since.After(p.Since) || p.Since.Sub(q.Since) >= statefile.QuarantineLifetime {
+			break
+		}
+		n++
+	}
+	return stood(p) && n >= standLimit
+}
+
+// bound returns why the system of p, which has just ended, must rest for a while;
+// nothing if it need not.
+func bound(h statefile.History, p statefile.Past) proto.Reason {
+	switch {
+	case stands(h, p):
+		return proto.ReasonRebootFailed
+	case looping(h, p):
+		return proto.ReasonLooping
+	}
+	return ""
+}
+
 // endLoop quarantines the system of p, which has just ended and is not in the
 // history yet, if that was one deployment of it too many.
 func (a *Agent) endLoop(ctx context.Context, p statefile.Past) (err error) {
@@ -57,7 +95,11 @@ func (a *Agent) endLoop(ctx context.Context, p statefile.Past) (err error) {
 	if err != nil {
 		return nil //nolint:nilerr // who remembers p says so
 	}
-	if slices.ContainsFunc(h.Deployments, func(q statefile.Past) bool { return q.ID == p.ID }) || !looping(h, p) {
+	if slices.ContainsFunc(h.Deployments, func(q statefile.Past) bool { return q.ID == p.ID }) {
+		return nil
+	}
+	why := bound(h, p)
+	if why == "" {
 		return nil
 	}
 	lock, err := a.Files.LockTransaction()
@@ -65,13 +107,13 @@ func (a *Agent) endLoop(ctx context.Context, p statefile.Past) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	if err := a.Files.Quarantine(p.Toplevel, proto.ReasonLooping, a.Now()); err != nil {
+	if err := a.Files.Quarantine(p.Toplevel, why, a.Now()); err != nil {
 		return err
 	}
-	a.Log.ErrorContext(ctx, "deployed too often; it is not begun again for a while", "toplevel", p.Toplevel)
+	a.Log.ErrorContext(ctx, "deployed too often; it is not begun again for a while", "toplevel", p.Toplevel, "reason", why)
 	return a.note(proto.Event{
 		Deployment: p.ID, Serial: p.Serial, Revision: p.Revision, Toplevel: p.Toplevel,
-		Reason: proto.ReasonLooping, Message: loopMessage(),
+		Reason: why, Message: whileQuarantined(statefile.Quarantine{Reason: why}).Message,
 	})
 }
 
@@ -85,6 +127,11 @@ func whileQuarantined(q statefile.Quarantine) Decision {
 	d := Decision{Action: ActionRest, Reason: proto.ReasonQuarantined, Message: "it failed here before: " + string(q.Reason), Again: q.Until}
 	if q.Reason == proto.ReasonLooping {
 		d.Reason, d.Message = q.Reason, loopMessage()
+	}
+	if q.Reason == proto.ReasonRebootFailed {
+		d.Reason = q.Reason
+		d.Message = fmt.Sprintf("the host did not go down for %d deployments in a row: look what keeps it up (`systemctl list-jobs`), "+
+			"then run `kedge-agent lift` on the host", standLimit)
 	}
 	if q.Reason == proto.ReasonRolledBackByHand {
 		d.Reason, d.Message = q.Reason, "somebody on the host went back from it; `kedge-agent lift` lets it be tried again"

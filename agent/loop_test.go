@@ -15,6 +15,7 @@ type past struct {
 	ago      time.Duration
 	toplevel string
 	attempt  int
+	reason   proto.Reason
 	steps    []proto.Phase
 }
 
@@ -86,9 +87,46 @@ func (p past) past(t *testing.T, n int) statefile.Past {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(-p.ago)
-	d := deployment.Deployment{ID: fmt.Sprint(n), Toplevel: path, Attempt: p.attempt, Phase: p.steps[len(p.steps)-1]}
+	d := deployment.Deployment{ID: fmt.Sprint(n), Toplevel: path, Attempt: p.attempt, Phase: p.steps[len(p.steps)-1], Reason: p.reason, Since: at}
 	for _, phase := range p.steps {
 		d.History = append(d.History, deployment.Step{Phase: phase, Time: at})
 	}
 	return statefile.NewPast(d)
+}
+
+func TestStands(t *testing.T) {
+	stood := past{toplevel: "b", reason: proto.ReasonRebootFailed, steps: []proto.Phase{proto.PhaseArmed, proto.PhaseRollingBack, proto.PhaseInconclusive}}
+	other := past{toplevel: "b", reason: proto.ReasonNoContact, steps: stood.steps}
+	every := func(d time.Duration, all ...past) []past {
+		for i := range all {
+			all[i].ago = time.Duration(len(all)-1-i) * d
+		}
+		return all
+	}
+	foreign := past{toplevel: "a", steps: []proto.Phase{proto.PhaseCommitted}}
+	for _, tt := range []struct {
+		name string
+		all  []past
+		want bool
+	}{
+		{"one", every(time.Hour, stood), false},
+		{"two", every(time.Hour, stood, stood), false},
+		{"three", every(time.Hour, stood, stood, stood), true},
+		{"three, and another system between them", every(time.Hour, stood, foreign, stood, foreign, stood), true},
+		{"three, and another end between them", every(time.Hour, stood, other, stood, stood), false},
+		{"three, over more than a day", every(12*time.Hour, stood, stood, stood), false},
+		{"three, and then another end", every(time.Hour, stood, stood, stood, other), false},
+		{"three, two of them in the future, as the clock was set back", every(-time.Hour, stood, stood, stood), false},
+	} {
+		var h statefile.History
+		for i, p := range tt.all {
+			h.Deployments = append(h.Deployments, p.past(t, i))
+		}
+		n := len(h.Deployments) - 1
+		last := h.Deployments[n]
+		h.Deployments = h.Deployments[:n]
+		if got := stands(h, last); got != tt.want {
+			t.Errorf("%s: stands = %t, want %t", tt.name, got, tt.want)
+		}
+	}
 }

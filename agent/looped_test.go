@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"kedge/agent"
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
@@ -75,4 +77,48 @@ func TestAHostThatIsAskedInTurnComesToRest(t *testing.T) {
 	if all, err := w.files.Quarantines(time.Now()); err != nil || len(all) > 0 {
 		t.Errorf("quarantined are %+v, %v, want nothing: it was lifted", all, err)
 	}
+}
+
+// A host that does not go down, whoever asks, is not asked for ever.
+func TestAHostThatDoesNotGoDownComesToRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.configure = func(c *agent.Config) { c.Policy.Normal = deployment.WayReboot }
+		a := w.follow()
+		w.assign(7, pathB)
+		synctest.Wait()
+		for n := 1; n <= 3; n++ {
+			d, err := w.files.Deployment()
+			if err != nil || d.Attempt != n || !d.Fetched() {
+				t.Fatalf("attempt %d is %+v, %v", n, d, err)
+			}
+			for _, p := range []proto.Phase{proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack, proto.PhaseInconclusive} {
+				step := deployment.Step{Phase: p, Time: time.Now()}
+				if p == proto.PhaseRollingBack {
+					step.Reason = proto.ReasonRebootFailed
+				}
+				if d, err = d.Advance(step); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.files.Save(d); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		c := condition(a.Status(), proto.ConditionReady)
+		if c.Status != proto.StatusFalse || c.Reason != proto.ReasonRebootFailed || !strings.Contains(c.Message, "kedge-agent lift") {
+			t.Errorf("ready is %+v", c)
+		}
+		if d, err := w.files.Deployment(); err != nil || d.Attempt != 3 {
+			t.Errorf("then came attempt %d (%v)", d.Attempt, err)
+		}
+		if lifted, err := a.Lift(t.Context(), control.LiftRequest{All: true, By: "ada"}); err != nil || len(lifted) != 1 {
+			t.Fatalf("Lift = %+v, %v", lifted, err)
+		}
+		time.Sleep(5 * time.Minute)
+		if d, err := w.files.Deployment(); err != nil || d.Attempt != 4 {
+			t.Errorf("once it is lifted, it is attempt %d (%v)", d.Attempt, err)
+		}
+	})
 }
