@@ -43,7 +43,7 @@ func leaveTried(o Observation) Decision {
 // decideBoot is for a record that waits for its trial boot.
 func decideBoot(o Observation) Decision {
 	r := o.Record
-	newer := o.Order != nil && !o.sameOrder()
+	newer := r.Ordered() && o.Order != nil && !o.sameOrder()
 	if r.Phase == proto.PhaseArmed {
 		switch {
 		case !r.AwaitsBoot(o.BootID):
@@ -52,16 +52,18 @@ func decideBoot(o Observation) Decision {
 			return Decision{Action: ActionAbandon, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
 		case o.intruded():
 			return Decision{Action: ActionAbandon, Reason: proto.ReasonThirdParty, Message: o.intrusion()}
-		case o.Order == nil && o.Refusal != nil:
+		case r.Ordered() && o.Order == nil && o.Refusal != nil:
 			return Decision{Action: ActionAbandon, Reason: o.Refusal.Reason, Message: o.Refusal.Error()}
 		}
-		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingBoot, Message: "takes effect when the host is booted"}
+		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingBoot, Message: "takes effect when the host is booted, also while it is suspended; `kedge-agent rollback` takes it back"}
 	}
 	switch {
 	case newer:
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
 	case o.intruded():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonThirdParty, Message: o.intrusion()}
+	case !r.Ordered(): // nor is anything else waited for that somebody on the host wants
+		return Decision{Action: ActionArm, Reason: proto.ReasonDeploying}
 	case o.Order == nil && o.Withdrawn:
 		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:
@@ -109,8 +111,10 @@ func (o Observation) overtaken() string {
 // its trial boot. It is verified once more, and the hooks are asked that may put
 // a reboot off.
 func (a *Agent) arm(ctx context.Context, r deployment.Deployment) (again bool, err error) {
-	if refused, err := a.verifyAgain(ctx, r); refused || err != nil {
-		return refused, err
+	if r.Ordered() {
+		if refused, err := a.verifyAgain(ctx, r); refused || err != nil {
+			return refused, err
+		}
 	}
 	if r.Way == deployment.WayReboot {
 		if waits, err := a.beforeReboot(ctx, r); waits || err != nil {

@@ -133,6 +133,26 @@ func TestDecideBoots(t *testing.T) {
 			o.Suspended = &statefile.Suspension{}
 		}), agent.ActionSettle, proto.ReasonDeploying},
 
+		{"what somebody on the host wants reboots at once, whatever is assigned and said", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Record.Origin, o.Record.Serial, o.Confirmed = deployment.OriginHand, 0, true
+			o.Opens, o.Lease, o.Suspended, o.Verifying = o.Now.Add(time.Hour), agent.LeaseState{Needed: true}, &statefile.Suspension{}, true
+			o.RebootVetoes = []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"and without anything being assigned", with(waiting(proto.PhaseStaged, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Origin, o.Record.Serial, o.Order, o.Refusal = deployment.OriginHand, 0, nil, &proto.RefusalError{Reason: proto.ReasonExpired, Err: errors.New("expired")}
+		}), agent.ActionArm, proto.ReasonDeploying},
+		{"but not over somebody else's system", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Record.Origin, o.Record.Serial = deployment.OriginHand, 0
+			o.Systems.Current, o.Systems.Profile = pathC, pathC
+		}), agent.ActionSupersede, proto.ReasonThirdParty},
+		{"what somebody on the host wants at the next boot waits for it", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Origin, o.Record.Serial = deployment.OriginHand, 0
+		}), agent.ActionRest, proto.ReasonAwaitingBoot},
+		{"whatever is refused meanwhile", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Origin, o.Record.Serial = deployment.OriginHand, 0
+			o.Order, o.Refusal = nil, &proto.RefusalError{Reason: proto.ReasonExpired, Err: errors.New("expired")}
+		}), agent.ActionRest, proto.ReasonAwaitingBoot},
+
 		{"what is held waits for a person", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
 			o.Record.Way = deployment.WayHold
 		}), agent.ActionRest, proto.ReasonHeld},

@@ -109,7 +109,7 @@ type Decision struct {
 func Decide(o Observation) Decision {
 	d := decide(o)
 	switch {
-	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed || d.Action == ActionSettle && o.Record.ByHand():
+	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed || o.Record.ByHand() && (d.Action == ActionSettle || d.Action == ActionArm):
 		return d
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)

@@ -223,7 +223,11 @@ func fetchedMessage(d deployment.Deployment) string {
 		parts = append(parts, rebootMessage(d.Reboot))
 	}
 	if len(d.Inhibitors) > 0 {
-		parts = append(parts, "changes what must not change in a running system: "+strings.Join(d.Inhibitors, ", "))
+		parts = append(parts, inhibitedMessage(d.Inhibitors))
 	}
 	return strings.Join(parts, "; ")
+}
+
+func inhibitedMessage(inhibitors []string) string {
+	return "changes what must not change in a running system: " + strings.Join(inhibitors, ", ")
 }

@@ -166,7 +166,7 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 	if err != nil {
 		return err
 	}
-	if d, err = a.prepare(ctx, d); err != nil {
+	if d, _, err = a.prepare(ctx, d); err != nil {
 		if ctx.Err() != nil || d.Phase != proto.PhaseAccepted {
 			return err
 		}

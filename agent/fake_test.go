@@ -386,7 +386,9 @@ func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetc
 	if toplevel == w.absent {
 		return agent.Fetched{}, &closure.Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("it is not here")}
 	}
-	return agent.Fetched{Probation: deployment.Probation{Grace: time.Second, Deadline: time.Hour}}, nil
+	got := w.fetched
+	got.Probation, got.Inhibitors = deployment.Probation{Grace: time.Second, Deadline: time.Hour}, w.inhibits
+	return got, nil
 }
 
 func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {

@@ -43,7 +43,7 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			return nil
 		}},
 		{"when somebody goes back", proto.PhaseStaged, true, func(w *world, a *agent.Agent) error {
-			_, err := a.RollBack(w.t.Context(), control.RollBackRequest{By: "ada"})
+			_, err := a.RollBack(w.t.Context(), control.RollBackRequest{To: 1, By: "ada"})
 			return err
 		}},
 		{"while somebody else's boot is waited for", proto.PhaseArmed, false, func(*world, *agent.Agent) error { return nil }},

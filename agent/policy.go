@@ -100,15 +100,23 @@ func (c Config) way(mode proto.Mode, f Fetched) (deployment.Way, error) {
 		w = deployment.WayTest
 	case proto.ModeSwitch, "":
 	}
-	boots := w.Staged() || w == deployment.WayHold && len(f.Inhibitors) > 0
-	if boots && f.Unjudged != nil {
-		return "", &closure.Rejection{Reason: proto.ReasonNoAgent, Err: f.Unjudged}
-	}
-	if boots && c.Reboot.RequireProtection && f.Unprotected != "" {
-		return "", &closure.Rejection{Reason: proto.ReasonUnprotected, Err: fmt.Errorf(
-			"its trial boot could not be undone, and reboot.require_protection is set: %s", f.Unprotected)}
+	if w.Staged() || w == deployment.WayHold && len(f.Inhibitors) > 0 {
+		return w, c.bootable(f)
 	}
 	return w, nil
+}
+
+// bootable returns why there must be no trial boot of a system, as a
+// [*closure.Rejection].
+func (c Config) bootable(f Fetched) error {
+	if f.Unjudged != nil {
+		return &closure.Rejection{Reason: proto.ReasonNoAgent, Err: f.Unjudged}
+	}
+	if c.Reboot.RequireProtection && f.Unprotected != "" {
+		return &closure.Rejection{Reason: proto.ReasonUnprotected, Err: fmt.Errorf(
+			"its trial boot could not be undone, and reboot.require_protection is set: %s", f.Unprotected)}
+	}
+	return nil
 }
 
 // unheld is the way of what was held, once a person has confirmed it.

@@ -24,14 +24,23 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
-	d, err := a.wayBack(seen, r.To)
+	if r.To == 0 && !r.Reboot && awaitsSomebody(seen.record, a.Identity.BootID) {
+		return a.takeBack(ctx, seen.record, r)
+	}
+	d, err := a.wayBack(seen, r)
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
 	d.Origin, d.Reason = deployment.OriginHand, proto.ReasonRolledBackByHand
 	d.Message = statefile.Recall{By: r.By, Reason: r.Reason}.String()
-	if d, err = a.prepare(ctx, d); err != nil {
+	d, found, err := a.prepare(ctx, d)
+	if err != nil {
 		return proto.DeploymentStatus{}, err
+	}
+	if !d.Restore {
+		if d.Way, err = a.Config.wayByHand(found, r.Reboot); err != nil {
+			return proto.DeploymentStatus{}, fmt.Errorf("go back: %w", err)
+		}
 	}
 	a.Log.InfoContext(ctx, "goes back", "by", r.By, "deployment", d.ID, "toplevel", d.Toplevel, "reason", r.Reason)
 	return d.Status(), a.ask(ctx, ask{do: func(ctx context.Context) error { return a.replace(ctx, seen, d) }})
@@ -54,18 +63,19 @@ func (a *Agent) lookBack() (p lookback, err error) {
 
 // wayBack returns the deployment that goes back: to the generation, or without
 // one to what is proven and does not run, or else to what was proven before.
-func (a *Agent) wayBack(p lookback, to proto.Generation) (d deployment.Deployment, err error) {
+func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Deployment, err error) {
+	to := r.To
 	d.Proven = p.proven
 	switch {
 	case p.record.Parked && !p.record.Terminal():
-		return d, fmt.Errorf("deployment %s waits for the next boot: assign another system to the host, and it is taken back", p.record.ID)
+		return d, fmt.Errorf("deployment %s waits for the next boot: take that back first, without --to and --reboot", p.record.ID)
 	case p.record.InTransaction():
 		return d, fmt.Errorf("deployment %s is under way: ask again", p.record.ID)
 	case p.proven.Toplevel.IsZero():
 		return d, fmt.Errorf("%w: no system was proven yet", control.ErrNothing)
 	case drifted(p.systems, p.proven):
-		if to != 0 {
-			return d, errors.New("what was proven does not run, or is not registered: go back to that first, without --to")
+		if to != 0 || r.Reboot {
+			return d, errors.New("what was proven does not run, or is not registered: go back to that first, without --to and --reboot")
 		}
 		return restoring(d, p.systems)
 	case to != 0:
@@ -101,15 +111,15 @@ func restoring(d deployment.Deployment, s proto.Systems) (deployment.Deployment,
 	return d, nil
 }
 
-// prepare looks whether d can be gone to, and returns its record, fetched; or,
-// with the error that says why not, accepted.
-func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deployment.Deployment, error) {
+// prepare looks whether d can be gone to, and returns its record, fetched, and what
+// was found; or, with the error that says why not, the record accepted.
+func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (_ deployment.Deployment, found Fetched, err error) {
 	d.ID, d.Attempt = string(d.Origin)+"-"+strings.ToLower(rand.Text()[:idLength]), 1
 	d.Agent, d.ActivationTimeout, d.Boots = a.Identity.Executable, a.Config.Activation.Timeout, a.Config.Reboot.boots()
 	d.Started = a.Now()
-	d, err := d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: d.Started, Reason: d.Reason, Message: d.Message})
+	d, err = d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: d.Started, Reason: d.Reason, Message: d.Message})
 	if err != nil {
-		return d, err
+		return d, found, err
 	}
 	target := d.Toplevel
 	if d.Restore {
@@ -117,15 +127,16 @@ func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (deploymen
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
 	defer cancel()
-	found, err := a.Fetcher.Examine(ctx, target)
-	if err != nil {
-		return d, fmt.Errorf("go back: %w", err)
+	if found, err = a.Fetcher.Examine(ctx, target); err != nil {
+		return d, found, fmt.Errorf("go back: %w", err)
 	}
-	d.Probation, d.RollbackProbation, d.Reboot = found.Probation, a.Config.Probation.probation(), found.Reboot
+	d.Probation, d.RollbackProbation = found.Probation, a.Config.Probation.probation()
+	d.Reboot, d.Inhibitors = found.Reboot, found.Inhibitors
 	if d.Restore {
 		d.RollbackProbation = found.Probation
 	}
-	return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
+	d, err = d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
+	return d, found, err
 }
 
 // replace puts d into the place of the record that was seen, and of a deployment

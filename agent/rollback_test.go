@@ -171,7 +171,7 @@ func TestRollBackLeavesWhatIsArmed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada"}); err == nil {
+	if _, err := a.RollBack(t.Context(), control.RollBackRequest{To: 1, By: "ada"}); err == nil {
 		t.Error("no error")
 	}
 	if d, err := w.files.Deployment(); err != nil || d.Phase != proto.PhaseArmed {

@@ -30,11 +30,15 @@ every other: it is activated, judged, and committed or gone back from. If someth
 else runs than what was proven, that is brought back. The system that is left is not
 deployed here again until it is lifted, or for a day.
 
+If a deployment waits for the next boot, for the time of its reboot, or for somebody
+to confirm it, that is taken back instead.
+
 While a deployment is being activated or on probation, that goes back; this needs no
 agent.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
+	cmd.Flags().BoolVar(&r.Reboot, "reboot", false, "go there by a reboot, now, also where the policy is to wait for a person")
 	cmd.Flags().StringVar(&r.Reason, flagReason, "", "why, for others to see")
 	cmd.Flags().BoolVar(&wait, flagWait, false, "wait for the end, and say whether it was that")
 	cmd.Flags().DurationVar(&timeout, flagTimeout, waitTimeout, "with --wait: give up after this long")
@@ -68,15 +72,19 @@ func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (i
 	if err != nil {
 		return "", err
 	}
-	_, err = fmt.Fprintf(h.Stdout, "%s: goes back\n", terminal.Printable(s.ID))
+	does := "goes back"
+	if s.ID == d.ID {
+		does = "is taken back"
+	}
+	_, err = fmt.Fprintf(h.Stdout, "%s: %s\n", terminal.Printable(s.ID), does)
 	return s.ID, err
 }
 
 // recall makes a deployment go back that is under way.
 func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) error {
 	switch {
-	case r.To != 0:
-		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to", d.ID)
+	case r.To != 0 || r.Reboot:
+		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to and --reboot", d.ID)
 	case d.Phase == proto.PhaseRollingBack: // it does already
 	case d.Phase != proto.PhaseActivating && d.Phase != proto.PhaseProbation:
 		return fmt.Errorf("deployment %s is %s, which cannot be ended: ask again when that is over", d.ID, d.Phase)
@@ -125,7 +133,7 @@ func ending(files statefile.Dir, id string) (end statefile.Past, over bool, err 
 
 func (h host) back(end statefile.Past) error {
 	why := terminal.Printable(because(string(end.Phase), string(end.Reason), end.Message))
-	wanted := []proto.Phase{proto.PhaseCommitted}
+	wanted := []proto.Phase{proto.PhaseCommitted, proto.PhaseSuperseded}
 	if slices.ContainsFunc(end.Steps, func(s statefile.Step) bool {
 		return s.Phase == proto.PhaseRollingBack && s.Reason == proto.ReasonRolledBackByHand
 	}) {

@@ -48,8 +48,9 @@ type Agent interface {
 	// Confirm lets the deployment that waits go on in spite of who holds it back,
 	// and returns it; [ErrNothing] if none waits.
 	Confirm(ctx context.Context, by string) (proto.DeploymentStatus, error)
-	// RollBack begins a deployment of what was proven before, or of a generation,
-	// and returns it; [ErrNothing] if there is no such system.
+	// RollBack takes back a deployment that waits for somebody, or for its time; else
+	// it begins one of what was proven before, or of a generation. It returns that
+	// deployment; [ErrNothing] if there is no such system.
 	RollBack(ctx context.Context, r RollBackRequest) (proto.DeploymentStatus, error)
 }
 
@@ -87,7 +88,8 @@ type ConfirmRequest struct {
 
 // A RollBackRequest wants an earlier system to run again.
 type RollBackRequest struct {
-	To     proto.Generation `json:"to,omitempty"` // zero: what was proven before
+	To     proto.Generation `json:"to,omitempty"`     // zero: what was proven before
+	Reboot bool             `json:"reboot,omitempty"` // by a reboot, whatever the policy
 	Reason string           `json:"reason,omitempty"`
 	By     string           `json:"by,omitempty"`
 }

@@ -124,6 +124,9 @@ func TestBoots(t *testing.T) {
 		}, proto.PhaseSuperseded, proto.ReasonNewerAssignment, func(h *fakeHost) bool {
 			return h.back() && h.boots == 2 && len(h.quarantined) == 0
 		}},
+		{"one that somebody on the host took back", (*fakeHost).takenBack, proto.PhaseRolledBack, proto.ReasonRolledBackByHand, func(h *fakeHost) bool {
+			return h.back() && h.oneShot.IsZero() && h.guard == "" && h.boots == 0 && len(h.activated) == 0 && slices.Equal(h.quarantined, []proto.StorePath{newSystem})
+		}},
 		{"one that was withdrawn while it waited", func(h *fakeHost) {
 			h.armed()
 			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonWithdrawn
@@ -158,6 +161,12 @@ func (h *fakeHost) armed() {
 	h.record.Way, h.record.Activations = deployment.WayBoot, 0
 	h.record.Armed, h.record.Parked, h.record.Generation = true, true, 2
 	h.oneShot, h.guard = newSystem, h.record.Agent
+}
+
+// takenBack is the host once somebody took back what waits for the trial boot.
+func (h *fakeHost) takenBack() {
+	h.armed()
+	h.record.Phase, h.record.Reason = proto.PhaseRollingBack, proto.ReasonRolledBackByHand
 }
 
 // inTrial is the host in its trial boot, in phase p.

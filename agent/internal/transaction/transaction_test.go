@@ -57,6 +57,7 @@ func scenarios() []scenario {
 			h.activates = activation.Result{Effect: activation.Partial}
 			h.record.Interrupted = 1
 		}, proto.PhaseRolledBack, proto.ReasonInterrupted, true},
+		{"what somebody took back that was armed is never booted, as far as nobody boots it meanwhile", (*fakeHost).takenBack, proto.PhaseRolledBack, proto.ReasonRolledBackByHand, true},
 		{"a good trial boot commits", reboots, proto.PhaseCommitted, "", false},
 		{"a good trial boot that somebody else asks for commits", func(h *fakeHost) {
 			h.record.Way = deployment.WayBoot
