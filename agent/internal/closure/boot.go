@@ -16,32 +16,35 @@ const (
 	spareBoot = 256 << 10
 )
 
-// bootFits checks that the boot partition has room for the kernels and initrds
+// bootFits checks that every boot partition has room for the kernels and initrds
 // of toplevel that no generation has: a boot loader's installer writes the new
 // ones before it removes old ones. Without a partition of its own /boot has the
 // kernels in the store, or is as big as everything.
 func (p Preflight) bootFits(toplevel proto.StorePath) error {
-	boot, err := p.host().volume(bootDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return rejectIO(err)
-	}
 	root, err := p.host().volume("/")
 	if err != nil {
 		return rejectIO(err)
 	}
-	if boot.ID == root.ID {
-		return nil
-	}
-	need, err := p.newBootFiles(toplevel)
+	dirs, err := p.host().bootDirs()
 	if err != nil {
 		return rejectIO(err)
 	}
-	if need > 0 && boot.Free < need+spareBoot {
-		return full("the boot partition, %s, has %s free, and the new kernel and initrd need %s: remove old generations, or have boot.loader keep fewer",
-			bootDir, size(boot.Free), size(need+spareBoot))
+	for _, dir := range dirs {
+		boot, err := p.host().volume(dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && boot.ID == root.ID {
+			continue
+		}
+		if err != nil {
+			return rejectIO(err)
+		}
+		need, err := p.newBootFiles(toplevel)
+		if err != nil {
+			return rejectIO(err)
+		}
+		if need > 0 && boot.Free < need+spareBoot {
+			return full("the boot partition, %s, has %s free, and the new kernel and initrd need %s: remove old generations, or have boot.loader keep fewer",
+				dir, size(boot.Free), size(need+spareBoot))
+		}
 	}
 	return nil
 }

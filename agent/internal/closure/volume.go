@@ -51,11 +51,8 @@ func size(bytes uint64) string {
 	return fmt.Sprintf("%d MiB", (bytes+unit-1)/unit)
 }
 
-// Where a deployment writes to, other than to the store.
-const (
-	stateDir = "/nix/var/nix" // Nix's database, profiles and roots
-	bootDir  = "/boot"
-)
+// stateDir has Nix's database, profiles and roots.
+const stateDir = "/nix/var/nix"
 
 // hostVolumes are the file systems of a host.
 type hostVolumes struct {
@@ -76,7 +73,11 @@ func (h hostVolumes) volume(path string) (Volume, error) {
 // be asked: on NixOS it is mounted read-only for everybody, and Nix makes it
 // writable in a namespace of its own.
 func (h hostVolumes) writable() error {
-	for _, dir := range []string{stateDir, bootDir} {
+	boot, err := h.bootDirs()
+	if err != nil {
+		return rejectIO(err)
+	}
+	for _, dir := range append([]string{stateDir}, boot...) {
 		v, err := h.volume(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a container has no /boot; Nix makes what it lacks
