@@ -67,7 +67,7 @@ func (t *transaction) arm(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	if boot != t.d.BootID {
-		return t.booted(s, boot), nil
+		return t.booted(ctx, s, boot)
 	}
 	if t.d.TrialBoots == maxTries {
 		return because(proto.PhaseRollingBack, proto.ReasonRebootFailed,
@@ -100,8 +100,8 @@ func (t *transaction) arm(ctx context.Context) (deployment.Step, error) {
 }
 
 // point has the boot loader boot the new system next. Where the loader cannot do
-// that once, the new system becomes the boot default before it is proven: there
-// is no other way to try it.
+// that once, the new system becomes the boot default before it is proven, until it
+// was booted: there is no other way to try it.
 func (t *transaction) point(ctx context.Context) error {
 	if err := t.Store.Guard(t.d.Agent); err != nil {
 		return err
@@ -121,18 +121,39 @@ func (t *transaction) point(ctx context.Context) error {
 }
 
 // booted says what came of the trial boot.
-func (t *transaction) booted(s proto.Systems, boot string) deployment.Step {
+func (t *transaction) booted(ctx context.Context, s proto.Systems, boot string) (deployment.Step, error) {
 	switch {
 	case t.ofNew(s.Booted):
+		registered, err := t.unpoint(ctx)
+		if err != nil {
+			return deployment.Step{}, err
+		}
 		// Saved with the step.
-		t.d.BootID, t.d.Activated, t.d.Trial, t.d.Parked = boot, s.Booted, true, false
-		return to(proto.PhaseProbation)
+		t.d.BootID, t.d.Activated, t.d.Trial, t.d.Parked, t.d.Registered = boot, s.Booted, true, false, registered
+		return to(proto.PhaseProbation), nil
 	case t.ofProven(s.Booted):
 		return because(proto.PhaseRollingBack, proto.ReasonTrialBootFailed,
-			"the host booted the proven system: the trial boot did not come up, or somebody chose another entry")
+			"the host booted the proven system: the trial boot did not come up, or somebody chose another entry"), nil
 	}
 	i := &intrusion{found: fmt.Sprintf("%s was booted", s.Booted)}
-	return i.step()
+	return i.step(), nil
+}
+
+// unpoint makes the proven system the boot default again if the new one had to be,
+// before anything is judged: a reset in the middle then goes back. It reports whether
+// the new one still is the default; the way back tries again.
+func (t *transaction) unpoint(ctx context.Context) (registered bool, err error) {
+	if !t.d.Registered {
+		return false, nil
+	}
+	wrong := t.restore(ctx)
+	if ctx.Err() != nil {
+		return true, context.Cause(ctx)
+	}
+	if len(wrong) > 0 {
+		t.Log.WarnContext(ctx, "the system on trial is still the boot default", "deployment", t.d.ID, "err", strings.Join(wrong, "; "))
+	}
+	return len(wrong) > 0, nil
 }
 
 // overtaken ends what somebody else came in the way of. What is touched is only

@@ -29,6 +29,14 @@ func TestBoots(t *testing.T) {
 		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
 			return h.back() && len(h.activated) == 0 && h.boots == 2 && h.record.RollbackBoots == 1
 		}},
+		{"one without protection whose default cannot be pointed back is judged all the same", func(h *fakeHost) {
+			reboots(h)
+			h.unable = true
+			h.defaulted = func(h *fakeHost, p proto.StorePath) error {
+				h.noProfile = h.noProfile || p == newSystem
+				return nil
+			}
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 && h.profile == newSystem }},
 		{"what failed while it waited for its boot is not held against it", func(h *fakeHost) {
 			reboots(h)
 			h.baseline = deployment.Baseline{}

@@ -175,7 +175,7 @@ func (h *fakeHost) start() {
 // proven.
 func (h *fakeHost) check() {
 	h.t.Helper()
-	decided := h.record.Registered && (h.record.Phase != proto.PhaseProbation || h.unable)
+	decided := h.record.Registered && (h.record.Phase != proto.PhaseProbation || h.noProfile)
 	if h.record.Phase == proto.PhaseStaging {
 		decided = h.bootDefault != newSystem
 	}
