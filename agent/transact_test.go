@@ -24,6 +24,8 @@ func (supersedes) BootID() (string, error) { return "", nil }
 
 func (supersedes) Systems() (proto.Systems, error) { return proto.Systems{}, nil }
 
+func (supersedes) Bless(context.Context) error { return nil }
+
 // A failingStore fails to save some times.
 type failingStore struct {
 	transaction.Store

@@ -178,5 +178,6 @@ in
         inherit path;
       };
     };
+    systemd.targets.boot-complete = import ./boot-complete.nix { };
   };
 }

@@ -14,6 +14,11 @@ var AgentUnit string
 //go:embed trial-unit.nix
 var TrialUnit string
 
+// BootComplete is the text of boot-complete.nix, what is added to boot-complete.target.
+//
+//go:embed boot-complete.nix
+var BootComplete string
+
 // ControllerUnit is the text of controller-unit.nix, the unit of kedge-controller.
 //
 //go:embed controller-unit.nix

@@ -19,12 +19,13 @@ const exampleKey = "example-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
 
 // An evaluation is what tests/eval.nix says about a host.
 type evaluation struct {
-	Units    map[string]unit // by name, without .service
-	Settings options
-	Refusals []string
-	Checks   []string // derivations
-	Packages []string
-	Ports    []int
+	Units     map[string]unit   // by name, without .service
+	Overrides map[string]string // of systemd's own targets, by name, without .target
+	Settings  options
+	Refusals  []string
+	Checks    []string // derivations
+	Packages  []string
+	Ports     []int
 }
 
 type unit struct {
@@ -122,8 +123,9 @@ func addPrograms(t *testing.T, m *hosts.Machine) string {
 	return path
 }
 
-// installedUnits returns the units of the agent as the system of a test host has them.
-func installedUnits(t *testing.T, e evaluator) map[string]toplevel.Service {
+// installedUnits returns the units of the agent as the system of a test host has them, and what it adds to
+// boot-complete.target.
+func installedUnits(t *testing.T, e evaluator) (services map[string]toplevel.Service, bootComplete string) {
 	t.Helper()
 	tools := filepath.Join(t.TempDir(), "kedge-stand-in")
 	if err := toplevel.BuildTools(t.Context(), tools); err != nil {
@@ -138,11 +140,16 @@ func installedUnits(t *testing.T, e evaluator) map[string]toplevel.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := map[string]toplevel.Service{}
+	const dir = "/etc/systemd/system/"
+	services = map[string]toplevel.Service{}
 	for _, name := range []string{"kedge-agent", "kedge-trial"} {
-		services[name] = installedUnit(t, e, systems["web1"]+"/etc/systemd/system/", name+".service")
+		services[name] = installedUnit(t, e, systems["web1"]+dir, name+".service")
 	}
-	return services
+	text, err := e.machine.ReadFile(systems["web1"] + dir + "boot-complete.target.d/overrides.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return services, string(text)
 }
 
 // installedUnit returns the unit of the directory dir.

@@ -35,7 +35,11 @@ func TestModules(t *testing.T) {
 func testModules(t *testing.T, e evaluator) {
 	t.Run("the agent's units are those of the test hosts", func(t *testing.T) {
 		got := e.mustEvaluate(t, "agent", agent(nil, nil))
-		for name, want := range installedUnits(t, e) {
+		services, bootComplete := installedUnits(t, e)
+		if diff := cmp.Diff(map[string]string{"boot-complete": bootComplete}, got.Overrides); diff != "" {
+			t.Errorf("targets (-test host +module):\n%s", diff)
+		}
+		for name, want := range services {
 			u := got.Units[name]
 			if diff := cmp.Diff(want, u.Service); diff != "" {
 				t.Errorf("%s (-test host +module):\n%s", name, diff)

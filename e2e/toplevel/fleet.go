@@ -52,8 +52,9 @@ func (f Fleet) Write(dir string) error {
 // static are the files of every fleet, by name in the flake.
 func static() (map[string][]byte, error) {
 	flake := map[string][]byte{
-		"lib/agent-unit.nix": []byte(nixosmodule.AgentUnit),
-		"lib/trial-unit.nix": []byte(nixosmodule.TrialUnit),
+		"lib/agent-unit.nix":    []byte(nixosmodule.AgentUnit),
+		"lib/trial-unit.nix":    []byte(nixosmodule.TrialUnit),
+		"lib/boot-complete.nix": []byte(nixosmodule.BootComplete),
 	}
 	for from, to := range map[string]string{"fleet": ".", "nix": "lib"} {
 		entries, err := fs.ReadDir(files, from)

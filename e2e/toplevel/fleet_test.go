@@ -21,7 +21,7 @@ func TestWriteMakesAWholeFlake(t *testing.T) {
 	if err := fleet.Write(dir); err != nil { // over the first one
 		t.Fatal(err)
 	}
-	for _, name := range []string{"flake.nix", "fleet.nix", "lib/system.nix", "lib/unit.nix", "lib/agent-unit.nix", "lib/trial-unit.nix"} {
+	for _, name := range []string{"flake.nix", "fleet.nix", "lib/system.nix", "lib/unit.nix", "lib/agent-unit.nix", "lib/trial-unit.nix", "lib/boot-complete.nix"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}

@@ -43,6 +43,20 @@ func TestTrialUnit(t *testing.T) {
 		}
 	})
 
+	t.Run("the boot is not complete before it is judged", func(t *testing.T) {
+		ctx := b.reset(t)
+		link(ctx)
+		const start = "systemctl start boot-complete.target && echo complete || systemctl is-failed boot-complete.target"
+		if got := b.must(ctx, "sh", "-c", start+" || true"); got != "inactive\n" {
+			t.Errorf("boot-complete.target: %q, want it inactive", got)
+		}
+		b.must(ctx, "rm", trialLink)
+		if got := b.must(ctx, "sh", "-c", start); got != "complete\n" {
+			t.Errorf("after the judgement boot-complete.target: %q", got)
+		}
+		link(ctx)
+	})
+
 	t.Run("is left alone by switches", func(t *testing.T) {
 		ctx := b.reset(t)
 		before := b.mainPID(ctx)

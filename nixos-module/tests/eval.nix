@@ -52,6 +52,10 @@ in
     path = map (p: p.name) unit.path;
     restartsWithConfig = unit.restartTriggers or [ ] == [ configFile ];
   }) systemd.services;
+  # NixOS writes them beside systemd's own units.
+  overrides = builtins.mapAttrs (
+    name: (import ../../e2e/toplevel/nix/unit.nix).render "${name}.target"
+  ) systemd.targets;
   settings = builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
   refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);
   checks = map (c: c.drvPath) system.checks;

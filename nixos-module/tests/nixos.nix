@@ -19,5 +19,6 @@ in
     system.switch.enable = option types.bool true;
     systemd.package = option types.package pkgs.systemd;
     systemd.services = option (types.attrsOf (types.attrsOf types.raw)) { };
+    systemd.targets = option (types.attrsOf (types.attrsOf types.raw)) { };
   };
 }

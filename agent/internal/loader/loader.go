@@ -19,9 +19,6 @@ const (
 	// OneShot: the loader boots an entry once, and its default after that,
 	// whatever became of it.
 	OneShot Protection = "one-shot"
-	// BootCounting: the loader goes back to another entry once the default one
-	// has failed as often as the entry may. Nothing can be booted once.
-	BootCounting Protection = "boot-counting"
 	// None: the loader boots its default, again and again.
 	None Protection = "none"
 )
@@ -115,6 +112,13 @@ func (l Loader) Armed(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("read which entry is booted once: %w", err)
 	}
 	return entry, nil
+}
+
+// Counted reports whether the loader counts this boot as failed until somebody says
+// that it was good.
+func (l Loader) Counted() (bool, error) {
+	entry, err := variables{dir: filepath.Join(l.Root, variablesDir)}.text(countPath)
+	return entry != "", err
 }
 
 // find returns the host's loader, nil if it cannot boot an entry once, and what

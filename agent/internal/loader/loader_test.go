@@ -142,9 +142,7 @@ func TestDetectSystemdBoot(t *testing.T) {
 	}{
 		{"one-shot", name, 0x7f, list257, Support{Loader: name, Protection: OneShot}},
 		{"an old one", "systemd-boot 239", 0x3, list252, Support{Loader: "systemd-boot 239", Protection: None, Reason: "systemd-boot 239 does not boot an entry once"}},
-		{"boots are counted", name, featureCounting, list257, Support{Loader: name, Protection: BootCounting, Reason: name + " does not boot an entry once"}},
-		{"it could count boots, but no entry's are", name, featureCounting, list252, Support{Loader: name, Protection: None, Reason: name + " does not boot an entry once"}},
-		{"it does not count the boots of entries that want it", name, 0, list257, Support{Loader: name, Protection: None, Reason: name + " does not boot an entry once"}},
+		{"that boots are counted is no protection", name, 1 << 4, list257, Support{Loader: name, Protection: None, Reason: name + " does not boot an entry once"}},
 		{"another loader", "Limine 9.3", 0x7f, list257, Support{Loader: "Limine 9.3", Protection: None, Reason: "Limine 9.3 boots its default only"}},
 		{"none that tells", "", 0, list257, Support{Protection: None, Reason: "the boot loader is neither systemd-boot nor GRUB, and boots its default only"}},
 	}
@@ -164,7 +162,7 @@ func TestDetectSystemdBootWhereVariablesCannotBeSet(t *testing.T) {
 	l.volume = func(path string) (volume, error) {
 		return volume{readOnly: path == filepath.Join(l.Root, variablesDir)}, nil
 	}
-	want := Support{Loader: "systemd-boot 257", Protection: BootCounting, Reason: "EFI variables are read-only here"}
+	want := Support{Loader: "systemd-boot 257", Protection: None, Reason: "EFI variables are read-only here"}
 	if diff := cmp.Diff(want, l.Detect(t.Context())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -311,6 +309,17 @@ func TestArmSystemdBootReadsBack(t *testing.T) {
 	l.write("broken", "")
 	if err := l.Arm(t.Context(), parse(t, trialText)); err == nil || !strings.Contains(err.Error(), "the firmware did not keep it") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestCounted(t *testing.T) {
+	l := newLab(t, "systemd-boot 257", 0x7f)
+	if counted, err := l.Counted(); err != nil || counted {
+		t.Errorf("got %t, %v, want false", counted, err)
+	}
+	l.variable(countPath, utf16Text(`\loader\entries\nixos-generation-2+2-1.conf`))
+	if counted, err := l.Counted(); err != nil || !counted {
+		t.Errorf("got %t, %v, want true", counted, err)
 	}
 }
 

@@ -35,8 +35,7 @@ func (l Loader) findSystemdBoot(ctx context.Context, name string, v variables) (
 	none := func(why error) (once, Support) {
 		return nil, Support{Loader: name, Protection: None, Reason: why.Error()}
 	}
-	entries, err := b.list(ctx)
-	if err != nil {
+	if _, err := b.list(ctx); err != nil {
 		return none(err)
 	}
 	features, err := v.features()
@@ -48,13 +47,10 @@ func (l Loader) findSystemdBoot(ctx context.Context, name string, v variables) (
 	} else {
 		err = l.variablesWritable()
 	}
-	switch {
-	case err == nil:
-		return b, Support{Loader: name, Protection: OneShot}
-	case features&featureCounting != 0 && slices.ContainsFunc(entries, bootEntry.counted):
-		return nil, Support{Loader: name, Protection: BootCounting, Reason: err.Error()}
+	if err != nil {
+		return none(err)
 	}
-	return none(err)
+	return b, Support{Loader: name, Protection: OneShot}
 }
 
 // arm implements once.
@@ -100,15 +96,12 @@ func (b systemdBoot) set(ctx context.Context, id string) error {
 
 // A bootEntry is what bootctl says about one.
 type bootEntry struct {
-	ID        string `json:"id"` // without its counters
-	Options   string `json:"options"`
-	TriesLeft *int   `json:"triesLeft"` // nil if its boots are not counted
+	ID      string `json:"id"` // without its counters, as the loader wants it
+	Options string `json:"options"`
 	// IsDefault: it is what would be booted now. bootctl before 254 never says so;
 	// the NixOS of that time names the default, and no pattern that may fit another.
 	IsDefault bool `json:"isDefault"`
 }
-
-func (e bootEntry) counted() bool { return e.TriesLeft != nil }
 
 // list returns all entries.
 func (b systemdBoot) list(ctx context.Context) ([]bootEntry, error) {

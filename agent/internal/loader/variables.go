@@ -18,13 +18,11 @@ const (
 	loaderInfo     = "LoaderInfo"
 	loaderFeatures = "LoaderFeatures"
 	oneShotEntry   = "LoaderEntryOneShot"
+	countPath      = "LoaderBootCountPath" // of the entry that was booted, if its boots are counted
 )
 
-// Bits of LoaderFeatures.
-const (
-	featureOneShot  = 1 << 3
-	featureCounting = 1 << 4
-)
+// featureOneShot is a bit of LoaderFeatures.
+const featureOneShot = 1 << 3
 
 // attributesLen is how many bytes of attributes are in front of a value.
 const attributesLen = 4

@@ -25,6 +25,8 @@ type Systemd interface {
 	StartReboot(ctx context.Context) error
 	// AwaitBoot returns when everything of this boot was started, or could not be.
 	AwaitBoot(ctx context.Context) error
+	// StartUnit returns when the unit has started.
+	StartUnit(ctx context.Context, name string) error
 	// Rest says that there is nothing to ask for a while.
 	Rest()
 }
@@ -155,4 +157,18 @@ func (m *Machine) Reboot(ctx context.Context) error { return m.systemd.StartRebo
 func (m *Machine) AwaitBoot(ctx context.Context) error {
 	defer m.systemd.Rest()
 	return m.systemd.AwaitBoot(ctx)
+}
+
+// blessUnit is systemd's: it marks what was booted as good once boot-complete.target
+// is reached, which is not while a boot waits for its judgement; see
+// nixos-module/boot-complete.nix.
+const blessUnit = "systemd-bless-boot.service"
+
+// Bless implements [transaction.Host].
+func (m *Machine) Bless(ctx context.Context) error {
+	counted, err := m.loader.Counted()
+	if err != nil || !counted {
+		return err
+	}
+	return m.systemd.StartUnit(ctx, blessUnit)
 }

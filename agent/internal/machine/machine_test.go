@@ -163,3 +163,38 @@ func TestRecalled(t *testing.T) {
 		t.Errorf("got %q, want who it was, whatever ctx says", got)
 	}
 }
+
+// TestBless: the boot is only called good to a loader that counts it.
+func TestBless(t *testing.T) {
+	var started []string
+	m := New(Options{Root: t.TempDir(), Systemd: starts{started: &started}, Log: slog.New(slog.DiscardHandler)})
+	m.loader.Root = m.root
+	if err := m.Bless(t.Context()); err != nil || started != nil {
+		t.Errorf("not counted: %v, %q started", err, started)
+	}
+	variables := filepath.Join(m.root, "sys/firmware/efi/efivars")
+	if err := os.MkdirAll(variables, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := []byte("\x06\x00\x00\x00/\x00x\x00\x00\x00")
+	if err := os.WriteFile(filepath.Join(variables, "LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Bless(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"systemd-bless-boot.service"}, started); diff != "" {
+		t.Errorf("counted: started (-want +got):\n%s", diff)
+	}
+}
+
+// starts is systemd, as far as it starts units.
+type starts struct {
+	Systemd
+	started *[]string
+}
+
+func (s starts) StartUnit(_ context.Context, name string) error {
+	*s.started = append(*s.started, name)
+	return nil
+}

@@ -219,6 +219,22 @@ func (t *transaction) up(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("wait for the end of the boot: %w", err)
 }
 
+// end lets the boots after the end be, and this one count as good unless it is one of
+// a system that was not.
+func (t *transaction) end(ctx context.Context) error {
+	if err := t.Store.Unguard(); err != nil {
+		return err
+	}
+	s, err := t.Host.Systems()
+	if err != nil || s.Booted == t.d.Toplevel && t.d.Phase != proto.PhaseCommitted {
+		return nil //nolint:nilerr // of which nobody knows what was booted is not good
+	}
+	if err := bounded(ctx, agentTimeout, t.Host.Bless); err != nil {
+		t.Log.WarnContext(ctx, "the boot loader still counts this boot as failed", "deployment", t.d.ID, "err", err)
+	}
+	return nil
+}
+
 // goDown has the host boot. It returns nil if the host is still up after all the
 // time that it may take; as a rule ctx ends before that.
 func (t *transaction) goDown(ctx context.Context) error {

@@ -21,13 +21,13 @@ func TestBoots(t *testing.T) {
 		also   func(h *fakeHost) bool // what else must hold at the end
 	}{
 		{"a good trial boot activates nothing, and boots once", reboots, proto.PhaseCommitted, "", func(h *fakeHost) bool {
-			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero()
+			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero() && h.blessed == h.boot
 		}},
 		{"a bad trial boot goes back by one more", func(h *fakeHost) {
 			reboots(h)
 			h.unitsFail = true
 		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
-			return h.back() && len(h.activated) == 0 && h.boots == 2 && h.record.RollbackBoots == 1
+			return h.back() && len(h.activated) == 0 && h.boots == 2 && h.record.RollbackBoots == 1 && h.blessed == h.boot
 		}},
 		{"one without protection whose default cannot be pointed back is judged all the same", func(h *fakeHost) {
 			reboots(h)

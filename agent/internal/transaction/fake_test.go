@@ -46,6 +46,7 @@ type fakeHost struct {
 	hangs     bool            // the new system's boot never ends
 	stays     int             // how often the host does not go down when it is asked
 	guard     string          // what runs early in a boot
+	blessed   int             // the boot that the loader was told to be good
 	foreigner bool            // somebody chooses another entry at every boot
 	boots     int             // how often it was booted
 
@@ -289,6 +290,13 @@ func (h *fakeHost) AwaitBoot(context.Context) error {
 		return context.DeadlineExceeded
 	}
 	return h.do(func() {})
+}
+
+func (h *fakeHost) Bless(context.Context) error {
+	if h.guard != "" || h.booted == newSystem && h.proven.Toplevel != newSystem {
+		h.t.Errorf("%s: a boot of %s is called good, guarded by %q", h.record.Phase, h.booted, h.guard)
+	}
+	return h.do(func() { h.blessed = h.boot })
 }
 
 func (h *fakeHost) Recalled(ctx context.Context, id string) string {

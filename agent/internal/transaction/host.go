@@ -80,6 +80,9 @@ type Host interface {
 	Reboot(ctx context.Context) error
 	// AwaitBoot returns when systemd has started everything of this boot.
 	AwaitBoot(ctx context.Context) error
+	// Bless tells a boot loader that counts boots that this one was good. If it
+	// knows, or counts none, nothing changes.
+	Bless(ctx context.Context) error
 }
 
 // A Store is the transaction's durable memory. What a method was given is on

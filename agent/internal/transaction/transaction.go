@@ -75,7 +75,7 @@ func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.De
 	t := &transaction{Options: o, d: d}
 	for {
 		if t.d.Terminal() {
-			return t.d, t.Store.Unguard() // the boots after the end are let be
+			return t.d, t.end(ctx)
 		}
 		if waits, err := t.waits(); waits || err != nil {
 			return t.d, err

@@ -79,6 +79,7 @@ let
                 {
                   "kedge-agent.service" = import ./lib/agent-unit.nix { package = agentPackage; };
                   "kedge-trial.service" = import ./lib/trial-unit.nix { };
+                  "boot-complete.target.d/overrides.conf" = import ./lib/boot-complete.nix { };
                 }
             )
             // units;
