@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -25,7 +26,7 @@ func (p Preflight) bootFits(toplevel proto.StorePath) error {
 	if err != nil {
 		return rejectIO(err)
 	}
-	dirs, err := p.host().bootDirs()
+	dirs, err := bootdir.Find(p.Root)
 	if err != nil {
 		return rejectIO(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -68,7 +69,7 @@ func TestBootPartition(t *testing.T) {
 			root := f.write(t)
 			v := volumes{"/": Volume{ID: 1, Free: 1 << 30}}
 			if tt.boot != nil {
-				v[bootDir] = tt.boot
+				v[bootdir.Default] = tt.boot
 			}
 			err := Preflight{Root: root, Volume: v.in(root)}.Check(parse(t, toplevelText))
 			if tt.reason == "" {
@@ -82,5 +83,42 @@ func TestBootPartition(t *testing.T) {
 				t.Errorf("%q does not name the boot partition", err)
 			}
 		})
+	}
+}
+
+// TestBootPartitions: wherever kernels are copied to there has to be room, and nowhere
+// else.
+func TestBootPartitions(t *testing.T) {
+	const enough = 150<<10 + spareBoot
+	mirrored := bootTree()
+	mirrored["/boot/grub/grub.cfg"], mirrored["/boot/kernels/a"], mirrored["/boot/efi/EFI/BOOT/BOOTX64.EFI"] = "x", "x", "x"
+	mirrored["/boot2/grub/grub.cfg"], mirrored["/boot2/kernels/a"] = "x", "x"
+	mirrored["/proc/self/mountinfo"] = "36 25 8:1 / /boot2 rw - ext4 /dev/sdb1 rw\n"
+	root := mirrored.write(t)
+	v := volumes{"/": Volume{ID: 1, Free: 1 << 30}}
+	p := Preflight{Root: root, Volume: v.in(root)}
+	for _, tt := range []struct {
+		dir    string
+		volume Volume
+		reason proto.Reason
+	}{
+		{"/boot", Volume{ID: 9, Free: enough - 1}, proto.ReasonDiskFull},
+		{"/boot2", Volume{ID: 9, Free: enough - 1}, proto.ReasonDiskFull},
+		{"/boot2", Volume{ID: 9, Free: enough, ReadOnly: true}, proto.ReasonReadOnly},
+		{"/boot/efi", Volume{ID: 9, ReadOnly: true}, ""},
+	} {
+		v["/boot"], v["/boot/efi"], v["/boot2"] = Volume{ID: 2, Free: enough}, Volume{ID: 3}, Volume{ID: 4, Free: enough}
+		v[tt.dir] = tt.volume
+		err := p.Check(parse(t, toplevelText))
+		if tt.reason == "" {
+			if err != nil {
+				t.Errorf("%s: %v", tt.dir, err)
+			}
+			continue
+		}
+		requireReason(t, err, tt.reason)
+		if !strings.Contains(err.Error(), tt.dir+",") && !strings.Contains(err.Error(), tt.dir+" is") {
+			t.Errorf("%q does not name %s", err, tt.dir)
+		}
 	}
 }

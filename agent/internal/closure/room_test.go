@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -65,7 +66,7 @@ func TestRoom(t *testing.T) {
 	healthy := func() volumes {
 		return volumes{
 			storeDir: Volume{Free: 174 * mib, Inodes: 1010, Files: 5000, ReadOnly: true}, // as NixOS mounts it
-			stateDir: Volume{}, bootDir: Volume{},
+			stateDir: Volume{}, bootdir.Default: Volume{},
 		}
 	}
 	for _, tt := range []struct {
@@ -96,9 +97,9 @@ func TestRoom(t *testing.T) {
 			l["http://a"] = closureOf(t, map[string]uint64{toplevelText: 1 << 60}).Text()
 		}, "", nil},
 		{"a read-only database", func(v volumes, _ lists) { v[stateDir] = Volume{ReadOnly: true} }, proto.ReasonReadOnly, []string{"/nix/var/nix"}},
-		{"a read-only boot partition", func(v volumes, _ lists) { v[bootDir] = Volume{ReadOnly: true} }, proto.ReasonReadOnly, []string{"/boot"}},
-		{"no boot partition", func(v volumes, _ lists) { delete(v, bootDir) }, "", nil},
-		{"a disk that fails", func(v volumes, _ lists) { v[bootDir] = error(unix.EIO) }, proto.ReasonFetchFailed, nil},
+		{"a read-only boot partition", func(v volumes, _ lists) { v[bootdir.Default] = Volume{ReadOnly: true} }, proto.ReasonReadOnly, []string{"/boot"}},
+		{"no boot partition", func(v volumes, _ lists) { delete(v, bootdir.Default) }, "", nil},
+		{"a disk that fails", func(v volumes, _ lists) { v[bootdir.Default] = error(unix.EIO) }, proto.ReasonFetchFailed, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			root := t.TempDir()

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -73,7 +74,7 @@ func (h hostVolumes) volume(path string) (Volume, error) {
 // be asked: on NixOS it is mounted read-only for everybody, and Nix makes it
 // writable in a namespace of its own.
 func (h hostVolumes) writable() error {
-	boot, err := h.bootDirs()
+	boot, err := bootdir.Find(h.root)
 	if err != nil {
 		return rejectIO(err)
 	}

@@ -1,0 +1,102 @@
+// Package bootdir finds where the installers of NixOS' boot loaders copy kernels to.
+package bootdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Default is where NixOS mounts a boot partition unless it is told otherwise.
+const Default = "/boot"
+
+// mountInfo lists what is mounted where.
+const mountInfo = "/proc/self/mountinfo"
+
+// kinds are the file systems that something boots from.
+func kinds() []string {
+	return []string{"vfat", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs"}
+}
+
+// marks are what tells, below a mount point, that an installer of NixOS copies
+// kernels to it. Each is there with all of its files.
+func marks() [][]string {
+	return [][]string{
+		{"EFI/nixos"},                       // systemd-boot's, and lanzaboote
+		{"grub/grub.cfg", "kernels"},        // GRUB's
+		{"extlinux/extlinux.conf", "nixos"}, // that of U-Boot and others
+		{"limine/limine.conf"},              // Limine's
+	}
+}
+
+// Find returns the directories that have kernels below root, which may be empty, as
+// paths on the host: boot.loader.efi.efiSysMountPoint, an extended boot partition in
+// its place, or all that GRUB mirrors its boots to. If there is none yet it is
+// [Default], whether that is there or not.
+func Find(root string) (dirs []string, err error) {
+	mounted, err := mountPoints(root)
+	if err != nil {
+		return nil, err
+	}
+	// These may be mounted when they are looked at.
+	for _, dir := range append([]string{Default, "/efi", "/boot/efi"}, mounted...) {
+		if !slices.Contains(dirs, dir) && hasKernels(filepath.Join("/", root, dir)) {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 {
+		return []string{Default}, nil
+	}
+	return dirs, nil
+}
+
+func hasKernels(dir string) bool {
+	there := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	return slices.ContainsFunc(marks(), func(mark []string) bool {
+		return !slices.ContainsFunc(mark, func(name string) bool { return !there(name) })
+	})
+}
+
+// mountPoints returns those of file systems that something boots from, other than
+// the root's.
+func mountPoints(root string) (dirs []string, err error) {
+	b, err := os.ReadFile(filepath.Join("/", root, mountInfo))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for boot partitions: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		mount, device, _ := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(mount), strings.Fields(device)
+		if len(fields) < 5 || len(kind) == 0 || !slices.Contains(kinds(), kind[0]) {
+			continue
+		}
+		if dir := unescape(fields[4]); dir != "/" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
+}
+
+// unescape decodes the octal numbers that stand for white space in a mount point.
+func unescape(s string) string {
+	for i := 0; i+3 < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+			s = s[:i] + string([]byte{byte(c)}) + s[i+4:]
+		}
+	}
+	return s
+}
