@@ -52,29 +52,27 @@ func TestTransactionOutOfMemory(t *testing.T) {
 	}
 }
 
-// killedForMemory is the id of systemd's message that the kernel has killed a
-// process of a unit, which has too little memory.
-const killedForMemory = "fe6faa94e7774663a0da52717891d8ef"
+const agentUnit = "kedge-agent.service"
 
-// starve takes the memory away that the agent has until the kernel has killed it,
-// in that phase of the host's deployment of rev, and gives it back.
+// starve has the kernel kill the agent for its memory, in that phase of the host's
+// deployment of rev.
 func starve(t *testing.T, h *fleet.Host, rev proto.Revision, phase proto.Phase) {
 	t.Helper()
-	const unit = "kedge-agent.service"
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	before, err := messages(ctx, h, unit, killedForMemory)
-	if err != nil {
-		t.Fatal(err)
+	before, err := messages(ctx, h, agentUnit, restartScheduled)
+	if err == nil {
+		err = h.OutOfMemory(ctx, agentUnit)
 	}
-	h.MustRun(t, "systemctl", "set-property", "--runtime", unit, "MemoryMax=1M")
-	if err := awaitMessages(ctx, h, unit, killedForMemory, before+1); err != nil {
-		t.Fatalf("wait for the kernel to kill the agent: %v", err)
+	if err != nil {
+		t.Fatalf("have the kernel kill the agent: %v", err)
 	}
 	if r, err := h.Record(); err != nil || r.Revision != rev || r.Phase != phase {
 		t.Errorf("the agent was killed while %s was %s (%v), want %s to be %s", r.Revision.Short(), r.Phase, err, rev.Short(), phase)
 	}
-	h.MustRun(t, "systemctl", "set-property", "--runtime", unit, "MemoryMax=infinity")
+	if err := awaitMessages(ctx, h, agentUnit, restartScheduled, before+1); err != nil {
+		t.Fatalf("wait for systemd to start the agent again: %v", err)
+	}
 }
 
 // requireFirstTry waits until the host has committed rev, and fails unless it did
