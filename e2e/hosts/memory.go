@@ -74,11 +74,11 @@ func starve(ctx context.Context, dir string, c cgroup) error {
 // they have already does not count in another one. So something else asks for memory there: the kernel kills the largest
 // process all the same.
 func starveApart(ctx context.Context, dir, memory string, c cgroup) (err error) {
-	group := filepath.Join(memory, string(c.join("starved")))
-	if err := os.MkdirAll(group, 0o755); err != nil {
+	group := filepath.Join(memory, strings.ReplaceAll(string(c), "/", "."))
+	if err := os.Mkdir(group, 0o755); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, move(group, memory), removeDirs(filepath.Join(memory, string(c)))) }()
+	defer func() { err = errors.Join(err, move(group, memory), os.Remove(group)) }()
 	if err := os.WriteFile(filepath.Join(group, "memory.limit_in_bytes"), []byte(tooLittle), 0); err != nil {
 		return err
 	}
