@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,13 +117,27 @@ type hostFetcher struct {
 }
 
 func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
-	room := closure.Room{Lists: closure.NewHTTPLister(), Reserve: c.Fetch.Reserve, Log: log}
+	client := closure.NewClient()
+	room := closure.Room{Lists: closure.HTTPLister{Client: client}, Reserve: c.Fetch.Reserve, Log: log}
 	if garbage != nil {
 		room.MakeRoom = garbage.MakeRoom
 	}
 	return hostFetcher{
-		closure: closure.Fetcher{Transport: closure.Substitution{Nix: cli}, Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log},
+		closure: closure.Fetcher{Transport: newTransport(cli, client, log), Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log},
 		loader:  support,
+	}
+}
+
+// newTransport brings small changes through nix-daemon, and all else by
+// nix-store.
+func newTransport(cli *nix.CLI, client *http.Client, log *slog.Logger) closure.Transport {
+	return closure.Direct{
+		Begin: func(ctx context.Context, keys []proto.PublicKey) (closure.Import, error) {
+			return nix.Daemon{}.Import(ctx, keys)
+		},
+		Client: client,
+		Rest:   closure.Substitution{Nix: cli},
+		Log:    log,
 	}
 }
 

@@ -49,23 +49,3 @@ func parseRegistrations(out []byte) (map[proto.StorePath]proto.ClosurePath, erro
 }
 
 var errShortRegistration = errors.New("it ends too early")
-
-// base32Digits leave out e, o, u and t (nix: libutil/hash.cc).
-const base32Digits = "0123456789abcdfghijklmnpqrsvwxyz"
-
-// base32 returns hash in Nix's own base 32, whose first digit holds the last
-// bits.
-func base32(hash []byte) string {
-	const bits = 5
-	n := (len(hash)*8 + bits - 1) / bits
-	text := make([]byte, n)
-	for digit := range n {
-		i, shift := digit*bits/8, digit*bits%8
-		v := hash[i] >> shift
-		if i+1 < len(hash) {
-			v |= hash[i+1] << (8 - shift)
-		}
-		text[n-1-digit] = base32Digits[v&(1<<bits-1)]
-	}
-	return string(text)
-}

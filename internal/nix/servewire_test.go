@@ -20,26 +20,19 @@ const (
 )
 
 // said is what a server says, written with the client's own writers.
-type said struct{ *serveConn }
+type said struct{ *wire }
 
 func newSaid() (said, *bytes.Buffer) {
 	var b bytes.Buffer
-	return said{&serveConn{to: bufio.NewWriter(&b)}}, &b
-}
-
-func (s said) texts(texts ...string) {
-	for _, t := range texts {
-		s.writeNumbers(uint64(len(t)))
-		_, _ = s.to.WriteString(t + strings.Repeat("\x00", int(padding(uint64(len(t))))))
-	}
+	return said{&wire{to: bufio.NewWriter(&b)}}, &b
 }
 
 func (s said) info(path, hash string, size uint64) {
-	s.texts(path, "")
+	s.writeTexts(path, "")
 	s.writeNumbers(0, 0, size)
-	s.texts(hash, "")
+	s.writeTexts(hash, "")
 	s.writeNumbers(1)
-	s.texts("cache-1:c2ln")
+	s.writeTexts("cache-1:c2ln")
 }
 
 // conversation is what a server says that has brought a and its closure.
@@ -51,7 +44,7 @@ func conversation(t testing.TB) []byte {
 	s.writePaths([]proto.StorePath{parsePath(t, serveB), parsePath(t, serveA)})
 	s.info(serveB, "sha256:b", 7)
 	s.info(serveA, "sha256:a", 120)
-	s.texts("")
+	s.writeTexts("")
 	s.flush()
 	return b.Bytes()
 }

@@ -3,9 +3,11 @@
 package closure
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -187,6 +189,77 @@ func trickle(w http.ResponseWriter, r *http.Request, archive []byte) {
 		case <-tick.C:
 		case <-r.Context().Done():
 			return
+		}
+	}
+}
+
+// TestRealDirectFetch fetches through the real nix-daemon, which believes
+// everything.
+func TestRealDirectFetch(t *testing.T) {
+	foreign, err := proto.GenerateKey("foreign-1", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		keys   func(proto.SecretKey) []proto.PublicKey
+		direct bool
+		reason proto.Reason
+	}{
+		{"good", func(k proto.SecretKey) []proto.PublicKey { return []proto.PublicKey{foreign.Public(), k.Public()} }, true, ""},
+		{"foreign key", func(proto.SecretKey) []proto.PublicKey { return []proto.PublicKey{foreign.Public()} }, false, proto.ReasonUntrustedPath},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cli := &nix.CLI{CacheDir: t.TempDir()}
+			c := newRealCache(t, cli)
+			daemon := startDaemon(t)
+			f, left := fetcher(t, cli), 0
+			f.Transport = Direct{
+				Begin: func(ctx context.Context, keys []proto.PublicKey) (Import, error) { return daemon.Import(ctx, keys) },
+				Rest: transportFunc(func(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+					left++
+					return Substitution{Nix: cli}.Bring(ctx, cache, p, keys)
+				}),
+				Client: NewClient(), Log: f.Log,
+			}
+			o := FetchOrder{Toplevel: c.toplevel, Closure: c.digest, Caches: []string{c.server.URL}, TrustedKeys: tt.keys(c.key)}
+			requireReal(t, f, o, tt.reason)
+			if direct := left == 0; direct != tt.direct {
+				t.Errorf("direct: got %t, want %t", direct, tt.direct)
+			}
+		})
+	}
+}
+
+type transportFunc func(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error)
+
+// Bring implements Transport.
+func (f transportFunc) Bring(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+	return f(ctx, cache, p, keys)
+}
+
+// startDaemon starts a nix-daemon of the test's own.
+func startDaemon(t *testing.T) nix.Daemon {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "socket")
+	cmd := exec.CommandContext(t.Context(), "nix-daemon")
+	cmd.Env = append(os.Environ(), "HOME=/root", "NIX_DAEMON_SOCKET_PATH="+socket, "NIX_CONFIG=require-sigs = false")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // it was interrupted
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if conn, err := net.Dial("unix", socket); err == nil { //nolint:noctx // it answers at once
+			_ = conn.Close() // nothing was written
+			return nix.Daemon{Socket: socket}
+		}
+		select {
+		case <-again.C:
+		case <-t.Context().Done():
+			t.Fatal("nix-daemon does not listen")
 		}
 	}
 }

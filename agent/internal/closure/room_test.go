@@ -229,11 +229,11 @@ func TestHTTPLister(t *testing.T) {
 		{server.URL + "/cache/", toplevelText, "list", ""},
 		{server.URL + "/cache", toplevelText, "list", ""},
 		{server.URL + "/cache", odd, "odd", ""},
-		{server.URL + "/cache", otherText, "", "longer than any"},
+		{server.URL + "/cache", otherText, "", "longer than"},
 		{server.URL, toplevelText, "", "404"},
 		{"http://127.0.0.1:1", toplevelText, "", "refused"},
 	} {
-		got, err := NewHTTPLister().List(t.Context(), tt.cache, parse(t, tt.path))
+		got, err := HTTPLister{Client: NewClient()}.List(t.Context(), tt.cache, parse(t, tt.path))
 		if tt.fails == "" && (err != nil || string(got) != tt.want) {
 			t.Errorf("%s, %s: got %q, %v; want %q", tt.cache, tt.path, got, err, tt.want)
 		}

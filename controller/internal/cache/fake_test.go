@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"kedge/internal/narinfo"
 	"kedge/internal/nix"
 	"kedge/proto"
 )
@@ -60,31 +61,31 @@ func (f *fakeNix) copyOne(dir, keyFile string, p proto.ClosurePath) {
 		return
 	}
 	content := "NAR of " + p.Path.String()
-	info := narInfo{
-		path: p.Path, file: "nar/" + p.Path.Hash() + ".nar.zst", fileSize: int64(len(content)),
-		hash: p.NarHash, size: p.NarSize, references: f.store[p.Path],
+	info := narinfo.Info{
+		Path: p.Path, File: "nar/" + p.Path.Hash() + ".nar.zst", FileSize: int64(len(content)),
+		Hash: p.NarHash, Size: p.NarSize, References: f.store[p.Path],
 	}
 	var references []string
-	for _, r := range info.references {
+	for _, r := range info.References {
 		references = append(references, r.Base())
 	}
 	text := fmt.Sprintf("StorePath: %s\nURL: %s\nCompression: zstd\nFileHash: sha256:x\nFileSize: %d\nNarHash: %s\nNarSize: %d\nReferences: %s\nDeriver: x.drv\n",
-		info.path, info.file, info.fileSize, info.hash, info.size, strings.Join(references, " "))
+		info.Path, info.File, info.FileSize, info.Hash, info.Size, strings.Join(references, " "))
 	if keyFile != "" {
 		text += "Sig: " + f.sign(keyFile, info) + "\n"
 	}
-	must(f.t, os.WriteFile(filepath.Join(dir, info.file), []byte(content), 0o644))
+	must(f.t, os.WriteFile(filepath.Join(dir, info.File), []byte(content), 0o644))
 	must(f.t, os.WriteFile(file, []byte(text), 0o644))
 }
 
-func (f *fakeNix) sign(keyFile string, info narInfo) string {
+func (f *fakeNix) sign(keyFile string, info narinfo.Info) string {
 	f.t.Helper()
 	text, err := os.ReadFile(keyFile)
 	must(f.t, err)
 	name, encoded, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	must(f.t, err)
-	return name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(key), []byte(info.fingerprint())))
+	return name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(key), []byte(info.Fingerprint())))
 }
 
 // Closure implements Nix.

@@ -92,7 +92,7 @@ func TestRealSignatures(t *testing.T) {
 	// Relaying does not add our signature, pushing does.
 	_, err = c.Relay(t.Context(), system)
 	must(t, err)
-	if info, err := c.lookUp(system); err != nil || info.ours || !info.signedBy(trusted[0]) {
+	if info, err := c.lookUp(system); err != nil || info.ours || !info.SignedBy(trusted[0]) {
 		t.Errorf("relayed: got %+v, %v, want their signature and not ours", info, err)
 	}
 	_, err = c.Push(t.Context(), system)

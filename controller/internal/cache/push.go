@@ -127,7 +127,7 @@ func (c *Cache) sync(found walked, closures Closures) error {
 		}
 		fresh[p] = info
 		group.Go(func() error {
-			return errors.Join(syncFile(filepath.Join(c.dir, info.file)), syncFile(c.narInfoFile(p)))
+			return errors.Join(syncFile(filepath.Join(c.dir, info.File)), syncFile(c.narInfoFile(p)))
 		})
 	}
 	for t, closure := range closures {

@@ -128,8 +128,8 @@ func TestOnlyPushSigns(t *testing.T) {
 	for _, base := range []string{"web1", "app", "lib"} {
 		info, err := c.lookUp(path(t, base))
 		must(t, err)
-		if len(info.signatures) > 0 {
-			t.Errorf("%s was relayed and has signatures %v, want none of ours", base, info.signatures)
+		if len(info.Signatures) > 0 {
+			t.Errorf("%s was relayed and has signatures %v, want none of ours", base, info.Signatures)
 		}
 	}
 

@@ -10,8 +10,15 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kedge/internal/narinfo"
 	"kedge/proto"
 )
+
+// A narInfo is what the cache says about one store path.
+type narInfo struct {
+	narinfo.Info
+	ours bool // signed by the cache's key
+}
 
 // walked is the paths that were met on a walk through the cache.
 type walked map[proto.StorePath]narInfo
@@ -19,7 +26,7 @@ type walked map[proto.StorePath]narInfo
 // A gap is a path that cannot be fetched from the cache.
 type gap struct {
 	path proto.StorePath
-	why  error // fs.ErrNotExist, or errNarInfo if there is something of it
+	why  error // fs.ErrNotExist, or narinfo.ErrInvalid if there is something of it
 }
 
 // Error implements error.
@@ -45,15 +52,15 @@ func (c *Cache) walk(toplevel proto.StorePath, ours bool, found walked) ([]gap, 
 		info, err := c.lookUp(p)
 		switch {
 		case err == nil && ours && !info.ours:
-			gaps = append(gaps, gap{p, fmt.Errorf("%w: it is not signed by us", errNarInfo)})
-			next = append(next, info.references...)
-		case errors.Is(err, errNarInfo), errors.Is(err, fs.ErrNotExist):
+			gaps = append(gaps, gap{p, fmt.Errorf("%w: it is not signed by us", narinfo.ErrInvalid)})
+			next = append(next, info.References...)
+		case errors.Is(err, narinfo.ErrInvalid), errors.Is(err, fs.ErrNotExist):
 			gaps = append(gaps, gap{p, err})
 		case err != nil:
 			return nil, err
 		default:
 			found[p] = info
-			next = append(next, info.references...)
+			next = append(next, info.References...)
 		}
 	}
 	return gaps, nil
@@ -68,22 +75,22 @@ func (c *Cache) lookUp(p proto.StorePath) (narInfo, error) {
 		if err != nil {
 			return narInfo{}, err
 		}
-		if info, err = parseNarInfo(text); err != nil {
+		if info.Info, err = narinfo.Parse(text); err != nil {
 			return narInfo{}, err
 		}
-		if info.path != p {
-			return narInfo{}, fmt.Errorf("%w: it is about %s", errNarInfo, info.path)
+		if info.Path != p {
+			return narInfo{}, fmt.Errorf("%w: it is about %s", narinfo.ErrInvalid, info.Path)
 		}
-		info.ours = info.signedBy(c.key)
+		info.ours = info.SignedBy(c.key)
 	}
-	stat, err := os.Stat(filepath.Join(c.dir, info.file))
+	stat, err := os.Stat(filepath.Join(c.dir, info.File))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return narInfo{}, fmt.Errorf("%w: %s does not exist", errNarInfo, info.file)
+		return narInfo{}, fmt.Errorf("%w: %s does not exist", narinfo.ErrInvalid, info.File)
 	case err != nil:
 		return narInfo{}, err
-	case info.fileSize >= 0 && stat.Size() != info.fileSize:
-		return narInfo{}, fmt.Errorf("%w: %s has %d bytes, want %d", errNarInfo, info.file, stat.Size(), info.fileSize)
+	case info.FileSize >= 0 && stat.Size() != info.FileSize:
+		return narInfo{}, fmt.Errorf("%w: %s has %d bytes, want %d", narinfo.ErrInvalid, info.File, stat.Size(), info.FileSize)
 	}
 	return info, nil
 }
@@ -111,8 +118,8 @@ func (w walked) closure(toplevel proto.StorePath) proto.Closure {
 	for len(next) > 0 {
 		info := w[next[len(next)-1]]
 		next = next[:len(next)-1]
-		closure = append(closure, proto.ClosurePath{Path: info.path, NarHash: info.hash, NarSize: info.size})
-		for _, r := range info.references {
+		closure = append(closure, proto.ClosurePath{Path: info.Path, NarHash: info.Hash, NarSize: info.Size})
+		for _, r := range info.References {
 			if !seen[r] {
 				seen[r] = true
 				next = append(next, r)

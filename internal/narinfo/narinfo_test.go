@@ -1,4 +1,4 @@
-package cache
+package narinfo
 
 import (
 	"errors"
@@ -25,20 +25,24 @@ Sig: foo-1:KtFnpsIq+5+qK+OIc8SmAZKsqPBp3lWkKxUzcEfOGW8JiTc9gkShmeE43bkSPj4JSf8jB
 )
 
 func TestSignaturesOfNixAreVerified(t *testing.T) {
-	info, err := parseNarInfo([]byte(fromNix))
-	must(t, err)
+	info, err := Parse([]byte(fromNix))
+	if err != nil {
+		t.Fatal(err)
+	}
 	key, err := proto.ParsePublicKey(keyOfNix)
-	must(t, err)
-	if !info.signedBy(key) {
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !info.SignedBy(key) {
 		t.Error("a good signature does not verify")
 	}
-	info.size++
-	if info.signedBy(key) {
+	info.Size++
+	if info.SignedBy(key) {
 		t.Error("a signature verifies for another size")
 	}
 }
 
-func TestParseNarInfoRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"nothing":                   func(string) string { return "" },
 		"a file outside the cache":  func(s string) string { return strings.Replace(s, "URL: nar/", "URL: ../nar/", 1) },
@@ -50,23 +54,23 @@ func TestParseNarInfoRefuses(t *testing.T) {
 		"the first half":            func(s string) string { return s[:len(s)/3] },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if info, err := parseNarInfo([]byte(change(fromNix))); !errors.Is(err, errNarInfo) {
-				t.Errorf("got %v and error %v, want errNarInfo", info, err)
+			if info, err := Parse([]byte(change(fromNix))); !errors.Is(err, ErrInvalid) {
+				t.Errorf("got %v and error %v, want ErrInvalid", info, err)
 			}
 		})
 	}
 }
 
-func FuzzParseNarInfo(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(fromNix))
 	f.Add([]byte("StorePath: /nix/store/x\nReferences:\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		info, err := parseNarInfo(text)
+		info, err := Parse(text)
 		if err != nil {
 			return
 		}
-		if info.path.IsZero() || strings.Contains(info.file, "..") || !strings.HasPrefix(info.file, "nar/") {
-			t.Errorf("accepted path %q, file %q from %q", info.path, info.file, text)
+		if info.Path.IsZero() || strings.Contains(info.File, "..") || !strings.HasPrefix(info.File, "nar/") {
+			t.Errorf("accepted path %q, file %q from %q", info.Path, info.File, text)
 		}
 	})
 }

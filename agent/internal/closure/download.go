@@ -1,0 +1,144 @@
+package closure
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"kedge/internal/narinfo"
+	"kedge/proto"
+)
+
+const (
+	// infoLimit bounds a narinfo in bytes; one with a thousand references has 60,000.
+	infoLimit = 1 << 20
+	// fileAtOnce is up to how many bytes a NAR's file is read together with what
+	// the cache says of it, so that many small ones come side by side.
+	fileAtOnce = 256 << 10
+	// zstdWindow bounds what a file may have us remember; Nix compresses with 8 MiB at most.
+	zstdWindow = 32 << 20
+)
+
+// Bounds of what a cache may take to begin an answer.
+const (
+	connectTimeout = 5 * time.Second
+	answerTimeout  = 10 * time.Second
+	idleTimeout    = 5 * time.Second
+)
+
+// NewClient returns a client for caches, which lets go of a connection soon.
+func NewClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSHandshakeTimeout:   connectTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConnsPerHost:   atOnce,
+	}}
+}
+
+// get returns what is at a URL, up to limit bytes; more are an error.
+func get(ctx context.Context, client *http.Client, from string, limit int64) ([]byte, error) {
+	body, err := open(ctx, client, from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }() // what was read counts
+	text, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s: it is longer than %d bytes", from, limit)
+	}
+	return text, err
+}
+
+func open(ctx context.Context, client *http.Client, from string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close() // nothing is read of it
+		return nil, fmt.Errorf("%s: %s", from, resp.Status)
+	}
+	return resp.Body, nil
+}
+
+// A download reads what a cache has.
+type download struct {
+	cache  string // URL
+	client *http.Client
+}
+
+// A missingPath is what a cache says of a path, signed, and its file if it is small.
+type missingPath struct {
+	info narinfo.Info
+	file []byte // nil if it is not read yet
+}
+
+// look reads what the cache says of a path. Nothing is believed, and nothing
+// more downloaded, unless one of keys has signed it.
+func (d download) look(ctx context.Context, p proto.StorePath, keys []proto.PublicKey) (missingPath, error) {
+	text, err := get(ctx, d.client, d.url(p.Hash()+".narinfo"), infoLimit)
+	if err != nil {
+		return missingPath{}, err
+	}
+	info, err := narinfo.Parse(text)
+	if err != nil {
+		return missingPath{}, fmt.Errorf("%s: %w", p, err)
+	}
+	switch {
+	case info.Path != p:
+		return missingPath{}, fmt.Errorf("%s: the cache tells about %s", p, info.Path)
+	case !info.SignedBy(keys...):
+		return missingPath{}, fmt.Errorf("%s: no key that is trusted has signed it", p)
+	case info.Compression != "zstd" && info.Compression != "none":
+		return missingPath{}, fmt.Errorf("%s: compressed by %q", p, info.Compression)
+	}
+	missing := missingPath{info: info}
+	if info.FileSize >= 0 && info.FileSize <= fileAtOnce {
+		missing.file, err = get(ctx, d.client, d.url(info.File), info.FileSize)
+	}
+	return missing, err
+}
+
+// open returns the archive of a path, whatever bytes the cache has for it.
+func (d download) open(ctx context.Context, p missingPath) (_ io.ReadCloser, err error) {
+	file := io.NopCloser(bytes.NewReader(p.file))
+	if p.file == nil {
+		if file, err = open(ctx, d.client, d.url(p.info.File)); err != nil {
+			return nil, err
+		}
+	}
+	if p.info.Compression == "none" {
+		return file, nil
+	}
+	archive, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return unpacked{archive.IOReadCloser(), file}, nil
+}
+
+func (d download) url(name string) string { return strings.TrimSuffix(d.cache, "/") + "/" + name }
+
+// unpacked is an archive that is read from a compressed file.
+type unpacked struct {
+	io.ReadCloser
+	file io.Closer
+}
+
+// Close closes both.
+func (u unpacked) Close() error { return errors.Join(u.ReadCloser.Close(), u.file.Close()) }

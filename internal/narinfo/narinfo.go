@@ -1,0 +1,122 @@
+// Package narinfo reads what binary caches say about store paths, and verifies
+// who has signed it. Nothing in a narinfo is to be believed before that, and the
+// bytes that it leads to only once they have the hash in it.
+package narinfo
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kedge/proto"
+)
+
+// An Info is what a binary cache says about one store path.
+type Info struct {
+	Path        proto.StorePath
+	File        string // the NAR's file, relative to the cache
+	FileSize    int64  // bytes; -1 if it does not say
+	Compression string // of the file, as Nix calls it; empty if it does not say
+	Hash        string // of the NAR: "sha256:<base 32>"
+	Size        uint64 // bytes of the NAR
+	References  []proto.StorePath
+	Deriver     string   // base name of the derivation that made it; empty if nobody knows
+	CA          string   // how the path follows from its content; empty if it does not
+	Signatures  []string // "name:base64"
+}
+
+// ErrInvalid is wrapped by every error of [Parse].
+var ErrInvalid = errors.New("invalid narinfo")
+
+// fileName is where a NAR may be in a cache.
+var fileName = regexp.MustCompile(`^nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
+
+// Parse parses a narinfo, lines of "Key: value".
+func Parse(text []byte) (Info, error) {
+	n := Info{FileSize: -1}
+	var err error
+	for line := range bytes.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), ": ")
+		if !ok {
+			// Only a list may be empty, and then the value is.
+			if key = strings.TrimSuffix(key, ":"); key != "References" {
+				return Info{}, fmt.Errorf("%w: line %q", ErrInvalid, line)
+			}
+		}
+		switch key {
+		case "StorePath":
+			n.Path, err = proto.ParseStorePath(value)
+		case "URL":
+			n.File = value
+		case "FileSize":
+			n.FileSize, err = strconv.ParseInt(value, 10, 64)
+		case "Compression":
+			n.Compression = value
+		case "NarHash":
+			n.Hash = value
+		case "NarSize":
+			n.Size, err = strconv.ParseUint(value, 10, 64)
+		case "References":
+			n.References, err = parseReferences(value)
+		case "Deriver":
+			n.Deriver = value
+		case "CA":
+			n.CA = value
+		case "Sig":
+			n.Signatures = append(n.Signatures, value)
+		}
+		if err != nil {
+			return Info{}, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
+		}
+	}
+	if n.Path.IsZero() || !fileName.MatchString(n.File) || !strings.HasPrefix(n.Hash, "sha256:") || n.Size == 0 {
+		return Info{}, fmt.Errorf("%w: it must name store path, URL, hash and size", ErrInvalid)
+	}
+	return n, nil
+}
+
+func parseReferences(value string) ([]proto.StorePath, error) {
+	var references []proto.StorePath
+	for base := range strings.FieldsSeq(value) {
+		p, err := proto.ParseStorePath(proto.StoreDir + base)
+		if err != nil {
+			return nil, err
+		}
+		references = append(references, p)
+	}
+	return references, nil
+}
+
+// SignedBy reports whether one of keys has signed n.
+func (n Info) SignedBy(keys ...proto.PublicKey) bool { return slices.ContainsFunc(keys, n.signedBy) }
+
+func (n Info) signedBy(key proto.PublicKey) bool {
+	name, encoded, _ := strings.Cut(key.String(), ":")
+	public, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return false
+	}
+	for _, s := range n.Signatures {
+		signer, encoded, _ := strings.Cut(s, ":")
+		signature, err := base64.StdEncoding.DecodeString(encoded)
+		if err == nil && signer == name && ed25519.Verify(public, []byte(n.Fingerprint()), signature) {
+			return true
+		}
+	}
+	return false
+}
+
+// Fingerprint returns what Nix signs: path, hash, size and references.
+func (n Info) Fingerprint() string {
+	references := make([]string, len(n.References))
+	for i, r := range n.References {
+		references[i] = r.String()
+	}
+	return fmt.Sprintf("1;%s;%s;%d;%s", n.Path, n.Hash, n.Size, strings.Join(references, ","))
+}
