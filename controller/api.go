@@ -24,7 +24,7 @@ type history interface {
 type api struct {
 	fleet      *Fleet
 	history    history
-	trigger    func()
+	trigger    func() // nil if nothing is built here
 	identities *identities
 	importer   *importer
 	leases     *leases
@@ -121,7 +121,12 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 	}
 	now := a.now().UTC()
 	reply := proto.ReconcileReply{Source: a.fleet.SourceStatus(), Time: now}
-	a.trigger()
+	switch {
+	case a.trigger != nil:
+		a.trigger()
+	case len(req.Hosts) == 0:
+		return proto.ReconcileReply{}, bus.Errorf(bus.CodeRefused, "this controller builds nothing (keys.sign_releases): name hosts, to make them look at what they shall run")
+	}
 	for _, h := range req.Hosts {
 		if err := a.history.Ring(ctx, h); err != nil {
 			return proto.ReconcileReply{}, unavailable("ring the doorbell of "+h.String(), err)

@@ -64,6 +64,9 @@ type HTTPConfig struct {
 // A CacheConfig says where hosts find the binary cache.
 type CacheConfig struct {
 	URLs []string `config:"urls"` // tried in order; they travel in every assignment
+	// From are the URLs of caches that others fill, such as CI. What is published
+	// and is not in the local store is fetched from there.
+	From []string `config:"from"`
 }
 
 // A BuildConfig bounds builds.
@@ -74,12 +77,20 @@ type BuildConfig struct {
 	MaxSilent time.Duration `config:"max_silent_time"` // of one derivation's builder without a word; as in nix.conf
 }
 
-// A KeysConfig says whose keys count beside the controller's own, which are made
-// on its first start, in the state directory.
+// A KeysConfig says which keys the controller has, which are made on its first
+// start, in the state directory, and whose count beside them; see docs/keys.md.
 type KeysConfig struct {
 	// Release are the keys of others, such as CI, whose releases may be
 	// assigned, as "name:base64".
 	Release []proto.PublicKey `config:"release"`
+	// ReleaseThreshold is how many release keys must have signed a release.
+	ReleaseThreshold int `config:"release_threshold"`
+	// SignReleases is whether the controller holds a release key, and signs what it
+	// builds. Without one it builds nothing: it publishes what others signed.
+	SignReleases bool `config:"sign_releases"`
+	// Spare are controller keys whose secret halves are kept elsewhere, for the
+	// day that the controller's own are lost or stolen, as "name:base64".
+	Spare []proto.PublicKey `config:"spare"`
 	// Cache are the keys of others whose store paths hosts trust, such as
 	// cache.nixos.org-1:…, as "name:base64".
 	Cache []proto.PublicKey `config:"cache"`
@@ -93,6 +104,7 @@ func DefaultConfig() Config {
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
 		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
+		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
 	}
 }
@@ -102,8 +114,8 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
-		c.Source.problems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
-		c.Reboot.problems(),
+		c.sourceProblems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
+		c.Keys.problems(), c.Reboot.problems(),
 	)...)
 }
 
@@ -145,6 +157,11 @@ func (c CacheConfig) problems() []error {
 	for i, u := range c.URLs {
 		if err := proto.ValidateCacheURL(u); err != nil {
 			problems = append(problems, fmt.Errorf("cache.urls[%d]: %w", i, err))
+		}
+	}
+	for i, u := range c.From {
+		if err := proto.ValidateCacheURL(u); err != nil {
+			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
 		}
 	}
 	return problems

@@ -50,9 +50,9 @@ state_dir: state
 source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
 nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080"}
-cache: {urls: ["ftp://build"]}
+cache: {urls: ["ftp://build"], from: ["ftp://ci"]}
 build: {timeout: 1s, max_silent_time: 1s}
-keys: {release: ["nonsense"]}
+keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
 log: {format: xml}
 `)

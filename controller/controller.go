@@ -51,8 +51,8 @@ type Controller struct {
 	closers []closer
 
 	fleet    *Fleet
-	pipeline *Pipeline
-	watch    func(context.Context) error // triggers the pipeline; see [Parts.Watch]
+	pipeline *Pipeline                   // nil if nothing is built here
+	watch    func(context.Context) error // triggers the pipeline, if there is one; see [Parts.Watch]
 	runner   *runner
 	keeper   *keeper
 	feeds    *feeds
@@ -97,9 +97,9 @@ func (c *Controller) open(ctx context.Context) error {
 		return err
 	}
 	c.closing("lock", lock.Close)
-	signer, err := sign.Open(sign.Options{Dir: c.path(keysDir), Name: keyName(), Trusted: cfg.Keys.Release})
+	signer, err := c.openSigner(ctx)
 	if err != nil {
-		return fmt.Errorf("open the keys: %w", err)
+		return err
 	}
 	c.signer = signer
 	book, err := enroll.Open(c.path(hostsDir))
@@ -138,9 +138,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.start(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.pipeline.Run, "rollout": c.runner.run,
+		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.build, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
-		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watch,
+		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watchSource,
 		"leases": c.leases.run, "look at leases": c.leases.look,
 	} {
 		g.Go(func() error {
@@ -209,10 +209,12 @@ func (c *Controller) HTTPAddress() string { return c.web.listener.Addr().String(
 // administrator of this machine, if the NATS server is embedded.
 func (c *Controller) AdminCredentials() string { return c.path(adminFile) }
 
-// Keys returns the keys that hosts have to trust: of releases, and of
-// assignments.
-func (c *Controller) Keys() (release, controller []proto.PublicKey) {
-	return c.signer.ReleaseKeys(), c.signer.ControllerKeys()
+// Trust returns what hosts have to trust.
+func (c *Controller) Trust() proto.Trust {
+	return proto.Trust{
+		ReleaseKeys: c.signer.ReleaseKeys(), ReleaseThreshold: c.signer.Threshold(),
+		ControllerKeys: slices.Concat(c.signer.ControllerKeys(), c.signer.SpareKeys()),
+	}
 }
 
 func (c *Controller) path(name string) string { return filepath.Join(c.o.Config.StateDir, name) }

@@ -178,14 +178,19 @@ func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluat
 // prune lets go of toplevels that nobody runs or shall run.
 func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto.StorePath) {
 	for host := range toplevels {
-		r, _ := d.fleet.Host(host)
-		keep := []proto.StorePath{r.Host.Want.Toplevel}
-		if s := r.Host.Status; s != nil {
-			keep = append(keep, s.Systems.Toplevel(), s.Systems.Proven)
-		}
-		if err := d.builder.Prune(host, keep...); err != nil {
-			d.log.WarnContext(ctx, "old toplevels stay", "host", host, "err", err)
-		}
+		prune(ctx, d.builder, d.fleet, host, d.log)
+	}
+}
+
+// prune lets go of a host's toplevels that it neither runs nor shall run.
+func prune(ctx context.Context, b Builder, f *Fleet, host proto.HostName, log *slog.Logger) {
+	r, _ := f.Host(host)
+	keep := []proto.StorePath{r.Host.Want.Toplevel}
+	if s := r.Host.Status; s != nil {
+		keep = append(keep, s.Systems.Toplevel(), s.Systems.Proven)
+	}
+	if err := b.Prune(host, keep...); err != nil {
+		log.WarnContext(ctx, "old toplevels stay", "host", host, "err", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"kedge/controller/internal/build"
 	"kedge/controller/internal/cache"
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/source"
 	"kedge/proto"
 )
@@ -48,7 +49,7 @@ func (p *instantParts) Push(ctx context.Context, toplevels ...proto.StorePath) (
 type stuckPublisher struct{ asked chan struct{} }
 
 func (stuckPublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
-func (p stuckPublisher) Publish(ctx context.Context, _ string, _ proto.Envelope, _ proto.Mode) (proto.Serial, error) {
+func (p stuckPublisher) Publish(ctx context.Context, _ string, _ publish.Order) (proto.Serial, error) {
 	p.asked <- struct{}{}
 	<-ctx.Done()
 	return 0, ctx.Err()

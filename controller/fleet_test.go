@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kedge/proto"
 )
@@ -41,7 +42,7 @@ func TestFleetShowsWhatItWasTold(t *testing.T) {
 	if diff := cmp.Diff([]proto.HostView{
 		{Host: web1, Want: want, Status: &s, Seen: now},
 		{Host: web2, Problem: problem},
-	}, got.Hosts, cmp.Comparer(func(a, b proto.HostName) bool { return a == b }), cmp.Comparer(func(a, b proto.StorePath) bool { return a == b }), cmp.Comparer(func(a, b proto.Revision) bool { return a == b })); diff != "" {
+	}, got.Hosts, cmpopts.EquateComparable(proto.HostName{}, proto.StorePath{}, proto.Revision{}, proto.Digest{})); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
 	f.Trouble(web2, nil)

@@ -32,7 +32,7 @@ var _ Cache = (*cache.Cache)(nil)
 
 // Parts are what runs git and Nix. Tests replace them.
 type Parts struct {
-	Source        Source
+	Source        Source // nil if nothing is built here
 	Builder       Builder
 	Cache         Cache
 	CheckToplevel func(proto.StorePath) error // whether a store path is a NixOS toplevel
@@ -45,16 +45,9 @@ type Parts struct {
 // folders below the state directory, and their keys on the first start.
 func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	cli := &nix.CLI{Settings: nixSettings(c.Build), Log: log}
-	repository, err := source.New(source.Options{
-		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
-		Dir: filepath.Join(c.StateDir, "source"), Log: log,
-	})
-	if err != nil {
-		return Parts{}, fmt.Errorf("source: %w", err)
-	}
 	binaries, err := cache.Open(cache.Options{
 		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
-		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", Log: log,
+		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From, Log: log,
 	})
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
@@ -63,7 +56,19 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
-	return Parts{Source: repository, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel, Watch: repository.Watch}, nil
+	parts := Parts{Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}
+	if !c.Keys.SignReleases {
+		return parts, nil
+	}
+	repository, err := source.New(source.Options{
+		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
+		Dir: filepath.Join(c.StateDir, "source"), Log: log,
+	})
+	if err != nil {
+		return Parts{}, fmt.Errorf("source: %w", err)
+	}
+	parts.Source, parts.Watch = repository, repository.Watch
+	return parts, nil
 }
 
 // nixSettings returns what Nix is told whatever it does.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -96,7 +97,7 @@ func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel prot
 			return 0, err
 		}
 	}
-	serial, err := r.publisher.Publish(ctx, proto.ServiceName, signed, proto.ModeSwitch)
+	serial, err := r.publisher.Publish(ctx, proto.ServiceName, publish.Order{Release: signed, Mode: proto.ModeSwitch})
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kedge/controller/internal/cache"
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/proto"
 )
@@ -25,7 +26,7 @@ const (
 
 // A publisher says to hosts what they shall run; see [publish.Publisher].
 type publisher interface {
-	Publish(ctx context.Context, actor string, release proto.Envelope, mode proto.Mode) (proto.Serial, error)
+	Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error)
 	NextRelease(host proto.HostName) proto.Serial
 }
 

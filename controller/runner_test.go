@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/controller/internal/cache"
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/proto"
 )
@@ -28,8 +29,8 @@ type fakePublisher struct {
 
 func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
 
-func (p *fakePublisher) Publish(_ context.Context, _ string, e proto.Envelope, _ proto.Mode) (proto.Serial, error) {
-	release := string(e.Payload) // what fakeSigner made
+func (p *fakePublisher) Publish(_ context.Context, _ string, o publish.Order) (proto.Serial, error) {
+	release := string(o.Release.Payload) // what fakeSigner made
 	name, toplevel, _ := cutRelease(release)
 	if err := p.fail[name]; err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +78,6 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	if err != nil {
 		return err
 	}
-	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
 	c.keeper = &keeper{conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
 	authority := Authority(foreignNATS{})
 	if server != nil {
@@ -92,28 +92,20 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	if err != nil {
 		return err
 	}
-	if found {
+	builds := parts.Source != nil
+	if found && builds {
 		c.runner.resume(saved)
 	}
-	c.pipeline = NewPipeline(PipelineOptions{
-		Source: parts.Source, Fleet: c.fleet, Poll: cfg.Source.Poll, Now: now, Log: c.log,
-		Deployer: &deployer{
-			source: parts.Source, builder: parts.Builder, cache: parts.Cache, runner: c.runner,
-			fleet: c.fleet, metrics: m, now: now, log: c.log,
-		},
-	})
-	c.watch = func(ctx context.Context) error {
-		if parts.Watch == nil {
-			return nil // pushes are found by polling, and by `kedge reconcile`
-		}
-		return parts.Watch(ctx, c.pipeline.Trigger)
+	if builds {
+		c.wirePipeline(parts, m)
 	}
 	a := &api{
-		fleet: c.fleet, history: busFleet, trigger: c.pipeline.Trigger,
+		fleet: c.fleet, history: busFleet, trigger: c.trigger(),
 		metrics: m, now: now, log: c.log,
 		importer: &importer{
-			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, root: parts.Builder.Root,
-			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...), runner: c.runner, log: c.log,
+			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, builder: parts.Builder,
+			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...),
+			signer:  signer, publisher: publisher, runner: c.runner, log: c.log,
 		},
 	}
 	c.service = bus.NewService(bus.ServiceOptions{
@@ -152,8 +144,9 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 		cacheKeys = append(cacheKeys, k.String())
 	}
 	return proto.HostAddReply{
-		ReleaseKeys: signer.ReleaseKeys(), ControllerKeys: signer.ControllerKeys(),
-		CacheKeys: cacheKeys, Servers: servers, Caches: cfg.Cache.URLs,
+		ReleaseKeys: signer.ReleaseKeys(), ReleaseThreshold: signer.Threshold(),
+		ControllerKeys: slices.Concat(signer.ControllerKeys(), signer.SpareKeys()),
+		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs,
 	}
 }
 

@@ -115,7 +115,7 @@ func TestPublishRefused(t *testing.T) {
 			"what cannot be parsed",
 			[]string{"publish", "Bad_Name=" + good.Current, "web1=/etc/passwd", "web2"},
 			2,
-			[]string{"Bad_Name", "/etc/passwd", `"web2": want HOST=STOREPATH`},
+			[]string{"Bad_Name", "/etc/passwd", `"web2" is neither HOST=STOREPATH nor a release`},
 		},
 		{"a host with a bad name", []string{"host", "add", "Bad_Name"}, 2, []string{"Bad_Name"}},
 		{"credentials over a file", []string{"host", "add", "web3", "--out", "/etc/hostname"}, 1, []string{"/etc/hostname", "exists"}},

@@ -100,6 +100,7 @@ type Target struct {
 	Toplevel  StorePath `json:"toplevel"`
 	Revision  Revision  `json:"revision,omitzero"`
 	Published time.Time `json:"published"`
+	Release   Digest    `json:"release,omitzero"` // of the release's payload
 }
 
 // A Problem is why something could not be done for a host.
@@ -199,23 +200,31 @@ type HostAddRequest struct {
 type HostAddReply struct {
 	JWT            string      `json:"jwt"`
 	ReleaseKeys    []PublicKey `json:"release_keys"`
-	ControllerKeys []PublicKey `json:"controller_keys"`
+	ControllerKeys []PublicKey `json:"controller_keys"` // spare ones included
 	CacheKeys      []string    `json:"cache_keys"`
 	Servers        []string    `json:"servers"`
 	Caches         []string    `json:"caches"`
+	// ReleaseThreshold is how many release keys must sign a release.
+	ReleaseThreshold int `json:"release_threshold,omitempty"`
 }
 
-// A PublishRequest asks to publish toplevels as they are in the controller's
-// store. It is refused whole if any of them cannot be published.
+// A PublishRequest asks to publish toplevels. It is refused whole if any of them
+// cannot be published.
 type PublishRequest struct {
 	Targets []PublishTarget `json:"targets"`
 }
 
-// A PublishTarget is one toplevel for one host.
+// A PublishTarget is one toplevel for one host: a bare one, or one in a release that
+// was signed elsewhere, which then says what and for whom.
 type PublishTarget struct {
-	Host     HostName  `json:"host"`
-	Toplevel StorePath `json:"toplevel"`
+	Host     HostName  `json:"host,omitzero"`
+	Toplevel StorePath `json:"toplevel,omitzero"`
 	Mode     Mode      `json:"mode,omitempty"`
+	Release  *Envelope `json:"release,omitempty"`
+	// Assignment is signed by a spare key; nil has the controller make it.
+	Assignment *Envelope `json:"assignment,omitempty"`
+	// Downgrade allows a release that is older than one published before.
+	Downgrade bool `json:"downgrade,omitempty"`
 }
 
 // A PublishReply says under which serials the toplevels were published.

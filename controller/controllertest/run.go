@@ -40,20 +40,28 @@ func Config(stateDir string) controller.Config {
 }
 
 // Start runs a controller over w, with its state in a directory, and returns
-// when it serves. It must be stopped.
-func Start(ctx context.Context, stateDir string, w *World, logs io.Writer) (*Running, error) {
+// when it serves. It must be stopped. The changes are to [Config].
+func Start(ctx context.Context, stateDir string, w *World, logs io.Writer, changes ...func(*controller.Config)) (*Running, error) {
+	config := Config(stateDir)
+	for _, change := range changes {
+		change(&config)
+	}
 	key, err := proto.GenerateKey("test-cache-1", rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	parts := w.Parts(key.Public())
+	if !config.Keys.SignReleases {
+		parts.Source = nil // it builds nothing
+	}
 	ready := make(chan struct{}, 2) // both states fit
 	registry := prometheus.NewRegistry()
 	c, err := controller.Open(ctx, controller.Options{
-		Config:   Config(stateDir),
+		Config:   config,
 		Log:      slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: registry,
 		Version:  "0.0.0-test",
-		Parts:    w.Parts(key.Public()),
+		Parts:    parts,
 		Notify:   func(string) { ready <- struct{}{} },
 	})
 	if err != nil {
@@ -69,12 +77,6 @@ func Start(ctx context.Context, stateDir string, w *World, logs io.Writer) (*Run
 		stop()
 		return nil, errors.Join(err, c.Close())
 	}
-}
-
-// Trust returns what hosts of this controller trust.
-func (r *Running) Trust() proto.Trust {
-	releases, assignments := r.Keys()
-	return proto.Trust{ReleaseKeys: releases, ReleaseThreshold: 1, ControllerKeys: assignments}
 }
 
 // OperatorCredentials returns the content of a credentials file, for an operator

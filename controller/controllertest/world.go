@@ -238,6 +238,11 @@ func (b binaries) Relay(ctx context.Context, toplevels ...proto.StorePath) (cach
 	return b.Closures(ctx, toplevels...)
 }
 
+// Bring implements [controller.Cache]: what the world does not know is nowhere.
+func (b binaries) Bring(_ context.Context, toplevel proto.StorePath, _ []proto.PublicKey) error {
+	return b.check(toplevel)
+}
+
 // Signed implements [controller.Cache].
 func (b binaries) Signed(_ context.Context, toplevel proto.StorePath, _ []proto.PublicKey) error {
 	b.mu.Lock()

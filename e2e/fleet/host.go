@@ -83,6 +83,7 @@ func (h *Host) agentConfig(reply proto.HostAddReply) string {
 	list("  servers", reply.Servers)
 	fmt.Fprintf(&b, "  credentials_file: %s\n  max_reconnect_delay: 2s\ntrust:\n", credentialsFile)
 	list("  release_keys", reply.ReleaseKeys)
+	list("  release_threshold", max(reply.ReleaseThreshold, 1))
 	list("  controller_keys", reply.ControllerKeys)
 	list("  cache_keys", reply.CacheKeys)
 	list("caches", reply.Caches)

@@ -26,6 +26,8 @@ type Nix interface {
 	Copy(ctx context.Context, o nix.CopyOptions) error
 	Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
 	Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error)
+	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
+	Substitute(ctx context.Context, o nix.SubstituteOptions) (proto.Closure, error)
 }
 
 const (
@@ -46,6 +48,7 @@ type Options struct {
 	KeyFile     string        // of the key that signs what we built; required
 	KeyName     string        // of a new key; required
 	Rand        io.Reader     // makes a new key; defaults to crypto/rand
+	From        []string      // URLs of the caches that [Cache.Bring] fetches from
 	MaxRequests int           // served at the same time; defaults to 1024
 	Timeout     time.Duration // of one call that runs Nix, with the wait for others; defaults to 2 h
 	Log         *slog.Logger  // required
@@ -57,6 +60,7 @@ type Cache struct {
 	dir         string
 	keyFile     string
 	key         proto.PublicKey
+	from        []string
 	maxRequests int
 	timeout     time.Duration
 	log         *slog.Logger
@@ -111,7 +115,7 @@ func Open(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
 	return &Cache{
-		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(),
+		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(), from: o.From,
 		maxRequests: o.MaxRequests, timeout: o.Timeout, log: o.Log,
 		writing: make(chan struct{}, 1), known: make(walked),
 	}, nil

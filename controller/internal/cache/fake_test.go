@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -28,6 +29,9 @@ type fakeNix struct {
 	hangs     bool // every call lasts as long as its context
 	closures  int
 	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
+
+	elsewhere   string // URL of the cache that has what is not here
+	substituted []nix.SubstituteOptions
 }
 
 // Copy implements Nix.
@@ -119,6 +123,27 @@ func (f *fakeNix) Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]prot
 		return nil, context.Cause(ctx)
 	}
 	return f.untrusted(o)
+}
+
+// Invalid implements Nix.
+func (f *fakeNix) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	var invalid []proto.StorePath
+	for _, p := range paths {
+		if _, valid := f.store[p]; !valid {
+			invalid = append(invalid, p)
+		}
+	}
+	return invalid, nil
+}
+
+// Substitute implements Nix.
+func (f *fakeNix) Substitute(_ context.Context, o nix.SubstituteOptions) (proto.Closure, error) {
+	f.substituted = append(f.substituted, o)
+	if f.elsewhere != o.From {
+		return nil, errors.New("the cache does not have the path")
+	}
+	f.store[o.Path] = nil
+	return nil, nil
 }
 
 // newFake returns the systems web1 and web2, which share a library, and db1.

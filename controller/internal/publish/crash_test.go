@@ -85,7 +85,7 @@ func (w *world) life(ctx context.Context, next *int) error {
 		if w.want.Toplevel == w.toplevels[*next] {
 			continue // it was durable before the crash
 		}
-		if _, err := p.Publish(ctx, "test", w.release(p, w.toplevels[*next]), proto.ModeSwitch); err != nil {
+		if _, err := p.Publish(ctx, "test", Order{Release: w.release(p, w.toplevels[*next]), Mode: proto.ModeSwitch}); err != nil {
 			return err
 		}
 	}

@@ -14,12 +14,29 @@ import (
 	"kedge/proto/bus"
 )
 
-// A Signer makes assignments.
+// A Signer verifies releases and makes assignments.
 type Signer interface {
+	OpenRelease(e proto.Envelope) (proto.Release, error)
+	OpenAssignment(e proto.Envelope) (proto.Assignment, error)
 	Assign(o sign.Order) (proto.Envelope, error)
 	Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error)
-	ReleaseKeys() []proto.PublicKey
-	ControllerKeys() []proto.PublicKey
+	Countersign(release proto.Envelope) proto.Envelope
+	// Stale reports whether a key has not signed yet that should have, and Spared
+	// whether an assignment must not be signed anew.
+	Stale(d proto.Desired) bool
+	Spared(assignment proto.Envelope, now time.Time) bool
+}
+
+var _ Signer = (*sign.Signer)(nil)
+
+// An Order is what shall be published.
+type Order struct {
+	Release proto.Envelope
+	Mode    proto.Mode
+	// Newer refuses a release that is older than one that was published before.
+	Newer bool
+	// Assignment is one that a spare key signed. Nil has one made, with our keys.
+	Assignment *proto.Envelope
 }
 
 // Options is what a [Publisher] needs.
@@ -70,29 +87,37 @@ func Open(o Options) (*Publisher, error) {
 // When it returns nil that is durable, and on its way: if the bus cannot be
 // reached then [Publisher.Sync] puts it there later. The actor is for the audit
 // trail.
-func (p *Publisher) Publish(ctx context.Context, actor string, release proto.Envelope, mode proto.Mode) (proto.Serial, error) {
-	r, err := proto.OpenRelease(release, p.o.Signer.ReleaseKeys(), 1)
+func (p *Publisher) Publish(ctx context.Context, actor string, o Order) (proto.Serial, error) {
+	r, err := p.o.Signer.OpenRelease(o.Release)
 	if err != nil {
 		return 0, fmt.Errorf("publish a release: %w", err)
 	}
 	h := p.host(r.Host)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
-		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
-	}
-	next, err := p.sign(r, release, mode, h.record)
-	if err != nil {
-		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
-	}
-	if err := p.save(h, next); err != nil {
-		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
-	}
-	if err := p.deliver(ctx, h); err != nil {
+	if err := p.publish(ctx, h, r, o); err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
 	p.audit(ctx, actor, h.record)
 	return h.record.Target.Serial, nil
+}
+
+// publish publishes r, which is in o. The caller holds h.mu.
+func (p *Publisher) publish(ctx context.Context, h *host, r proto.Release, o Order) error {
+	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
+		return err
+	}
+	if err := h.record.takes(r, o); err != nil {
+		return err
+	}
+	next, err := p.next(r, o, h.record)
+	if err != nil {
+		return err
+	}
+	if err := p.save(h, next); err != nil {
+		return err
+	}
+	return p.deliver(ctx, h, o.Assignment == nil)
 }
 
 // NextRelease returns the serial of the next release to be made for a host.
@@ -115,24 +140,33 @@ func (p *Publisher) Oldest() time.Time {
 	return oldest
 }
 
-// sign returns the record that follows before, with r assigned.
-func (p *Publisher) sign(r proto.Release, release proto.Envelope, mode proto.Mode, before Record) (Record, error) {
+// next returns the record that follows before, with r, which is in o, assigned.
+func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error) {
+	if o.Assignment != nil {
+		return p.spared(r, o, before)
+	}
 	now := p.o.Now().UTC()
 	serial := before.Target.Serial + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
-		Release: release, Serial: serial, Issued: now, Mode: mode, Caches: p.o.Caches,
+		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Caches: p.o.Caches,
 	})
 	if err != nil {
 		return Record{}, fmt.Errorf("sign assignment %s: %w", serial, err)
 	}
 	return Record{
 		Host:    r.Host,
-		Target:  proto.Target{Serial: serial, Toplevel: r.Toplevel, Revision: r.Revision, Published: now},
+		Target:  target(r, o.Release, serial, now),
 		Issued:  now,
-		Mode:    mode,
-		Release: r.Serial,
-		Desired: proto.Desired{Format: proto.Format1, Release: release, Assignment: assignment},
+		Mode:    o.Mode,
+		Release: max(r.Serial, before.Release),
+		Desired: proto.Desired{Format: proto.Format1, Release: o.Release, Assignment: assignment},
 	}, nil
+}
+
+func target(r proto.Release, release proto.Envelope, serial proto.Serial, published time.Time) proto.Target {
+	return proto.Target{
+		Serial: serial, Toplevel: r.Toplevel, Revision: r.Revision, Published: published, Release: proto.DigestOf(release.Payload),
+	}
 }
 
 // save makes r the host's durable truth. The caller holds h.mu.
@@ -148,11 +182,11 @@ func (p *Publisher) save(h *host, r Record) error {
 	return nil
 }
 
-// deliver puts h's record on the bus, above whatever is there. That the bus cannot be reached is no error
-// here: the record is durable, and the next sync delivers it. The caller holds
-// h.mu.
-func (p *Publisher) deliver(ctx context.Context, h *host) error {
-	err := p.put(ctx, h, true)
+// deliver puts h's record on the bus, and, if it insists, above whatever is there.
+// That the bus cannot be reached is no error here: the record is durable, and the
+// next sync delivers it. The caller holds h.mu.
+func (p *Publisher) deliver(ctx context.Context, h *host, insist bool) error {
+	err := p.put(ctx, h, insist)
 	if err == nil || !bus.Transient(err) {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 func (w *world) mustPublish(t *testing.T, p *Publisher, toplevel proto.StorePath) proto.Serial {
 	t.Helper()
-	s, err := p.Publish(t.Context(), "test", w.release(p, toplevel), proto.ModeSwitch)
+	s, err := p.Publish(t.Context(), "test", Order{Release: w.release(p, toplevel), Mode: proto.ModeSwitch})
 	if err != nil {
 		t.Fatalf("publish %s: %v", toplevel, err)
 	}
@@ -180,7 +180,7 @@ func TestPublishGivesUpWhenTwoControllersFight(t *testing.T) {
 		w.bus.meanwhile = fight
 	}
 	w.bus.meanwhile = fight
-	if _, err := p.Publish(t.Context(), "test", w.release(p, w.toplevels[2]), proto.ModeSwitch); err == nil || !strings.Contains(err.Error(), "another controller") {
+	if _, err := p.Publish(t.Context(), "test", Order{Release: w.release(p, w.toplevels[2]), Mode: proto.ModeSwitch}); err == nil || !strings.Contains(err.Error(), "another controller") {
 		t.Errorf("error = %v, want one that suspects another controller", err)
 	}
 }
@@ -209,7 +209,7 @@ func TestLookingWaitsForNoPublication(t *testing.T) {
 func TestPublishRefusesAForeignRelease(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	p := w.open(t)
-	_, err := p.Publish(t.Context(), "test", other.release(p, w.toplevels[0]), proto.ModeSwitch)
+	_, err := p.Publish(t.Context(), "test", Order{Release: other.release(p, w.toplevels[0]), Mode: proto.ModeSwitch})
 	if !errors.Is(err, proto.ErrUnknownKey) && !errors.Is(err, proto.ErrBadSignature) {
 		t.Errorf("error = %v, want one about the signature", err)
 	}
@@ -341,7 +341,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Publish(context.WithoutCancel(t.Context()), "test", w.release(p, w.toplevels[1]), proto.ModeSwitch); !errors.Is(err, errCrash) {
+		if _, err := p.Publish(context.WithoutCancel(t.Context()), "test", Order{Release: w.release(p, w.toplevels[1])}); !errors.Is(err, errCrash) {
 			t.Errorf("error = %v, want the disk's", err)
 		}
 		if len(w.bus.history) != 0 {

@@ -15,8 +15,9 @@ import (
 // take an earlier date under a new serial only.
 const maxAhead = time.Minute
 
-// Renew signs every assignment anew that is due, under its serial and with a
-// later date, and makes that durable; [Publisher.Sync] puts it on the bus. So it
+// Renew signs every assignment anew that is due, or that a key of ours has not
+// signed yet, under its serial and with a later date, and makes that durable;
+// [Publisher.Sync] puts it on the bus. So it
 // waits for no bus, which may be away for long. Each host has its own point in the
 // renewal interval, so that a large fleet is renewed evenly. The error names every
 // host that could not be; the others were.
@@ -43,11 +44,14 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 	switch r := h.record; {
 	case r.Host.IsZero():
 		return nil
+	case p.o.Signer.Spared(r.Desired.Assignment, now):
+		return nil
 	case r.Issued.After(now.Add(maxAhead)):
 		next, err = p.again(r, r)
-	case due(name, r.Issued, now):
+	case due(name, r.Issued, now), p.o.Signer.Stale(r.Desired):
 		next = r
 		next.Issued = now
+		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
 		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches)
 	default:
 		return nil
@@ -60,11 +64,11 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 
 // again signs what r says under a new serial, above that of before.
 func (p *Publisher) again(r, before Record) (Record, error) {
-	release, err := proto.OpenRelease(r.Desired.Release, p.o.Signer.ReleaseKeys(), 1)
+	release, err := p.o.Signer.OpenRelease(r.Desired.Release)
 	if err != nil {
 		return Record{}, fmt.Errorf("open our release: %w", err)
 	}
-	return p.sign(release, r.Desired.Release, r.Mode, before)
+	return p.next(release, Order{Release: r.Desired.Release, Mode: r.Mode}, before)
 }
 
 // due reports whether an assignment of that date is to be renewed by now: once

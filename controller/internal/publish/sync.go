@@ -160,6 +160,7 @@ func (p *Publisher) look(ctx context.Context, name proto.HostName, h *host) erro
 	case theirs.newer(h.record):
 		p.o.Log.WarnContext(ctx, "desired state on the bus is newer than ours; adopted", "host", name,
 			"ours", h.record.Target.Serial, "theirs", theirs.Target.Serial)
+		theirs.Release = max(theirs.Release, h.record.Release)
 		if err := p.save(h, theirs); err != nil {
 			return err
 		}
@@ -182,11 +183,11 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	a, err := proto.OpenAssignment(d.Assignment, p.o.Signer.ControllerKeys())
+	a, err := p.o.Signer.OpenAssignment(d.Assignment)
 	if err != nil {
 		return Record{}, fmt.Errorf("assignment: %w", err)
 	}
-	r, err := proto.OpenRelease(d.Release, p.o.Signer.ReleaseKeys(), 1)
+	r, err := p.o.Signer.OpenRelease(d.Release)
 	if err != nil {
 		return Record{}, fmt.Errorf("release: %w", err)
 	}
@@ -195,9 +196,10 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 	}
 	return Record{
 		Host:    name,
-		Target:  proto.Target{Serial: a.Serial, Toplevel: r.Toplevel, Revision: r.Revision, Published: a.Issued},
+		Target:  target(r, d.Release, a.Serial, a.Issued),
 		Issued:  a.Issued,
 		Release: r.Serial,
+		Mode:    a.Mode,
 		Desired: d,
 	}, nil
 }

@@ -49,7 +49,7 @@ func openFleet(t *testing.T, n int, put func(context.Context, proto.HostName) er
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Publish(t.Context(), "test", e, proto.ModeSwitch); err != nil {
+		if _, err := p.Publish(t.Context(), "test", Order{Release: e, Mode: proto.ModeSwitch}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,9 +1,12 @@
 // Package sign makes the signed statements that hosts act on: releases and
 // assignments.
 //
-// Both keys are made on first start. They are different keys on purpose: where
-// releases are made elsewhere, in CI, the controller has the power to choose
-// among releases and not to make any.
+// The keys are made on first start. They are different keys on purpose: where
+// releases are made elsewhere, in CI, the controller holds no release key, and has
+// the power to choose among releases and not to make any.
+//
+// Of each role several keys may sign side by side: that is how one takes the place
+// of another while no host is locked out; see docs/keys.md.
 package sign
 
 import (
@@ -11,32 +14,46 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
-	"kedge/internal/keyfile"
 	"kedge/proto"
 )
 
+// ErrHoldsNone is wrapped when something needs a release key and none is held.
+var ErrHoldsNone = errors.New("this controller holds no release key")
+
 // Options says which keys sign.
 type Options struct {
-	// Dir holds the key files "release" and "controller". Required.
+	// Dir holds the key files: "release" and "controller", and those that follow
+	// them in a rotation. Required.
 	Dir string
 	// Name becomes part of the names of new keys. Required.
 	Name string
+	// NoRelease is for a controller that holds no release key.
+	NoRelease bool
 	// Trusted are release keys of others, such as CI, whose releases may be
 	// assigned too.
 	Trusted []proto.PublicKey
+	// Threshold is how many release keys must have signed a release; below 1 counts
+	// as 1.
+	Threshold int
+	// Spare are controller keys that are kept elsewhere, and that hosts trust, too.
+	Spare []proto.PublicKey
 	// Rand makes keys; it defaults to crypto/rand.
 	Rand io.Reader
 }
 
 // A Signer signs releases and assignments. It is safe for concurrent use.
 type Signer struct {
-	release    proto.SecretKey
-	controller proto.SecretKey
-	trusted    []proto.PublicKey
+	trusted   []proto.PublicKey
+	spare     []proto.PublicKey
+	threshold int
+
+	mu         sync.RWMutex // guards what follows
+	release    *ring        // nil if it holds no release key
+	controller *ring
 }
 
 // Open reads the keys, and makes those that do not exist; see [keyfile.Open].
@@ -47,31 +64,66 @@ func Open(o Options) (*Signer, error) {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	release, err := keyfile.Open(filepath.Join(o.Dir, "release"), "kedge-"+o.Name+"-release-1", o.Rand)
-	if err != nil {
+	s := &Signer{trusted: o.Trusted, spare: o.Spare, threshold: max(o.Threshold, 1)}
+	var err error
+	if !o.NoRelease {
+		if s.release, err = openRing(o, Release); err != nil {
+			return nil, err
+		}
+	}
+	if s.controller, err = openRing(o, Controller); err != nil {
 		return nil, err
 	}
-	controller, err := keyfile.Open(filepath.Join(o.Dir, "controller"), "kedge-"+o.Name+"-controller-1", o.Rand)
-	if err != nil {
-		return nil, err
-	}
-	return &Signer{release: release, controller: controller, trusted: o.Trusted}, nil
+	return s, nil
 }
 
 // ReleaseKeys returns the keys whose releases can be assigned: ours, then those
 // of others.
 func (s *Signer) ReleaseKeys() []proto.PublicKey {
-	return slices.Concat([]proto.PublicKey{s.release.Public()}, s.trusted)
+	return slices.Concat(s.OwnReleaseKeys(), s.trusted)
 }
 
-// ControllerKeys returns the keys that sign assignments.
+// OwnReleaseKeys returns the keys that sign releases here; none if none is held.
+func (s *Signer) OwnReleaseKeys() []proto.PublicKey {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.release == nil {
+		return nil
+	}
+	return s.release.public()
+}
+
+// Threshold returns how many release keys must have signed a release.
+func (s *Signer) Threshold() int { return s.threshold }
+
+// ControllerKeys returns the keys that sign assignments here.
 func (s *Signer) ControllerKeys() []proto.PublicKey {
-	return []proto.PublicKey{s.controller.Public()}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.controller.public()
+}
+
+// SpareKeys returns the keys, kept elsewhere, whose assignments hosts follow, too.
+func (s *Signer) SpareKeys() []proto.PublicKey { return slices.Clone(s.spare) }
+
+// OpenRelease verifies a release as a host does.
+func (s *Signer) OpenRelease(e proto.Envelope) (proto.Release, error) {
+	return proto.OpenRelease(e, s.ReleaseKeys(), s.threshold)
+}
+
+// OpenAssignment verifies an assignment, by one of our keys or a spare one.
+func (s *Signer) OpenAssignment(e proto.Envelope) (proto.Assignment, error) {
+	return proto.OpenAssignment(e, slices.Concat(s.ControllerKeys(), s.spare))
 }
 
 // Release signs r as what we built for a host. The caller vouches for that.
 func (s *Signer) Release(r proto.Release) (proto.Envelope, error) {
-	e, err := r.Sign(s.release)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.release == nil {
+		return proto.Envelope{}, fmt.Errorf("sign release of %s: %w", r.Host, ErrHoldsNone)
+	}
+	e, err := r.Sign(s.release.secrets()...)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("sign release of %s: %w", r.Host, err)
 	}
@@ -80,7 +132,7 @@ func (s *Signer) Release(r proto.Release) (proto.Envelope, error) {
 
 // An Order says what shall be assigned, and how.
 type Order struct {
-	Release proto.Envelope // signed by one of [Signer.ReleaseKeys]
+	Release proto.Envelope // signed by enough of [Signer.ReleaseKeys]
 	Serial  proto.Serial   // higher than that of every assignment of the host before
 	Issued  time.Time
 	Mode    proto.Mode
@@ -88,9 +140,9 @@ type Order struct {
 }
 
 // Assign signs that the host of a release shall run it, from o.Issued for
-// [proto.AssignmentLifetime]. It refuses a release that no release key signed.
+// [proto.AssignmentLifetime]. It refuses a release that too few release keys signed.
 func (s *Signer) Assign(o Order) (proto.Envelope, error) {
-	r, err := proto.OpenRelease(o.Release, s.ReleaseKeys(), 1)
+	r, err := s.OpenRelease(o.Release)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("sign assignment: %w", err)
 	}
@@ -109,7 +161,7 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 // later than before: the clock went back, and hosts would refuse the assignment.
 // The old one goes on to count.
 func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error) {
-	a, err := proto.OpenAssignment(assignment, s.ControllerKeys())
+	a, err := s.OpenAssignment(assignment)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("renew assignment: %w", err)
 	}
@@ -125,7 +177,9 @@ func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []str
 func (s *Signer) assign(a proto.Assignment) (proto.Envelope, error) {
 	a.Issued = a.Issued.UTC().Truncate(time.Second)
 	a.Expires = a.Issued.Add(proto.AssignmentLifetime)
-	e, err := a.Sign(s.controller)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, err := a.Sign(s.controller.secrets()...)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("sign assignment %s of %s: %w", a.Serial, a.Host, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"kedge/cmd/kedge/internal/cli"
+	"kedge/controller"
 	"kedge/controller/controllertest"
 	"kedge/proto"
 )
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	                      credentials HOST.creds
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
 //	                      for the deployment ID, with credentials HOST.creds
+//	hand-over FILE...     the controller is started anew, without a release key: it
+//	                      publishes what two of the keys in the files signed
 //	as ROLE               kedge has the credentials of that role from now on
 //	kedge ARG...          the command line, in this process
 //	exits CODE kedge ARG...   the same, where another exit code than 0 is meant
@@ -55,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"import-unsigned": func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, false) },
 			"agent":           agent,
 			"lease":           lease,
+			"hand-over":       handOver,
 			"as":              as,
 			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
 			"exits":           exits,
@@ -67,8 +71,11 @@ type scriptKey struct{}
 // script is what a script works on.
 type script struct {
 	ctx        context.Context
+	dir        string
 	world      *controllertest.World
 	controller *controllertest.Running
+	releases   []proto.PublicKey // of CI, once it signs
+	logs       *os.File
 	defers     func(func())
 }
 
@@ -79,12 +86,13 @@ func setup(env *testscript.Env) error {
 		stop()
 		return err
 	}
-	s := &script{ctx: ctx, world: &controllertest.World{}, defers: env.Defer}
-	s.controller, err = controllertest.Start(ctx, filepath.Join(env.WorkDir, "state"), s.world, logs)
+	s := &script{ctx: ctx, dir: env.WorkDir, world: &controllertest.World{}, defers: env.Defer}
+	s.controller, err = controllertest.Start(ctx, filepath.Join(env.WorkDir, "state"), s.world, logs, s.ci)
 	if err != nil {
 		stop()
 		return err
 	}
+	s.logs = logs
 	env.Defer(func() {
 		stop()
 		_ = s.controller.Stop() // a failure shows in the script's own checks
@@ -101,6 +109,28 @@ func setup(env *testscript.Env) error {
 		env.Setenv(name, p.String())
 	}
 	return nil
+}
+
+// ci is the configuration of a controller that leaves the signing to CI, if it does.
+func (s *script) ci(c *controller.Config) {
+	if len(s.releases) > 0 {
+		c.Source.URL = ""
+		c.Keys.SignReleases, c.Keys.Release, c.Keys.ReleaseThreshold = false, s.releases, 2
+	}
+}
+
+func handOver(ts *testscript.TestScript, _ bool, args []string) {
+	s := of(ts)
+	for _, a := range args {
+		key, err := proto.ParsePublicKey(ts.ReadFile(a))
+		ts.Check(err)
+		s.releases = append(s.releases, key)
+	}
+	ts.Check(s.controller.Stop())
+	var err error
+	s.controller, err = controllertest.Start(s.ctx, filepath.Join(s.dir, "state"), s.world, s.logs, s.ci)
+	ts.Check(err)
+	ts.Setenv("KEDGE_SERVER", s.controller.NATSURL())
 }
 
 func of(ts *testscript.TestScript) *script {

@@ -114,6 +114,9 @@ func agentConfig(host proto.HostName, r proto.HostAddReply) string {
 	list("  ", "servers", r.Servers)
 	fmt.Fprintf(&b, "  credentials_file: %q\ntrust:\n", hostCredentials)
 	list("  ", "release_keys", keys(r.ReleaseKeys))
+	if r.ReleaseThreshold > 1 {
+		fmt.Fprintf(&b, "  release_threshold: %d\n", r.ReleaseThreshold)
+	}
 	list("  ", "controller_keys", keys(r.ControllerKeys))
 	list("  ", "cache_keys", r.CacheKeys)
 	list("", "caches", r.Caches)

@@ -14,16 +14,21 @@ import (
 )
 
 func (k *kedge) publish() *cobra.Command {
-	var wait bool
+	var wait, downgrade bool
 	mode := proto.ModeSwitch
 	cmd := &cobra.Command{
-		Use:   "publish HOST=STOREPATH...",
+		Use:   "publish FILE|HOST=STOREPATH...",
 		Short: "Publish toplevels that the controller did not build",
-		Long: `Publish toplevels that are in the controller's store and were built elsewhere.
+		Long: `Publish toplevels that were built elsewhere: in releases that were signed there
+(kedge release sign), one in each file, or bare ones, for which the controller signs
+a release, if it holds a release key.
 
 Every path of their closures must carry the signature of a key that the
-controller is configured to trust. If anything is wrong with any of them then
-nothing is published. What is published stays until there is a newer revision.
+controller is configured to trust; it must be in the controller's store, or, for a
+release, in one of the caches that it fetches from (cache.from). If anything is wrong
+with any of them then nothing is published. What is published stays until there is a
+newer revision, or release. A release that is older than one that was published
+before is refused, unless that is what is wanted.
 
 The mode is what a host comes to: switch, in the way that its own configuration
 says; boot, at its next boot; test, until its next boot; or dry-activate, which
@@ -31,9 +36,10 @@ only tells what would change.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until every host has come to a verdict")
+	cmd.Flags().BoolVar(&downgrade, "downgrade", false, "publish a release though a newer one was published before")
 	cmd.Flags().TextVar(&mode, "mode", proto.ModeSwitch, "`MODE`: switch, boot, test or dry-activate")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		targets, err := parseTargets(args, mode)
+		targets, err := parseTargets(args, mode, downgrade)
 		if err != nil {
 			return err
 		}
@@ -62,25 +68,43 @@ only tells what would change.`,
 	return cmd
 }
 
-// parseTargets parses HOST=STOREPATH arguments, and reports all that are wrong.
-func parseTargets(args []string, mode proto.Mode) ([]proto.PublishTarget, error) {
+// parseTargets parses arguments, which name files or say HOST=STOREPATH, and
+// reports all that are wrong.
+func parseTargets(args []string, mode proto.Mode, downgrade bool) ([]proto.PublishTarget, error) {
 	var targets []proto.PublishTarget
 	var problems []error
 	for _, a := range args {
-		name, path, found := strings.Cut(a, "=")
-		host, hostErr := proto.ParseHostName(name)
-		toplevel, pathErr := proto.ParseStorePath(path)
-		if !found {
-			problems = append(problems, fmt.Errorf("%q: want HOST=STOREPATH", a))
+		t, err := parseTarget(a)
+		if err != nil {
+			problems = append(problems, err)
 			continue
 		}
-		problems = append(problems, hostErr, pathErr)
-		targets = append(targets, proto.PublishTarget{Host: host, Toplevel: toplevel, Mode: mode})
+		t.Mode, t.Downgrade = mode, downgrade
+		targets = append(targets, t)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, &usage.Error{Err: err}
 	}
 	return targets, nil
+}
+
+func parseTarget(arg string) (proto.PublishTarget, error) {
+	name, path, bare := strings.Cut(arg, "=")
+	if !bare {
+		return readTarget(arg)
+	}
+	host, hostErr := proto.ParseHostName(name)
+	toplevel, pathErr := proto.ParseStorePath(path)
+	return proto.PublishTarget{Host: host, Toplevel: toplevel}, errors.Join(hostErr, pathErr)
+}
+
+// readTarget reads a release that was signed elsewhere.
+func readTarget(path string) (proto.PublishTarget, error) {
+	e, err := readEnvelope(path)
+	if err != nil {
+		return proto.PublishTarget{}, fmt.Errorf("%q is neither HOST=STOREPATH nor a release: %w", path, err)
+	}
+	return proto.PublishTarget{Release: &e}, nil
 }
 
 // judgePublished waits for what was published just now.

@@ -42,8 +42,11 @@ by itself; of one elsewhere a post-receive hook may tell it.`,
 			if err != nil {
 				return stopped(ctx, err, wait)
 			}
-			if !wait {
+			switch {
+			case !wait:
 				return nil
+			case r.Source.URL == "":
+				return errors.New("there is no revision to wait for: this controller builds nothing; see kedge publish --wait")
 			}
 			return k.await(ctx, conn, judgeRevision(r.Time, hosts))
 		})

@@ -1,0 +1,71 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+
+	"kedge/proto"
+)
+
+// ErrOlder is wrapped when a release is older than one that was published before,
+// and ErrTooFar when its serial is too far ahead of that one's.
+var (
+	ErrOlder  = errors.New("release is older than what was published before")
+	ErrTooFar = errors.New("serial is too far ahead")
+)
+
+// takes reports why r, which is in o, cannot follow what b says, or nil. The same
+// release may be published again, with further signatures, say.
+func (b Record) takes(r proto.Release, o Order) error {
+	same := b.Target.Release == proto.DigestOf(o.Release.Payload)
+	switch {
+	case !o.Newer || same:
+		return nil
+	case r.Serial <= b.Release:
+		return fmt.Errorf("%w: it has serial %s, after %s: sign it anew under a new serial, or publish it with --downgrade", ErrOlder, r.Serial, b.Release)
+	case r.Serial-b.Release > proto.MaxSerialJump:
+		return fmt.Errorf("%w: release %s comes after %s, and the next ones would have to be higher still", ErrTooFar, r.Serial, b.Release)
+	}
+	return nil
+}
+
+// spared returns the record that follows before, with r assigned by o's
+// assignment, which a spare key signed.
+func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, error) {
+	a, err := p.o.Signer.OpenAssignment(*o.Assignment)
+	if err != nil {
+		return Record{}, fmt.Errorf("open the assignment: %w", err)
+	}
+	now := p.o.Now().UTC()
+	switch {
+	case a.Host != r.Host || a.Release != proto.DigestOf(o.Release.Payload):
+		return Record{}, fmt.Errorf("%w: assignment %s of %s is not of this release", proto.ErrMalformed, a.Serial, a.Host)
+	case a.Serial <= before.Target.Serial:
+		return Record{}, fmt.Errorf("%w: assignment %s, after %s", ErrOlder, a.Serial, before.Target.Serial)
+	case a.Serial-before.Target.Serial > proto.MaxSerialJump:
+		return Record{}, fmt.Errorf("%w: assignment %s comes after %s", ErrTooFar, a.Serial, before.Target.Serial)
+	case !now.Before(a.Expires):
+		return Record{}, fmt.Errorf("assignment %s of %s has expired", a.Serial, a.Host)
+	}
+	return Record{
+		Host:    r.Host,
+		Target:  target(r, o.Release, a.Serial, now),
+		Issued:  a.Issued,
+		Mode:    a.Mode,
+		Release: max(r.Serial, before.Release),
+		Desired: proto.Desired{Format: proto.Format1, Release: o.Release, Assignment: *o.Assignment},
+	}, nil
+}
+
+// Takes reports why o, whose release is r, cannot be published, or nil. What the
+// bus holds that is not known here is not looked at.
+func (p *Publisher) Takes(r proto.Release, o Order) error {
+	h := p.host(r.Host)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.record.takes(r, o); err != nil || o.Assignment == nil {
+		return err
+	}
+	_, err := p.spared(r, o, h.record)
+	return err
+}
