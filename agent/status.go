@@ -61,6 +61,9 @@ func (a *Agent) Status() proto.Status {
 	if v.order != nil {
 		s.Serial = v.order.Assignment.Serial
 	}
+	if v.refusal != nil {
+		s.Refused = v.refusal.Serial
+	}
 	s.Conditions = append([]proto.Condition{
 		ready(v, d.record, d.proven),
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},

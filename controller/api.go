@@ -28,6 +28,7 @@ type api struct {
 	identities *identities
 	importer   *importer
 	leases     *leases
+	keys       *keyAPI
 	metrics    *metrics
 	now        func() time.Time
 	log        *slog.Logger
@@ -44,6 +45,8 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointPublish, a.publishCall)
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)
 	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
+	handle(a, s, proto.EndpointWithdrawals, a.keys.withdrawals)
+	handle(a, s, proto.EndpointWithdraw, a.keys.withdraw)
 }
 
 // handle is [bus.Handle], counting.

@@ -21,11 +21,12 @@ import (
 
 // Where things are below the state directory.
 const (
-	keysDir     = "keys"
-	desiredDir  = "desired"
-	hostsDir    = "hosts"
-	rolloutFile = "rollout.json"
-	adminFile   = "admin.creds"
+	keysDir         = "keys"
+	desiredDir      = "desired"
+	hostsDir        = "hosts"
+	rolloutFile     = "rollout.json"
+	withdrawalsFile = "withdrawals.json"
+	adminFile       = "admin.creds"
 )
 
 // connectTimeout is how long a start waits for NATS before it goes on without,

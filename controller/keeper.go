@@ -55,6 +55,7 @@ var (
 // keeper renews assignments, and keeps NATS in step with what is durable: it
 // makes streams and buckets and puts desired states after every connection.
 type keeper struct {
+	wakeup     chan struct{} // capacity 1
 	conn       connection
 	assets     assetMaker
 	statements statements
@@ -84,12 +85,21 @@ func (k *keeper) run(ctx context.Context) error {
 		t := time.NewTimer(wait)
 		select {
 		case <-changed:
+		case <-k.wakeup:
 		case <-t.C:
 		case <-ctx.Done():
 		}
 		t.Stop()
 	}
 	return nil
+}
+
+// wake has the keeper do at once what is to be done.
+func (k *keeper) wake() {
+	select {
+	case k.wakeup <- struct{}{}:
+	default: // it is going to
+	}
 }
 
 // once does what is to be done now. Nothing that fails keeps the rest from being

@@ -45,6 +45,7 @@ kedge_controller_hosts_problem{reason="eval-failed"} 0
 kedge_controller_hosts_problem{reason="not-a-toplevel"} 0
 kedge_controller_hosts_problem{reason="not-in-revision"} 0
 kedge_controller_hosts_problem{reason="retrying"} 0
+kedge_controller_hosts_problem{reason="withdrawn"} 0
 # HELP kedge_controller_hosts_ready Hosts that run what was published for them, proven.
 # TYPE kedge_controller_hosts_ready gauge
 kedge_controller_hosts_ready 1

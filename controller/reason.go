@@ -23,7 +23,7 @@ func sourceReasons() []proto.Reason {
 func hostReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonNotInRevision, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonRetrying,
+		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying,
 	}
 }
 

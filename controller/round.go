@@ -128,5 +128,8 @@ func publishReason(err error) proto.Reason {
 	if nix.DiskFull(err) {
 		return proto.ReasonDiskFull
 	}
+	if errors.Is(err, publish.ErrWithdrawn) {
+		return proto.ReasonWithdrawn
+	}
 	return proto.ReasonRetrying
 }

@@ -72,13 +72,13 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	m := newMetrics(c.o.Registry)
 	busFleet := bus.NewFleet(c.conn, c.log)
 	publisher, err := publish.Open(publish.Options{
-		Shelf: publish.Files{Dir: c.path(desiredDir)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
+		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
 		Published: c.fleet.Want, Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err
 	}
-	c.keeper = &keeper{conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
+	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
 	authority := Authority(foreignNATS{})
 	if server != nil {
 		c.keeper.server, authority = server, server
@@ -120,6 +120,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 		book: book, authority: authority, fleet: c.fleet, anchors: c.anchors(parts.Cache, signer), audit: a.audit, now: now, log: c.log,
 	}
 	a.identities.know()
+	a.keys = &keyAPI{publisher: publisher, wake: c.keeper.wake, log: c.log}
 	a.register(c.service)
 	for _, collector := range []prometheus.Collector{
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),

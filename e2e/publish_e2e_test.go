@@ -115,7 +115,7 @@ func TestPublishRefused(t *testing.T) {
 			"what cannot be parsed",
 			[]string{"publish", "Bad_Name=" + good.Current, "web1=/etc/passwd", "web2"},
 			2,
-			[]string{"Bad_Name", "/etc/passwd", `"web2" is neither HOST=STOREPATH nor a release`},
+			[]string{"Bad_Name", "/etc/passwd", `"web2" is neither HOST=STOREPATH nor a signed file`},
 		},
 		{"a host with a bad name", []string{"host", "add", "Bad_Name"}, 2, []string{"Bad_Name"}},
 		{"credentials over a file", []string{"host", "add", "web3", "--out", "/etc/hostname"}, 1, []string{"/etc/hostname", "exists"}},

@@ -12,23 +12,25 @@ type Endpoint string
 
 // The calls.
 const (
-	EndpointFleet      Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
-	EndpointHost       Endpoint = "viewer.host"        // HostRequest → HostReply
-	EndpointEvents     Endpoint = "viewer.events"      // EventsRequest → EventsReply
-	EndpointLeaseList  Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
-	EndpointReconcile  Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
-	EndpointHostAdd    Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
-	EndpointHostRevoke Endpoint = "admin.host-revoke"  // HostRevokeRequest → HostRevokeReply
-	EndpointPublish    Endpoint = "admin.publish"      // PublishRequest → PublishReply
-	EndpointLeaseFree  Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
+	EndpointFleet       Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
+	EndpointHost        Endpoint = "viewer.host"        // HostRequest → HostReply
+	EndpointEvents      Endpoint = "viewer.events"      // EventsRequest → EventsReply
+	EndpointLeaseList   Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
+	EndpointWithdrawals Endpoint = "viewer.withdrawals" // WithdrawalsRequest → WithdrawalsReply
+	EndpointReconcile   Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
+	EndpointHostAdd     Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
+	EndpointHostRevoke  Endpoint = "admin.host-revoke"  // HostRevokeRequest → HostRevokeReply
+	EndpointPublish     Endpoint = "admin.publish"      // PublishRequest → PublishReply
+	EndpointWithdraw    Endpoint = "admin.withdraw"     // WithdrawRequest → WithdrawReply
+	EndpointLeaseFree   Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
 )
 
 // Endpoints returns every call.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList,
+		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals,
 		EndpointReconcile,
-		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointLeaseFree,
+		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointWithdraw, EndpointLeaseFree,
 	}
 }
 

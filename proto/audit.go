@@ -11,6 +11,7 @@ type Act string
 // The acts.
 const (
 	ActPublish    Act = "publish"     // said what a host shall run
+	ActWithdraw   Act = "withdraw"    // withdrew releases
 	ActReconcile  Act = "reconcile"   // asked for a look at the source
 	ActHostAdd    Act = "host-add"    // issued credentials to a host
 	ActHostRevoke Act = "host-revoke" // let a host in no more

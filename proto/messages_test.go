@@ -114,6 +114,8 @@ func calls(t testing.TB) []message {
 		Key:     &hostKey,
 		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
 	}
+	signed := desired(t)
+	view.Want.Release = proto.DigestOf(signed.Release.Payload)
 	source := proto.SourceStatus{
 		URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Checked: issued, Working: true,
 		Error: "connection refused", Reason: proto.ReasonSourceUnreachable,
@@ -138,6 +140,8 @@ func calls(t testing.TB) []message {
 			CacheKeys:      []string{nixPublic},
 			Servers:        []string{"tls://build:4222"},
 			Caches:         []string{"https://build/cache/"},
+
+			ReleaseThreshold: 2,
 		}),
 		call("host-revoke-request", proto.HostRevokeRequest{Host: web1}),
 		call("host-revoke-reply", proto.HostRevokeReply{Key: revoked}),
@@ -148,6 +152,13 @@ func calls(t testing.TB) []message {
 		}}),
 		call("lease-free-request", proto.LeaseFreeRequest{Host: web1}),
 		call("lease-free-reply", proto.LeaseFreeReply{Freed: proto.LeaseHolder{Host: web1, Deployment: "7-1", Since: issued, Silent: true}}),
+		call("withdrawals-request", proto.WithdrawalsRequest{}),
+		call("withdrawals-reply", proto.WithdrawalsReply{List: sealedWithdrawals(t, 2, release(t).Closure)}),
+		call("withdraw-request", proto.WithdrawRequest{List: *sealedWithdrawals(t, 2, release(t).Closure)}),
+		call("withdraw-reply", proto.WithdrawReply{Serial: 2, Hosts: []proto.HostName{web1}}),
+		call("publish-request.signed", proto.PublishRequest{Targets: []proto.PublishTarget{{
+			Mode: proto.ModeBoot, Release: &signed.Release, Assignment: &signed.Assignment, Downgrade: true,
+		}}}),
 		call("publish-request", proto.PublishRequest{Targets: []proto.PublishTarget{{Host: web1, Toplevel: toplevel(t)}}}),
 		call("publish-reply", proto.PublishReply{Published: []proto.Published{{Host: web1, Serial: 8}}}),
 	}
@@ -160,7 +171,7 @@ func exampleStatus(t testing.TB) proto.Status {
 	revision := parsed(t, proto.ParseRevision, revisionText)
 	other := parsed(t, proto.ParseStorePath, otherText)
 	return proto.Status{
-		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7,
+		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7, Refused: 8,
 		Systems: proto.Systems{Current: other, Booted: other, Profile: other, Proven: other, Revision: revision, Generation: 12, Specialisation: "docked"},
 		Deployment: proto.DeploymentStatus{
 			ID: "7-1", Serial: 7, Toplevel: toplevel(t), Revision: revision, Specialisation: "docked",

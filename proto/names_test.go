@@ -73,9 +73,9 @@ func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 		role proto.Role
 		want []string
 	}{
-		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list"}},
-		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "reconcile"}},
-		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "reconcile", "host-add", "host-revoke", "publish", "lease-free"}},
+		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals"}},
+		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "reconcile"}},
+		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "withdrawals", "reconcile", "host-add", "host-revoke", "publish", "withdraw", "lease-free"}},
 		{"stranger", nil},
 		{"", nil},
 	} {

@@ -15,7 +15,10 @@ type Status struct {
 	Agent  string    `json:"agent"`   // version of the agent
 	BootID string    `json:"boot_id"` // of the running kernel
 	// Serial is that of the newest assignment that the host accepted.
-	Serial  Serial  `json:"serial,omitempty"`
+	Serial Serial `json:"serial,omitempty"`
+	// Refused is that of the newest assignment if it was refused; zero if none was, or
+	// none came with a trusted signature.
+	Refused Serial  `json:"refused,omitempty"`
 	Systems Systems `json:"systems"`
 	// Deployment is the current or the last one.
 	Deployment DeploymentStatus `json:"deployment,omitzero"`

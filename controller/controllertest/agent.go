@@ -63,12 +63,15 @@ func (a Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error 
 	}
 	order, err := desired.Verify(a.Trust, a.Host, proto.Floor{}, time.Now())
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		r := proto.RefusalOf(err)
+		s.Refused = r.Serial
+		s.Conditions = []proto.Condition{{Type: proto.ConditionAccepted, Status: proto.StatusFalse, Reason: r.Reason, Message: r.Error()}}
+		return host.PublishStatus(ctx, *s)
 	}
 	if order.Assignment.Serial == s.Serial {
 		return host.PublishStatus(ctx, *s)
 	}
-	s.Serial = order.Assignment.Serial
+	s.Serial, s.Refused = order.Assignment.Serial, 0
 	phase := a.Phase
 	if phase == proto.PhaseNone {
 		phase = proto.PhaseCommitted

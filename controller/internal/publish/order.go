@@ -7,22 +7,25 @@ import (
 	"kedge/proto"
 )
 
-// ErrOlder is wrapped when a release is older than one that was published before,
-// and ErrTooFar when its serial is too far ahead of that one's.
+// ErrOlder is wrapped when a release, or a list, is older than one that was published
+// before, and ErrTooFar when its serial is too far ahead of that one's.
 var (
-	ErrOlder  = errors.New("release is older than what was published before")
+	ErrOlder  = errors.New("older than what was published before")
 	ErrTooFar = errors.New("serial is too far ahead")
 )
 
-// takes reports why r, which is in o, cannot follow what b says, or nil. The same
-// release may be published again, with further signatures, say.
-func (b Record) takes(r proto.Release, o Order) error {
-	same := b.Target.Release == proto.DigestOf(o.Release.Payload)
+// takes reports why r, which is in o, cannot follow what b says, or nil. The
+// same release may be published again, with further signatures, say.
+func (p *Publisher) takes(r proto.Release, o Order, b Record) error {
+	digest := proto.DigestOf(o.Release.Payload)
+	same := b.Target.Release == digest
 	switch {
+	case p.withdrawals.has(digest):
+		return fmt.Errorf("%w: %s", ErrWithdrawn, digest)
 	case !o.Newer || same:
 		return nil
 	case r.Serial <= b.Release:
-		return fmt.Errorf("%w: it has serial %s, after %s: sign it anew under a new serial, or publish it with --downgrade", ErrOlder, r.Serial, b.Release)
+		return fmt.Errorf("release %s is %w, which was %s: sign it anew under a new serial, or publish it with --downgrade", r.Serial, ErrOlder, b.Release)
 	case r.Serial-b.Release > proto.MaxSerialJump:
 		return fmt.Errorf("%w: release %s comes after %s, and the next ones would have to be higher still", ErrTooFar, r.Serial, b.Release)
 	}
@@ -41,7 +44,7 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 	case a.Host != r.Host || a.Release != proto.DigestOf(o.Release.Payload):
 		return Record{}, fmt.Errorf("%w: assignment %s of %s is not of this release", proto.ErrMalformed, a.Serial, a.Host)
 	case a.Serial <= before.Target.Serial:
-		return Record{}, fmt.Errorf("%w: assignment %s, after %s", ErrOlder, a.Serial, before.Target.Serial)
+		return Record{}, fmt.Errorf("assignment %s is %w, which was %s", a.Serial, ErrOlder, before.Target.Serial)
 	case a.Serial-before.Target.Serial > proto.MaxSerialJump:
 		return Record{}, fmt.Errorf("%w: assignment %s comes after %s", ErrTooFar, a.Serial, before.Target.Serial)
 	case !now.Before(a.Expires):
@@ -53,7 +56,7 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 		Issued:  a.Issued,
 		Mode:    a.Mode,
 		Release: max(r.Serial, before.Release),
-		Desired: proto.Desired{Format: proto.Format1, Release: o.Release, Assignment: *o.Assignment},
+		Desired: p.desired(o.Release, *o.Assignment),
 	}, nil
 }
 
@@ -63,7 +66,7 @@ func (p *Publisher) Takes(r proto.Release, o Order) error {
 	h := p.host(r.Host)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.record.takes(r, o); err != nil || o.Assignment == nil {
+	if err := p.takes(r, o, h.record); err != nil || o.Assignment == nil {
 		return err
 	}
 	_, err := p.spared(r, o, h.record)

@@ -18,6 +18,7 @@ import (
 type Signer interface {
 	OpenRelease(e proto.Envelope) (proto.Release, error)
 	OpenAssignment(e proto.Envelope) (proto.Assignment, error)
+	OpenWithdrawals(e proto.Envelope) (proto.Withdrawals, error)
 	Assign(o sign.Order) (proto.Envelope, error)
 	Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error)
 	Countersign(release proto.Envelope) proto.Envelope
@@ -60,6 +61,8 @@ type Publisher struct {
 
 	mu    sync.Mutex // guards hosts, not what they hold
 	hosts map[proto.HostName]*host
+
+	withdrawals withdrawals
 }
 
 // Open loads what was published before.
@@ -76,6 +79,9 @@ func Open(o Options) (*Publisher, error) {
 	}
 	o.Bus = boundedBus{o.Bus}
 	p := &Publisher{o: o, hosts: map[proto.HostName]*host{}}
+	if err := p.withdrawals.load(o.Shelf); err != nil {
+		return nil, err
+	}
 	for _, r := range records {
 		p.hosts[r.Host] = newHost(r)
 		o.Published(r.Host, r.Target)
@@ -107,7 +113,7 @@ func (p *Publisher) publish(ctx context.Context, h *host, r proto.Release, o Ord
 	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
 		return err
 	}
-	if err := h.record.takes(r, o); err != nil {
+	if err := p.takes(r, o, h.record); err != nil {
 		return err
 	}
 	next, err := p.next(r, o, h.record)
@@ -159,7 +165,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 		Issued:  now,
 		Mode:    o.Mode,
 		Release: max(r.Serial, before.Release),
-		Desired: proto.Desired{Format: proto.Format1, Release: o.Release, Assignment: assignment},
+		Desired: p.desired(o.Release, assignment),
 	}, nil
 }
 

@@ -353,5 +353,7 @@ func TestFiles(t *testing.T) {
 // brokenShelf cannot save.
 type brokenShelf struct{}
 
-func (brokenShelf) Load() ([]Record, error) { return nil, nil }
-func (brokenShelf) Save(Record) error       { return errCrash }
+func (brokenShelf) Load() ([]Record, error)               { return nil, nil }
+func (brokenShelf) Save(Record) error                     { return errCrash }
+func (brokenShelf) Withdrawals() (*proto.Envelope, error) { return nil, nil }
+func (brokenShelf) SaveWithdrawals(proto.Envelope) error  { return errCrash }

@@ -34,15 +34,22 @@ func (r Record) newer(o Record) bool {
 	return r.Issued.After(o.Issued)
 }
 
-// A Shelf keeps records. Save makes a record durable before it returns nil, and
-// leaves the one before it in place if it fails.
+// A Shelf keeps records, and the list of withdrawals, which is nil before the
+// first. What saves makes something durable before it returns nil, and leaves what
+// was before in place if it fails.
 type Shelf interface {
 	Load() ([]Record, error)
 	Save(r Record) error
+	Withdrawals() (*proto.Envelope, error)
+	SaveWithdrawals(e proto.Envelope) error
 }
 
-// Files is a [Shelf] in a directory: a file <host>.json for every host.
-type Files struct{ Dir string }
+// Files is a [Shelf] in a directory, with a file <host>.json for every host, and a
+// file for the list of withdrawals elsewhere.
+type Files struct {
+	Dir             string
+	WithdrawalsFile string
+}
 
 var _ Shelf = Files{}
 
@@ -82,6 +89,32 @@ func (f Files) Load() ([]Record, error) {
 
 // Save writes r to its file.
 func (f Files) Save(r Record) error { return f.document(r.Host).Write(r) }
+
+// Withdrawals reads the list of withdrawals.
+func (f Files) Withdrawals() (*proto.Envelope, error) {
+	w, err := f.withdrawals().Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nothing was withdrawn
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &w.List, nil
+}
+
+// SaveWithdrawals writes it.
+func (f Files) SaveWithdrawals(e proto.Envelope) error {
+	return f.withdrawals().Write(withdrawalsRecord{List: e})
+}
+
+// withdrawalsRecord is what is in the file.
+type withdrawalsRecord struct {
+	List proto.Envelope `json:"list"`
+}
+
+func (f Files) withdrawals() durable.Document[withdrawalsRecord] {
+	return durable.Document[withdrawalsRecord]{Path: f.WithdrawalsFile, Format: recordFormat}
+}
 
 func (f Files) document(host proto.HostName) durable.Document[Record] {
 	return durable.Document[Record]{Path: filepath.Join(f.Dir, host.String()+".json"), Format: recordFormat}

@@ -16,8 +16,8 @@ import (
 const maxAhead = time.Minute
 
 // Renew signs every assignment anew that is due, or that a key of ours has not
-// signed yet, under its serial and with a later date, and makes that durable;
-// [Publisher.Sync] puts it on the bus. So it
+// signed yet, under its serial and with a later date, adds withdrawals, and makes
+// that durable; [Publisher.Sync] puts it on the bus. So it
 // waits for no bus, which may be away for long. Each host has its own point in the
 // renewal interval, so that a large fleet is renewed evenly. The error names every
 // host that could not be; the others were.
@@ -39,27 +39,34 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := p.o.Now().UTC()
-	var next Record
-	var err error
-	switch r := h.record; {
-	case r.Host.IsZero():
-		return nil
-	case p.o.Signer.Spared(r.Desired.Assignment, now):
-		return nil
-	case r.Issued.After(now.Add(maxAhead)):
-		next, err = p.again(r, r)
-	case due(name, r.Issued, now), p.o.Signer.Stale(r.Desired):
-		next = r
-		next.Issued = now
-		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
-		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches)
-	default:
+	if h.record.Host.IsZero() {
 		return nil
 	}
+	next, err := p.renewed(h.record, now)
 	if err != nil {
 		return err
 	}
+	if next.Issued.Equal(h.record.Issued) && same(next.Desired.Withdrawals, h.record.Desired.Withdrawals) {
+		return nil
+	}
 	return p.save(h, next)
+}
+
+// renewed returns what is to be said at an instant in the place of r, which may be
+// r itself.
+func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
+	next = r
+	next.Desired.Withdrawals = p.withdrawals.list()
+	switch {
+	case p.o.Signer.Spared(r.Desired.Assignment, now):
+	case r.Issued.After(now.Add(maxAhead)) && !p.withdrawals.has(r.Target.Release):
+		return p.again(r, r)
+	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired):
+		next.Issued = now
+		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
+		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches)
+	}
+	return next, err
 }
 
 // again signs what r says under a new serial, above that of before.

@@ -183,6 +183,7 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	p.learn(d.Withdrawals)
 	a, err := p.o.Signer.OpenAssignment(d.Assignment)
 	if err != nil {
 		return Record{}, fmt.Errorf("assignment: %w", err)

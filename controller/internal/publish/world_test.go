@@ -33,6 +33,7 @@ type world struct {
 	shelf     *fakeShelf
 	bus       *fakeBus
 	signer    *sign.Signer
+	ci, spare proto.SecretKey // a release key of others, and a controller key that is kept elsewhere
 	clock     time.Time
 	want      proto.Target // what was last made durable for web1
 	toplevels []proto.StorePath
@@ -40,7 +41,25 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldOf(t, newSigner(t))
+	ci, spare := newKey(t, "ci"), newKey(t, "spare")
+	signer, err := sign.Open(sign.Options{
+		Dir: t.TempDir(), Name: "test", Trusted: []proto.PublicKey{ci.Public()}, Spare: []proto.PublicKey{spare.Public()}, Rand: rand.Reader,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorldOf(t, signer)
+	w.ci, w.spare = ci, spare
+	return w
+}
+
+func newKey(t *testing.T, name string) proto.SecretKey {
+	t.Helper()
+	k, err := proto.GenerateKey(name, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func newSigner(t *testing.T) *sign.Signer {
@@ -110,7 +129,7 @@ func (w *world) release(p *Publisher, toplevel proto.StorePath) proto.Envelope {
 }
 
 func (w *world) trust() proto.Trust {
-	return proto.Trust{ReleaseKeys: w.signer.ReleaseKeys(), ReleaseThreshold: 1, ControllerKeys: w.signer.ControllerKeys()}
+	return proto.Trust{ReleaseKeys: w.signer.ReleaseKeys(), ReleaseThreshold: 1, ControllerKeys: slices.Concat(w.signer.ControllerKeys(), w.signer.SpareKeys())}
 }
 
 // faults makes the at-th call crash, before its effect or after it.
@@ -136,9 +155,17 @@ func (f *faults) do(effect func() error) error {
 type fakeShelf struct {
 	faults  *faults
 	records map[proto.HostName]Record
+
+	withdrawals *proto.Envelope
 }
 
 func (s *fakeShelf) Load() ([]Record, error) { return slices.Collect(maps.Values(s.records)), nil }
+
+func (s *fakeShelf) Withdrawals() (*proto.Envelope, error) { return s.withdrawals, nil }
+
+func (s *fakeShelf) SaveWithdrawals(e proto.Envelope) error {
+	return s.faults.do(func() error { s.withdrawals = &e; return nil })
+}
 
 func (s *fakeShelf) Save(r Record) error {
 	return s.faults.do(func() error { s.records[r.Host] = r; return nil })
@@ -176,7 +203,7 @@ func (b *fakeBus) PutDesired(_ context.Context, host proto.HostName, data []byte
 		if err != nil {
 			return err
 		}
-		a, err := proto.OpenAssignment(d.Assignment, b.signer.ControllerKeys())
+		a, err := b.signer.OpenAssignment(d.Assignment)
 		if err != nil {
 			return err
 		}

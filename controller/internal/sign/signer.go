@@ -116,6 +116,11 @@ func (s *Signer) OpenAssignment(e proto.Envelope) (proto.Assignment, error) {
 	return proto.OpenAssignment(e, slices.Concat(s.ControllerKeys(), s.spare))
 }
 
+// OpenWithdrawals verifies a list of withdrawals as a host does.
+func (s *Signer) OpenWithdrawals(e proto.Envelope) (proto.Withdrawals, error) {
+	return proto.OpenWithdrawals(e, s.ReleaseKeys())
+}
+
 // Release signs r as what we built for a host. The caller vouches for that.
 func (s *Signer) Release(r proto.Release) (proto.Envelope, error) {
 	s.mu.RLock()

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	import-unsigned NAME  one that nobody signed
 //	agent HOST PHASE      an agent that ends every deployment in PHASE, with
 //	                      credentials HOST.creds
+//	await HOST REASON     until the host says that it refuses, for that reason
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
 //	                      for the deployment ID, with credentials HOST.creds
 //	hand-over FILE...     the controller is started anew, without a release key: it
@@ -58,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"import-unsigned": func(ts *testscript.TestScript, _ bool, args []string) { importAll(ts, args, false) },
 			"agent":           agent,
 			"lease":           lease,
+			"await":           await,
 			"hand-over":       handOver,
 			"as":              as,
 			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
@@ -195,6 +197,17 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Logf("agent %s: %v", a.Host, err)
 		}
 	})
+}
+
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	reason := proto.Reason(args[1])
+	ts.Check(of(ts).controller.AwaitHost(of(ts).ctx, host(ts, args[0]), func(v proto.HostView) bool {
+		if v.Status == nil {
+			return false
+		}
+		c, _ := v.Status.Condition(proto.ConditionAccepted)
+		return c.Reason == reason
+	}))
 }
 
 func lease(ts *testscript.TestScript, _ bool, args []string) {

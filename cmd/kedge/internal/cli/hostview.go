@@ -29,6 +29,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	if v.Want.Serial != 0 {
 		line("Wanted", "%s as serial %s, revision %s, published %s ago",
 			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), terminal.Since(v.Want.Published, now))
+		line("Release", "%s", terminal.Dash(v.Want.Release.String()))
 	} else {
 		line("Wanted", "nothing was ever published")
 	}

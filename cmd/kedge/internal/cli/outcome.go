@@ -32,7 +32,7 @@ func outcomeOf(v proto.HostView, serial proto.Serial) (outcome, string) {
 	case s.Serial == serial:
 		return outcomeOfRest(*s, v.Want.Toplevel)
 	default:
-		return outcomeOfOlder(v)
+		return outcomeOfOlder(v, serial)
 	}
 }
 
@@ -75,9 +75,11 @@ func outcomeOfRest(s proto.Status, toplevel proto.StorePath) (outcome, string) {
 }
 
 // outcomeOfOlder judges a host that has not accepted the assignment in question.
-func outcomeOfOlder(v proto.HostView) (outcome, string) {
+func outcomeOfOlder(v proto.HostView, serial proto.Serial) (outcome, string) {
 	c, known := v.Status.Condition(proto.ConditionAccepted)
-	if known && c.Status == proto.StatusFalse && v.Status.Time.After(v.Want.Published) {
+	// One without a serial may be of anything; if it is older than this, it is not of it.
+	ofThis := v.Status.Refused == serial || v.Status.Refused == 0 && v.Status.Time.After(v.Want.Published)
+	if known && c.Status == proto.StatusFalse && ofThis {
 		return outcomeBad, because(string(proto.VerdictRefused), c.Reason, c.Message)
 	}
 	if v.Silent {

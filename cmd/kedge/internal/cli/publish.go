@@ -23,6 +23,9 @@ func (k *kedge) publish() *cobra.Command {
 (kedge release sign), one in each file, or bare ones, for which the controller signs
 a release, if it holds a release key.
 
+A file may also be a list of withdrawals (kedge release withdraw): it is told to every
+host, before anything is published.
+
 Every path of their closures must carry the signature of a key that the
 controller is configured to trust; it must be in the controller's store, or, for a
 release, in one of the caches that it fetches from (cache.from). If anything is wrong
@@ -39,7 +42,7 @@ only tells what would change.`,
 	cmd.Flags().BoolVar(&downgrade, "downgrade", false, "publish a release though a newer one was published before")
 	cmd.Flags().TextVar(&mode, "mode", proto.ModeSwitch, "`MODE`: switch, boot, test or dry-activate")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		targets, err := parseTargets(args, mode, downgrade)
+		what, err := parsePublications(args, mode, downgrade)
 		if err != nil {
 			return err
 		}
@@ -48,7 +51,15 @@ only tells what would change.`,
 			limit = waitTimeout
 		}
 		return k.withController(cmd.Context(), limit, true, func(ctx context.Context, conn *bus.Conn) error {
-			r, err := call[proto.PublishRequest, proto.PublishReply](ctx, conn, proto.EndpointPublish, proto.PublishRequest{Targets: targets})
+			for _, list := range what.withdrawals {
+				if err := k.publishWithdrawals(ctx, conn, list); err != nil {
+					return err
+				}
+			}
+			if len(what.targets) == 0 {
+				return nil
+			}
+			r, err := call[proto.PublishRequest, proto.PublishReply](ctx, conn, proto.EndpointPublish, proto.PublishRequest{Targets: what.targets})
 			switch {
 			case err == nil:
 			case ctx.Err() != nil: // the controller does not know that nobody waits
@@ -68,43 +79,47 @@ only tells what would change.`,
 	return cmd
 }
 
-// parseTargets parses arguments, which name files or say HOST=STOREPATH, and
+// publications are what is to be published.
+type publications struct {
+	targets     []proto.PublishTarget
+	withdrawals []proto.Envelope
+}
+
+// parsePublications parses arguments, which name files or say HOST=STOREPATH, and
 // reports all that are wrong.
-func parseTargets(args []string, mode proto.Mode, downgrade bool) ([]proto.PublishTarget, error) {
-	var targets []proto.PublishTarget
+func parsePublications(args []string, mode proto.Mode, downgrade bool) (publications, error) {
+	var p publications
 	var problems []error
 	for _, a := range args {
-		t, err := parseTarget(a)
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		t.Mode, t.Downgrade = mode, downgrade
-		targets = append(targets, t)
+		problems = append(problems, p.add(a))
+	}
+	for i := range p.targets {
+		p.targets[i].Mode, p.targets[i].Downgrade = mode, downgrade
 	}
 	if err := errors.Join(problems...); err != nil {
-		return nil, &usage.Error{Err: err}
+		return p, &usage.Error{Err: err}
 	}
-	return targets, nil
+	return p, nil
 }
 
-func parseTarget(arg string) (proto.PublishTarget, error) {
+func (p *publications) add(arg string) error {
 	name, path, bare := strings.Cut(arg, "=")
-	if !bare {
-		return readTarget(arg)
+	if bare {
+		host, hostErr := proto.ParseHostName(name)
+		toplevel, pathErr := proto.ParseStorePath(path)
+		p.targets = append(p.targets, proto.PublishTarget{Host: host, Toplevel: toplevel})
+		return errors.Join(hostErr, pathErr)
 	}
-	host, hostErr := proto.ParseHostName(name)
-	toplevel, pathErr := proto.ParseStorePath(path)
-	return proto.PublishTarget{Host: host, Toplevel: toplevel}, errors.Join(hostErr, pathErr)
-}
-
-// readTarget reads a release that was signed elsewhere.
-func readTarget(path string) (proto.PublishTarget, error) {
-	e, err := readEnvelope(path)
-	if err != nil {
-		return proto.PublishTarget{}, fmt.Errorf("%q is neither HOST=STOREPATH nor a release: %w", path, err)
+	e, err := readEnvelope(arg)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is neither HOST=STOREPATH nor a signed file: %w", arg, err)
+	case e.PayloadType == proto.PayloadWithdrawals:
+		p.withdrawals = append(p.withdrawals, e)
+	default:
+		p.targets = append(p.targets, proto.PublishTarget{Release: &e})
 	}
-	return proto.PublishTarget{Release: &e}, nil
+	return nil
 }
 
 // judgePublished waits for what was published just now.

@@ -14,9 +14,9 @@ import (
 func (k *kedge) release() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release",
-		Short: "Sign what was built for a host, and look at what was signed",
+		Short: "Sign what was built for a host, withdraw it, and look at what was signed",
 	}
-	cmd.AddCommand(k.releaseSign(), k.releaseShow())
+	cmd.AddCommand(k.releaseSign(), k.releaseShow(), k.releaseWithdraw(), k.releaseWithdrawn())
 	return cmd
 }
 

@@ -154,6 +154,9 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 	if c, ok := v.Status.Condition(proto.ConditionSuspended); ok && c.Status == proto.StatusTrue {
 		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
 	}
+	if c, ok := v.Status.Condition(proto.ConditionWithdrawn); ok && c.Status == proto.StatusTrue {
+		return because(string(c.Reason), "", firstLine(c.Message))
+	}
 	d := v.Status.Deployment
 	if d.Verdict.Bad() || d.Reason != "" && d.Verdict == proto.VerdictPending {
 		return because(string(d.Reason), "", firstLine(d.Message))
