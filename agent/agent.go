@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kedge/agent/internal/closure"
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/loader"
@@ -46,6 +47,7 @@ type Options struct {
 	Loader     loader.Support        // what the boot loader can do
 	Hooks      Hooks                 // required if the configuration has any
 	Leases     Leases                // required if the configuration asks for them
+	Keeper     Keeper                // required
 	Tidier     Tidier                // required
 	Store      Store                 // required
 	Power      Power                 // required
@@ -113,6 +115,14 @@ type Guard interface {
 	Ensure(ctx context.Context, d deployment.Deployment) error
 }
 
+// A Keeper keeps valid what the host connects with.
+type Keeper interface {
+	// Keep keeps the credentials valid until ctx ends.
+	Keep(ctx context.Context) error
+	// State says how it stands with them.
+	State() credentials.State
+}
+
 // Systems reads and keeps the systems of this host.
 type Systems interface {
 	// Systems reads what runs, what was booted and what the profile names.
@@ -132,6 +142,8 @@ type Systems interface {
 var (
 	_ Bus  = (*bus.Host)(nil)
 	_ Link = (*bus.Conn)(nil)
+
+	_ Keeper = (*credentials.Keeper)(nil)
 )
 
 // An Agent reconciles one host. Make one with [New].
@@ -240,6 +252,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"outbox":     a.drainOutbox,
 		"heartbeat":  a.heartbeat,
 		"tidier":     a.tidy,
+		"keeper":     a.Keeper.Keep,
 	} {
 		g.Go(func() error {
 			if err := f(ctx); err != nil && ctx.Err() == nil {

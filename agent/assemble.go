@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/closure"
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/loader"
@@ -50,6 +52,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Servers:     c.NATS.Servers,
 		Name:        c.Host.String(),
 		Credentials: c.NATS.CredentialsFile,
+		Renewed:     credentials.Renewed(c.StateDir),
 		Backoff:     bus.Backoff{Cap: c.NATS.MaxReconnectDelay},
 		Log:         log,
 	})
@@ -62,19 +65,23 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	tidier := newHostTidier(c, cli, files, log)
 	support := loader.Loader{}.Detect(ctx) // once: it asks a program
 	a, err = New(Options{
-		Config:     c,
-		Identity:   id,
-		Bus:        host,
-		Link:       link,
-		Fetcher:    newHostFetcher(c, cli, roots, tidier.garbage, support, log),
-		Guard:      systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
-		Systems:    hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
-		Store:      closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
-		Power:      &systemd.Client{},
-		Endpoints:  reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches)},
-		Hooks:      hook.Runner{Path: os.Getenv("PATH")},
-		Leases:     host,
-		Loader:     support,
+		Config:    c,
+		Identity:  id,
+		Bus:       host,
+		Link:      link,
+		Fetcher:   newHostFetcher(c, cli, roots, tidier.garbage, support, log),
+		Guard:     systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
+		Systems:   hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
+		Store:     closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
+		Power:     &systemd.Client{},
+		Endpoints: reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches)},
+		Hooks:     hook.Runner{Path: os.Getenv("PATH")},
+		Leases:    host,
+		Loader:    support,
+		Keeper: credentials.New(credentials.Options{
+			Host: c.Host, Credentials: c.NATS.CredentialsFile, StateDir: c.StateDir,
+			Link: link, Ask: host.Renew, Now: time.Now, Log: log, Changed: func() { ring(a.report) },
+		}),
 		Tidier:     tidier,
 		Files:      files,
 		Outbox:     box,

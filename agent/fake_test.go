@@ -14,6 +14,7 @@ import (
 
 	"kedge/agent"
 	"kedge/agent/internal/closure"
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
 	"kedge/agent/internal/outbox"
@@ -81,6 +82,7 @@ type world struct {
 	ensured   []deployment.Deployment
 	statuses  []proto.Status
 	events    []proto.Event
+	held      credentials.State
 	changed   chan struct{} // closed when something below mu changed
 }
 
@@ -181,7 +183,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w, Endpoints: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w, Keeper: w, Endpoints: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -356,6 +358,17 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return bus.State{Connected: !w.offline, Connects: w.connects}, nil
+}
+
+func (w *world) Keep(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (w *world) State() credentials.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held
 }
 
 func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched, error) {

@@ -20,6 +20,7 @@ type metrics struct {
 	suspended, vetoes, pruned, pruneFailures                        *prometheus.Desc
 	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
 	lost, resort                                                    *prometheus.Desc
+	expires                                                         *prometheus.Desc
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -53,6 +54,7 @@ func newMetrics(a *Agent) *metrics {
 		gcLast:        desc("gc_last_run_timestamp_seconds", "When a collection of garbage last ended; 0 for never."),
 		lost:          desc("rollback_failed", "Whether the last way back failed and nothing has healed the host since: a person should look."),
 		resort:        desc("last_resort", "Whether the host was rebooted because nobody answered after its last deployment went back."),
+		expires:       desc("credentials_expiry_timestamp_seconds", "When the credentials expire unless they are renewed; 0 for never, or if that is not known."),
 		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
@@ -124,6 +126,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	all := v.inhibitors.with(m.agent.Files.Vetoes())
 	gauge(m.vetoes, float64(len(all.live)), "activation")
 	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
+	gauge(m.expires, seconds(m.agent.Keeper.State().Expires))
 	gauge(m.lost, number(m.agent.lost()))
 	gauge(m.resort, number(m.agent.resorted()))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))

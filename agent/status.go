@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/loader"
 	"kedge/agent/internal/machine"
@@ -73,6 +74,7 @@ func (a *Agent) Status() proto.Status {
 		rebootProtected(a.Loader),
 		storeValid(v),
 		runsWithdrawn(v, d),
+		credentialsValid(a.Keeper.State()),
 	}, d.conditions(v.stateErr)...)
 	return s
 }
@@ -145,6 +147,10 @@ func stateValid(err error) proto.Condition {
 		c.Status, c.Reason, c.Message = proto.StatusFalse, proto.ReasonStateUnreadable, err.Error()
 	}
 	return c
+}
+
+func credentialsValid(s credentials.State) proto.Condition {
+	return proto.Condition{Type: proto.ConditionCredentialsValid, Status: truth(s.Reason == ""), Reason: s.Reason, Message: s.Message}
 }
 
 func rebootNeeded(parts []string, err error) proto.Condition {

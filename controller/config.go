@@ -34,6 +34,7 @@ type Config struct {
 	Build    BuildConfig     `config:"build"`
 	Keys     KeysConfig      `config:"keys"`
 	Reboot   RebootConfig    `config:"reboot"`
+	Enroll   EnrollConfig    `config:"enroll"`
 	Log      setup.LogConfig `config:"log"`
 }
 
@@ -106,6 +107,7 @@ func DefaultConfig() Config {
 		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
 		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
+		Enroll:   defaultEnroll(),
 	}
 }
 
@@ -115,7 +117,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.sourceProblems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
-		c.Keys.problems(), c.Reboot.problems(),
+		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(),
 	)...)
 }
 

@@ -54,6 +54,7 @@ cache: {urls: ["ftp://build"], from: ["ftp://ci"]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
+enroll: {lifetime: 30}
 log: {format: xml}
 `)
 	var all *setup.ConfigError
@@ -68,7 +69,7 @@ log: {format: xml}
 	for _, want := range []string{
 		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
-		"reboot.max_concurrent", "reboot.lease_max_age",
+		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {
 		if !strings.Contains(strings.Join(keys, " "), want) {
 			t.Errorf("no problem is named for %s; there are %v", want, keys)

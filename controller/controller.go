@@ -58,7 +58,8 @@ type Controller struct {
 	keeper   *keeper
 	feeds    *feeds
 	leases   *leases
-	serving  chan struct{} // closed once operators' calls are answered
+	renewals func(context.Context) error // of hosts' credentials
+	serving  chan struct{}               // closed once operators' calls are answered
 	service  *bus.Service
 	web      *web
 	conn     *bus.Conn
@@ -142,7 +143,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.build, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watchSource,
-		"leases": c.leases.run, "look at leases": c.leases.look,
+		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

@@ -22,7 +22,7 @@ const revokedFor = 30 * 24 * time.Hour
 
 // An Authority vouches for who holds a key, and takes that back.
 type Authority interface {
-	HostJWT(host proto.HostName, publicKey string) (string, error)
+	HostJWT(host proto.HostName, publicKey string, expires time.Time) (string, error)
 	// Revoke has NATS refuse those in r, and only those, and disconnect them.
 	Revoke(ctx context.Context, r natsd.Revoked) error
 }
@@ -35,6 +35,7 @@ type identities struct {
 	authority Authority
 	fleet     *Fleet
 	anchors   proto.HostAddReply // without a JWT
+	lifetime  time.Duration      // of a host's credentials
 	audit     func(context.Context, proto.AuditEntry)
 	now       func() time.Time
 	log       *slog.Logger
@@ -77,13 +78,14 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 	if !nkeys.IsValidPublicUserKey(req.PublicKey) {
 		return proto.HostAddReply{}, bus.Errorf(bus.CodeBadRequest, "public_key: must be the public key of a NATS user, such as U…")
 	}
-	jwt, err := i.authority.HostJWT(req.Host, req.PublicKey)
+	now := i.now().UTC()
+	k := enroll.Key{PublicKey: req.PublicKey, Added: now, By: c.Name, Expires: now.Add(i.lifetime).Truncate(time.Second)}
+	jwt, err := i.authority.HostJWT(req.Host, k.PublicKey, k.Expires)
 	if err != nil {
 		return proto.HostAddReply{}, err
 	}
-	now := i.now().UTC()
 	before, _ := i.book.Newest(req.Host)
-	if err := i.book.Enrol(req.Host, enroll.Key{PublicKey: req.PublicKey, Added: now, By: c.Name}); err != nil {
+	if err := i.book.Enrol(req.Host, k); err != nil {
 		return proto.HostAddReply{}, refused(err)
 	}
 	i.show(req.Host)

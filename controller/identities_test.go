@@ -113,3 +113,37 @@ func (c *controllerTest) restart(t *testing.T) {
 	c.stop(t)
 	c.start(t)
 }
+
+func TestAHostThatIsConnectedRenewsItsCredentials(t *testing.T) {
+	c := start(t)
+	file := c.credentials(t, "web1")
+	has, err := bus.ReadToken(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(has.Expires); left < 29*24*time.Hour || left > 30*24*time.Hour {
+		t.Errorf("the credentials are valid for %s, want 30 days", left)
+	}
+	web1 := connectHost(t, c.NATSURL(), "web1", file)
+	ask := func(r proto.RenewRequest) proto.RenewReply {
+		t.Helper()
+		for {
+			reply, err := web1.Renew(t.Context(), r)
+			if errors.Is(err, bus.ErrNoController) {
+				continue // it has just started
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return reply
+		}
+	}
+	if r := ask(proto.RenewRequest{PublicKey: has.PublicKey, Expires: has.Expires}); r.JWT != "" {
+		t.Errorf("at once: %+v", r)
+	}
+	r := ask(proto.RenewRequest{PublicKey: has.PublicKey, Expires: has.Expires.Add(-time.Hour)})
+	got, err := bus.ParseToken(r.JWT)
+	if err != nil || got.PublicKey != has.PublicKey || got.Name != "web1" || !got.Expires.Equal(r.Expires) || !got.Expires.Equal(has.Expires) {
+		t.Errorf("after a lost answer: %+v, %v; have %+v", got, err, has)
+	}
+}

@@ -264,7 +264,7 @@ func TestHostsAndControllersRaceForOneLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		jwt, err := server.HostJWT(hostName(t, name), id.PublicKey)
+		jwt, err := server.HostJWT(hostName(t, name), id.PublicKey, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book) (*natsd.Ser
 type foreignNATS struct{}
 
 // HostJWT implements [Authority].
-func (foreignNATS) HostJWT(host proto.HostName, _ string) (string, error) {
+func (foreignNATS) HostJWT(host proto.HostName, _ string, _ time.Time) (string, error) {
 	return "", bus.Errorf(bus.CodeRefused,
 		"host %s: hosts cannot be added here yet where NATS is external (nats.url): make its credentials with the accounts of that server", host)
 }
@@ -117,10 +117,17 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	}
 	a.leases = c.leases
 	a.identities = &identities{
-		book: book, authority: authority, fleet: c.fleet, anchors: c.anchors(parts.Cache, signer), audit: a.audit, now: now, log: c.log,
+		book: book, authority: authority, fleet: c.fleet, anchors: c.anchors(parts.Cache, signer), audit: a.audit,
+		lifetime: cfg.Enroll.Lifetime, now: now, log: c.log,
 	}
 	a.identities.know()
 	a.keys = &keyAPI{publisher: publisher, wake: c.keeper.wake, log: c.log}
+	c.renewals = func(ctx context.Context) error {
+		if server == nil {
+			return nil // the hosts there are not ours
+		}
+		return busFleet.Renewals(ctx, a.identities.renew)
+	}
 	a.register(c.service)
 	for _, collector := range []prometheus.Collector{
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),

@@ -21,6 +21,8 @@ const (
 	// It runs in the specialisation that its configuration names, or in none if that
 	// names none.
 	ConditionSpecialised ConditionType = "Specialised"
+	// May connect as this host, and act as it.
+	ConditionCredentialsValid ConditionType = "CredentialsValid"
 	// The running system differs from the booted one in what takes effect with a
 	// reboot only.
 	ConditionRebootNeeded ConditionType = "RebootNeeded"

@@ -207,6 +207,21 @@ func FuzzParseLeaseReply(f *testing.F) {
 	fuzzMessage(f, "lease-reply*.json", proto.MaxLease, proto.ParseLeaseReply, proto.LeaseReply.Encode, func(proto.LeaseReply) proto.HostName { return anyHost })
 }
 
+func FuzzParseRenewRequest(f *testing.F) {
+	anyHost := host(f, "web1")
+	fuzzMessage(f, "renew-request.json", proto.MaxRenew, proto.ParseRenewRequest, proto.RenewRequest.Encode, func(r proto.RenewRequest) proto.HostName {
+		if r.PublicKey == "" {
+			return proto.HostName{}
+		}
+		return anyHost
+	})
+}
+
+func FuzzParseRenewReply(f *testing.F) {
+	anyHost := host(f, "web1")
+	fuzzMessage(f, "renew-reply*.json", proto.MaxRenew, proto.ParseRenewReply, proto.RenewReply.Encode, func(proto.RenewReply) proto.HostName { return anyHost })
+}
+
 // A desired state that was changed on its way is refused, or says what was
 // signed.
 func FuzzDesiredVerify(f *testing.F) {

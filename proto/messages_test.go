@@ -92,6 +92,14 @@ func messages(t testing.TB) []message {
 		example("lease-reply.refused", proto.LeaseReply{
 			Format: proto.Format1, Reason: proto.ReasonNoLease, Message: "1 host may reboot at a time, and 1 does",
 		}, proto.LeaseReply.Encode, proto.ParseLeaseReply),
+		example("renew-request", proto.RenewRequest{
+			Format: proto.Format1, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+			Expires: issued.Add(24 * time.Hour), Instance: "3f25",
+		}, proto.RenewRequest.Encode, proto.ParseRenewRequest),
+		example("renew-reply", proto.RenewReply{
+			Format: proto.Format1, JWT: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ", Expires: issued.Add(30 * 24 * time.Hour),
+		}, proto.RenewReply.Encode, proto.ParseRenewReply),
+		example("renew-reply.good", proto.RenewReply{Format: proto.Format1}, proto.RenewReply.Encode, proto.ParseRenewReply),
 		call("floor", proto.Floor{Serial: 7, Issued: issued, Latest: issued.Add(time.Minute), Withdrawn: []proto.Digest{as.Release}, WithdrawalSerial: 2}),
 	}, calls(t)...)
 }

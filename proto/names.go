@@ -45,6 +45,7 @@ const (
 	AllLogs          = subjectRoot + "log.*"
 	AllHeartbeats    = subjectRoot + "hb.*"
 	AllLeases        = subjectRoot + "lease.*"
+	AllRenewals      = subjectRoot + "renew.*"
 	AllAudit         = subjectRoot + "audit.>"
 	AllAPI           = subjectRoot + "api.>"
 	DirectGetDesired = "$JS.API.DIRECT.GET." + StreamDesired + "." + AllDesiredKeys
@@ -81,6 +82,10 @@ func HeartbeatSubject(h HostName) string { return subjectRoot + "hb." + h.s }
 // LeaseSubject is where h asks for leave to reboot: a [LeaseRequest], answered
 // with a [LeaseReply].
 func LeaseSubject(h HostName) string { return subjectRoot + "lease." + h.s }
+
+// RenewSubject is where h says who it is, and asks for credentials that are valid
+// for longer: a [RenewRequest], answered with a [RenewReply].
+func RenewSubject(h HostName) string { return subjectRoot + "renew." + h.s }
 
 // HostOfSubject returns the host that a subject such as [StatusSubject] ends
 // with. The server's permissions make sure that only that host writes there.

@@ -21,6 +21,7 @@ func TestNamesOnTheWire(t *testing.T) {
 		{"log", proto.LogSubject(h), "kedge.v1.log.web1"},
 		{"heartbeat", proto.HeartbeatSubject(h), "kedge.v1.hb.web1"},
 		{"lease", proto.LeaseSubject(h), "kedge.v1.lease.web1"},
+		{"renewal", proto.RenewSubject(h), "kedge.v1.renew.web1"},
 		{"key of the leases", proto.ControlKeySubject(proto.KeyLeases), "$KV.kedge-control.reboot-leases"},
 		{"inboxes", proto.InboxRoot, "_INBOX."},
 		{"all doorbells", proto.AllDoorbells, "kedge.v1.desired.*"},
@@ -30,6 +31,7 @@ func TestNamesOnTheWire(t *testing.T) {
 		{"all logs", proto.AllLogs, "kedge.v1.log.*"},
 		{"all heartbeats", proto.AllHeartbeats, "kedge.v1.hb.*"},
 		{"all leases", proto.AllLeases, "kedge.v1.lease.*"},
+		{"all renewals", proto.AllRenewals, "kedge.v1.renew.*"},
 		{"all of the audit", proto.AllAudit, "kedge.v1.audit.>"},
 		{"all of the API", proto.AllAPI, "kedge.v1.api.>"},
 		{"keys of desired states", proto.AllDesiredKeys, "$KV.kedge-desired.*"},
@@ -55,7 +57,7 @@ func TestHostOfSubject(t *testing.T) {
 	h := host(t, "web1")
 	for _, s := range []string{
 		proto.StatusSubject(h), proto.EventSubject(h), proto.LogSubject(h), proto.HeartbeatSubject(h),
-		proto.LeaseSubject(h), proto.DoorbellSubject(h), proto.GetDesiredSubject(h),
+		proto.LeaseSubject(h), proto.RenewSubject(h), proto.DoorbellSubject(h), proto.GetDesiredSubject(h),
 	} {
 		if got, err := proto.HostOfSubject(s); err != nil || got != h {
 			t.Errorf("host of %s: got %v, %v, want %s", s, got, err, h)

@@ -91,6 +91,10 @@ const (
 	ReasonConfirmed         Reason = "confirmed"          // somebody on the host let go on what was held back
 	ReasonLastResort        Reason = "last-resort"        // the host went back, hears from nobody, and reboots for that
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
+	ReasonExpiredIdentity   Reason = "identity-expired"   // the credentials were not renewed in time
+	ReasonRefusedIdentity   Reason = "identity-refused"   // the controller does not vouch for them any more
+	ReasonSecondMachine     Reason = "second-machine"     // another machine is this host
+	ReasonMachineChanged    Reason = "machine-changed"    // the state is that of another machine
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
 	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host

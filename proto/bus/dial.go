@@ -48,7 +48,7 @@ func newOnce() once {
 // dial makes a nats.Conn, connected or about to be. The error is one that trying
 // again without nats.go's help is for: credentials that cannot be read.
 func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
-	creds, err := readCredentials(c.options.Credentials)
+	creds, err := c.options.credentials()
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (c *Conn) complaint(ctx context.Context, sub *nats.Subscription, err error)
 // the user with this public key.
 func (c *Conn) jwt(publicKey string, l *life) nats.UserJWTHandler {
 	return func() (string, error) {
-		creds, err := readCredentials(c.options.Credentials)
+		creds, err := c.options.credentials()
 		if err != nil {
 			return "", err
 		}
@@ -155,7 +155,7 @@ func (c *Conn) jwt(publicKey string, l *life) nats.UserJWTHandler {
 
 // sign signs the server's nonce with the key in the credentials file.
 func (c *Conn) sign(nonce []byte) ([]byte, error) {
-	creds, err := readCredentials(c.options.Credentials)
+	creds, err := c.options.credentials()
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
-
 	"kedge/proto"
 )
 
@@ -33,20 +31,13 @@ func (h *Host) ReleaseLease(ctx context.Context, deployment string) error {
 }
 
 func (h *Host) lease(ctx context.Context, r proto.LeaseRequest) (proto.LeaseReply, error) {
-	m := nats.NewMsg(proto.LeaseSubject(h.name))
-	var err error
-	if m.Data, err = r.Encode(); err != nil {
-		return proto.LeaseReply{}, err
-	}
-	reply, err := h.conn.request(ctx, m, requestTimeout)
-	if Transient(err) {
-		return proto.LeaseReply{}, fmt.Errorf("%w: %w", ErrNoController, err)
-	}
+	data, err := r.Encode()
 	if err != nil {
 		return proto.LeaseReply{}, err
 	}
-	if err := reported(reply); err != nil {
+	reply, err := h.ask(ctx, proto.LeaseSubject(h.name), data)
+	if err != nil {
 		return proto.LeaseReply{}, err
 	}
-	return proto.ParseLeaseReply(reply.Data)
+	return proto.ParseLeaseReply(reply)
 }

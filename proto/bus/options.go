@@ -19,6 +19,10 @@ type Options struct {
 	// Credentials is the path of a .creds file. It is read at every
 	// connection, so that renewed credentials need no restart. Required.
 	Credentials string
+	// Renewed is the path of a file that may hold a JWT for the key in Credentials,
+	// and does not have to exist: the one that is valid for longer is used. It is
+	// read as often.
+	Renewed string
 	// Backoff is the time between attempts.
 	Backoff Backoff
 	// Timeout limits one attempt. It defaults to 10 s.

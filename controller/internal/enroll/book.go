@@ -127,6 +127,27 @@ func (b *Book) Revoke(host proto.HostName, at time.Time, by string) error {
 	})
 }
 
+// Renew returns the key of host that counts, which has to be publicKey. If less than
+// half of lifetime is left of it, it is made to expire a whole lifetime from now,
+// durably. Errors wrap [ErrUnknownKey] or [ErrRevoked].
+func (b *Book) Renew(host proto.HostName, publicKey string, now time.Time, lifetime time.Duration) (Key, error) {
+	b.mu.Lock()
+	e := b.entries[host]
+	b.mu.Unlock()
+	i := e.find(publicKey)
+	switch {
+	case i < 0:
+		return Key{}, fmt.Errorf("host %s: key %s %w", host, publicKey, ErrUnknownKey)
+	case e.Keys[i].IsRevoked():
+		return Key{}, fmt.Errorf("host %s: key %s %w", host, publicKey, ErrRevoked)
+	case e.Keys[i].Expires.IsZero() || e.Keys[i].Expires.Sub(now) >= lifetime/2:
+		return e.Keys[i], nil
+	}
+	k := e.Keys[i]
+	k.Expires = now.Add(lifetime).Truncate(time.Second)
+	return k, b.Enrol(host, k) // refuses what was revoked meanwhile
+}
+
 // Newest returns the key that host was given last, which may be revoked. It
 // reports whether there is one.
 func (b *Book) Newest(host proto.HostName) (Key, bool) {

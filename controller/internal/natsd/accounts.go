@@ -70,6 +70,7 @@ func (k *Keys) describeControl(c *jwt.AccountClaims, public *publicKeys) {
 		export(proto.AllEvents, jwt.Service),
 		export(proto.AllLogs, jwt.Service),
 		export(proto.AllLeases, jwt.Service),
+		export(proto.AllRenewals, jwt.Service),
 	)
 	api := export(proto.AllAPI, jwt.Service)
 	api.ResponseThreshold = apiThreshold
@@ -92,6 +93,7 @@ func (k *Keys) describeHosts(c *jwt.AccountClaims, public *publicKeys) {
 		imported(control, proto.AllEvents, jwt.Service),
 		imported(control, proto.AllLogs, jwt.Service),
 		imported(control, proto.AllLeases, jwt.Service),
+		imported(control, proto.AllRenewals, jwt.Service),
 	)
 	c.SigningKeys.AddScopedSigner(scope(public.of(k.host), "host", hostSubscriptions, hostPayload,
 		[]string{
@@ -101,6 +103,7 @@ func (k *Keys) describeHosts(c *jwt.AccountClaims, public *publicKeys) {
 			own(proto.AllLogs),
 			own(proto.AllHeartbeats),
 			own(proto.AllLeases),
+			own(proto.AllRenewals),
 		},
 		own(proto.AllDoorbells)))
 }

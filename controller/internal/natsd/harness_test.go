@@ -99,7 +99,7 @@ func (w *world) hostFile(t *testing.T, name string) (file string, id bus.Identit
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwt, err := w.server.HostJWT(hostName(t, name), id.PublicKey)
+	jwt, err := w.server.HostJWT(hostName(t, name), id.PublicKey, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 			t.Errorf("own %s: %v", s, err)
 		}
 	}
-	for _, s := range []string{proto.HeartbeatSubject(web1), proto.LeaseSubject(web1)} {
+	for _, s := range []string{proto.HeartbeatSubject(web1), proto.LeaseSubject(web1), proto.RenewSubject(web1)} {
 		if err := r.Publish(s, nil); err != nil {
 			t.Errorf("own %s: %v", s, err)
 		}
@@ -45,6 +45,7 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 		proto.LogSubject(web2),
 		proto.HeartbeatSubject(web2),
 		proto.LeaseSubject(web2),
+		proto.RenewSubject(web2),
 		proto.DoorbellSubject(web1),
 		proto.DoorbellSubject(web2),
 		proto.EndpointFleet.Subject(),
@@ -68,7 +69,7 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 	}
 	other := strings.Replace(id.PublicKey, id.PublicKey[:8], "UAAAAAAA", 1)
 	for _, s := range []string{
-		proto.AllLeases, proto.LeaseSubject(web1), proto.LeaseSubject(web2),
+		proto.AllLeases, proto.LeaseSubject(web1), proto.LeaseSubject(web2), proto.AllRenewals, proto.RenewSubject(web1), proto.RenewSubject(web2),
 		proto.DoorbellSubject(web2), proto.AllDoorbells, proto.AllStatus, proto.StatusSubject(web2), proto.AllHeartbeats,
 		"_INBOX.>", "_INBOX.*.>", "_INBOX." + other + ".>", "$KV.>", "kedge.>", "$SYS.>", "$JS.>", ">",
 	} {

@@ -190,7 +190,7 @@ func hostFileOf(t *testing.T, keys *natsd.Keys, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwt, err := keys.HostJWT(hostName(t, name), id.PublicKey)
+	jwt, err := keys.HostJWT(hostName(t, name), id.PublicKey, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

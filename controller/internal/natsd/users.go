@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -12,12 +13,13 @@ import (
 	"kedge/proto/bus"
 )
 
-// HostJWT returns what makes the user with this public key ("U…") host name.
-func (k *Keys) HostJWT(name proto.HostName, userPublicKey string) (string, error) {
+// HostJWT returns what makes the user with this public key ("U…") host name, until it
+// expires; zero is never.
+func (k *Keys) HostJWT(name proto.HostName, userPublicKey string, expires time.Time) (string, error) {
 	if name.IsZero() {
 		return "", errors.New("credentials of a host: a name is required")
 	}
-	token, err := scopedJWT(name.String(), userPublicKey, k.hosts, k.host)
+	token, err := scopedJWT(name.String(), userPublicKey, k.hosts, k.host, expires)
 	if err != nil {
 		return "", fmt.Errorf("credentials of host %s: %w", name, err)
 	}
@@ -38,7 +40,7 @@ func (k *Keys) OperatorCredentials(role proto.Role, name string) ([]byte, error)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
 	}
-	token, err := scopedJWT(name, id.PublicKey, k.operators, signer)
+	token, err := scopedJWT(name, id.PublicKey, k.operators, signer, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
 	}
@@ -56,7 +58,7 @@ func (k *Keys) controllerJWT() (string, error) {
 
 // scopedJWT returns a user JWT in account, whose permissions are the template of
 // signer.
-func scopedJWT(name, userPublicKey string, account, signer nkeys.KeyPair) (string, error) {
+func scopedJWT(name, userPublicKey string, account, signer nkeys.KeyPair, expires time.Time) (string, error) {
 	if !nkeys.IsValidPublicUserKey(userPublicKey) {
 		return "", fmt.Errorf("%q is not the public key of a NATS user", userPublicKey)
 	}
@@ -68,5 +70,8 @@ func scopedJWT(name, userPublicKey string, account, signer nkeys.KeyPair) (strin
 	claims.Name = name
 	claims.IssuerAccount = issuer
 	claims.SetScoped(true)
+	if !expires.IsZero() {
+		claims.Expires = expires.Unix()
+	}
 	return claims.Encode(signer)
 }

@@ -1,0 +1,141 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/natsd"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// An office is identities with a clock of their own, and without a server.
+type office struct {
+	*identities
+	clock  time.Time
+	audits []proto.AuditEntry
+	told   natsd.Revoked
+	issued int
+}
+
+// newOffice opens the book in dir.
+func newOffice(t *testing.T, dir string) *office {
+	t.Helper()
+	book, err := enroll.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &office{clock: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return o.clock }
+	o.identities = &identities{
+		book: book, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, now: now, log: slog.New(slog.DiscardHandler),
+		audit: func(_ context.Context, e proto.AuditEntry) { o.audits = append(o.audits, e) },
+	}
+	o.know()
+	return o
+}
+
+// HostJWT implements [Authority]: what it returns says whose it is.
+func (o *office) HostJWT(h proto.HostName, key string, expires time.Time) (string, error) {
+	o.issued++
+	return h.String() + " " + key + " " + expires.Format(time.RFC3339), nil
+}
+
+func (o *office) Revoke(_ context.Context, r natsd.Revoked) error {
+	o.told = r
+	return nil
+}
+
+func userKey(t *testing.T) string {
+	t.Helper()
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestRenewals(t *testing.T) {
+	dir := t.TempDir()
+	o, web1, key := newOffice(t, dir), host(t, "web1"), userKey(t)
+	if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: web1, PublicKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	first := o.clock.Add(o.lifetime)
+	renew := func(has time.Time) proto.RenewReply {
+		t.Helper()
+		r, err := o.renew(t.Context(), web1, proto.RenewRequest{PublicKey: key, Expires: has})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := renew(first); r != (proto.RenewReply{}) || o.issued != 1 {
+		t.Errorf("at once: %+v", r)
+	}
+	o.clock = o.clock.Add(15*24*time.Hour + time.Second)
+	second := o.clock.Add(o.lifetime)
+	r := renew(first)
+	if !r.Expires.Equal(second) || r.JWT != "web1 "+key+" "+second.Format(time.RFC3339) {
+		t.Errorf("after half of the time: %+v", r)
+	}
+	o.clock = o.clock.Add(time.Minute)
+	if again := renew(first); again != r {
+		t.Errorf("again, because the answer was lost: %+v, want %+v", again, r)
+	}
+	if r := renew(second); r.JWT != "" {
+		t.Errorf("with the renewed ones: %+v", r)
+	}
+
+	o = newOffice(t, dir) // as after a restart
+	if v, _ := o.fleet.Host(web1); v.Host.Key == nil || !v.Host.Key.Expires.Equal(second) {
+		t.Errorf("after a restart the key is %+v", v.Host.Key)
+	}
+	o.clock = second.Add(time.Hour)
+	if r := renew(second); !r.Expires.Equal(o.clock.Add(o.lifetime)) {
+		t.Errorf("after they expired: %+v", r)
+	}
+}
+
+func TestRenewalsAreRefusedToWhoDoesNotCount(t *testing.T) {
+	o, web1, web2 := newOffice(t, t.TempDir()), host(t, "web1"), host(t, "web2")
+	first, second := userKey(t), userKey(t)
+	for _, key := range []string{first, second} {
+		if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: web1, PublicKey: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.clock = o.clock.Add(20 * 24 * time.Hour)
+	for what, c := range map[string]struct {
+		host proto.HostName
+		key  string
+	}{
+		"a host that is not known":  {web2, userKey(t)},
+		"another host's key":        {web2, second},
+		"a key that was replaced":   {web1, first},
+		"a key that is not known":   {web1, userKey(t)},
+		"something that is no key":  {web1, "x"},
+		"the key of no host at all": {host(t, "web3"), first},
+	} {
+		_, err := o.renew(t.Context(), c.host, proto.RenewRequest{PublicKey: c.key, Expires: o.clock})
+		if said, ok := errors.AsType[*bus.APIError](err); !ok || said.Code != bus.CodeRefused {
+			t.Errorf("%s: error = %v, want a refusal", what, err)
+		}
+	}
+	if _, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.renew(t.Context(), web1, proto.RenewRequest{PublicKey: second, Expires: o.clock}); err == nil {
+		t.Error("a revoked key is renewed")
+	}
+}
