@@ -206,6 +206,7 @@ type HostAddReply struct {
 	CacheKeys      []string    `json:"cache_keys"`
 	Servers        []string    `json:"servers"`
 	Caches         []string    `json:"caches"`
+	Pins           []Pin       `json:"pins,omitempty"` // of the servers' and the caches' keys, if nobody vouches for them
 	// ReleaseThreshold is how many release keys must sign a release.
 	ReleaseThreshold int `json:"release_threshold,omitempty"`
 }

@@ -25,6 +25,9 @@ type Assignment struct {
 	Release Digest    `json:"release"` // of the release's payload
 	Mode    Mode      `json:"mode,omitempty"`
 	Caches  []string  `json:"caches,omitempty"` // URLs to fetch from, before those that the host knows itself
+	// CacheToken lets the host read from Caches, and is shown to nobody else. Zero
+	// where they ask for none.
+	CacheToken CacheToken `json:"cache_token,omitzero"`
 }
 
 // Sign returns a in an envelope, signed by every key.

@@ -121,3 +121,21 @@ func desired(t testing.TB) proto.Desired {
 	rel := sealedRelease(t, release(t))
 	return proto.Desired{Format: proto.Format1, Release: rel, Assignment: sealedAssignment(t, assignment(t, rel))}
 }
+
+func pin(t testing.TB) proto.Pin {
+	t.Helper()
+	p, err := proto.ParsePin("sha256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func cacheToken(t testing.TB) proto.CacheToken {
+	t.Helper()
+	token, err := proto.ParseCacheToken("web1.1790000000.bm90IGEgc2VjcmV0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}

@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // values lets cmp compare what was parsed.
-var values = cmpopts.EquateComparable(proto.HostName{}, proto.StorePath{}, proto.Revision{}, proto.Digest{}, proto.PublicKey{})
+var values = cmpopts.EquateComparable(proto.HostName{}, proto.StorePath{}, proto.Revision{}, proto.Digest{}, proto.PublicKey{}, proto.Pin{}, proto.CacheToken{})
 
 // updated returns the content of a golden file, after writing got to it if the
 // tests run with -update.

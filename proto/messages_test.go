@@ -60,6 +60,8 @@ func messages(t testing.TB) []message {
 	as.Format = proto.Format1
 	asBoot := as
 	asBoot.Mode, asBoot.Caches = proto.ModeBoot, nil
+	asPrivate := as
+	asPrivate.CacheToken = cacheToken(t)
 	withdrawals := proto.Withdrawals{Format: proto.Format1, Serial: 2, Issued: issued, Releases: []proto.Digest{as.Release}}
 	withdrawing := d
 	withdrawing.Withdrawals = sealedWithdrawals(t, 2, as.Release)
@@ -70,6 +72,7 @@ func messages(t testing.TB) []message {
 		statement("release", rel, proto.PayloadRelease, releaseKey(t), proto.Release.Sign, openRelease),
 		statement("assignment", as, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
 		statement("assignment.boot", asBoot, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
+		statement("assignment.private", asPrivate, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
 		statement("withdrawals", withdrawals, proto.PayloadWithdrawals, releaseKey(t), proto.Withdrawals.Sign, openWithdrawals),
 		call("envelope.release", d.Release),
 		call("envelope.assignment", d.Assignment),
@@ -148,11 +151,14 @@ func calls(t testing.TB) []message {
 			CacheKeys:      []string{nixPublic},
 			Servers:        []string{"tls://build:4222"},
 			Caches:         []string{"https://build/cache/"},
+			Pins:           []proto.Pin{pin(t)},
 
 			ReleaseThreshold: 2,
 		}),
 		call("host-revoke-request", proto.HostRevokeRequest{Host: web1}),
 		call("host-revoke-reply", proto.HostRevokeReply{Key: revoked}),
+		example("access", proto.Access{Format: proto.Format1, Servers: []string{"tls://127.0.0.1:4222"}, Pins: []proto.Pin{pin(t)}},
+			proto.Access.Encode, proto.ParseAccess),
 		call("lease-list-request", proto.LeaseListRequest{}),
 		call("lease-list-reply", proto.LeaseListReply{Slots: 2, Leases: []proto.LeaseHolder{
 			{Host: web1, Deployment: "7-1", Since: issued, Expires: issued.Add(time.Hour), Seen: issued.Add(time.Second)},

@@ -62,6 +62,7 @@ func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
 		nats.SetCustomDialer(dialer{dial: func(network, address string) (net.Conn, error) {
 			return c.open(ctx, network, address)
 		}}),
+		nats.SkipHostLookup(), // a proxy may know names that nobody here does
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(c.options.Backoff.delay),
@@ -73,8 +74,29 @@ func (c *Conn) dial(ctx context.Context, l *life) (*nats.Conn, error) {
 		nats.DrainTimeout(drainTimeout),
 		nats.PermissionErrOnSubscribe(true),
 	}
+	options = append(options, c.trust)
+	if c.options.InProcess != nil {
+		options = append(options, nats.InProcessServer(c.options.InProcess))
+	}
 	options = append(options, c.callbacks(ctx, l)...)
 	return nats.Connect(strings.Join(c.options.Servers, ","), options...)
+}
+
+// trust is the option that says whom TLS trusts. The authorities in a file are
+// read at each connection.
+func (c *Conn) trust(o *nats.Options) error {
+	out := c.options.Outbound
+	if !out.Trusts() {
+		return nil
+	}
+	o.Secure = true
+	if out.CAFile != "" {
+		o.RootCAsCB = out.Roots
+		return nil
+	}
+	var err error
+	o.TLSConfig, err = out.TLS()
+	return err
 }
 
 // callbacks returns the options that keep c informed. None of them runs before
@@ -166,9 +188,16 @@ func (c *Conn) sign(nonce []byte) ([]byte, error) {
 // open opens one network connection. If ctx ends before the server has let us in,
 // it is closed: nats.go would wait for the server's first words.
 func (c *Conn) open(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: c.options.Timeout}
-	conn, err := d.DialContext(ctx, network, address)
+	within, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	conn, err := c.options.Outbound.DialContext(within, network, address)
 	if err != nil {
+		return nil, err
+	}
+	// A server that says nothing, or no end of TLS, is given no more time. Once
+	// connected, nats.go sets deadlines of its own.
+	if err := conn.SetDeadline(time.Now().Add(c.options.Timeout)); err != nil {
+		_ = conn.Close() // it is broken
 		return nil, err
 	}
 	forget := context.AfterFunc(ctx, func() {

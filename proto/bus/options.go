@@ -6,14 +6,24 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kedge/proto/outbound"
 )
 
 // Options say how to connect.
 type Options struct {
-	// Servers are the URLs to try: nats, tls, ws or wss. TLS trusts the system's
-	// roots. Required.
+	// Servers are the URLs to try: nats and tls, or ws and wss; the NATS client
+	// cannot mix the two kinds. Required, unless InProcess is.
 	Servers []string
+	// Outbound says whom TLS trusts, and which proxy there is. Where it names
+	// pins or authorities, nothing is said to a server without TLS.
+	Outbound outbound.Options
+	// InProcess is a server in this process, in place of Servers.
+	InProcess nats.InProcessConnProvider
 	// Name is what the server shows for this connection. Required.
 	Name string
 	// Credentials is the path of a .creds file. It is read at every
@@ -37,7 +47,7 @@ const defaultTimeout = 10 * time.Second
 // cannot be used.
 func (o Options) withDefaults() (Options, error) {
 	var errs []error
-	if len(o.Servers) == 0 {
+	if len(o.Servers) == 0 && o.InProcess == nil {
 		errs = append(errs, errors.New("servers: at least one URL is required"))
 	}
 	for _, s := range o.Servers {
@@ -45,6 +55,8 @@ func (o Options) withDefaults() (Options, error) {
 			errs = append(errs, fmt.Errorf("servers: %w", err))
 		}
 	}
+	errs = append(errs, CheckServers("servers", o.Servers))
+	errs = append(errs, o.Outbound.Problems()...)
 	if o.Name == "" {
 		errs = append(errs, errors.New("name is required"))
 	}
@@ -60,6 +72,29 @@ func (o Options) withDefaults() (Options, error) {
 	o.Backoff = o.Backoff.withDefaults()
 	o.Servers = slices.Clone(o.Servers)
 	return o, errors.Join(errs...)
+}
+
+// errMixed says what the NATS client cannot do.
+var errMixed = errors.New("ws:// and wss:// cannot be mixed with nats:// and tls://")
+
+// CheckServers reports why servers, URLs each, cannot be tried one after the
+// other, or nil. The error begins with key.
+func CheckServers(key string, servers []string) error {
+	if mixed(servers) {
+		return fmt.Errorf("%s: %w", key, errMixed)
+	}
+	return nil
+}
+
+// mixed reports whether some of servers, but not all, are reached by WebSocket.
+func mixed(servers []string) bool {
+	n := 0
+	for _, s := range servers {
+		if strings.HasPrefix(strings.ToLower(s), "ws") {
+			n++
+		}
+	}
+	return n != 0 && n != len(servers)
 }
 
 // checkServer reports why s is no URL of a NATS server. The error does not hold

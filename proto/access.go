@@ -1,0 +1,28 @@
+package proto
+
+// An Access says how operators on the controller's own machine reach it. The
+// controller keeps it beside the credentials that it makes for them.
+type Access struct {
+	Format  int      `json:"format"`
+	Servers []string `json:"servers"`
+	Pins    []Pin    `json:"pins,omitempty"` // of the servers' keys; empty without TLS
+}
+
+// maxAccess bounds the text of an [Access].
+const maxAccess = 64 << 10
+
+// Encode returns a as JSON.
+func (a Access) Encode() ([]byte, error) {
+	a.Format = Format1
+	return encode("access", a)
+}
+
+// ParseAccess parses b. Errors wrap [ErrOversized], [ErrUnknownFormat] or
+// [ErrMalformed].
+func ParseAccess(b []byte) (Access, error) {
+	var a Access
+	if err := decode("access", b, maxAccess, &a); err != nil {
+		return Access{}, err
+	}
+	return a, nil
+}
