@@ -53,6 +53,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Name:        c.Host.String(),
 		Credentials: c.NATS.CredentialsFile,
 		Renewed:     credentials.Renewed(c.StateDir),
+		Outbound:    c.outbound(),
 		Backoff:     bus.Backoff{Cap: c.NATS.MaxReconnectDelay},
 		Log:         log,
 	})

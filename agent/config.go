@@ -11,6 +11,7 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/internal/setup"
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 // Config is the agent's configuration, as its file has it. Start from
@@ -23,6 +24,7 @@ type Config struct {
 	RuntimeDir string `config:"runtime_dir"`
 
 	NATS        NATSConfig        `config:"nats"`
+	Proxy       ProxyConfig       `config:"proxy"`
 	Trust       TrustConfig       `config:"trust"`
 	Caches      []string          `config:"caches"` // binary caches, tried after those of the assignment
 	Fetch       FetchConfig       `config:"fetch"`
@@ -42,8 +44,9 @@ type Config struct {
 
 // NATSConfig says how the one outbound connection is made.
 type NATSConfig struct {
-	Servers         []string `config:"servers"`          // nats://, tls://, ws:// or wss:// URLs
-	CredentialsFile string   `config:"credentials_file"` // of this host; read at each connection
+	Servers         []string  `config:"servers"`          // nats:// and tls://, or ws:// and wss:// URLs
+	CredentialsFile string    `config:"credentials_file"` // of this host; read at each connection
+	TLS             TLSConfig `config:"tls"`
 	// MaxReconnectDelay bounds the random wait between two tries to connect.
 	MaxReconnectDelay time.Duration `config:"max_reconnect_delay"`
 }
@@ -158,6 +161,9 @@ func (c Config) Validate() error {
 	for _, s := range c.NATS.Servers {
 		p.check(isServerURL(s), "nats.servers: %q must be a nats://, tls://, ws:// or wss:// URL", s)
 	}
+	p.add(bus.CheckServers("nats.servers", c.NATS.Servers))
+	p.check(c.NATS.TLS.CAFile == "" || path.IsAbs(c.NATS.TLS.CAFile), "nats.tls.ca_file: must be an absolute path, got %q", c.NATS.TLS.CAFile)
+	c.Proxy.validate(&p, c.outbound())
 	p.check(path.IsAbs(c.NATS.CredentialsFile), "nats.credentials_file: must be an absolute path, got %q", c.NATS.CredentialsFile)
 	p.atLeast("nats.max_reconnect_delay", c.NATS.MaxReconnectDelay, minDuration)
 	p.check(len(c.Trust.ReleaseKeys) > 0, "trust.release_keys: at least one key is required")

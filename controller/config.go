@@ -13,6 +13,7 @@ import (
 	"kedge/controller/internal/source"
 	"kedge/internal/setup"
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 // Bounds of durations: they catch a number without its unit, which would be
@@ -48,18 +49,12 @@ type SourceConfig struct {
 
 // A NATSConfig says where NATS is: in this process, unless URL is given.
 type NATSConfig struct {
-	Listen    string   `config:"listen"`    // of the embedded server
+	Listen    string   `config:"listen"`    // of the embedded server; empty for none: hosts come by wss://…/nats
 	Advertise []string `config:"advertise"` // URLs under which hosts reach it, for their configuration
 	// URL and CredentialsFile are those of an external server instead, where
 	// the accounts of the design exist already.
 	URL             string `config:"url"`
 	CredentialsFile string `config:"credentials_file"`
-}
-
-// An HTTPConfig says where the binary cache, the metrics and the health checks
-// are served.
-type HTTPConfig struct {
-	Listen string `config:"listen"`
 }
 
 // A CacheConfig says where hosts find the binary cache.
@@ -103,7 +98,7 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/kedge-controller",
 		Source:   SourceConfig{Branch: "main", Poll: time.Minute},
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
-		HTTP:     HTTPConfig{Listen: "0.0.0.0:8080"},
+		HTTP:     defaultHTTP(),
 		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
 		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
@@ -116,7 +111,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
-		c.sourceProblems(), c.NATS.problems(), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
+		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
 		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(),
 	)...)
 }
@@ -129,31 +124,32 @@ func (c SourceConfig) problems() []error {
 	return problems
 }
 
-func (c NATSConfig) problems() []error {
+func (c NATSConfig) problems(tls TLSMode) []error {
 	if c.URL != "" {
 		return []error{
 			natsURL("nats.url", c.URL),
 			required("nats.credentials_file", c.CredentialsFile),
 		}
 	}
-	problems := []error{address("nats.listen", c.Listen)}
+	var problems []error
+	if c.Listen != "" {
+		problems = append(problems, address("nats.listen", c.Listen))
+	}
 	if c.CredentialsFile != "" {
 		problems = append(problems, errors.New("nats.credentials_file: must be empty without nats.url; the embedded server makes its own"))
 	}
 	if len(c.Advertise) == 0 {
-		problems = append(problems, errors.New(`nats.advertise: must name at least one URL under which hosts reach the server, such as "nats://build.example:4222"`))
+		problems = append(problems, errors.New(`nats.advertise: must name at least one URL under which hosts reach the server, such as "wss://build.example/nats"`))
 	}
 	for i, u := range c.Advertise {
-		problems = append(problems, embeddedURL(fmt.Sprintf("nats.advertise[%d]", i), u))
+		problems = append(problems, embeddedURL(fmt.Sprintf("nats.advertise[%d]", i), u, tls))
 	}
-	return problems
+	return append(problems, bus.CheckServers("nats.advertise", c.Advertise))
 }
-
-func (c HTTPConfig) problems() []error { return []error{address("http.listen", c.Listen)} }
 
 func (c CacheConfig) problems() []error {
 	if len(c.URLs) == 0 {
-		return []error{errors.New(`cache.urls: must name at least one URL under which hosts reach the binary cache, such as "http://build.example:8080/cache"`)}
+		return []error{errors.New(`cache.urls: must name at least one URL under which hosts reach the binary cache, such as "https://build.example/cache"`)}
 	}
 	var problems []error
 	for i, u := range c.URLs {
@@ -215,13 +211,15 @@ func address(key, value string) error {
 	return nil
 }
 
-// embeddedURL is natsURL for the server in this process, which does less.
-func embeddedURL(key, value string) error {
+// embeddedURL is natsURL for the server in this process. Where it speaks TLS hosts
+// are to insist on it.
+func embeddedURL(key, value string, tls TLSMode) error {
 	if err := natsURL(key, value); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(strings.ToLower(value), "nats:") {
-		return fmt.Errorf("%s: must begin with nats://, got %q: the embedded server speaks neither TLS nor WebSocket", key, value)
+	scheme, _, _ := strings.Cut(strings.ToLower(value), "://")
+	if tls == TLSOn && (scheme == "nats" || scheme == "ws") {
+		return fmt.Errorf("%s: must begin with tls:// or wss://, got %q: the server wants TLS (http.tls)", key, value)
 	}
 	return nil
 }
@@ -229,7 +227,7 @@ func embeddedURL(key, value string) error {
 func natsURL(key, value string) error {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-		return fmt.Errorf(`%s: must be a NATS URL, such as "nats://build.example:4222", got %q`, key, value)
+		return fmt.Errorf(`%s: must be a NATS URL, such as "tls://build.example:4222", got %q`, key, value)
 	}
 	if u.User != nil {
 		return fmt.Errorf("%s: must not hold credentials", key)

@@ -25,8 +25,8 @@ func load(t *testing.T, text string) (Config, error) {
 
 const goodConfig = `
 source: {url: /srv/fleet.git, poll: 5m}
-nats: {advertise: ["nats://build.example:4222"]}
-cache: {urls: ["http://build.example:8080/cache/"]}
+nats: {advertise: ["tls://build.example:4222"]}
+cache: {urls: ["https://build.example/cache/"]}
 keys: {cache: ["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="]}
 `
 
@@ -35,7 +35,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Source.Poll != 5*time.Minute || c.Source.Branch != "main" || c.Build.Jobs != 3 || c.HTTP.Listen != "0.0.0.0:8080" {
+	if c.Source.Poll != 5*time.Minute || c.Source.Branch != "main" || c.Build.Jobs != 3 || c.HTTP.Listen != "0.0.0.0:443" {
 		t.Errorf("config = %+v", c)
 	}
 	if len(c.Keys.Cache) != 1 || c.Keys.Cache[0].Name() != "cache.nixos.org-1" {
@@ -49,7 +49,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 state_dir: state
 source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
 nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
-http: {listen: "build:8080"}
+http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
 cache: {urls: ["ftp://build"], from: ["ftp://ci"]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
@@ -68,7 +68,7 @@ log: {format: xml}
 	}
 	for _, want := range []string{
 		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {
 		if !strings.Contains(strings.Join(keys, " "), want) {
@@ -82,7 +82,7 @@ log: {format: xml}
 
 func TestConfigRefusesASourceThatGitIsNotGiven(t *testing.T) {
 	c := DefaultConfig()
-	c.NATS.Advertise, c.Cache.URLs = []string{"nats://build:4222"}, []string{"http://build:8080/cache"}
+	c.NATS.Advertise, c.Cache.URLs = []string{"tls://build:4222"}, []string{"http://build:8080/cache"}
 	for _, url := range []string{"http://forge/fleet.git", "ext::sh -c id", "https://token@forge/fleet.git", "fleet.git"} {
 		c.Source.URL = url
 		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "source.url: ") {
@@ -92,13 +92,27 @@ func TestConfigRefusesASourceThatGitIsNotGiven(t *testing.T) {
 }
 
 func TestConfigRefusesToAdvertiseWhatTheEmbeddedServerDoesNotSpeak(t *testing.T) {
-	c := DefaultConfig()
-	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
-	for _, url := range []string{"tls://build:4222", "ws://build:4222", "wss://build/nats"} {
-		c.NATS.Advertise = []string{"nats://build:4222", url}
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "nats.advertise[1]: must begin with nats://") {
-			t.Errorf("nats.advertise %q: error = %v, want one about its scheme", url, err)
-		}
+	for name, tt := range map[string]struct {
+		tls       TLSMode
+		advertise []string
+		problem   string
+	}{
+		"no TLS where it is wanted":           {TLSOn, []string{"tls://build:4222", "nats://build:4222"}, "nats.advertise[1]: must begin with tls:// or wss://"},
+		"a WebSocket without TLS":             {TLSOn, []string{"ws://build/nats"}, "nats.advertise[0]: must begin with tls:// or wss://"},
+		"what the client cannot mix":          {TLSOn, []string{"wss://build/nats", "tls://build:4222"}, "nats.advertise: ws:// and wss:// cannot be mixed"},
+		"one port":                            {TLSOn, []string{"wss://build/nats"}, ""},
+		"no TLS":                              {TLSOff, []string{"nats://build:4222"}, ""},
+		"a proxy of one's own that makes TLS": {TLSOff, []string{"wss://build/nats"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := DefaultConfig()
+			c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"https://build/cache"}
+			c.HTTP.TLS, c.NATS.Advertise = tt.tls, tt.advertise
+			err := c.Validate()
+			if tt.problem == "" && err != nil || tt.problem != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.problem)) {
+				t.Errorf("nats.advertise %v: error = %v, want %q", tt.advertise, err, tt.problem)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/enroll"
 	"kedge/controller/internal/sign"
 	"kedge/internal/durable"
@@ -62,6 +63,7 @@ type Controller struct {
 	serving  chan struct{}               // closed once operators' calls are answered
 	service  *bus.Service
 	web      *web
+	cert     *certificate.Certificate // nil without TLS
 	conn     *bus.Conn
 	natsURL  string
 	signer   *sign.Signer
@@ -116,6 +118,9 @@ func (c *Controller) open(ctx context.Context) error {
 		}
 		parts = &p
 	}
+	if err := c.openCertificate(); err != nil {
+		return err
+	}
 	server, err := c.connect(ctx, book)
 	if err != nil {
 		return err
@@ -123,15 +128,13 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := c.wire(*parts, signer, book, server); err != nil {
 		return err
 	}
-	c.web, err = listenWeb(ctx, cfg.HTTP.Listen, mux(parts.Cache.Handler(), c.o.Registry, c.keeper.ready), c.log)
-	if err != nil {
+	if err := c.listen(ctx, parts.Cache.Handler(), server); err != nil {
 		return err
 	}
-	c.closing("HTTP listener", func() error { return closed(c.web.listener.Close()) })
 	if server == nil {
 		return nil // its operators are not ours to name
 	}
-	return c.writeAdminCredentials(server.Keys)
+	return errors.Join(c.writeAdminCredentials(server.Keys), c.writeAccess())
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs
@@ -143,7 +146,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.build, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watchSource,
-		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals,
+		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {
@@ -172,7 +175,8 @@ func (c *Controller) sayReady(ctx context.Context) {
 		return
 	}
 	c.o.Notify("READY=1")
-	c.log.InfoContext(ctx, "controller runs", "version", c.o.Version, "nats", c.natsURL, "http", c.HTTPAddress())
+	pin, _ := c.Pin() // empty without TLS
+	c.log.InfoContext(ctx, "controller runs", "version", c.o.Version, "nats", c.natsURL, "http", c.HTTPAddress(), "pin", pin)
 }
 
 // start brings NATS in step. If that cannot be done soon then it happens later:

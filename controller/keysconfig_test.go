@@ -9,7 +9,7 @@ import (
 // be asked to assign.
 func TestConfigOfKeys(t *testing.T) {
 	const key = `"ci-1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="`
-	const noSource = "\nnats: {advertise: [\"nats://build.example:4222\"]}\ncache: {urls: [\"http://build.example:8080/cache/\"]}\n"
+	const noSource = "\nnats: {advertise: [\"tls://build.example:4222\"]}\ncache: {urls: [\"https://build.example/cache/\"]}\n"
 	for _, c := range []struct{ name, text, problem string }{
 		{"CI signs", noSource + "keys: {sign_releases: false, release: [" + key + "]}", ""},
 		{"the controller signs, and CI may", goodConfig[:strings.Index(goodConfig, "keys")] + "keys: {release: [" + key + "]}", ""},

@@ -2,12 +2,15 @@ package controller
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,18 +25,61 @@ const (
 	answerTimeout  = time.Hour
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 16 << 10
+	maxBody        = 64 << 10
 	closeTimeout   = 5 * time.Second
 )
 
-// mux serves everything that the controller says over HTTP. ready returns why
-// the controller is not ready, or nil.
-func mux(cache http.Handler, metrics prometheus.Gatherer, ready func() error) http.Handler {
+// pages is what the controller serves over HTTP.
+type pages struct {
+	cache   http.Handler
+	metrics prometheus.Gatherer
+	ready   func() error // why the controller is not ready, or nil
+	nats    string       // address of NATS' WebSocket; empty for none
+	// insiders are the networks that see what goes on here.
+	insiders []netip.Prefix
+}
+
+// handler serves p.
+func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
-	m.Handle("GET /cache/", http.StripPrefix("/cache", cache))
-	m.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache))
+	m.Handle("GET /metrics", p.inside(promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})))
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
-	return m
+	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		err := p.ready()
+		if err != nil && !p.insider(r) {
+			err = errNotReady
+		}
+		answer(w, err)
+	})
+	if p.nats != "" {
+		m.Handle("GET "+natsPath, natsProxy(p.nats, log))
+	}
+	return http.MaxBytesHandler(m, maxBody)
+}
+
+// errNotReady is all that strangers are told.
+var errNotReady = errors.New("not ready")
+
+// inside serves h to insiders. For others there is nothing.
+func (p pages) inside(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.insider(r) {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// insider reports whether a request came from an insider's address. A request
+// that another proxy passed on has that proxy's, and is nobody's we know.
+func (p pages) insider(r *http.Request) bool {
+	if r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Via") != "" {
+		return false
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && slices.ContainsFunc(p.insiders, func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) })
 }
 
 // answer says ok, or why not.
@@ -53,14 +99,17 @@ type web struct {
 	server   *http.Server
 }
 
-func listenWeb(ctx context.Context, address string, h http.Handler, log *slog.Logger) (*web, error) {
+// listenWeb listens, with TLS unless there is none.
+func listenWeb(ctx context.Context, address string, tls *tls.Config, h http.Handler, log *slog.Logger) (*web, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w", err)
 	}
-	return &web{listener: l, server: &http.Server{
+	return &web{listener: &door{Listener: l, open: map[string]int{}}, server: &http.Server{
 		Handler:           h,
+		TLSConfig:         tls,
+		ConnState:         settled,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -82,7 +131,7 @@ func (w *web) run(ctx context.Context) error {
 			_ = w.server.Close() // cuts what would not end; there is nobody to tell
 		}
 	})
-	err := w.server.Serve(w.listener)
+	err := w.serve()
 	if stop() { // ended by itself
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
@@ -91,6 +140,13 @@ func (w *web) run(ctx context.Context) error {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
+}
+
+func (w *web) serve() error {
+	if w.server.TLSConfig == nil {
+		return w.server.Serve(w.listener)
+	}
+	return w.server.ServeTLS(w.listener, "", "")
 }
 
 // closed returns err, unless it says that something was closed already.

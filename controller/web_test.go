@@ -17,7 +17,10 @@ func TestWeb(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	newMetrics(registry)
 	cache := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "cache "+r.URL.Path) })
-	w, err := listenWeb(t.Context(), "127.0.0.1:0", mux(cache, registry, func() error { return notReady }), slog.New(slog.DiscardHandler))
+	p := pages{
+		cache: cache, metrics: registry, ready: func() error { return notReady }, insiders: defaultHTTP().MetricsFrom,
+	}
+	w, err := listenWeb(t.Context(), "127.0.0.1:0", nil, p.handler(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,12 +70,12 @@ func TestWeb(t *testing.T) {
 }
 
 func TestWebSaysThatItsAddressIsTaken(t *testing.T) {
-	first, err := listenWeb(t.Context(), "127.0.0.1:0", http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	first, err := listenWeb(t.Context(), "127.0.0.1:0", nil, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.listener.Close()
-	if _, err := listenWeb(t.Context(), first.listener.Addr().String(), http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "http.listen") {
+	if _, err := listenWeb(t.Context(), first.listener.Addr().String(), nil, http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Errorf("error = %v, want one about http.listen", err)
 	}
 }

@@ -30,7 +30,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book) (*natsd.Ser
 	c.natsURL = cfg.NATS.URL
 	if cfg.NATS.URL == "" {
 		s, err := natsd.Start(ctx, natsd.Options{
-			StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, Revoked: revoked(book, c.o.Now()), Log: c.log,
+			StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, TLS: c.tlsFor(), Revoked: revoked(book, c.o.Now()), Log: c.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("start the NATS server: %w", err)
@@ -38,11 +38,15 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book) (*natsd.Ser
 		c.closing("NATS server", func() error { s.Shutdown(); return nil })
 		server, credentials, c.natsURL = s, s.ControllerCredentials(), s.ClientURL()
 	}
-	// What is under way when ctx ends is still to be published; Close ends it.
-	conn, err := bus.Connect(context.WithoutCancel(ctx), bus.Options{
+	o := bus.Options{
 		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
 		Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
-	})
+	}
+	if server != nil {
+		o.Servers, o.InProcess = nil, server
+	}
+	// What is under way when ctx ends is still to be published; Close ends it.
+	conn, err := bus.Connect(context.WithoutCancel(ctx), o)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -154,7 +158,7 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	return proto.HostAddReply{
 		ReleaseKeys: signer.ReleaseKeys(), ReleaseThreshold: signer.Threshold(),
 		ControllerKeys: slices.Concat(signer.ControllerKeys(), signer.SpareKeys()),
-		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs,
+		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs, Pins: c.pins(),
 	}
 }
 

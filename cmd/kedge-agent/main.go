@@ -77,7 +77,7 @@ func load(cmd *cobra.Command, file string) (agent.Config, error) {
 	return setup.Load(setup.Source[agent.Config]{
 		File:      file,
 		EnvPrefix: "KEDGE",
-		EnvIgnore: []string{"KEDGE_SERVER", "KEDGE_CREDS"}, // they are for kedge, the command line
+		EnvIgnore: []string{"KEDGE_SERVER", "KEDGE_CREDS", "KEDGE_CA_FILE", "KEDGE_PINS"}, // they are for kedge, the command line
 		Flags:     cmd.Flags(),
 		Default:   agent.DefaultConfig(),
 	})

@@ -80,7 +80,7 @@ func load(cmd *cobra.Command, file string) (controller.Config, error) {
 	return setup.Load(setup.Source[controller.Config]{
 		File:      file,
 		EnvPrefix: "KEDGE",
-		EnvIgnore: []string{"KEDGE_SERVER", "KEDGE_CREDS"}, // they are for kedge, the command line
+		EnvIgnore: []string{"KEDGE_SERVER", "KEDGE_CREDS", "KEDGE_CA_FILE", "KEDGE_PINS"}, // they are for kedge, the command line
 		Flags:     cmd.Flags(),
 		Default:   controller.DefaultConfig(),
 	})

@@ -9,12 +9,14 @@ import (
 
 	"kedge/proto"
 	"kedge/proto/bus"
+	"kedge/proto/outbound"
 )
 
 // An Agent is a host that deploys whatever it verified by saying that it did.
 type Agent struct {
 	Host        proto.HostName
 	Server      string // URL
+	Outbound    outbound.Options
 	Credentials string // path
 	Trust       proto.Trust
 	// Phase is how its deployments end; zero means committed.
@@ -24,7 +26,7 @@ type Agent struct {
 // Run reports until ctx ends.
 func (a Agent) Run(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
-	conn, err := bus.Connect(ctx, bus.Options{Servers: []string{a.Server}, Name: a.Host.String(), Credentials: a.Credentials, Log: log})
+	conn, err := bus.Connect(ctx, bus.Options{Servers: []string{a.Server}, Name: a.Host.String(), Credentials: a.Credentials, Outbound: a.Outbound, Log: log})
 	if err != nil {
 		return err
 	}

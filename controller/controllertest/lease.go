@@ -8,13 +8,14 @@ import (
 
 	"kedge/proto"
 	"kedge/proto/bus"
+	"kedge/proto/outbound"
 )
 
 // AcquireLease asks for a reboot lease as host, until a controller answers or ctx
 // ends.
-func AcquireLease(ctx context.Context, server string, host proto.HostName, credentials, deployment string) (proto.LeaseReply, error) {
+func AcquireLease(ctx context.Context, server string, out outbound.Options, host proto.HostName, credentials, deployment string) (proto.LeaseReply, error) {
 	conn, err := bus.Connect(ctx, bus.Options{
-		Servers: []string{server}, Name: host.String(), Credentials: credentials, Log: slog.New(slog.DiscardHandler),
+		Servers: []string{server}, Outbound: out, Name: host.String(), Credentials: credentials, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return proto.LeaseReply{}, err

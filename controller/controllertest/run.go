@@ -13,6 +13,7 @@ import (
 	"kedge/controller"
 	"kedge/controller/internal/natsd"
 	"kedge/proto"
+	"kedge/proto/outbound"
 )
 
 // A Running is a controller that runs.
@@ -35,6 +36,7 @@ func Config(stateDir string) controller.Config {
 	c.NATS.Listen = "127.0.0.1:0"
 	c.NATS.Advertise = []string{"nats://build.example:4222"}
 	c.HTTP.Listen = "127.0.0.1:0"
+	c.HTTP.TLS = controller.TLSOff
 	c.Cache.URLs = []string{"http://build.example:8080/cache"}
 	return c
 }
@@ -77,6 +79,22 @@ func Start(ctx context.Context, stateDir string, w *World, logs io.Writer, chang
 		stop()
 		return nil, errors.Join(err, c.Close())
 	}
+}
+
+// WithTLS makes a controller speak TLS, with a certificate of its own.
+func WithTLS(c *controller.Config) {
+	c.HTTP.TLS = controller.TLSOn
+	c.NATS.Advertise = []string{"tls://build.example:4222"}
+	c.Cache.URLs = []string{"https://build.example/cache"}
+}
+
+// Outbound returns how clients of this controller get to it.
+func (r *Running) Outbound() outbound.Options {
+	pin, ok := r.Pin()
+	if !ok {
+		return outbound.Options{}
+	}
+	return outbound.Options{Pins: []proto.Pin{pin}}
 }
 
 // OperatorCredentials returns the content of a credentials file, for an operator

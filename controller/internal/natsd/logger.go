@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -34,8 +35,17 @@ func (l *logger) say(log func(string, ...any), format string, args []any) {
 // Noticef implements server.Logger.
 func (l *logger) Noticef(format string, args ...any) { l.say(l.log.Debug, format, args) }
 
+// noTLS begins what the server says of its WebSocket, which this machine alone
+// reaches.
+const noTLS = "Websocket not configured with TLS"
+
 // Warnf implements server.Logger.
-func (l *logger) Warnf(format string, args ...any) { l.say(l.log.Warn, format, args) }
+func (l *logger) Warnf(format string, args ...any) {
+	if strings.HasPrefix(format, noTLS) {
+		return
+	}
+	l.say(l.log.Warn, format, args)
+}
 
 // Errorf implements server.Logger.
 func (l *logger) Errorf(format string, args ...any) { l.say(l.log.Error, format, args) }

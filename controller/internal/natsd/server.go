@@ -2,12 +2,14 @@ package natsd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -20,10 +22,13 @@ import (
 type Options struct {
 	// StateDir is the controller's state directory. Required.
 	StateDir string
-	// Listen is host:port; port 0 takes a free one. Required.
+	// Listen is host:port; port 0 takes a free one. Empty is for no port: then
+	// clients come by WebSocket.
 	Listen string
 	// Revoked are refused from the beginning; see [Server.Revoke].
 	Revoked Revoked
+	// TLS is what clients have to speak at Listen; nil for none.
+	TLS *tls.Config
 	// Log is required.
 	Log *slog.Logger
 }
@@ -40,6 +45,9 @@ const (
 	writeDeadline  = 10 * time.Second
 	pingInterval   = time.Minute
 	authTimeout    = 15 // seconds: short ones make a storm of reconnections feed itself
+	tlsTimeout     = 10 // seconds, as long
+
+	webSocketTimeout = 10 * time.Second
 
 	// A controller that restarts is back within seconds, so clients are sent
 	// away quickly.
@@ -58,18 +66,19 @@ type Server struct {
 	storeDir  string
 	controlID string // of the account with JetStream
 	sound     bool   // it was healthy when it had started
+	tls       bool
 }
 
 // Start runs a server and returns when it takes connections.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	if o.StateDir == "" || o.Listen == "" || o.Log == nil {
-		return nil, errors.New("start NATS server: state directory, address and log are required")
+	if o.StateDir == "" || o.Log == nil {
+		return nil, errors.New("start NATS server: state directory and log are required")
 	}
 	keys, err := OpenKeys(o.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, storeDir: filepath.Join(o.StateDir, storeDir)}
+	s := &Server{Keys: keys, resolver: &server.MemAccResolver{}, storeDir: filepath.Join(o.StateDir, storeDir), tls: o.TLS != nil}
 	options, err := s.options(o)
 	if err != nil {
 		return nil, fmt.Errorf("start NATS server: %w", err)
@@ -93,7 +102,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 
 // options returns the server's options.
 func (s *Server) options(o Options) (*server.Options, error) {
-	host, port, err := address(o.Listen)
+	host, port, err := "127.0.0.1", server.RANDOM_PORT, error(nil)
+	if o.Listen != "" {
+		host, port, err = address(o.Listen)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +148,17 @@ func (s *Server) options(o Options) (*server.Options, error) {
 		JetStreamMaxStore:      maxDiskStore,
 		SyncAlways:             true, // what was acknowledged is on the disk
 		DisableJetStreamBanner: true,
+		DontListen:             o.Listen == "",
+		Websocket: server.WebsocketOpts{
+			Host:             "127.0.0.1", // behind our own HTTP server, which speaks TLS
+			Port:             server.RANDOM_PORT,
+			NoTLS:            true,
+			HandshakeTimeout: webSocketTimeout,
+			AuthTimeout:      authTimeout,
+		},
+	}
+	if o.TLS != nil {
+		options.TLSConfig, options.TLS, options.TLSTimeout = o.TLS, true, tlsTimeout
 	}
 	return options, nil
 }
@@ -170,18 +193,32 @@ func (s *Server) operatorClaims() (*jwt.OperatorClaims, error) {
 	return jwt.DecodeOperatorClaims(token)
 }
 
-// ClientURL returns where programs on this machine connect to.
+// ClientURL returns where programs on this machine connect to; by WebSocket if
+// there is no other port.
 func (s *Server) ClientURL() string {
 	a, ok := s.server.Addr().(*net.TCPAddr)
-	if !ok { // shutting down
-		return s.server.ClientURL()
+	if !ok { // none, or shutting down
+		return "ws://" + s.WebSocketAddress()
 	}
 	host := a.IP.String()
 	if a.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(a.Port))
+	scheme := "nats://"
+	if s.tls {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
+
+// WebSocketAddress returns where this machine alone reaches the server by
+// WebSocket, without TLS, as host:port.
+func (s *Server) WebSocketAddress() string {
+	return strings.TrimPrefix(s.server.WebsocketURL(), "ws://")
+}
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
 // Shutdown sends the clients away, within about two seconds, and stops the
 // server.

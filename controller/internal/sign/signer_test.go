@@ -177,6 +177,7 @@ func host(t *testing.T, name string) proto.HostName {
 
 // comparers compare the values of proto that hide their fields.
 var comparers = cmp.Options{
+	cmp.Comparer(func(a, b proto.CacheToken) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.HostName) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.Digest) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.PublicKey) bool { return a == b }),

@@ -89,7 +89,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	s := &script{ctx: ctx, dir: env.WorkDir, world: &controllertest.World{}, defers: env.Defer}
-	s.controller, err = controllertest.Start(ctx, filepath.Join(env.WorkDir, "state"), s.world, logs, s.ci)
+	s.controller, err = controllertest.Start(ctx, filepath.Join(env.WorkDir, "state"), s.world, logs, s.ci, controllertest.WithTLS)
 	if err != nil {
 		stop()
 		return err
@@ -101,7 +101,6 @@ func setup(env *testscript.Env) error {
 		_ = logs.Close()
 	})
 	env.Values[scriptKey{}] = s
-	env.Setenv("KEDGE_SERVER", s.controller.NATSURL())
 	env.Setenv("KEDGE_CREDS", s.controller.AdminCredentials())
 	for _, name := range []string{"one", "two", "three"} {
 		p, err := controllertest.Toplevel(name)
@@ -185,7 +184,7 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 	var phase proto.Phase
 	ts.Check(phase.UnmarshalText([]byte(args[1])))
 	a := controllertest.Agent{
-		Host: host(ts, args[0]), Server: s.controller.NATSURL(), Credentials: ts.MkAbs(args[0] + ".creds"),
+		Host: host(ts, args[0]), Server: s.controller.NATSURL(), Outbound: s.controller.Outbound(), Credentials: ts.MkAbs(args[0] + ".creds"),
 		Trust: s.controller.Trust(), Phase: phase,
 	}
 	ended := make(chan error, 1)
@@ -212,7 +211,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 
 func lease(ts *testscript.TestScript, _ bool, args []string) {
 	s := of(ts)
-	r, err := controllertest.AcquireLease(s.ctx, s.controller.NATSURL(), host(ts, args[0]), ts.MkAbs(args[0]+".creds"), args[1])
+	r, err := controllertest.AcquireLease(s.ctx, s.controller.NATSURL(), s.controller.Outbound(), host(ts, args[0]), ts.MkAbs(args[0]+".creds"), args[1])
 	ts.Check(err)
 	if r.Granted {
 		fmt.Fprintln(ts.Stdout(), "granted")
@@ -227,6 +226,9 @@ func as(ts *testscript.TestScript, _ bool, args []string) {
 	file := ts.MkAbs(args[0] + ".operator.creds")
 	ts.Check(os.WriteFile(file, text, 0o600))
 	ts.Setenv("KEDGE_CREDS", file)
+	ts.Setenv("KEDGE_SERVER", of(ts).controller.NATSURL())
+	pin, _ := of(ts).controller.Pin()
+	ts.Setenv("KEDGE_PINS", pin.String())
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	defaultServer        = "nats://127.0.0.1:4222"
 	buildHostCredentials = "/var/lib/kedge-controller/admin.creds"
 	callTimeout          = 10 * time.Second
 	publishTimeout       = 10 * time.Minute // the controller copies closures meanwhile
@@ -39,9 +38,13 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 	if err != nil {
 		return err
 	}
-	server := k.serverURL()
+	server, out, err := k.way(credentials)
+	if err != nil {
+		return err
+	}
 	conn, err := bus.Connect(ctx, bus.Options{
 		Servers:     []string{server},
+		Outbound:    out,
 		Name:        "kedge",
 		Credentials: credentials,
 		Backoff:     bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second},
@@ -64,15 +67,6 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 		return do(ctx, conn)
 	}
 	return do(within, conn)
-}
-
-func (k *kedge) serverURL() string {
-	for _, s := range []string{k.server, k.Getenv("KEDGE_SERVER")} {
-		if s != "" {
-			return s
-		}
-	}
-	return defaultServer
 }
 
 // credentialsFile returns the credentials to use: those named, else the first

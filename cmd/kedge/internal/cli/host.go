@@ -112,21 +112,27 @@ func agentConfig(host proto.HostName, r proto.HostAddReply) string {
 	}
 	fmt.Fprintf(&b, "host: %q\nnats:\n", host)
 	list("  ", "servers", r.Servers)
-	fmt.Fprintf(&b, "  credentials_file: %q\ntrust:\n", hostCredentials)
-	list("  ", "release_keys", keys(r.ReleaseKeys))
+	fmt.Fprintf(&b, "  credentials_file: %q\n", hostCredentials)
+	if len(r.Pins) > 0 {
+		b.WriteString("  tls:\n")
+		list("    ", "pins", texts(r.Pins))
+	}
+	b.WriteString("trust:\n")
+	list("  ", "release_keys", texts(r.ReleaseKeys))
 	if r.ReleaseThreshold > 1 {
 		fmt.Fprintf(&b, "  release_threshold: %d\n", r.ReleaseThreshold)
 	}
-	list("  ", "controller_keys", keys(r.ControllerKeys))
+	list("  ", "controller_keys", texts(r.ControllerKeys))
 	list("  ", "cache_keys", r.CacheKeys)
 	list("", "caches", r.Caches)
 	return b.String()
 }
 
-func keys(ks []proto.PublicKey) []string {
+// texts returns how each of values is written.
+func texts[T fmt.Stringer](values []T) []string {
 	var s []string
-	for _, k := range ks {
-		s = append(s, k.String())
+	for _, v := range values {
+		s = append(s, v.String())
 	}
 	return s
 }

@@ -48,6 +48,8 @@ type kedge struct {
 	Options
 
 	server, credentials string
+	caFile              string
+	pins                []string
 	timeout             time.Duration
 }
 
@@ -68,7 +70,9 @@ the time was up.`,
 	root.SetErr(k.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default "+defaultServer+")")
+	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default: as the controller says beside the credentials, else "+defaultServer+")")
+	flags.StringVar(&k.caFile, "ca-file", "", "trust the authorities in this file, not the system's (KEDGE_CA_FILE)")
+	flags.StringSliceVar(&k.pins, "pin", nil, "trust the server with this key, as the controller says at its start (KEDGE_PINS)")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
 	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.events(), k.lease(), k.key(), k.release())

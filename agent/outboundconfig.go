@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"path"
+
+	"kedge/proto"
+	"kedge/proto/outbound"
+)
+
+// TLSConfig says whom this host trusts to be its controller: for NATS, the
+// caches of the controller, and the enrolment. Where it names somebody, nothing is
+// said to NATS without TLS. Empty for the system's roots.
+type TLSConfig struct {
+	CAFile string      `config:"ca_file"` // authorities, in PEM; read at each connection
+	Pins   []proto.Pin `config:"pins"`    // keys to trust without an authority, as `kedge host add` prints them
+}
+
+// ProxyConfig names the HTTP proxy on the way out. Without it HTTPS_PROXY,
+// HTTP_PROXY and NO_PROXY count.
+type ProxyConfig struct {
+	// URL may hold a user and a password, if nobody else can read this file;
+	// URLFile is a file with the URL.
+	URL     string   `config:"url"`
+	URLFile string   `config:"url_file"`
+	Direct  []string `config:"direct"` // names, addresses and networks that are reached without it
+}
+
+func (c ProxyConfig) validate(p *problems, o outbound.Options) {
+	p.check(c.URLFile == "" || path.IsAbs(c.URLFile), "proxy.url_file: must be an absolute path, got %q", c.URLFile)
+	*p = append(*p, o.Problems()...)
+}
+
+// outbound returns how this host gets out.
+func (c Config) outbound() outbound.Options {
+	return outbound.Options{
+		CAFile: c.NATS.TLS.CAFile, Pins: c.NATS.TLS.Pins,
+		Proxy: c.Proxy.URL, ProxyFile: c.Proxy.URLFile, Direct: c.Proxy.Direct,
+	}
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"kedge/internal/usage"
+	"kedge/proto"
+	"kedge/proto/outbound"
+)
+
+// defaultServer is where the controller of this machine listens, if it did not
+// say so beside the credentials.
+const defaultServer = "tls://127.0.0.1:4222"
+
+// way returns the server to connect to, and how: what flags and environment say,
+// else what the controller says beside these credentials.
+func (k *kedge) way(credentials string) (server string, o outbound.Options, err error) {
+	o.CAFile = first(k.caFile, k.Getenv("KEDGE_CA_FILE"))
+	for _, text := range strings.FieldsFunc(first(strings.Join(k.pins, ","), k.Getenv("KEDGE_PINS")), isSeparator) {
+		pin, err := proto.ParsePin(text)
+		if err != nil {
+			return "", o, usage.Errorf("--pin: %v", err)
+		}
+		o.Pins = append(o.Pins, pin)
+	}
+	if server = first(k.server, k.Getenv("KEDGE_SERVER")); server != "" {
+		return server, o, nil
+	}
+	a, err := accessBeside(credentials)
+	if err != nil || len(a.Servers) == 0 {
+		return defaultServer, o, err
+	}
+	if !o.Trusts() {
+		o.Pins = a.Pins
+	}
+	return a.Servers[0], o, nil
+}
+
+func isSeparator(r rune) bool { return r == ',' || r == ' ' }
+
+// first returns the first text that is not empty.
+func first(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// accessBeside reads what the controller says beside credentials: NAME.json beside
+// NAME.creds. There may be nothing.
+func accessBeside(credentials string) (proto.Access, error) {
+	file := strings.TrimSuffix(credentials, ".creds") + ".json"
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return proto.Access{}, nil
+	}
+	if err != nil {
+		return proto.Access{}, fmt.Errorf("read how to connect: %w", err)
+	}
+	a, err := proto.ParseAccess(b)
+	if err != nil {
+		return proto.Access{}, fmt.Errorf("read how to connect, %s: %w", file, err)
+	}
+	return a, nil
+}

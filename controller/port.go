@@ -1,0 +1,137 @@
+package controller
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"kedge/controller/internal/certificate"
+	"kedge/controller/internal/natsd"
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// Where things of the ports are below the state directory.
+const (
+	tlsKeyFile = "tls.pem"    // in keysDir; of a self-signed certificate
+	accessFile = "admin.json" // a [proto.Access]
+)
+
+// openCertificate opens the certificate of all ports, unless there is to be none.
+func (c *Controller) openCertificate() error {
+	cfg := c.o.Config.HTTP
+	if cfg.TLS == TLSOff {
+		return nil
+	}
+	cert, err := certificate.Open(certificate.Options{
+		CertificateFile: cfg.CertificateFile, KeyFile: cfg.KeyFile, OwnKeyFile: c.path(keysDir + "/" + tlsKeyFile),
+		Names: certificateNames(c.o.Config), Now: c.o.Now, Log: c.log,
+		Changed: func(proto.Pin) error { return c.writeAccess() },
+	})
+	if err != nil {
+		return err
+	}
+	c.cert = cert
+	return nil
+}
+
+// certificateNames returns everything that the controller is called.
+func certificateNames(cfg Config) []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	for _, text := range slices.Concat(cfg.NATS.Advertise, cfg.Cache.URLs) {
+		u, err := url.Parse(text)
+		if err == nil && u.Hostname() != "" && !slices.Contains(names, u.Hostname()) {
+			names = append(names, u.Hostname())
+		}
+	}
+	return names
+}
+
+// tlsFor returns what a port needs to speak TLS, for protocols that it names; nil
+// for none.
+func (c *Controller) tlsFor(protocols ...string) *tls.Config {
+	if c.cert == nil {
+		return nil
+	}
+	return c.cert.TLS(protocols...)
+}
+
+// watchCertificate keeps the certificate that of its files until ctx ends.
+func (c *Controller) watchCertificate(ctx context.Context) error {
+	if c.cert == nil {
+		return nil
+	}
+	return c.cert.Run(ctx)
+}
+
+// pins returns what hosts have to pin: nothing if somebody vouches for us.
+func (c *Controller) pins() []proto.Pin {
+	if c.cert == nil || !c.cert.SelfSigned() {
+		return nil
+	}
+	return []proto.Pin{c.cert.Pin()}
+}
+
+// Pin returns the pin of the key that is shown now, if there is TLS.
+func (c *Controller) Pin() (pin proto.Pin, ok bool) {
+	if c.cert == nil {
+		return proto.Pin{}, false
+	}
+	return c.cert.Pin(), true
+}
+
+// listen listens for everything that goes over HTTP.
+func (c *Controller) listen(ctx context.Context, cache http.Handler, server *natsd.Server) (err error) {
+	cfg := c.o.Config.HTTP
+	p := pages{cache: cache, metrics: c.o.Registry, ready: c.keeper.ready, insiders: cfg.MetricsFrom}
+	if server != nil {
+		p.nats = server.WebSocketAddress()
+	}
+	c.web, err = listenWeb(ctx, cfg.Listen, c.tlsFor("h2", "http/1.1"), p.handler(c.log), c.log)
+	if err != nil {
+		return err
+	}
+	c.closing("HTTP listener", func() error { return closed(c.web.listener.Close()) })
+	if server != nil && c.o.Config.NATS.Listen == "" {
+		c.natsURL = c.webSocketURL()
+	}
+	return nil
+}
+
+// webSocketURL returns where programs on this machine reach NATS through our own
+// HTTP server.
+func (c *Controller) webSocketURL() string {
+	scheme := "ws"
+	if c.cert != nil {
+		scheme = "wss"
+	}
+	host, port, err := net.SplitHostPort(c.HTTPAddress())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + natsPath
+}
+
+// writeAccess says to operators on this machine how to reach NATS, once that is
+// known.
+func (c *Controller) writeAccess() error {
+	if c.web == nil || c.o.Config.NATS.URL != "" {
+		return nil
+	}
+	a := proto.Access{Servers: []string{c.natsURL}}
+	if pin, ok := c.Pin(); ok {
+		a.Pins = []proto.Pin{pin}
+	}
+	text, err := a.Encode()
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(c.path(accessFile), text, 0o600); err != nil {
+		return fmt.Errorf("say how to reach NATS: %w", err)
+	}
+	return nil
+}
