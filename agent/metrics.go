@@ -19,7 +19,7 @@ type metrics struct {
 	outbox, outboxDropped, outboxTorn, hooks, checks                *prometheus.Desc
 	suspended, vetoes, pruned, pruneFailures                        *prometheus.Desc
 	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
-	lost, resort                                                    *prometheus.Desc
+	lost, resort, stuck                                             *prometheus.Desc
 	expires                                                         *prometheus.Desc
 }
 
@@ -55,6 +55,7 @@ func newMetrics(a *Agent) *metrics {
 		lost:          desc("rollback_failed", "Whether the last way back failed and nothing has healed the host since: a person should look."),
 		resort:        desc("last_resort", "Whether the host was rebooted because nobody answered after its last deployment went back."),
 		expires:       desc("credentials_expiry_timestamp_seconds", "When the credentials expire unless they are renewed; 0 for never, or if that is not known."),
+		stuck:         desc("transaction_stuck", "Whether the transaction that is under way cannot go on, and tries again."),
 		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
@@ -128,6 +129,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
 	gauge(m.expires, seconds(m.agent.Keeper.State().Expires))
 	gauge(m.lost, number(m.agent.lost()))
+	stuck, _ := s.Condition(proto.ConditionStuck)
+	gauge(m.stuck, number(stuck.Status == proto.StatusTrue))
 	gauge(m.resort, number(m.agent.resorted()))
 	gauge(m.outbox, float64(m.agent.Outbox.Len()))
 	count(m.outboxDropped, float64(m.agent.Outbox.Dropped()))

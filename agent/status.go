@@ -22,6 +22,7 @@ type disk struct {
 	floor     proto.Floor
 	systems   proto.Systems
 	suspended *statefile.Suspension // in force; nil if there is none
+	stuck     statefile.Stuck
 	vetoes    vetoes
 	err       error // what cannot be read
 }
@@ -29,12 +30,13 @@ type disk struct {
 // readDisk reads everything that can be read.
 func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now time.Time) disk {
 	var d disk
-	var errs [5]error
+	var errs [6]error
 	d.record, errs[0] = files.Deployment()
 	d.proven, errs[1] = files.Proven()
 	d.floor, errs[2] = files.Floor()
 	d.systems, errs[3] = systems()
 	d.suspended, errs[4] = suspension(files, now)
+	d.stuck, errs[5] = files.Stuck()
 	d.systems.Proven, d.systems.Revision = d.proven.Toplevel, d.proven.Revision
 	d.vetoes = vetoes{}.with(files.Vetoes())
 	d.err = errors.Join(errs[:]...)
@@ -89,8 +91,17 @@ func (d disk) conditions(err error) []proto.Condition {
 	}
 	return []proto.Condition{
 		stateValid(errors.Join(err, d.err)), suspended,
-		inhibited(proto.ConditionInhibited, d.vetoes.live), inhibited(proto.ConditionRebootInhibited, d.vetoes.reboot),
+		stuck(d.stuck), inhibited(proto.ConditionInhibited, d.vetoes.live), inhibited(proto.ConditionRebootInhibited, d.vetoes.reboot),
 	}
+}
+
+// stuck is for a transaction that cannot go on, and must not give up.
+func stuck(s statefile.Stuck) proto.Condition {
+	c := proto.Condition{Type: proto.ConditionStuck, Status: truth(s.Tries > 0)}
+	if s.Tries > 0 {
+		c.Reason, c.Message, c.Since = proto.ReasonStuck, s.String(), s.Since
+	}
+	return c
 }
 
 func inhibited(what proto.ConditionType, by []statefile.Veto) proto.Condition {

@@ -46,7 +46,7 @@ func Transact(ctx context.Context, o TransactOptions) error {
 	if err := files.Prepare(); err != nil {
 		return fmt.Errorf("prepare state directories: %w", err)
 	}
-	lock, err := files.LockTransaction()
+	lock, err := awaitLock(ctx, files, o.Log)
 	if err != nil {
 		return err
 	}
@@ -62,11 +62,10 @@ func Transact(ctx context.Context, o TransactOptions) error {
 			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots}},
 			Log:   o.Log,
 		},
-		read: files.Deployment,
-		only: o.Deployment,
-		pause: func(n int) time.Duration {
-			return backoff(transactPause, transactMaxPause, n)
-		},
+		read:  files.Deployment,
+		only:  o.Deployment,
+		pause: transactPauses,
+		told:  files,
 	}
 	return errors.Join(s.run(ctx), lock.Unlock())
 }
@@ -75,21 +74,38 @@ func Transact(ctx context.Context, o TransactOptions) error {
 const (
 	transactPause    = time.Second
 	transactMaxPause = 30 * time.Second
+	// commitMaxPause is for what is decided and runs well: nothing is gained by haste.
+	commitMaxPause = 5 * time.Minute
 )
+
+// transactPauses returns how long to pause after the n-th failure in a row in a
+// phase.
+func transactPauses(p proto.Phase, n int) time.Duration {
+	if p == proto.PhaseCommitting {
+		return backoff(transactPause, commitMaxPause, n)
+	}
+	return backoff(transactPause, transactMaxPause, n)
+}
+
+// stuckTries is how many failures in a row are told.
+const stuckTries = 3
 
 // A settling is one process' work on the record.
 type settling struct {
 	options transaction.Options
 	read    func() (deployment.Deployment, error)
-	only    string                    // ID of the deployment; empty for any
-	pause   func(n int) time.Duration // after the n-th failure, from 1
+	only    string                                   // ID of the deployment; empty for any
+	pause   func(p proto.Phase, n int) time.Duration // after the n-th failure, from 1
+	told    statefile.Dir                            // where it is told that nothing goes on
 }
 
 // run goes on with the record until it is settled, or ctx ends. In between it
 // is read anew: it says what was done, whatever this process believes.
 func (s settling) run(ctx context.Context) error {
 	log := s.options.Log
-	for n := 1; ; n++ {
+	stuck := statefile.Stuck{}
+	defer func() { s.tell(ctx, statefile.Stuck{}) }()
+	for {
 		d, err := s.read()
 		if unreadable(err) {
 			log.ErrorContext(ctx, "the record cannot be understood; the host is left as it is", "err", err)
@@ -109,12 +125,23 @@ func (s settling) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("deployment %s, %s: %w", d.ID, d.Phase, ErrUnsettled)
 		}
-		delay := s.pause(n)
-		log.ErrorContext(ctx, "transaction could not go on and tries again", "deployment", d.ID, "try", n, "delay", delay, "err", err)
+		stuck = stuck.Again(d, err, time.Now())
+		delay := s.pause(stuck.Phase, stuck.Tries)
+		log.ErrorContext(ctx, "transaction could not go on and tries again", "deployment", d.ID, "try", stuck.Tries, "delay", delay, "err", err)
+		if stuck.Tries >= stuckTries {
+			s.tell(ctx, stuck)
+		}
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// tell has the agent tell that nothing goes on, or that it does.
+func (s settling) tell(ctx context.Context, stuck statefile.Stuck) {
+	if err := s.told.SaveStuck(stuck); err != nil {
+		s.options.Log.WarnContext(ctx, "how the transaction goes on cannot be told", "err", err)
 	}
 }
 

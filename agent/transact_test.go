@@ -3,12 +3,17 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/transaction"
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -85,7 +90,8 @@ func TestSettling(t *testing.T) {
 				options: transaction.Options{Host: supersedes{}, Store: store, Log: slog.New(slog.DiscardHandler)},
 				read:    func() (deployment.Deployment, error) { return store.record, tt.readErr },
 				only:    "7-x",
-				pause: func(n int) time.Duration {
+				told:    statefile.Dir{Runtime: t.TempDir()},
+				pause: func(_ proto.Phase, n int) time.Duration {
 					if tt.stopped && n == 3 {
 						stop()
 					}
@@ -106,6 +112,7 @@ func TestSettling(t *testing.T) {
 			s := settling{
 				options: transaction.Options{Host: supersedes{}, Store: store, Log: slog.New(slog.DiscardHandler)},
 				read:    func() (deployment.Deployment, error) { return store.record, nil },
+				told:    statefile.Dir{Runtime: t.TempDir()},
 			}
 			if err := s.run(t.Context()); err != nil {
 				t.Errorf("run = %v", err)
@@ -115,4 +122,113 @@ func TestSettling(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestATransactionThatCannotGoOnIsTold has one fail for long, and then come to its end.
+func TestATransactionThatCannotGoOnIsTold(t *testing.T) {
+	old, err := proto.ParseStorePath("/nix/store/00000000000000000000000000000000-old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+		store := &failingStore{failures: 20, record: deployment.Deployment{ID: "7-x", Phase: proto.PhaseActivating, Proven: deployment.Proven{Toplevel: old}}}
+		s := settling{
+			options: transaction.Options{Host: supersedes{}, Store: store, Log: slog.New(slog.DiscardHandler)},
+			read:    func() (deployment.Deployment, error) { return store.record, nil },
+			pause:   transactPauses,
+			told:    files,
+		}
+		ended := make(chan error, 1)
+		began := time.Now()
+		go func() { ended <- s.run(t.Context()) }()
+		time.Sleep(time.Minute)
+		c := stuck(read(t, files.Stuck))
+		if c.Status != proto.StatusTrue || c.Reason != proto.ReasonStuck || !c.Since.Equal(began) || !strings.Contains(c.Message, errDisk.Error()) {
+			t.Errorf("meanwhile it is %+v", c)
+		}
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if c := stuck(read(t, files.Stuck)); c.Status != proto.StatusFalse {
+			t.Errorf("after it, it is %+v", c)
+		}
+	})
+}
+
+func read[T any](t *testing.T, f func() (T, error)) T {
+	t.Helper()
+	v, err := f()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestWhatIsDecidedIsTriedSlowly: what was committed runs, and nothing else is in a hurry.
+func TestWhatIsDecidedIsTriedSlowly(t *testing.T) {
+	for phase, want := range map[proto.Phase]time.Duration{proto.PhaseCommitting: 5 * time.Minute, proto.PhaseRollingBack: 30 * time.Second} {
+		if got := transactPauses(phase, 100); got != want {
+			t.Errorf("%s: pauses %s, want %s", phase, got, want)
+		}
+		if got := transactPauses(phase, 1); got != time.Second {
+			t.Errorf("%s: pauses %s at first", phase, got)
+		}
+	}
+}
+
+// TestWhoHasTheRecordIsWaitedFor takes the lock away from a transaction, and gives it
+// back.
+func TestWhoHasTheRecordIsWaitedFor(t *testing.T) {
+	files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+	held, err := files.LockTransaction()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan string, 10)
+	got := make(chan error, 1)
+	go func() {
+		lock, err := awaitLock(t.Context(), files, slog.New(slog.NewTextHandler(tells(said), nil)))
+		if err == nil {
+			err = lock.Unlock()
+		}
+		got <- err
+	}()
+	select {
+	case text := <-said:
+		if !strings.Contains(text, fmt.Sprintf("process %d", os.Getpid())) {
+			t.Errorf("said %q, want who has it", text)
+		}
+	case err := <-got:
+		t.Fatalf("it did not wait: %v", err)
+	}
+	if err := held.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	if len(said) > 0 {
+		t.Errorf("then it said %q", <-said)
+	}
+
+	held, err = files.LockTransaction()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := awaitLock(ctx, files, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrUnsettled) {
+		t.Errorf("asked to leave: %v, want %v", err, ErrUnsettled)
+	}
+}
+
+// tells is a log, each line of which is sent.
+type tells chan string
+
+// Write implements io.Writer.
+func (c tells) Write(p []byte) (int, error) {
+	c <- string(p)
+	return len(p), nil
 }

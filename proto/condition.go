@@ -16,6 +16,7 @@ const (
 	ConditionSuspended       ConditionType = "Suspended"       // begins no deployment, because somebody on the host said so
 	ConditionInhibited       ConditionType = "Inhibited"       // activates nothing for a while, because somebody on the host said so
 	ConditionRebootInhibited ConditionType = "RebootInhibited" // does not reboot for a while, because somebody on the host said so
+	ConditionStuck           ConditionType = "Stuck"           // is in a transaction that cannot go on, and tries again
 	ConditionStoreValid      ConditionType = "StoreValid"      // what of the store was read after a boot without an orderly end is what is registered
 	ConditionWithdrawn       ConditionType = "Withdrawn"       // runs a release that was withdrawn
 	// It runs in the specialisation that its configuration names, or in none if that

@@ -89,6 +89,7 @@ const (
 	ReasonVerifying         Reason = "verifying"          // reads the store after a boot before which there was no orderly end
 	ReasonStoreCorrupt      Reason = "store-corrupt"      // paths of the store have not the content that is registered
 	ReasonConfirmed         Reason = "confirmed"          // somebody on the host let go on what was held back
+	ReasonStuck             Reason = "stuck"              // its transaction cannot go on, and must not give up
 	ReasonLastResort        Reason = "last-resort"        // the host went back, hears from nobody, and reboots for that
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonExpiredIdentity   Reason = "identity-expired"   // the credentials were not renewed in time

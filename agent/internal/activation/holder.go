@@ -18,10 +18,13 @@ const lockFile = "/run/nixos/switch-to-configuration.lock"
 // commandLimit is how many bytes of a command line tell what it is.
 const commandLimit = 120
 
-// holder says, in brackets, who holds the lock of switch-to-configuration now.
-// It is empty if nobody does any more, or if that cannot be found out.
-func (r Runner) holder() string {
-	pid, held := lockedBy(filepath.Join(r.Root, lockFile))
+// holder says who holds the lock of switch-to-configuration now, as [Holder] does.
+func (r Runner) holder() string { return Holder(filepath.Join(r.Root, lockFile)) }
+
+// Holder says, in brackets, who holds the lock on a file now. It is empty if nobody
+// does any more, or if that cannot be found out.
+func Holder(file string) string {
+	pid, held := lockedBy(file)
 	switch {
 	case !held:
 		return ""

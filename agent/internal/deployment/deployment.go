@@ -85,7 +85,10 @@ type Deployment struct {
 	Failed  []proto.FailedUnit `json:"failed,omitempty"`
 	Started time.Time          `json:"started"`
 	Since   time.Time          `json:"since"` // in Phase since
-	History []Step             `json:"history"`
+	// Uptime is how long the boot of BootID was up when the probation began, which no
+	// change of the clock changes; zero if that is not known.
+	Uptime  time.Duration `json:"uptime,omitempty"`
+	History []Step        `json:"history"`
 
 	// FailedBefore and RestartingBefore are the [Baseline].
 	FailedBefore     []string `json:"failed_before,omitempty"`

@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // bootIDFile is the kernel's.
@@ -18,4 +21,13 @@ func BootID(root string) (string, error) {
 		return "", fmt.Errorf("read boot id: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// uptime returns how long this boot is up, sleep included.
+func uptime() (time.Duration, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0, fmt.Errorf("read the time since the boot: %w", err)
+	}
+	return time.Duration(now.Nano()), nil
 }

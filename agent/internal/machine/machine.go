@@ -72,6 +72,9 @@ func New(o Options) *Machine {
 // BootID implements [transaction.Host].
 func (m *Machine) BootID() (string, error) { return BootID(m.root) }
 
+// Uptime implements [transaction.Host].
+func (m *Machine) Uptime() (time.Duration, error) { return uptime() }
+
 // Systems implements [transaction.Host]. What was proven is left zero.
 func (m *Machine) Systems() (proto.Systems, error) { return m.profile.Systems() }
 

@@ -44,6 +44,7 @@ const (
 	// In the runtime directory.
 	confirmationFile = "confirmed.json"
 	recallFile       = "recall.json"
+	stuckFile        = "stuck.json"
 )
 
 // format1 is the first format of every document. A higher one may only be

@@ -9,18 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked says that another process runs the transaction. There is nothing
-// to wait for: it settles the record.
+// ErrLocked says that another process runs the transaction, or changes its record.
 var ErrLocked = errors.New("another transaction is running")
 
 // A Lock is the right to run the transaction. It ends with Unlock or with the
 // process, however that ends. Processes that it starts do not inherit it.
 type Lock struct{ file *os.File }
 
+// LockPath returns the file that is locked, so that one can see who has it.
+func (d Dir) LockPath() string { return filepath.Join(d.Runtime, lockFile) }
+
 // LockTransaction takes the lock, or returns an error that wraps [ErrLocked] at
 // once if somebody has it.
 func (d Dir) LockTransaction() (*Lock, error) {
-	path := filepath.Join(d.Runtime, lockFile)
+	path := d.LockPath()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, contactPerm)
 	if err != nil {
 		return nil, fmt.Errorf("lock transaction: %w", err)

@@ -21,7 +21,7 @@ func TestBoots(t *testing.T) {
 		also   func(h *fakeHost) bool // what else must hold at the end
 	}{
 		{"a good trial boot activates nothing, and boots once", reboots, proto.PhaseCommitted, "", func(h *fakeHost) bool {
-			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero() && h.blessed == h.boot
+			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero() && h.blessed == h.boot && h.record.Uptime >= 24*time.Hour
 		}},
 		{"a bad trial boot goes back by one more", func(h *fakeHost) {
 			reboots(h)
@@ -94,6 +94,14 @@ func TestBoots(t *testing.T) {
 			h.inTrial(proto.PhaseProbation)
 			h.record.Since = time.Unix(0, 0).Add(-5 * time.Minute)
 		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 }},
+		{"whatever somebody does to the clock meanwhile", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Uptime, h.clock, h.skew = 24*time.Hour, 5*time.Minute, 365*24*time.Hour
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 }},
+		{"but not for ever, if it was set back", func(h *fakeHost) {
+			h.inTrial(proto.PhaseProbation)
+			h.record.Uptime, h.clock, h.skew = 24*time.Hour, 12*time.Minute, -365*24*time.Hour
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, (*fakeHost).back},
 		{"but not for ever", func(h *fakeHost) {
 			h.inTrial(proto.PhaseProbation)
 			h.record.Since = time.Unix(0, 0).Add(-11 * time.Minute)

@@ -64,6 +64,7 @@ type fakeHost struct {
 	noProfile     bool                     // the profile cannot be changed
 	noQuarantine  bool                     // nor can the quarantines
 	noProof       bool                     // nor can what is proven, back to the old system
+	noCommit      bool                     // nor to the new one
 	blind         int                      // how often nothing can be judged
 	agentFails    bool                     // it cannot be restarted
 	intruder      func(h *fakeHost)        // runs during the new system's judgement
@@ -83,6 +84,7 @@ type fakeHost struct {
 	activated []proto.StorePath // in this order
 	judged    []proto.StorePath // likewise
 	clock     time.Duration     // since the beginning; pauses make it pass
+	skew      time.Duration     // by which the clock was set
 
 	calls   int
 	crashAt map[int]crash // by call
@@ -186,6 +188,9 @@ func (h *fakeHost) check() {
 }
 
 func (h *fakeHost) BootID() (string, error) { return string(rune('a' + h.boot)), nil }
+
+// Uptime is longer than any wait of a test, and goes on through a boot.
+func (h *fakeHost) Uptime() (time.Duration, error) { return 24*time.Hour + h.clock, nil }
 
 func (h *fakeHost) Systems() (proto.Systems, error) {
 	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, h.links
@@ -391,7 +396,7 @@ func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
 func (h *fakeHost) Save(d deployment.Deployment) error { return h.do(func() { h.record = d }) }
 
 func (h *fakeHost) Prove(p deployment.Proven) error {
-	if p.Toplevel == oldSystem && h.noProof {
+	if p.Toplevel == oldSystem && h.noProof || p.Toplevel == newSystem && h.noCommit {
 		return errors.New("read-only file system")
 	}
 	if err := h.do(func() { h.proven = p }); err != nil || h.proved == nil {
@@ -432,7 +437,7 @@ func (h *fakeHost) settle() deployment.Deployment {
 	h.t.Helper()
 	o := transaction.Options{
 		Host: h, Store: h, Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return time.Unix(0, 0).Add(h.clock) },
+		Now: func() time.Time { return time.Unix(0, 0).Add(h.clock + h.skew) },
 		Wait: func(_ context.Context, d time.Duration) error {
 			h.clock += d
 			if h.dead {

@@ -128,7 +128,11 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	if t.d.Trial {
 		deadline += t.d.Boots.Timeout
 	}
-	left := t.d.Since.Add(deadline).Sub(t.Now())
+	passed, err := t.onProbation()
+	if err != nil {
+		return deployment.Step{}, err
+	}
+	left := deadline - passed
 	if left <= 0 {
 		return because(proto.PhaseRollingBack, proto.ReasonInterrupted,
 			"not decided within %s: the transaction was interrupted", deadline), nil

@@ -17,6 +17,10 @@ type Host interface {
 	// BootID returns the identity of the running boot.
 	BootID() (string, error)
 
+	// Uptime returns how long this boot is up, by a clock that nobody sets, and that
+	// goes on while the host sleeps.
+	Uptime() (time.Duration, error)
+
 	// Systems reads what runs, what was booted and what the profile names, as
 	// they are now. If what runs or what the profile names is no toplevel, the
 	// error is a [*profile.LinkError].

@@ -149,6 +149,11 @@ func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
 	if err != nil {
 		return err
 	}
+	if d.Phase == proto.PhaseProbation {
+		if d.Uptime, err = t.Host.Uptime(); err != nil {
+			return err
+		}
+	}
 	if err := t.save(d); err != nil {
 		return err
 	}
@@ -195,6 +200,16 @@ func (t *transaction) rebooted() (bool, error) {
 		return false, fmt.Errorf("read boot id: %w", err)
 	}
 	return id != t.d.BootID, nil
+}
+
+// onProbation returns how long the probation lasts by now, in the boot in which it
+// began.
+func (t *transaction) onProbation() (time.Duration, error) {
+	if t.d.Uptime == 0 {
+		return t.Now().Sub(t.d.Since), nil
+	}
+	now, err := t.Host.Uptime()
+	return now - t.d.Uptime, err
 }
 
 // to is a step without a reason of its own.

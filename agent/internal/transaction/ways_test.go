@@ -1,13 +1,16 @@
 package transaction_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
 
@@ -253,4 +256,24 @@ func (h *fakeHost) tried(p proto.StorePath) (n int) {
 		}
 	}
 	return n
+}
+
+// TestACommitThatCannotBeKept has the disk refuse what is proven: the decision stands
+// for as long as that takes.
+func TestACommitThatCannotBeKept(t *testing.T) {
+	h := newFakeHost(t)
+	h.noCommit = true
+	o := transaction.Options{
+		Host: h, Store: h, Log: slog.New(slog.DiscardHandler),
+		Wait: func(context.Context, time.Duration) error { return nil },
+	}
+	for range 5 {
+		if d, err := transaction.Run(t.Context(), h.record, o); err == nil || d.Phase != proto.PhaseCommitting || h.record.Phase != proto.PhaseCommitting {
+			t.Fatalf("it is %s, %v", d.Phase, err)
+		}
+	}
+	h.noCommit = false
+	if d, err := transaction.Run(t.Context(), h.record, o); err != nil || d.Phase != proto.PhaseCommitted || h.tried(oldSystem) > 0 {
+		t.Errorf("it ended %s, %v", d.Phase, err)
+	}
 }
