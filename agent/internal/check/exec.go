@@ -54,7 +54,7 @@ func (r Runner) tryExec(ctx context.Context, c deployment.Check) error {
 	}
 	output := command.Tail{Limit: outputLimit}
 	cmd.Stdout, cmd.Stderr = &output, &output
-	err := cmd.Run()
+	err := command.Run(cmd)
 	if cmd.Process != nil {
 		// It fails if nobody is left, which is what we want.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

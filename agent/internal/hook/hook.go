@@ -120,7 +120,7 @@ func (r Runner) run(ctx context.Context, h Hook, env []string) error {
 	cmd := command.New(ctx, cmp.Or(r.StopDelay, stopDelay), h.Exec...)
 	cmd.Dir, cmd.Env = "/", env
 	cmd.Stdout, cmd.Stderr = &said, &said
-	err := cmd.Run()
+	err := command.Run(cmd)
 	if cmd.Process != nil {
 		// Whatever it left behind. Mostly that is nothing; that this fails then is
 		// what we want.

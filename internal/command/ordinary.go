@@ -1,0 +1,33 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Run runs a command of [New] that is somebody else's, and returns what it ended
+// with. However much its parent is to be spared when memory runs out, the command is
+// not: its score is that of every process (see oom_score_adj in proc(5)).
+func Run(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ordinary(cmd.Process.Pid)
+	return cmd.Wait()
+}
+
+// ordinary gives the process, and what it has started by now, the score of every
+// process. What it starts later inherits that.
+func ordinary(pid int) {
+	// It fails if the process has ended, and then there is nothing to do.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0)
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // none, where it cannot be read
+	for _, child := range strings.Fields(string(children)) {
+		var id int
+		if _, err := fmt.Sscan(child, &id); err == nil {
+			ordinary(id)
+		}
+	}
+}
