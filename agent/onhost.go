@@ -70,10 +70,7 @@ func (d Decision) passing() bool {
 // Suspend implements [control.Agent]. When it returns nil, nothing is being
 // begun or fetched.
 func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefile.Suspension, error) {
-	s := statefile.Suspension{Since: a.Now(), Reason: r.Reason, By: r.By}
-	if r.For > 0 {
-		s.Until = s.Since.Add(r.For)
-	}
+	s := r.Suspension(a.Now())
 	if err := a.Files.Suspend(s); err != nil {
 		return statefile.Suspension{}, err
 	}
@@ -93,15 +90,9 @@ func (a *Agent) Resume(ctx context.Context, by string) error {
 	return errors.Join(a.note(proto.Event{Message: "resumed by " + by}), a.ask(ctx, ask{}))
 }
 
-// Lift implements [control.Agent]. The transaction's lock keeps it from adding a
-// quarantine meanwhile.
+// Lift implements [control.Agent].
 func (a *Agent) Lift(ctx context.Context, r control.LiftRequest) (lifted []statefile.Quarantine, err error) {
-	lock, err := a.Files.LockTransaction()
-	if err != nil {
-		return nil, err
-	}
-	lifted, err = a.lift(r)
-	if err := errors.Join(err, lock.Unlock()); err != nil {
+	if lifted, err = r.Lift(a.Files, a.Now()); err != nil {
 		return nil, err
 	}
 	for _, q := range lifted {
@@ -109,23 +100,6 @@ func (a *Agent) Lift(ctx context.Context, r control.LiftRequest) (lifted []state
 		err = errors.Join(err, a.note(proto.Event{Toplevel: q.Toplevel, Message: "quarantine lifted by " + r.By}))
 	}
 	return lifted, errors.Join(err, a.ask(ctx, ask{}))
-}
-
-func (a *Agent) lift(r control.LiftRequest) (lifted []statefile.Quarantine, err error) {
-	all, err := a.Files.Quarantines(a.Now())
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range all {
-		if !r.All && q.Toplevel != r.Toplevel {
-			continue
-		}
-		if err := a.Files.Lift(q.Toplevel, a.Now()); err != nil {
-			return nil, err
-		}
-		lifted = append(lifted, q)
-	}
-	return lifted, nil
 }
 
 // History implements [control.Agent].

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/agent/internal/control"
+	"kedge/agent/internal/statefile"
 	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
@@ -74,7 +75,12 @@ is being activated goes on, or back.`,
 			return err
 		}
 		r.By = h.by()
-		s, err := h.place().client().Suspend(cmd.Context(), r)
+		p := h.place()
+		s, err := p.client().Suspend(cmd.Context(), r)
+		if errors.Is(err, control.ErrNoAgent) {
+			s = r.Suspension(h.Now())
+			err = h.instead(p.files(), func(files statefile.Dir) error { return files.Suspend(s) })
+		}
 		if err != nil {
 			return err
 		}
@@ -90,9 +96,27 @@ func (h host) resume() *cobra.Command {
 		Short: "End a suspension",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return h.place().client().Resume(cmd.Context(), control.ResumeRequest{By: h.by()})
+			p := h.place()
+			err := p.client().Resume(cmd.Context(), control.ResumeRequest{By: h.by()})
+			if errors.Is(err, control.ErrNoAgent) {
+				return h.instead(p.files(), statefile.Dir.Resume)
+			}
+			return err
 		},
 	}
+}
+
+// instead does something to the state that the agent would have done, which does not
+// run, and tells so.
+func (h host) instead(files statefile.Dir, do func(files statefile.Dir) error) error {
+	if err := files.Prepare(); err != nil {
+		return fmt.Errorf("%w, and without it: %w", control.ErrNoAgent, err)
+	}
+	if err := do(files); err != nil {
+		return fmt.Errorf("%w, and without it: %w", control.ErrNoAgent, err)
+	}
+	_, err := fmt.Fprintln(h.Stderr, "the agent does not run: done without it, and no event tells the fleet")
+	return err
 }
 
 func (h host) confirm() *cobra.Command {
@@ -132,14 +156,22 @@ func (h host) lift() *cobra.Command {
 			}
 		}
 		r.By = h.by()
-		reply, err := h.place().client().Lift(cmd.Context(), r)
+		p := h.place()
+		reply, err := p.client().Lift(cmd.Context(), r)
+		lifted := reply.Lifted
+		if errors.Is(err, control.ErrNoAgent) {
+			err = h.instead(p.files(), func(files statefile.Dir) (err error) {
+				lifted, err = r.Lift(files, h.Now())
+				return err
+			})
+		}
 		if err != nil {
 			return err
 		}
-		for _, q := range reply.Lifted {
+		for _, q := range lifted {
 			fmt.Fprintf(h.Stdout, "%s: may be tried again; it was %s\n", q.Toplevel, q.Reason)
 		}
-		if len(reply.Lifted) == 0 {
+		if len(lifted) == 0 {
 			fmt.Fprintln(h.Stdout, "nothing was in quarantine")
 		}
 		return nil

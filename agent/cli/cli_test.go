@@ -39,6 +39,8 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 //	agent-busy            an agent that never rests
 //	agent-down            no agent
 //	deployed ID PHASE...  what the files say of the last deployment
+//	quarantined PATH      a system that failed
+//	locked, unlocked      a transaction that runs, and does not any more
 //	kedge-agent ARG...    the command line, in this process
 //	exits CODE kedge-agent ARG...   the same, where another exit code than 0 is
 //	                      meant
@@ -57,10 +59,20 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"agent":       func(ts *testscript.TestScript, _ bool, args []string) { of(ts).serve(ts, args) },
-			"agent-busy":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).serve(ts, []string{busy}) },
-			"agent-down":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).close() },
-			"deployed":    deployed,
+			"agent":      func(ts *testscript.TestScript, _ bool, args []string) { of(ts).serve(ts, args) },
+			"agent-busy": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).serve(ts, []string{busy}) },
+			"agent-down": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).close() },
+			"deployed":   deployed,
+			"quarantined": func(ts *testscript.TestScript, _ bool, args []string) {
+				path, err := proto.ParseStorePath(args[0])
+				ts.Check(errors.Join(err, of(ts).files.Quarantine(path, proto.ReasonUnitsFailed, noon)))
+			},
+			"locked": func(ts *testscript.TestScript, _ bool, _ []string) {
+				var err error
+				of(ts).lock, err = of(ts).files.LockTransaction()
+				ts.Check(err)
+			},
+			"unlocked":    func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).lock.Unlock()) },
 			"kedge-agent": func(ts *testscript.TestScript, _ bool, args []string) { run(ts, cli.ExitOK, args) },
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
 				code, err := strconv.Atoi(args[0])
@@ -78,6 +90,7 @@ type script struct {
 	ctx    context.Context
 	files  statefile.Dir
 	server *control.Server // nil if there is no agent
+	lock   *statefile.Lock // of a transaction, if one runs
 }
 
 func setup(env *testscript.Env) error {

@@ -64,6 +64,15 @@ type SuspendRequest struct {
 	By     string        `json:"by,omitempty"`
 }
 
+// Suspension returns what r asks for at now.
+func (r SuspendRequest) Suspension(now time.Time) statefile.Suspension {
+	s := statefile.Suspension{Since: now, Reason: r.Reason, By: r.By}
+	if r.For > 0 {
+		s.Until = now.Add(r.For)
+	}
+	return s
+}
+
 // A ResumeRequest ends that.
 type ResumeRequest struct {
 	By string `json:"by,omitempty"`
@@ -74,6 +83,30 @@ type LiftRequest struct {
 	Toplevel proto.StorePath `json:"toplevel,omitzero"`
 	All      bool            `json:"all,omitempty"`
 	By       string          `json:"by,omitempty"`
+}
+
+// Lift does what r asks for, and returns what was lifted. The transaction's lock keeps
+// one that runs from adding a quarantine meanwhile: then it fails.
+func (r LiftRequest) Lift(files statefile.Dir, now time.Time) (lifted []statefile.Quarantine, err error) {
+	lock, err := files.LockTransaction()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	all, err := files.Quarantines(now)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range all {
+		if !r.All && q.Toplevel != r.Toplevel {
+			continue
+		}
+		if err := files.Lift(q.Toplevel, now); err != nil {
+			return lifted, err
+		}
+		lifted = append(lifted, q)
+	}
+	return lifted, nil
 }
 
 // A LiftReply says which there were.
