@@ -34,6 +34,11 @@ func runsNow(m proto.Mode) bool { return m != proto.ModeBoot && m != proto.ModeD
 
 // leaveTried is for a host that runs what was tried, and shall run what is proven.
 func leaveTried(o Observation) Decision {
+	if r := o.Record; r.Origin == deployment.OriginDrift && r.Phase == proto.PhaseFailed {
+		if d := decideAgain(o); d.Action == ActionRest {
+			return d
+		}
+	}
 	return Decision{
 		Action: ActionRestore, Reason: proto.ReasonDriftRestored,
 		Message: differences(o.Systems, o.Proven) + ": it was tried, and what is proven is assigned",

@@ -170,6 +170,12 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 		if ctx.Err() != nil || d.Phase != proto.PhaseAccepted {
 			return err
 		}
+		if o.runsTried() {
+			d.From = o.Systems.Current
+		}
+		if r := o.Record; r.Origin == d.Origin && r.Phase == proto.PhaseFailed && r.Toplevel == d.Toplevel {
+			d.Attempt = r.Attempt + 1
+		}
 		failed := deployment.Step{Phase: proto.PhaseFailed, Time: a.Now(), Reason: rejection(err), Message: err.Error()}
 		if d, err = d.Advance(failed); err != nil {
 			return err

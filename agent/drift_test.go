@@ -200,3 +200,48 @@ func TestDriftConfig(t *testing.T) {
 		t.Errorf("the default: %v", err)
 	}
 }
+
+// TestWhatCannotBeBroughtBackIsTriedAgain has what was proven not be here for a while,
+// on a host that runs what was tried, and on one that drifted.
+func TestWhatCannotBeBroughtBackIsTriedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		policy agent.DriftPolicy
+		record deployment.Deployment
+		within time.Duration // until it is tried for the fourth time
+		tries  int           // while it is not here
+	}{
+		{"what was tried runs", agent.DriftAdopt, deployment.Deployment{ID: "6-x", Serial: 6, Toplevel: pathC, Phase: proto.PhaseTried}, 30 * time.Minute, 8},
+		{"it drifted", agent.DriftRestore, deployment.Deployment{}, 40 * time.Minute, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := provenAfter(t)
+				w.drift = agent.DriftConfig{Policy: tt.policy, Settle: settle}
+				w.systems.Current, w.absent = pathC, pathB
+				w.record(tt.record)
+				tried := 0
+				w.examined = func() { tried++ }
+				w.follow()
+				w.assign(7, pathB)
+				time.Sleep(tt.within)
+				synctest.Wait()
+				if tried < 2 || tried > tt.tries {
+					t.Errorf("tried %d times in %s, want at most %d", tried, tt.within, tt.tries)
+				}
+				d, err := w.files.Deployment()
+				if err != nil || d.Phase != proto.PhaseFailed || d.Origin != deployment.OriginDrift {
+					t.Fatalf("it is %+v, %v", d, err)
+				}
+				if tt.policy == agent.DriftRestore {
+					return
+				}
+				w.change(func() { w.absent = proto.StorePath{} })
+				time.Sleep(15 * time.Minute)
+				if d, err = w.files.Deployment(); err != nil || !d.Fetched() || !d.Restore || !d.From.IsZero() {
+					t.Errorf("once it is here, it is %+v, %v", d, err)
+				}
+			})
+		})
+	}
+}

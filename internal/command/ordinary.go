@@ -24,7 +24,7 @@ func ordinary(pid int) {
 	// It fails if the process has ended, and then there is nothing to do.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0)
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // none, where it cannot be read
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		var id int
 		if _, err := fmt.Sscan(child, &id); err == nil {
 			ordinary(id)

@@ -198,3 +198,27 @@ func (s starts) StartUnit(_ context.Context, name string) error {
 	*s.started = append(*s.started, name)
 	return nil
 }
+
+// TestGuardKeepsTheAgent: the agent of a system that was only tried is in no
+// generation.
+func TestGuardKeepsTheAgent(t *testing.T) {
+	s := Store{
+		Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()},
+		Roots: closure.Roots{Dir: filepath.Join(t.TempDir(), "kedge")},
+	}
+	const object = "/nix/store/11111111111111111111111111111111-kedge"
+	for _, agent := range []string{object + "/bin/kedge-agent", "/opt/kedge-agent"} {
+		if err := s.Guard(agent); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.Readlink(filepath.Join(s.Roots.Dir, "agent")); err != nil || got != object {
+			t.Errorf("root: got %q, %v", got, err)
+		}
+		if got, err := os.Readlink(filepath.Join(s.Files.State, "trial")); err != nil || got != agent {
+			t.Errorf("the next boot runs %q, %v", got, err)
+		}
+	}
+	if err := s.Guard("/nix/store/nonsense/bin/kedge-agent"); err == nil {
+		t.Error("an agent without a root is named")
+	}
+}

@@ -40,8 +40,13 @@ func (s Store) Prove(p deployment.Proven) error {
 	return s.Files.SaveProven(p)
 }
 
-// Guard implements [transaction.Store].
-func (s Store) Guard(agent string) error { return s.Files.SetTrial(agent) }
+// Guard implements [transaction.Store]. The root comes first.
+func (s Store) Guard(agent string) error {
+	if err := s.Roots.Agent(agent); err != nil {
+		return fmt.Errorf("keep %s from being collected: %w", agent, err)
+	}
+	return s.Files.SetTrial(agent)
+}
 
 // Unguard implements [transaction.Store].
 func (s Store) Unguard() error { return s.Files.RemoveTrial() }
