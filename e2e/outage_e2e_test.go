@@ -22,7 +22,10 @@ const outageStart = 15 * time.Second
 func TestTransactionOutage(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"web1", "web2"}, Deadline: 30 * time.Second})
-	commit(t, f, "before", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("before")) })
+	commit(t, f, "before", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("before"))
+		fleet.Edit(w, fleet.Config("probation:\n", "reboot: {last_resort: true, last_resort_after: 1s}\nprobation:\n"))
+	})
 	before, boots := map[string]fleet.Facts{}, map[string]int{}
 	for _, h := range f.Hosts() {
 		before[h.Name()], boots[h.Name()] = requireOn(t, h, "before"), h.Boots()
