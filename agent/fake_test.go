@@ -67,7 +67,6 @@ type world struct {
 	store     fakeStore
 	down      bool // the host is going down
 	answers   bool // somebody does whom the host may reach
-	probes    int  // how often that was asked
 	rebooted  int  // how often the host was to be
 	offline   bool // the agent is not connected
 	hook      func(ctx context.Context, c hook.Call) error
