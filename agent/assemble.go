@@ -64,7 +64,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	cli := &nix.CLI{Log: log}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
 	tidier := newHostTidier(c, cli, files, log)
-	support := loader.Loader{}.Detect(ctx) // once: it asks a program
+	support := knownLoader(ctx, files, id.Executable, loader.Loader{}.Detect, log)
 	a, err = New(Options{
 		Config:    c,
 		Identity:  id,

@@ -42,6 +42,8 @@ type Support struct {
 	Protection Protection
 	// Reason says why it is no [OneShot], for people; else empty.
 	Reason string
+	// Asked says that it takes a program to find out that it is [OneShot].
+	Asked bool
 }
 
 // A Loader is the boot loader of this host. The zero value is ready. It keeps

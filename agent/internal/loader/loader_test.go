@@ -140,7 +140,7 @@ func TestDetectSystemdBoot(t *testing.T) {
 		list     string
 		want     Support
 	}{
-		{"one-shot", name, 0x7f, list257, Support{Loader: name, Protection: OneShot}},
+		{"one-shot", name, 0x7f, list257, Support{Loader: name, Protection: OneShot, Asked: true}},
 		{"an old one", "systemd-boot 239", 0x3, list252, Support{Loader: "systemd-boot 239", Protection: None, Reason: "systemd-boot 239 does not boot an entry once"}},
 		{"that boots are counted is no protection", name, 1 << 4, list257, Support{Loader: name, Protection: None, Reason: name + " does not boot an entry once"}},
 		{"another loader", "Limine 9.3", 0x7f, list257, Support{Loader: "Limine 9.3", Protection: None, Reason: "Limine 9.3 boots its default only"}},

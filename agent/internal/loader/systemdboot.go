@@ -50,7 +50,7 @@ func (l Loader) findSystemdBoot(ctx context.Context, name string, v variables) (
 	if err != nil {
 		return none(err)
 	}
-	return b, Support{Loader: name, Protection: OneShot}
+	return b, Support{Loader: name, Protection: OneShot, Asked: true}
 }
 
 // arm implements once.

@@ -43,6 +43,7 @@ const (
 
 	// In the runtime directory.
 	confirmationFile = "confirmed.json"
+	loaderFile       = "loader.json"
 	recallFile       = "recall.json"
 	stuckFile        = "stuck.json"
 )
