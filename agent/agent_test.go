@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
@@ -59,6 +60,21 @@ func TestDeploysWhatIsAssigned(t *testing.T) {
 			proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseCommitted,
 		})
 	})
+}
+
+func TestAStatusComesNotRightAfterAnother(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.assign(7, pathB)
+	w.commit(w.awaitTransaction())
+	w.awaitStatus("the commit to be reported", func(s proto.Status) bool { return s.Deployment.Phase == proto.PhaseCommitted })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.statuses[1:] {
+		if between := w.statuses[i+1].Time.Sub(w.statuses[i].Time); between < agent.PublishPause {
+			t.Errorf("%s and %s are %v apart", w.statuses[i].Deployment.Phase, w.statuses[i+1].Deployment.Phase, between)
+		}
+	}
 }
 
 func TestRefusesForeignKeys(t *testing.T) {

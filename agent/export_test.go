@@ -14,3 +14,6 @@ func (a *Agent) BeginBoot(ctx context.Context) { a.beginBoot(ctx) }
 
 // VerifyStore is what Run does next for it.
 func (a *Agent) VerifyStore(ctx context.Context) error { return a.verifyStore(ctx) }
+
+// PublishPause is the least time between two statuses.
+const PublishPause = publishPause

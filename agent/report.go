@@ -22,6 +22,9 @@ import (
 const (
 	publishTimeout = 10 * time.Second
 	publishRetry   = 5 * time.Second
+	// publishPause is between two statuses: what changes at once is told at once,
+	// what goes on changing a moment later, and together.
+	publishPause = 50 * time.Millisecond
 )
 
 // A reportCursor remembers, durably, how much of which deployment's history
@@ -146,6 +149,11 @@ func (a *Agent) reportStatus(ctx context.Context) error {
 				retry = time.After(jitter(publishRetry))
 			}
 			last = published
+			select {
+			case <-time.After(publishPause):
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
