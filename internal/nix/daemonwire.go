@@ -19,7 +19,7 @@ const (
 	daemonHello   = 0x6e697863 // from the client
 	daemonWelcome = 0x6478696f // from the daemon
 	// daemonVersion is the version that we speak, 1.32: the first that adds many
-	// paths at once, of Nix 2.5.
+	// paths at once, and older than Nix 2.8.
 	daemonVersion = 1<<8 | 32
 
 	daemonAddTempRoot       = 11
