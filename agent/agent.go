@@ -97,8 +97,11 @@ type Fetcher interface {
 
 // Fetched is what a system that is present says of itself.
 type Fetched struct {
-	Probation deployment.Probation // how it is judged
-	Reboot    []string             // what of it takes effect with a reboot only
+	// Specialisation is the one that it runs in by its own configuration. All that
+	// follows is of that.
+	Specialisation deployment.Specialisation
+	Probation      deployment.Probation // how it is judged
+	Reboot         []string             // what of it takes effect with a reboot only
 	// Inhibitors are why the running system must not be switched to it.
 	Inhibitors []string
 	// Unprotected is why the boot loader could not boot it for trial and fall back
@@ -130,6 +133,9 @@ type Systems interface {
 	// RebootPending returns what of the running system takes effect with a reboot
 	// only.
 	RebootPending() ([]string, error)
+	// Configured returns the specialisation that the own configuration of toplevel,
+	// which is present, names. It is the same at all times.
+	Configured(toplevel proto.StorePath) (deployment.Specialisation, error)
 	// Registered returns what the generation of that number of the system profile
 	// is; zero if there is none.
 	Registered(number proto.Generation) (proto.StorePath, error)
@@ -172,6 +178,10 @@ type Agent struct {
 	drift      driftSeen
 	silence    silence
 	heard      time.Time // when there last was contact
+	shall      shallRun  // of the proven system
+	// specialised is true once the host ran, in this boot, in the specialisation that
+	// it shall run in.
+	specialised bool
 
 	mu      sync.Mutex
 	view    view          // guarded by mu
@@ -195,10 +205,11 @@ type view struct {
 	pruned, pruneFailures float64
 	settled               deployment.Deployment // whose system the host rests on; see Observation.settled
 	decision              Decision
-	since                 time.Time // of decision
-	stateErr              error     // why the state files cannot be read
-	contact               time.Time // when desired was last read and verified
-	inhibitors            vetoes    // besides those in files
+	since                 time.Time                 // of decision
+	stateErr              error                     // why the state files cannot be read
+	contact               time.Time                 // when desired was last read and verified
+	inhibitors            vetoes                    // besides those in files
+	shall                 deployment.Specialisation // that the proven system runs in by its own configuration
 	boot                  statefile.Boot
 	verifying             bool  // the store is being verified, and nothing is begun
 	verifyErr             error // why it could not be

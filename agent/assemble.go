@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,42 +168,67 @@ func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fet
 
 // ask finds out what a system that is present says of itself.
 func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {
+	// A boot leads to the base: it must be fit for that, whatever it runs in.
 	if err := f.preflight.Check(toplevel); err != nil {
 		return Fetched{}, err
 	}
+	c, err := readJudged(f.config(toplevel))
+	if err != nil {
+		return Fetched{}, err
+	}
 	got := Fetched{Unprotected: f.loader.Reason, Unjudged: f.preflight.Trial(toplevel)}
-	var err error
-	if got.Reboot, err = f.systems.RebootFor(toplevel); err != nil {
+	if got.Specialisation, err = c.specialisation(f.systems, toplevel); err != nil {
 		return Fetched{}, err
 	}
-	if got.Inhibitors, err = f.preflight.Inhibitors(toplevel); err != nil {
+	system := got.Specialisation.Of(toplevel)
+	if system != toplevel {
+		if err := f.preflight.Check(system); err != nil {
+			return Fetched{}, err
+		}
+		if c, err = readJudged(f.config(system)); err != nil {
+			return Fetched{}, err
+		}
+		got.Unjudged = cmp.Or(got.Unjudged, f.preflight.Trial(system))
+	}
+	got.Probation = c.Probation.probation()
+	if got.Reboot, err = f.systems.RebootFor(system); err != nil {
 		return Fetched{}, err
 	}
-	got.Probation, err = newProbation(closure.NewConfigPath(toplevel))
+	got.Inhibitors, err = f.preflight.Inhibitors(system)
 	return got, err
 }
 
-// newProbation reads how the new system wants to be judged. Other keys are not
-// looked at: they may be of another version.
-func newProbation(file string) (deployment.Probation, error) {
-	c, err := setup.DecodeKnown(file, judged{Probation: DefaultConfig().Probation})
+func (f hostFetcher) config(system proto.StorePath) string { return configOf(f.systems, system) }
+
+// configOf returns where a system has its agent's configuration.
+func configOf(s profile.System, system proto.StorePath) string {
+	return filepath.Join(s.Root, closure.NewConfigPath(system))
+}
+
+// readJudged reads from a system's configuration how it wants to be judged, and in
+// which specialisation. Other keys are not looked at: they may be of another
+// version.
+func readJudged(file string) (judged, error) {
+	c, err := setup.DecodeKnown(file, judged{Probation: DefaultConfig().Probation, Activation: DefaultConfig().Activation})
 	if err != nil {
-		return deployment.Probation{}, &closure.Rejection{
+		return judged{}, &closure.Rejection{
 			Reason: proto.ReasonBadConfig,
 			Err:    fmt.Errorf("the new system's agent could not start: %w", err),
 		}
 	}
-	return c.Probation.probation(), nil
+	return c, nil
 }
 
 // judged is the part of another system's configuration that matters here.
 type judged struct {
-	Probation ProbationConfig `config:"probation"`
+	Activation ActivationConfig `config:"activation"`
+	Probation  ProbationConfig  `config:"probation"`
 }
 
 // Validate names every problem of j.
 func (j judged) Validate() error {
 	var p problems
+	j.Activation.validateSpecialisation(&p)
 	j.Probation.validate(&p)
 	return errors.Join(p...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -25,7 +26,7 @@ const leaseRetry = time.Minute
 // before it did, and the record has left running.
 func (o Observation) runsTried() bool {
 	r, s := o.Record, o.Systems
-	tried := r.Phase == proto.PhaseTried && s.Current == r.Toplevel || !r.From.IsZero() && s.Current == r.From
+	tried := r.Phase == proto.PhaseTried && s.Current == r.System() || !r.From.IsZero() && s.Current == r.From
 	return tried && s.Profile == o.Proven.Toplevel && !o.lostTheWay()
 }
 
@@ -84,7 +85,7 @@ func decideBoot(o Observation) Decision {
 func (o Observation) intruded() bool {
 	r, s := o.Record, o.Systems
 	registered := s.Profile == o.Proven.Toplevel || r.Registered && s.Profile == r.Toplevel
-	return !registered || s.Current != o.Proven.Toplevel && s.Current != r.Runs()
+	return !registered || !slices.Contains([]proto.StorePath{o.Proven.Toplevel, r.BackTo(), r.Runs()}, s.Current)
 }
 
 func (o Observation) intrusion() string {

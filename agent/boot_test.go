@@ -96,6 +96,9 @@ func TestDecideBoots(t *testing.T) {
 		{"but not what was tried before it", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Systems.Current, o.Record.From = pathC, pathC
 		}), agent.ActionArm, proto.ReasonDeploying},
+		{"nor the specialisation that it goes back to", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
+			o.Systems.Current, o.Record.Back, o.Record.From = docked.System, docked, pathC
+		}), agent.ActionArm, proto.ReasonDeploying},
 		{"a boot of its own accord leaves it staged", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.BootID = "later"
 		}), agent.ActionArm, proto.ReasonDeploying},
@@ -171,6 +174,9 @@ func TestDecideBoots(t *testing.T) {
 		}), agent.ActionLease, proto.ReasonAwaitingLease},
 		{"what was tried is rested on", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current = pathB
+		}), agent.ActionRest, proto.ReasonTried},
+		{"in its specialisation, too", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
+			o.Record.Specialisation, o.Systems.Current = docked, docked.System
 		}), agent.ActionRest, proto.ReasonTried},
 		{"also when the host was booted", ended(proto.PhaseTried, "", 1), agent.ActionRest, proto.ReasonTried},
 		{"until something else is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {

@@ -133,7 +133,7 @@ func TestUnknownKindOfCheckIsRefused(t *testing.T) {
 	if err := os.WriteFile(file, []byte(checksOf("{name: a, carrier_pigeon: coo, required: true}")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newProbation(file)
+	p, err := readJudged(file)
 	if _, refused := errors.AsType[*closure.Rejection](err); !refused {
 		t.Errorf("got %+v, %v", p, err)
 	}

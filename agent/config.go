@@ -78,9 +78,12 @@ const defaultFetchTimeout = 2 * time.Hour
 // a few hundred MiB, from what fits.
 const defaultReserve = 64 << 20
 
-// ActivationConfig bounds switch-to-configuration.
+// ActivationConfig says what is activated, and bounds switch-to-configuration.
 type ActivationConfig struct {
 	Timeout time.Duration `config:"timeout"`
+	// Specialisation is the name of the one of its system that the host runs in;
+	// empty for none. It is the new system's own configuration that counts.
+	Specialisation string `config:"specialisation"`
 }
 
 // ProbationConfig says how a system is judged after its activation. It is the
@@ -176,6 +179,7 @@ func (c Config) Validate() error {
 	}
 	p.atLeast("fetch.timeout", c.Fetch.Timeout, time.Second)
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
+	c.Activation.validateSpecialisation(&p)
 	c.Policy.validate(&p)
 	p.atLeast("reboot.timeout", c.Reboot.Timeout, time.Second)
 	p.atLeast("reboot.last_resort_after", c.Reboot.LastResortAfter, time.Second)

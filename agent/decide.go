@@ -50,6 +50,10 @@ type Observation struct {
 	// Lease is how it stands with the lease that a reboot needs; the zero value is
 	// for one that needs none.
 	Lease LeaseState
+	// Shall is the specialisation that the configuration of Proven names, and
+	// Specialised is true if the host ran in that since it was booted.
+	Shall       deployment.Specialisation
+	Specialised bool
 	// Drift is for systems that differ from Proven.
 	Drift Drift
 	// Silence is for a host that went back and hears from nobody.
@@ -178,22 +182,29 @@ func decide(o Observation) Decision {
 	if d, done := decideSystem(o); done {
 		return d
 	}
+	specialisation := decideSpecialisation(o)
+	if specialisation.Action == ActionRestore {
+		return specialisation
+	}
 	if o.Order == nil {
 		return resting(o)
 	}
+	unjudged := false
 	if o.Order.Release.Toplevel == o.Proven.Toplevel {
+		unjudged = o.unjudged() && runsNow(o.Order.Assignment.Mode) && o.Order.Assignment.Mode != proto.ModeTest
 		switch {
 		case o.lostTheWay():
 			return lost(o)
 		case o.runsTried() && runsNow(o.Order.Assignment.Mode):
 			return leaveTried(o)
+		case !unjudged:
+			return Decision{Action: ActionRest, Reason: proto.ReasonConverged, Message: specialisation.Message, Again: specialisation.Again}
 		}
-		return Decision{Action: ActionRest, Reason: proto.ReasonConverged}
 	}
 	if q := o.Quarantine; q.Reason != "" {
 		return whileQuarantined(q)
 	}
-	if !o.sameOrder() {
+	if !o.sameOrder() || unjudged && o.Record.Phase == proto.PhaseCommitted {
 		return Decision{Action: ActionDeploy, Attempt: 1}
 	}
 	return decideAgain(o)
@@ -231,11 +242,11 @@ func decideUntouched(o Observation) Decision {
 func decideSystem(o Observation) (d Decision, done bool) {
 	s := o.Systems
 	// What a failed way back left in place was proven by nobody.
-	left := o.lostTheWay() && s.Current == o.Record.Toplevel
+	left := o.lostTheWay() && (s.Toplevel() == o.Record.Toplevel || s.Current == o.Record.System())
 	switch {
 	case !drifted(s, o.Proven), o.runsTried():
 		return Decision{}, false
-	case s.Current == s.Profile && !s.Current.IsZero() && !left && o.adopts():
+	case s.Toplevel() == s.Profile && !s.Current.IsZero() && !left && o.adopts():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
 	case o.lostTheWay():
 		return lost(o), true
@@ -341,6 +352,6 @@ func backoff(base, most time.Duration, attempt int) time.Duration {
 func permanent(r proto.Reason) bool {
 	return slices.Contains([]proto.Reason{
 		proto.ReasonNotAToplevel, proto.ReasonNoAgent, proto.ReasonBadConfig,
-		proto.ReasonRebootNeeded, proto.ReasonUnprotected, proto.ReasonCheckRefused,
+		proto.ReasonNoSpecialisation, proto.ReasonRebootNeeded, proto.ReasonUnprotected, proto.ReasonCheckRefused,
 	}, r)
 }

@@ -44,6 +44,7 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		Revision:          order.Release.Revision,
 		Mode:              order.Assignment.Mode,
 		From:              from(o),
+		Back:              o.back(),
 		Boots:             a.Config.Reboot.boots(),
 		Proven:            o.Proven,
 		Agent:             a.Identity.Executable,
@@ -66,7 +67,7 @@ func (a *Agent) begin(o Observation, attempt int) error {
 // from returns what runs in the place of the proven system, because it was only
 // tried.
 func from(o Observation) proto.StorePath {
-	if o.Systems.Current == o.Proven.Toplevel {
+	if o.Systems.Toplevel() == o.Proven.Toplevel {
 		return proto.StorePath{}
 	}
 	return o.Systems.Current
@@ -203,11 +204,12 @@ func (a *Agent) keepFetched(r fetchResult) error {
 		if d.ID != r.id || d.Phase != proto.PhaseAccepted {
 			return d, errOvertaken
 		}
-		way, err := a.Config.way(d.Mode, r.fetched)
+		way, err := a.Config.wayOf(d, r.fetched)
 		if err != nil {
 			return d.Advance(deployment.Step{Phase: proto.PhaseFailed, Reason: rejection(err), Message: err.Error(), Time: a.Now()})
 		}
 		d.Probation, d.Reboot, d.Inhibitors, d.Way = r.fetched.Probation, r.fetched.Reboot, r.fetched.Inhibitors, way
+		d.Specialisation = r.fetched.Specialisation
 		return d.Advance(deployment.Step{Phase: proto.PhaseFetched, Message: fetchedMessage(d), Time: a.Now()})
 	})
 }
@@ -216,6 +218,12 @@ func (a *Agent) keepFetched(r fetchResult) error {
 // usual, and what is special about it.
 func fetchedMessage(d deployment.Deployment) string {
 	var parts []string
+	if name := d.Specialisation.Name; name != "" {
+		parts = append(parts, "in specialisation "+name)
+	}
+	if left := d.Back.Name; left != "" && left != d.Specialisation.Name {
+		parts = append(parts, "leaves specialisation "+left+", which activation.specialisation does not name")
+	}
 	if d.Way != deployment.WaySwitch {
 		parts = append(parts, "by "+string(d.Way))
 	}

@@ -64,35 +64,44 @@ type Drift struct {
 // shall run anyway is, whatever the policy.
 func (o Observation) adopts() bool {
 	adopt := o.Drift.Policy != DriftRestore && o.Drift.Policy != DriftReport
-	return adopt || o.Proven.Toplevel.IsZero() || o.Order != nil && o.Order.Release.Toplevel == o.Systems.Current
+	return adopt || o.Proven.Toplevel.IsZero() || o.Order != nil && o.Order.Release.Toplevel == o.Systems.Toplevel()
 }
 
 // decideDrift is for a host that differs from what was proven, where that is not
 // adopted.
 func decideDrift(o Observation) Decision {
 	differ := differences(o.Systems, o.Proven)
-	rest := func(why proto.Reason, again time.Time, format string, args ...any) Decision {
-		return Decision{Action: ActionRest, Reason: why, Message: differ + ": " + fmt.Sprintf(format, args...), Again: again}
-	}
-	if o.Drift.Policy == DriftReport {
-		return rest(proto.ReasonNotProven, time.Time{}, "`kedge-agent rollback` brings back what was proven")
-	}
 	if o.Drift.Policy != DriftRestore {
-		return rest(proto.ReasonNotProven, time.Time{}, "run `nixos-rebuild switch`, or switch to the one that shall stay")
+		then := "run `nixos-rebuild switch`, or switch to the one that shall stay"
+		if o.Drift.Policy == DriftReport {
+			then = "`kedge-agent rollback` brings back what was proven"
+		}
+		return Decision{Action: ActionRest, Reason: proto.ReasonNotProven, Message: differ + ": " + then}
 	}
 	if _, err := instead(o.Systems, o.Proven); err != nil {
 		return Decision{Action: ActionRest, Reason: proto.ReasonNotProven, Message: err.Error()}
 	}
+	return bringBack(o, differ, proto.ReasonNotProven, proto.ReasonDriftRestored)
+}
+
+// bringBack begins to bring back what was proven, for why, once nothing has changed
+// for long enough. It rests as meanwhile until then.
+func bringBack(o Observation, differ string, meanwhile, why proto.Reason) Decision {
+	rest := Decision{Action: ActionRest, Reason: meanwhile}
 	if at, loops := o.Drift.loops(o.Now); loops && !o.Rung {
-		return rest(proto.ReasonDriftLoop, at, "what was proven was brought back %d times; it is left alone until somebody asks", driftTries)
+		rest.Reason, rest.Again = proto.ReasonDriftLoop, at
+		rest.Message = fmt.Sprintf("%s: what was proven was brought back %d times; it is left alone until somebody asks", differ, driftTries)
+		return rest
 	}
 	if o.Drift.Switching {
-		return rest(proto.ReasonNotProven, time.Time{}, "somebody else's switch is waited for")
+		rest.Message = differ + ": somebody else's switch is waited for"
+		return rest
 	}
 	if at := o.Drift.Since.Add(o.Drift.pause(o.Now)); o.Now.Before(at) {
-		return rest(proto.ReasonNotProven, at, "what was proven is brought back at %s", at.UTC().Format(time.RFC3339))
+		rest.Message, rest.Again = differ+": what was proven is brought back at "+at.UTC().Format(time.RFC3339), at
+		return rest
 	}
-	return Decision{Action: ActionRestore, Reason: proto.ReasonDriftRestored, Message: differ}
+	return Decision{Action: ActionRestore, Reason: why, Message: differ}
 }
 
 // pause is how long nothing must have changed: longer each time within an hour.
@@ -127,7 +136,7 @@ type driftSeen struct {
 // observeDrift adds what is known of how o's systems came to differ.
 func (a *Agent) observeDrift(ctx context.Context, o *Observation) {
 	o.Drift = Drift{DriftConfig: a.Config.Drift}
-	if !drifted(o.Systems, o.Proven) {
+	if !o.astray() {
 		a.drift = driftSeen{}
 		return
 	}
@@ -135,21 +144,22 @@ func (a *Agent) observeDrift(ctx context.Context, o *Observation) {
 		a.drift = driftSeen{systems: o.Systems, since: o.Now}
 	}
 	o.Drift.Since = a.drift.since
+	o.Drift.Switching = a.Systems.Switching()
 	if o.Drift.Policy != DriftRestore {
 		return
 	}
-	o.Drift.Switching = a.Systems.Switching()
 	h, err := a.Files.History()
 	a.tell(ctx, slog.LevelWarn, "the history cannot be read; it is not known how often what was proven was brought back", err)
-	if system, err := instead(o.Systems, o.Proven); err == nil {
-		o.Drift.Restored = restored(h, system)
+	if d, err := restoring(deployment.Deployment{Proven: o.Proven}, o.Systems); err == nil {
+		o.Drift.Restored = restored(h, d.Toplevel)
 	}
 }
 
 // restored returns when what was proven was brought back in place of system.
 func restored(h statefile.History, system proto.StorePath) (at []time.Time) {
 	for _, p := range h.Deployments {
-		if len(p.Steps) > 0 && p.Steps[0].Reason == proto.ReasonDriftRestored && p.Toplevel == system {
+		restores := []proto.Reason{proto.ReasonDriftRestored, proto.ReasonSpecialised}
+		if len(p.Steps) > 0 && slices.Contains(restores, p.Steps[0].Reason) && p.Toplevel == system {
 			at = append(at, p.Started)
 		}
 	}
@@ -191,16 +201,25 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 }
 
 // drifted reports whether something else runs, or is registered, than what was
-// proven.
+// proven, in whatever specialisation.
 func drifted(s proto.Systems, p deployment.Proven) bool {
-	return s.Current != p.Toplevel || s.Profile != p.Toplevel
+	return s.Toplevel() != p.Toplevel || s.Profile != p.Toplevel
+}
+
+// ofProven returns the toplevel that runs, which is p's also if another one is
+// registered.
+func ofProven(s proto.Systems, p deployment.Proven) proto.StorePath {
+	if s.Current == p.System() {
+		return p.Toplevel
+	}
+	return s.Toplevel()
 }
 
 // instead returns the one system that runs, or is registered, in the place of
 // what was proven.
 func instead(s proto.Systems, p deployment.Proven) (proto.StorePath, error) {
 	var found proto.StorePath
-	for _, other := range []proto.StorePath{s.Current, s.Profile} {
+	for _, other := range []proto.StorePath{ofProven(s, p), s.Profile} {
 		if other == p.Toplevel || other.IsZero() {
 			continue
 		}
@@ -222,7 +241,7 @@ func differences(s proto.Systems, p deployment.Proven) string {
 	for _, other := range []struct {
 		what string
 		path proto.StorePath
-	}{{"runs", s.Current}, {"registered is", s.Profile}, {"booted was", s.Booted}} {
+	}{{"runs", ofProven(s, p)}, {"registered is", s.Profile}, {"booted was", s.Booted}} {
 		if other.path != p.Toplevel {
 			parts = append(parts, other.what+" "+other.path.Base())
 		}

@@ -78,11 +78,15 @@ type world struct {
 	fetch     func(ctx context.Context, o closure.FetchOrder) error
 	absent    proto.StorePath // is not here
 	switching bool            // somebody else's switch runs
-	ensured   []deployment.Deployment
-	statuses  []proto.Status
-	events    []proto.Event
-	held      credentials.State
-	changed   chan struct{} // closed when something below mu changed
+	// configured are the specialisations that systems' configurations name, and
+	// unconfigured why they cannot be read.
+	configured   map[proto.StorePath]deployment.Specialisation
+	unconfigured error
+	ensured      []deployment.Deployment
+	statuses     []proto.Status
+	events       []proto.Event
+	held         credentials.State
+	changed      chan struct{} // closed when something below mu changed
 }
 
 func newWorld(t *testing.T) *world {
@@ -405,6 +409,12 @@ func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetc
 
 func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {
 	return map[proto.Generation]proto.StorePath{1: pathA, 2: pathB, 3: pathC}[number], nil
+}
+
+func (w *world) Configured(toplevel proto.StorePath) (deployment.Specialisation, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.configured[toplevel], w.unconfigured
 }
 
 func (w *world) Switching() bool {

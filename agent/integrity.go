@@ -87,7 +87,7 @@ func (a *Agent) running() proto.StorePath {
 	if err != nil {
 		return proto.StorePath{}
 	}
-	return s.Current
+	return s.Toplevel()
 }
 
 // verifyStore reads, once in a boot that came after one without an orderly end,

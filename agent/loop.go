@@ -48,6 +48,9 @@ func looping(h statefile.History, p statefile.Past) bool {
 // judge.
 func loops(p statefile.Past) (began time.Time, counts bool) {
 	i := slices.IndexFunc(p.Steps, func(s statefile.Step) bool { return deployment.Deployment{Phase: s.Phase}.InTransaction() })
+	if len(p.Steps) > 0 && p.Steps[0].Reason == proto.ReasonSpecialised {
+		return time.Time{}, false // of the proven system, after a boot
+	}
 	if i < 0 || p.Attempt > 1 && p.Phase != proto.PhaseCommitted {
 		return time.Time{}, false
 	}

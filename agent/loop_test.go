@@ -17,6 +17,7 @@ type past struct {
 	attempt  int
 	reason   proto.Reason
 	steps    []proto.Phase
+	why      proto.Reason // of the first step
 }
 
 func TestLooping(t *testing.T) {
@@ -51,6 +52,7 @@ func TestLooping(t *testing.T) {
 		{"one more, each rolled back", with(times(loopLimit+1, time.Minute, b), func(p *past) { p.steps = back }), true},
 		{"one more, each inconclusive and asked for anew", with(times(loopLimit+1, time.Minute, b), func(p *past) { p.steps = nowhere }), true},
 		{"retries that were inconclusive", with(times(2*loopLimit, time.Minute, b), func(p *past) { p.attempt, p.steps = 2, nowhere }), false},
+		{"what was brought back after boots", with(times(2*loopLimit, time.Minute, b), func(p *past) { p.steps, p.why = back, proto.ReasonSpecialised }), false},
 		{"what touched nothing", with(times(2*loopLimit, time.Minute, b), func(p *past) { p.steps = unbegun }), false},
 		{"more, but over a longer time", times(2*loopLimit, loopWindow/loopLimit, b), false},
 		{"more, of which some have another time, because the clock was set back", append([]past{{ago: -time.Minute, toplevel: "b", attempt: 1, steps: begun}}, times(loopLimit, time.Minute, b)...), false},
@@ -91,6 +93,7 @@ func (p past) past(t *testing.T, n int) statefile.Past {
 	for _, phase := range p.steps {
 		d.History = append(d.History, deployment.Step{Phase: phase, Time: at})
 	}
+	d.History[0].Reason = p.why
 	return statefile.NewPast(d)
 }
 

@@ -119,6 +119,20 @@ func (c Config) bootable(f Fetched) error {
 	return nil
 }
 
+// wayOf is [Config.way] for d. A boot would not lead to another specialisation of
+// what is proven, which is the boot default: that is switched to, or not at all.
+func (c Config) wayOf(d deployment.Deployment, f Fetched) (deployment.Way, error) {
+	w, err := c.way(d.Mode, f)
+	if err != nil || !d.Respecialises() || !w.Staged() && (w != deployment.WayHold || len(f.Inhibitors) == 0) {
+		return w, err
+	}
+	if len(f.Inhibitors) > 0 {
+		return "", &closure.Rejection{Reason: proto.ReasonRebootNeeded, Err: fmt.Errorf(
+			"boot its entry by hand: it changes what must not change in a running system: %s", strings.Join(f.Inhibitors, ", "))}
+	}
+	return deployment.WaySwitch, nil
+}
+
 // unheld is the way of what was held, once a person has confirmed it.
 func unheld(d deployment.Deployment) deployment.Way {
 	if len(d.Inhibitors) > 0 {

@@ -217,10 +217,15 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if o.Systems, err = a.Systems.Systems(); err != nil {
 		return o, err
 	}
+	a.observeSpecialisation(ctx, &o)
 	a.observeDrift(ctx, &o)
 	a.observeSilence(ctx, &o)
 	if o.Order != nil {
-		if o.Quarantine, _, err = a.Files.Quarantined(o.Order.Release.Toplevel, o.Now); err != nil {
+		system := o.Order.Release.Toplevel
+		if system == o.Proven.Toplevel { // of which one specialisation may be bad
+			system = o.Shall.Of(system)
+		}
+		if o.Quarantine, _, err = a.Files.Quarantined(system, o.Now); err != nil {
 			return o, err
 		}
 	}
@@ -244,7 +249,7 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		}
 		return false, nil
 	case ActionAdopt:
-		p := deployment.Proven{Toplevel: o.Systems.Current, Generation: o.Systems.Generation, Adopted: true, Since: o.Now, Previous: o.Proven.Before()}
+		p := deployment.Proven{Toplevel: o.Systems.Toplevel(), Generation: o.Systems.Generation, Adopted: true, Since: o.Now, Previous: o.Proven.Before()}
 		if err := a.Systems.Adopt(p); err != nil {
 			return false, fmt.Errorf("adopt the running system: %w", err)
 		}

@@ -62,7 +62,8 @@ func (a *Agent) lookBack() (p lookback, err error) {
 }
 
 // wayBack returns the deployment that goes back: to the generation, or without
-// one to what is proven and does not run, or else to what was proven before.
+// one to what is proven and does not run, or not in its specialisation, or else to
+// what was proven before.
 func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Deployment, err error) {
 	to := r.To
 	d.Proven = p.proven
@@ -77,6 +78,8 @@ func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Dep
 		if to != 0 || r.Reboot {
 			return d, errors.New("what was proven does not run, or is not registered: go back to that first, without --to and --reboot")
 		}
+		return restoring(d, p.systems)
+	case to == 0 && !r.Reboot && p.systems.Current != p.proven.System():
 		return restoring(d, p.systems)
 	case to != 0:
 		if d.Toplevel, err = a.Systems.Registered(to); err != nil {
@@ -94,20 +97,29 @@ func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Dep
 			return d, fmt.Errorf("%w: it is not known what was proven before %s; name a generation with --to", control.ErrNothing, p.proven.Toplevel)
 		}
 	}
+	d.Back = running(p.systems)
 	if d.Toplevel == p.proven.Toplevel {
 		return d, fmt.Errorf("%w: %s runs already", control.ErrNothing, d.Toplevel)
 	}
 	return d, nil
 }
 
-// restoring makes d bring back what was proven.
+// restoring makes d bring back what was proven, in the specialisation that it was
+// judged in.
 func restoring(d deployment.Deployment, s proto.Systems) (deployment.Deployment, error) {
+	d.Restore, d.Back = true, d.Proven.Specialisation
+	if !drifted(s, d.Proven) {
+		d.Toplevel, d.Specialisation = d.Proven.Toplevel, running(s)
+		return d, nil
+	}
 	var err error
 	if d.Toplevel, err = instead(s, d.Proven); err != nil {
 		return d, err
 	}
-	// Until it is back, boot default and profile may name anything.
-	d.Restore, d.Registered = true, true
+	if d.Toplevel == s.Profile {
+		d.Specialisation = running(s)
+	}
+	d.Registered = true // until it is back, boot default and profile may name anything
 	return d, nil
 }
 
@@ -134,6 +146,8 @@ func (a *Agent) prepare(ctx context.Context, d deployment.Deployment) (_ deploym
 	d.Reboot, d.Inhibitors = found.Reboot, found.Inhibitors
 	if d.Restore {
 		d.RollbackProbation = found.Probation
+	} else {
+		d.Specialisation = found.Specialisation
 	}
 	d, err = d.Advance(deployment.Step{Phase: proto.PhaseFetched, Time: a.Now()})
 	return d, found, err

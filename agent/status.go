@@ -72,6 +72,7 @@ func (a *Agent) Status() proto.Status {
 		{Type: proto.ConditionConnected, Status: truth(link.Connected), Reason: reachable(link.Connected), Since: link.Since},
 		accepted(v),
 		drift(v.decision, d.systems, d.proven),
+		specialised(d.systems, d.proven, v.shall),
 		rebootNeeded(a.Systems.RebootPending()),
 		rebootProtected(a.Loader),
 		storeValid(v),

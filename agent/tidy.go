@@ -38,7 +38,7 @@ type Tidier interface {
 func (o Observation) settled(d Decision, hooked bool) deployment.Deployment {
 	r, s := o.Record, o.Systems
 	if d.Action != ActionRest || !hooked || o.Suspended != nil || r.Phase != proto.PhaseCommitted ||
-		r.Toplevel != o.Proven.Toplevel || r.Toplevel != s.Current || r.Toplevel != s.Profile {
+		r.Toplevel != o.Proven.Toplevel || r.Toplevel != s.Toplevel() || r.Toplevel != s.Profile {
 		return deployment.Deployment{}
 	}
 	return r

@@ -78,6 +78,7 @@ func (c Call) environ(path string) []string {
 		"KEDGE_DEPLOYMENT=" + d.ID,
 		"KEDGE_HOST=" + c.Host.String(),
 		"KEDGE_TOPLEVEL=" + d.Toplevel.String(),
+		"KEDGE_SPECIALISATION=" + d.Specialisation.Name,
 		"KEDGE_PROVEN=" + d.Proven.Toplevel.String(),
 		"KEDGE_REVISION=" + d.Revision.String(),
 		"KEDGE_VERDICT=" + string(d.Phase.Verdict()),

@@ -33,6 +33,7 @@ func call(t *testing.T, hooks ...Hook) Call {
 	c := Call{Point: PostRollback, Hooks: hooks, Deployment: deployment.Deployment{
 		ID: "7-x", Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed,
 	}}
+	c.Deployment.Specialisation.Name = "docked"
 	for to, from := range map[interface{ UnmarshalText(b []byte) error }]string{
 		&c.Host:                       "web1",
 		&c.Deployment.Toplevel:        "/nix/store/11111111111111111111111111111111-new",
@@ -65,6 +66,7 @@ KEDGE_HOST=web1
 KEDGE_PROVEN=/nix/store/00000000000000000000000000000000-old
 KEDGE_REASON=units-failed
 KEDGE_REVISION=` + strings.Repeat("a", 40) + `
+KEDGE_SPECIALISATION=docked
 KEDGE_TOPLEVEL=/nix/store/11111111111111111111111111111111-new
 KEDGE_VERDICT=rolled-back
 PATH=` + os.Getenv("PATH") + "\n"

@@ -45,6 +45,7 @@ const (
 	confirmationFile = "confirmed.json"
 	loaderFile       = "loader.json"
 	recallFile       = "recall.json"
+	specialisedFile  = "specialised.json"
 	stuckFile        = "stuck.json"
 )
 

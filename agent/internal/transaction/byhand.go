@@ -42,6 +42,11 @@ func (t *transaction) beginRestore(ctx context.Context) (deployment.Step, error)
 	if _, err := t.look(t.ours); err != nil {
 		return deployment.Step{}, err
 	}
+	if t.d.Respecialises() { // as a rule early in a boot, which is to end first, or never does
+		if _, err := t.up(ctx); err != nil {
+			return deployment.Step{}, err
+		}
+	}
 	if err := t.Store.Hold(t.d.Toplevel); err != nil {
 		return deployment.Step{}, err
 	}

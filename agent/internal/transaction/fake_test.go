@@ -49,6 +49,7 @@ type fakeHost struct {
 	blessed   int             // the boot that the loader was told to be good
 	foreigner bool            // somebody chooses another entry at every boot
 	boots     int             // how often it was booted
+	ups       int             // how often the end of a boot was waited for
 
 	baseline deployment.Baseline
 	passes   map[string]bool // the checks that pass before, by name
@@ -294,6 +295,7 @@ func (h *fakeHost) AwaitBoot(context.Context) error {
 	if h.hangs && isNew(h.current) {
 		return context.DeadlineExceeded
 	}
+	h.ups++
 	return h.do(func() {})
 }
 

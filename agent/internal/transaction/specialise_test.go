@@ -213,6 +213,7 @@ func TestSpecialisations(t *testing.T) {
 		}, proto.PhaseRolledBack, proto.ReasonSpecialised, func(h *fakeHost) bool {
 			return h.tried(oldSpecial) == 1 && h.current == oldSpecial && len(h.quarantined) == 0
 		}},
+		{"once the host is up", unspecialised, proto.PhaseRolledBack, proto.ReasonSpecialised, func(h *fakeHost) bool { return h.ups == 1 }},
 		{"also without contact", func(h *fakeHost) {
 			unspecialised(h)
 			clear(h.contact)
