@@ -11,6 +11,8 @@ type Host struct {
 	Etc      map[string]string `json:"etc,omitempty"`      // text by path below /etc
 	Packages []string          `json:"packages,omitempty"` // store paths whose bin/* are in sw/bin
 
+	Specialisation map[string]Host `json:"specialisation,omitempty"` // by name; whole systems, which have none themselves
+
 	Activation      map[string]string `json:"activation,omitempty"`      // bash by name, run when /etc is in place
 	PreSwitchChecks map[string]string `json:"preSwitchChecks,omitempty"` // bash by name
 	Inhibitors      map[string]string `json:"inhibitors,omitempty"`      // switch-inhibitors

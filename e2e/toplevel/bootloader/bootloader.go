@@ -1,5 +1,5 @@
 // Package bootloader stands in for the installer of NixOS's boot loader, as systemd-boot's behaves:
-// one entry for every generation of the system profile, and a default that moves only to a system
+// one entry for every generation of the system profile and its specialisations, and a default that moves only to a system
 // that is a generation.
 //
 // The firmware of the test hosts boots the system that loader/default names, or once the entry that
@@ -63,7 +63,7 @@ func (d Disk) Install(toplevel string, reinstall bool) error {
 		if err := d.writeEntry(g); err != nil {
 			return fmt.Errorf("boot entry of generation %d: %w", g.number, err)
 		}
-		if g.toplevel == toplevel {
+		if g.toplevel == toplevel && g.specialisation == "" {
 			entry = g.file()
 		}
 	}
@@ -96,15 +96,38 @@ func (d Disk) installLoader() error {
 func (d Disk) entries() string { return filepath.Join(d.Boot, "loader/entries") }
 func (d Disk) kernels() string { return filepath.Join(d.Boot, "EFI/nixos") }
 
-// A generation is a numbered link of the system profile.
+// A generation is a numbered link of the system profile, or a specialisation of one.
 type generation struct {
-	number   int
-	toplevel string
+	number         int
+	toplevel       string
+	specialisation string // its name; "" for the system itself
 }
 
-func (g generation) file() string { return fmt.Sprintf("nixos-generation-%d.conf", g.number) }
+func (g generation) file() string {
+	if g.specialisation != "" {
+		return fmt.Sprintf("nixos-generation-%d-specialisation-%s.conf", g.number, g.specialisation)
+	}
+	return fmt.Sprintf("nixos-generation-%d.conf", g.number)
+}
 
-// generations lists the system profile's, oldest first. Dangling links are left out.
+// specialisations lists those of a generation.
+func (g generation) specialisations() ([]generation, error) {
+	links, err := filepath.Glob(filepath.Join(g.toplevel, "specialisation", "*"))
+	if err != nil {
+		return nil, fmt.Errorf("list specialisations: %w", err)
+	}
+	var all []generation
+	for _, link := range links {
+		toplevel, err := os.Readlink(link)
+		if err != nil {
+			return nil, fmt.Errorf("read specialisation: %w", err)
+		}
+		all = append(all, generation{number: g.number, toplevel: toplevel, specialisation: filepath.Base(link)})
+	}
+	return all, nil
+}
+
+// generations lists the system profile's, oldest first, each with its specialisations. Dangling links are left out.
 func (d Disk) generations() ([]generation, error) {
 	links, err := filepath.Glob(filepath.Join(d.Profiles, "system-*-link"))
 	if err != nil {
@@ -124,9 +147,14 @@ func (d Disk) generations() ([]generation, error) {
 		if _, err := os.Stat(toplevel); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		all = append(all, generation{number: number, toplevel: toplevel})
+		g := generation{number: number, toplevel: toplevel}
+		special, err := g.specialisations()
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, g), special...)
 	}
-	slices.SortFunc(all, func(a, b generation) int { return cmp.Compare(a.number, b.number) })
+	slices.SortStableFunc(all, func(a, b generation) int { return cmp.Compare(a.number, b.number) })
 	return all, nil
 }
 

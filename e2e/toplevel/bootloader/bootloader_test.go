@@ -157,3 +157,29 @@ func TestInstallFailsWhenATestAsksForIt(t *testing.T) {
 		t.Errorf("default = %q after a failure, want none", l.defaultSystem())
 	}
 }
+
+// TestInstallWritesAnEntryForEverySpecialisation: which never becomes the default.
+func TestInstallWritesAnEntryForEverySpecialisation(t *testing.T) {
+	l := newLab(t)
+	a := l.system("a", "6.1", 1)
+	b := l.system("b", "6.2", 2)
+	special := l.system("b-docked", "6.3", 0)
+	l.must(os.MkdirAll(b+"/specialisation", 0o755))
+	l.must(os.Symlink(special, b+"/specialisation/docked"))
+	l.must(l.Install(a, false))
+	entry, err := os.ReadFile(filepath.Join(l.Boot, "loader/entries/nixos-generation-2-specialisation-docked.conf"))
+	if err != nil || !strings.Contains(string(entry), "init="+special+"/init") || !strings.Contains(string(entry), "linux-6.3") {
+		t.Errorf("its entry is %q, %v", entry, err)
+	}
+	l.must(l.Install(special, false))
+	if got := l.defaultSystem(); got != a {
+		t.Errorf("the default is %s, want %s", got, a)
+	}
+	l.must(os.Remove(l.link(2)))
+	l.must(l.Install(a, false))
+	for _, file := range l.files() {
+		if strings.Contains(file, "docked") || strings.Contains(file, "6.3") {
+			t.Errorf("%s is left", file)
+		}
+	}
+}

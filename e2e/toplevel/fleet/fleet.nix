@@ -57,6 +57,7 @@ let
       etc ? { },
       kernel ? null,
       packages ? [ ],
+      specialisation ? { },
       evalError ? null,
       notASystem ? false,
       ...
@@ -90,6 +91,7 @@ let
         // (if kernel == null then { } else { kernel = stored kernel; })
         // {
           host = name;
+          specialisation = builtins.mapAttrs (_: toplevel name) specialisation;
           packages = map stored packages ++ (if agent == null then [ ] else [ agentPackage ]);
           units =
             (if app == null then { } else { "app.service" = appUnit app; })

@@ -79,6 +79,7 @@ in
   kernel ? static.kernel kernelVersion, # with bzImage and initrd
   kernelParams ? "loglevel=4",
   packages ? [ ], # whose bin/* are in sw/bin
+  specialisation ? { }, # name = system
   systemConf ? "", # further lines of [Manager]
   buildError ? null, # makes the build fail with this message
 }:
@@ -138,6 +139,11 @@ build "nixos-system-${host}-${label}" ''
   ln -s ${kernel}/initrd initrd
   ln -s ${kernel} kernel-modules
   ln -s /usr systemd
+  ${lines (
+    builtins.attrValues (
+      builtins.mapAttrs (name: special: "ln -s ${special} ${quote "specialisation/${name}"}") specialisation
+    )
+  )}
   ln -s /usr/bin/nix /usr/bin/nix-env /usr/bin/nix-store /usr/bin/systemctl /usr/bin/journalctl ${
     builtins.concatStringsSep " " (map (p: "${p}/bin/*") packages)
   } sw/bin/
