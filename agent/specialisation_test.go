@@ -163,7 +163,7 @@ func TestASpecialisationIsBroughtBackAfterABoot(t *testing.T) {
 			t.Errorf("ready is %+v", c)
 		}
 		w.runs(deployment.Specialisation{})
-		time.Sleep(time.Hour)
+		time.Sleep(30 * time.Minute) // the assignment is valid for longer
 		synctest.Wait()
 		if again, err := w.files.Deployment(); err != nil || again.ID != d.ID {
 			t.Errorf("what somebody chose is undone by %+v, %v", again, err)
