@@ -411,12 +411,6 @@ func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {
 	return map[proto.Generation]proto.StorePath{1: pathA, 2: pathB, 3: pathC}[number], nil
 }
 
-func (w *world) Configured(toplevel proto.StorePath) (deployment.Specialisation, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.configured[toplevel], w.unconfigured
-}
-
 func (w *world) Switching() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

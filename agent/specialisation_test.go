@@ -127,6 +127,12 @@ func specialisedWorld(t *testing.T, s deployment.Specialisation) *world {
 	return w
 }
 
+func (w *world) Configured(toplevel proto.StorePath) (deployment.Specialisation, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.configured[toplevel], w.unconfigured
+}
+
 func (w *world) runs(s deployment.Specialisation) {
 	w.change(func() { w.systems.Current, w.systems.Specialisation = s.Of(pathB), s.Name })
 }
