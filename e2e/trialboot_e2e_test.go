@@ -15,8 +15,8 @@ import (
 	"kedge/proto"
 )
 
-// TestTrialBoot: trial boots with a real kernel, UEFI firmware and systemd-boot,
-// of which one panics and one hangs where nothing of Kedge runs yet.
+// TestTrialBoot: trial boots with a real kernel, UEFI firmware and systemd-boot or
+// GRUB, of which some panic and one hangs where nothing of Kedge runs yet.
 func TestTrialBoot(t *testing.T) {
 	t.Parallel()
 	root, err := vm.Prepare(t.Context(), func(line string) { t.Log(line) })
@@ -24,8 +24,9 @@ func TestTrialBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := upWith(t, fleet.Options{
-		Computers: []string{"good", "panicking", "hanging"},
+		Computers: []string{"good", "panicking", "hanging", "grub"},
 		Bootable:  root,
+		GRUB:      []string{"grub"},
 		Deadline:  4 * time.Minute, // where everything is emulated
 		Config:    "policy: {reboot_needed: reboot}\nreboot: {require_protection: true}\n",
 	})
@@ -38,7 +39,7 @@ func TestTrialBoot(t *testing.T) {
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
 		fleet.Edit(w, func(h *toplevel.Host) { h.KernelParams += " after" }) // what needs a boot
-		fleet.Edit(w, atBoot("echo c > /proc/sysrq-trigger"), "panicking")
+		fleet.Edit(w, atBoot("echo c > /proc/sysrq-trigger"), "panicking", "grub")
 		fleet.Edit(w, atBoot("echo '"+hangs+"' > /dev/console; sleep infinity"), "hanging")
 	})
 
@@ -54,6 +55,8 @@ func TestTrialBoot(t *testing.T) {
 			t.Errorf("the kernel was started with %q", said)
 		}
 		requireBoots(t, h, 2)
+		requireSays(t, "what systemd said before the judgement", h.MustRun(t, "journalctl", "--boot", "--unit=boot-complete.target"), "asserts failed")
+		requireCount(t, h, "nixos-generation-2.conf") // good for good
 		h.MustRun(t, "systemctl", "--no-block", "reboot")
 		h.MustAwaitBoots(t, 3)
 		if again := requireOn(t, h, "after"); again != facts {
@@ -61,7 +64,7 @@ func TestTrialBoot(t *testing.T) {
 		}
 		requireEntry(t, h, facts)
 	})
-	for name, says := range map[string]string{"panicking": "Kernel panic", "hanging": hangs} {
+	for name, says := range map[string]string{"panicking": "Kernel panic", "hanging": hangs, "grub": "Kernel panic"} {
 		t.Run("one that is "+name+" is tried twice, and quarantined", func(t *testing.T) {
 			h := f.Host(name)
 			h.MustAwaitEvent(t, "the first failure", func(e proto.Event) bool {
@@ -76,6 +79,9 @@ func TestTrialBoot(t *testing.T) {
 			requireEntry(t, h, facts)
 			requireSays(t, "the quarantine", h.MustRun(t, "cat", stateDir+"/quarantine.json"), d.Toplevel.String())
 			requireBoots(t, h, 3)
+			if !h.GRUB() {
+				requireCount(t, h, "nixos-generation-2+1-2.conf")
+			}
 			console, err := os.ReadFile(h.Computer().Console())
 			if err != nil {
 				t.Fatal(err)
@@ -85,6 +91,24 @@ func TestTrialBoot(t *testing.T) {
 			}
 		})
 	}
+	t.Run("GRUB's default moves, too, when a good one commits", func(t *testing.T) {
+		h := f.Host("grub")
+		rev := f.MustPush(t, "mended", func(w *toplevel.Fleet) {
+			fleet.Edit(w, func(h *toplevel.Host) { h.Activation = nil }, h.Name())
+		})
+		requireEnd(t, h, rev, proto.PhaseCommitted, "")
+		facts := requireOn(t, h, "after")
+		if facts.Booted != facts.Current || facts.Booted == before["grub"].Booted {
+			t.Errorf("booted %s, runs %s, booted %s before", facts.Booted, facts.Current, before["grub"].Booted)
+		}
+		requireEntry(t, h, facts)
+		h.MustRun(t, "systemctl", "--no-block", "reboot")
+		h.MustAwaitBoots(t, 5)
+		if again := requireOn(t, h, "after"); again != facts {
+			t.Errorf("after another boot: %+v, want %+v", again, facts)
+		}
+		requireEntry(t, h, facts)
+	})
 }
 
 // hangs is what the hanging system says before it does.
@@ -98,10 +122,17 @@ func atBoot(script string) func(h *toplevel.Host) {
 	}
 }
 
-// requireEntry checks that the loader says to have booted the entry of the
-// generation that the system profile is.
+// requireEntry checks that the loader has booted the generation that the system
+// profile is, and will boot nothing else once.
 func requireEntry(t *testing.T, h *fleet.Host, f fleet.Facts) {
 	t.Helper()
+	if h.GRUB() {
+		requireSays(t, "the kernel's command line", h.MustRun(t, "cat", "/proc/cmdline"), "BOOT_IMAGE=(hd0,gpt2)/nix/store/", " init="+f.Profile+"/init ")
+		if env, err := h.Run(t.Context(), "cat", "/boot/grub/grubenv"); err == nil && strings.Contains(env, "next_entry=NixOS") {
+			t.Errorf("%s: GRUB boots something once: %q", h.Name(), env)
+		}
+		return
+	}
 	got, err := h.Computer().Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +144,14 @@ func requireEntry(t *testing.T, h *fleet.Host, f fleet.Facts) {
 	if want := fmt.Sprintf("nixos-generation-%d.conf", generation); got != want {
 		t.Errorf("%s: the loader has booted %q, want %q", h.Name(), got, want)
 	}
+}
+
+// requireCount waits until this entry is there, with the loader's count of its boots
+// in its name, beside one of the first generation that has no count any more.
+func requireCount(t *testing.T, h *fleet.Host, entry string) {
+	t.Helper()
+	const await = "cd /boot/loader/entries && until [ -e \"$0\" ] && [ -e nixos-generation-1.conf ]; do sleep 0.2; done"
+	h.MustRun(t, "sh", "-c", await, entry)
 }
 
 // requireBoots checks how often the host's systemd has come up.

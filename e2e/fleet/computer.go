@@ -34,11 +34,22 @@ const bootParams = "quiet console=ttyS0 panic=1"
 // onComputer reports whether the host runs on a computer.
 func (h *Host) onComputer() bool { return slices.Contains(h.fleet.options.Computers, h.Name()) }
 
+// GRUB reports whether the host's boot loader is GRUB.
+func (h *Host) GRUB() bool { return slices.Contains(h.fleet.options.GRUB, h.Name()) }
+
 // linux is the directory with the computers' kernel and initrd.
 func (f *Fleet) linux() string { return filepath.Join(f.options.Bootable, rootfs.Linux) }
 
-// addKernel gives the host's system a real kernel and initrd.
-func (h *Host) addKernel(ctx context.Context) error {
+// prepareComputer gives the host's system a real kernel and initrd, and says which
+// boot loader to install: GRUB, or systemd-boot that counts boots.
+func (h *Host) prepareComputer(ctx context.Context) error {
+	argv := []string{"touch", "/boot/e2e-count"}
+	if h.GRUB() {
+		argv = []string{"mkdir", "-p", "/boot/grub", "/boot/efi"}
+	}
+	if _, err := h.RunOffline(ctx, argv...); err != nil {
+		return err
+	}
 	if _, err := toplevel.AddToStore(ctx, h.Machine, h.fleet.linux()); err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	// required if there are any.
 	Computers []string
 	Bootable  string
+	// GRUB are those of Computers whose boot loader is GRUB; the others' is
+	// systemd-boot.
+	GRUB []string
 	// Config is added to the configuration of every host's agent.
 	Config string
 	// Outlive leaves everything running when this process ends without Down.

@@ -43,7 +43,7 @@ func (h *Host) install(ctx context.Context) error {
 		App:         &toplevel.App{Text: "revision 0"},
 	}
 	if h.onComputer() {
-		if err := h.addKernel(ctx); err != nil {
+		if err := h.prepareComputer(ctx); err != nil {
 			return err
 		}
 	}

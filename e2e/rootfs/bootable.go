@@ -19,12 +19,12 @@ import (
 var bootable embed.FS
 
 // Linux is the directory of a bootable root file system that has the kernel and the initrd: bzImage and initrd. The initrd
-// is stage 1 for a disk whose partitions are the EFI system partition, which becomes /boot, and the root file system; it
-// arms the watchdog and sets up the network.
+// is stage 1 for a disk whose partitions are the EFI system partition, which becomes /boot/efi if that is there and else
+// /boot, and the root file system; it arms the watchdog and sets up the network.
 const Linux = "usr/lib/e2e/linux"
 
-// EnsureBootable is [Ensure] of a root file system for a computer with UEFI firmware: with a kernel, systemd-boot and
-// bootctl. The first time takes half a minute more.
+// EnsureBootable is [Ensure] of a root file system for a computer with UEFI firmware: with a kernel, systemd-boot, its
+// bootctl, and GRUB. The first time takes half a minute more.
 func EnsureBootable(ctx context.Context, log func(string)) (dir string, err error) {
 	plain, err := Ensure(ctx, log)
 	if err != nil {

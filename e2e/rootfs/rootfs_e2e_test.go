@@ -44,7 +44,7 @@ func TestEnsureBootableHasWhatIsBooted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{rootfs.Linux + "/bzImage", rootfs.Linux + "/initrd", "usr/bin/bootctl", "usr/lib/systemd/boot/efi/systemd-bootx64.efi"} {
+	for _, name := range []string{rootfs.Linux + "/bzImage", rootfs.Linux + "/initrd", "usr/bin/bootctl", "usr/lib/systemd/boot/efi/systemd-bootx64.efi", "usr/lib/e2e/grubx64.efi", "usr/lib/systemd/systemd-bless-boot"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Errorf("%s is missing: %v", name, err)

@@ -1,5 +1,5 @@
 // Package vm runs a machine of a fleet as a computer: on QEMU, with UEFI firmware, an EFI system partition with the real
-// systemd-boot, and Debian's kernel. It is what a container cannot be: something whose boots fail.
+// systemd-boot or GRUB, and Debian's kernel. It is what a container cannot be: something whose boots fail.
 //
 // The disk is made of the disk of a machine that is off ([hosts.Machine]), where everything was installed before. A boot that
 // panics resets the computer (panic= on the kernel's command line), one that hangs is reset by a watchdog on the bus, which
@@ -69,8 +69,8 @@ var ErrOff = errors.New("the computer is off")
 // ErrRebooted says that a computer was reset or booted before it answered.
 var ErrRebooted = errors.New("it has booted anew meanwhile")
 
-// New makes a computer of a machine: its disk is copied, /boot becoming the EFI system partition. The computer goes with the
-// machine.
+// New makes a computer of a machine: its disk is copied, /boot/efi, or /boot if that is not there, becoming the EFI system
+// partition. The computer goes with the machine.
 func New(ctx context.Context, o Options) (*Computer, error) {
 	c := &Computer{options: o, dir: filepath.Join(o.Machine.Dir(), "computer"), changed: make(chan struct{}), broken: ErrOff}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {

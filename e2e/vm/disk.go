@@ -2,12 +2,15 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"kedge/e2e/internal/command"
+	"kedge/e2e/toplevel/bootloader"
 )
 
 // Places on the disk, in MiB. The image is sparse.
@@ -56,10 +59,14 @@ func (c *Computer) installGuest(ctx context.Context) error {
 	return err
 }
 
-// makeDisk makes the disk of what is on the machine's. What was in /boot is then on the EFI system partition only.
+// makeDisk makes the disk of what is on the machine's. What was where the EFI system partition is mounted is then there only.
 func (c *Computer) makeDisk(ctx context.Context) error {
 	root := c.options.Machine.Root()
-	boot, err := filepath.Glob(filepath.Join(root, "boot", "*"))
+	mountPoint := filepath.Join(root, "boot", "efi")
+	if _, err := os.Stat(mountPoint); errors.Is(err, fs.ErrNotExist) {
+		mountPoint = filepath.Dir(mountPoint)
+	}
+	boot, err := filepath.Glob(filepath.Join(mountPoint, "*"))
 	if err != nil {
 		return err
 	}
@@ -77,7 +84,7 @@ func (c *Computer) makeDisk(ctx context.Context) error {
 		{"mformat", "-i", partition, "-F", "-T", fmt.Sprint((rootStart - bootStart - 1) << 11), "-h", "255", "-s", "63", "-c", "1", "::"},
 		append(append([]string{"mcopy", "-s", "-i", partition}, boot...), "::/"),
 		append([]string{"rm", "-r"}, boot...),
-		{"mkfs.ext4", "-q", "-F", "-E", fmt.Sprintf("offset=%d", rootStart<<20), "-d", root, c.disk(), fmt.Sprintf("%dM", rootSize)},
+		{"mkfs.ext4", "-q", "-F", "-L", bootloader.GRUBLabel, "-E", fmt.Sprintf("offset=%d", rootStart<<20), "-d", root, c.disk(), fmt.Sprintf("%dM", rootSize)},
 	} {
 		if _, err := command.Run(ctx, command.Command{Args: argv}); err != nil {
 			return fmt.Errorf("make disk: %w", err)

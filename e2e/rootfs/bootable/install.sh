@@ -7,6 +7,18 @@ apt-get "$@" update --quiet=2
 apt-get "$@" install --yes --no-install-recommends -oDpkg::Options::=--force-unsafe-io \
 	systemd-boot-tools systemd-boot-efi busybox-static
 
+# What marks a boot as good that systemd-boot counts, without the rest of its package, which would install it.
+bless=$(mktemp -d)
+cd "$bless"
+apt-get "$@" download systemd-boot
+dpkg-deb -x systemd-boot_*.deb .
+for file in systemd-bless-boot system/systemd-bless-boot.service; do
+	cp "usr/lib/systemd/$file" "/usr/lib/systemd/$file"
+done
+# What its generator would do, but there are none; see the drop-in for when it would.
+mkdir -p /usr/lib/systemd/system/basic.target.wants
+ln -s ../systemd-bless-boot.service /usr/lib/systemd/system/basic.target.wants/
+
 # The kernel alone, not the tools that would make an initrd for any computer there is.
 work=$(mktemp -d)
 cd "$work"
@@ -25,5 +37,14 @@ done </usr/lib/e2e/modules
 cp /usr/lib/e2e/modules initrd/modules/list
 (cd initrd && find . | busybox cpio -o -H newc) >"$linux/initrd"
 
+# GRUB as one program with its modules: what grub-install makes, but that it finds its directory by the menu in it.
+apt-get "$@" download grub-common grub-efi-amd64-bin libdevmapper1.02.1
+for package in grub-*.deb libdevmapper*.deb; do
+	dpkg-deb -x "$package" grub
+done
+LD_LIBRARY_PATH=grub/usr/lib/x86_64-linux-gnu grub/usr/bin/grub-mkimage --format=x86_64-efi --directory=grub/usr/lib/grub/x86_64-efi --config=/usr/lib/e2e/grub-early.cfg \
+	--prefix=/boot/grub --output=/usr/lib/e2e/grubx64.efi \
+	configfile echo ext2 halt linux loadenv normal part_gpt search search_fs_file search_label test
+
 cd /
-rm -rf "$work"
+rm -rf "$work" "$bless"

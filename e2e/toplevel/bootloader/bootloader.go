@@ -4,6 +4,7 @@
 //
 // The firmware of the test hosts boots the system that loader/default names, or once the entry that
 // bootctl set. Where the machine has the real systemd-boot, it is installed and configured likewise.
+// With the file e2e-count in /boot its boots are counted. Where /boot has a folder grub, it is GRUB that is installed, with the menu that NixOS writes for it.
 package bootloader
 
 import (
@@ -23,10 +24,14 @@ type Disk struct {
 	Boot     string // mount point of the boot partition, /boot
 	Profiles string // folder of the system profile, /nix/var/nix/profiles
 	Loader   string // systemd-boot's program, if there is one
+	GRUB     string // GRUB's program, if there is one
 }
 
 // loaderFiles are where the loader is installed: where firmware looks by default, and where bootctl does.
 var loaderFiles = [...]string{"EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"}
+
+// countFile, in the boot partition, has a new entry's name begin with tries left.
+const countFile = "e2e-count"
 
 // failFile, in the boot partition, makes every installation fail.
 const failFile = "e2e-fail"
@@ -41,6 +46,13 @@ func (d Disk) Install(toplevel string, reinstall bool) error {
 	if _, err := os.Lstat(filepath.Join(d.Boot, failFile)); err == nil {
 		return fmt.Errorf("install boot loader in %s: %w", d.Boot, ErrInjected)
 	}
+	generations, err := d.generations()
+	if err != nil {
+		return err
+	}
+	if d.hasGRUB() {
+		return d.installGRUB(toplevel, reinstall, generations)
+	}
 	for _, dir := range []string{d.entries(), d.kernels()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make boot folder: %w", err)
@@ -50,10 +62,6 @@ func (d Disk) Install(toplevel string, reinstall bool) error {
 		if err := d.installLoader(); err != nil {
 			return err
 		}
-	}
-	generations, err := d.generations()
-	if err != nil {
-		return err
 	}
 	if err := d.removeStale(generations); err != nil {
 		return err
@@ -162,7 +170,11 @@ func (d Disk) generations() ([]generation, error) {
 func (d Disk) removeStale(generations []generation) error {
 	keep := map[string]bool{}
 	for _, g := range generations {
-		keep[filepath.Join(d.entries(), g.file())] = true
+		entry, err := d.entryFile(g)
+		if err != nil {
+			return err
+		}
+		keep[entry] = true
 		for _, file := range kernelFiles {
 			if name, err := kernelName(g, file); err == nil {
 				keep[filepath.Join(d.kernels(), name)] = true

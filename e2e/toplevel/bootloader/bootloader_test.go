@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,6 +134,58 @@ func TestInstallMovesTheRealLoadersDefault(t *testing.T) {
 	got, err := os.ReadFile(filepath.Join(l.Boot, "loader/loader.conf"))
 	if err != nil || !strings.Contains(string(got), "\ndefault nixos-generation-2.conf\n") {
 		t.Errorf("loader.conf = %q, %v, want the second generation to be the default", got, err)
+	}
+}
+
+func TestInstallKeepsTheCountOfBoots(t *testing.T) {
+	l := newLab(t)
+	l.must(l.Install(l.system("a", "6.1", 1), false)) // from before boots were counted
+	l.must(os.WriteFile(filepath.Join(l.Boot, "e2e-count"), nil, 0o644))
+	b := l.system("b", "6.1", 2)
+	l.must(l.Install(b, false))
+	entry := filepath.Join(l.Boot, "loader/entries/nixos-generation-2")
+	l.must(os.Rename(entry+"+3.conf", entry+"+2-1.conf")) // as the loader does when it boots it
+	l.must(l.Install(b, false))
+	want := []string{"loader/entries/nixos-generation-1.conf", "loader/entries/nixos-generation-2+2-1.conf"}
+	got := slices.DeleteFunc(l.files(), func(name string) bool { return !strings.HasPrefix(name, "loader/entries/") })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
+func TestInstallGRUB(t *testing.T) {
+	l := newLab(t)
+	l.GRUB = filepath.Join(l.store, "grub")
+	l.must(os.WriteFile(l.GRUB, []byte("GRUB"), 0o644))
+	l.must(os.Mkdir(filepath.Join(l.Boot, "grub"), 0o755))
+	a := l.system("a", "6.1", 1)
+	b := l.system("b", "6.2", 2)
+	l.must(l.Install(a, true))
+	if diff := cmp.Diff([]string{"efi/EFI/BOOT/BOOTX64.EFI", "grub/grub.cfg", "loader/default"}, l.files()); diff != "" {
+		t.Errorf("boot partition (-want +got):\n%s", diff)
+	}
+	menu, err := os.ReadFile(filepath.Join(l.Boot, "grub/grub.cfg"))
+	l.must(err)
+	var entries []string
+	for line := range strings.Lines(string(menu)) {
+		if word, _, _ := strings.Cut(strings.TrimSpace(line), " "); word == "menuentry" || word == "submenu" || word == "linux" {
+			entries = append(entries, strings.TrimSpace(line))
+		}
+	}
+	want := []string{
+		`menuentry "NixOS" --class nixos --unrestricted {`,
+		"linux ($drive2)" + l.store + "/linux-6.1/bzImage init=" + a + "/init quiet",
+		`submenu "NixOS - All configurations" --class submenu {`,
+		`menuentry "NixOS - Configuration 2 (2026-11-26 - 26.05)" --class nixos {`,
+		"linux ($drive2)" + l.store + "/linux-6.2/bzImage init=" + b + "/init quiet",
+		`menuentry "NixOS - Configuration 1 (2026-11-26 - 26.05)" --class nixos {`,
+		"linux ($drive2)" + l.store + "/linux-6.1/bzImage init=" + a + "/init quiet",
+	}
+	if diff := cmp.Diff(want, entries); diff != "" {
+		t.Errorf("menu (-want +got):\n%s", diff)
+	}
+	if l.defaultSystem() != a {
+		t.Errorf("default = %q, want %q", l.defaultSystem(), a)
 	}
 }
 

@@ -53,7 +53,34 @@ func (d Disk) writeEntry(g generation) error {
 	}
 	entry := fmt.Sprintf("title NixOS\nsort-key nixos\nversion Generation %d NixOS %s\nlinux /EFI/nixos/%s\ninitrd /EFI/nixos/%s\noptions init=%s/init %s\n",
 		g.number, strings.TrimSpace(string(label)), names["kernel"], names["initrd"], g.toplevel, strings.TrimSpace(string(params)))
-	return replace(filepath.Join(d.entries(), g.file()), []byte(entry))
+	file, err := d.entryFile(g)
+	if err != nil {
+		return err
+	}
+	return replace(file, []byte(entry))
+}
+
+// tries is how often an entry may be booted until it must have been good, where boots are counted.
+const tries = 3
+
+// entryFile returns where the generation's entry is, with the loader's count of its boots in its name, or where a new one
+// belongs.
+func (d Disk) entryFile(g generation) (string, error) {
+	plain := filepath.Join(d.entries(), g.file())
+	prefix := strings.TrimSuffix(plain, ".conf")
+	counted, err := filepath.Glob(prefix + "+*.conf")
+	if err != nil {
+		return "", fmt.Errorf("find boot entry: %w", err)
+	}
+	if len(counted) > 0 {
+		return counted[0], nil
+	}
+	_, err = os.Stat(plain)
+	_, uncounted := os.Stat(filepath.Join(d.Boot, countFile))
+	if err == nil || uncounted != nil {
+		return plain, nil
+	}
+	return fmt.Sprintf("%s+%d.conf", prefix, tries), nil
 }
 
 // replace makes content the file's content, durably and at once. A file that has it already is left

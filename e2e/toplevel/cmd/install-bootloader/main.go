@@ -25,6 +25,7 @@ func run(args []string, reinstall string) error {
 		Boot:     "/boot",
 		Profiles: "/nix/var/nix/profiles",
 		Loader:   "/usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+		GRUB:     "/usr/lib/e2e/grubx64.efi",
 	}
 	return disk.Install(args[0], reinstall == "1")
 }
