@@ -52,12 +52,20 @@ type Options struct {
 	Store      Store                 // required
 	Power      Power                 // required
 	Endpoints  Endpoints             // required
+	Ways       Ways                  // nil if all caches are reached alike
 	Files      statefile.Dir         // required
 	Outbox     *outbox.Outbox        // required
 	Log        *slog.Logger          // required
 	Registry   prometheus.Registerer // required
 	Now        func() time.Time      // defaults to time.Now
 	Inhibitors Inhibitors            // required
+}
+
+// Ways lead to binary caches.
+type Ways interface {
+	// Assigned says which caches are the controller's, and the token for those;
+	// zero for none.
+	Assigned(caches []string, token proto.CacheToken)
 }
 
 // Identity says which process this is.

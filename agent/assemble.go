@@ -63,6 +63,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	}
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
+	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound()}}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
 	tidier := newHostTidier(c, cli, files, log)
 	support := knownLoader(ctx, files, id.Executable, loader.Loader{}.Detect, log)
@@ -71,12 +72,13 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Identity:  id,
 		Bus:       host,
 		Link:      link,
-		Fetcher:   newHostFetcher(c, cli, roots, tidier.garbage, support, log),
+		Fetcher:   newHostFetcher(c, gateway, roots, tidier.garbage, support, log),
 		Guard:     systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:   hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
-		Store:     closure.Integrity{Nix: cli, TrustedKeys: c.Trust.CacheKeys},
+		Store:     closure.Integrity{Nix: gateway, TrustedKeys: c.Trust.CacheKeys},
+		Ways:      gateway.Ways,
 		Power:     &systemd.Client{},
-		Endpoints: reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches)},
+		Endpoints: reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches), Dial: c.outbound().DialContext},
 		Hooks:     hook.Runner{Path: os.Getenv("PATH")},
 		Leases:    host,
 		Loader:    support,
@@ -125,8 +127,8 @@ type hostFetcher struct {
 	loader    loader.Support
 }
 
-func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
-	client := closure.NewClient()
+func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
+	client := cli.Ways.Client()
 	room := closure.Room{Lists: closure.HTTPLister{Client: client}, Reserve: c.Fetch.Reserve, Log: log}
 	if garbage != nil {
 		room.MakeRoom = garbage.MakeRoom
@@ -139,7 +141,7 @@ func newHostFetcher(c Config, cli *nix.CLI, roots closure.Roots, garbage *tidy.C
 
 // newTransport brings small changes through nix-daemon, and all else by
 // nix-store.
-func newTransport(cli *nix.CLI, client *http.Client, log *slog.Logger) closure.Transport {
+func newTransport(cli closure.Gateway, client *http.Client, log *slog.Logger) closure.Transport {
 	return closure.Direct{
 		Begin: func(ctx context.Context, keys []proto.PublicKey) (closure.Import, error) {
 			return nix.Daemon{}.Import(ctx, keys)

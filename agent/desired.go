@@ -57,6 +57,9 @@ func (a *Agent) readDesired(ctx context.Context) error {
 		return err
 	}
 	a.change(func(v *view) { v.desired, v.order, v.refusal, v.read, v.contact = &d, &order, nil, true, a.Now() })
+	if a.Ways != nil {
+		a.Ways.Assigned(order.Assignment.Caches, order.Assignment.CacheToken)
+	}
 	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
 }
 

@@ -62,7 +62,7 @@ func (c *CLI) Repair(ctx context.Context, o SubstituteOptions) error {
 		return err
 	}
 	settings := append(o.settings(), Setting{"max-jobs", "0"}, Setting{"builders", ""})
-	if _, err := c.run(ctx, "nix-store", []string{"--repair-path"}, []string{o.Path.String()}, settings...); err != nil {
+	if _, err := c.hiding(o).run(ctx, "nix-store", []string{"--repair-path"}, []string{o.Path.String()}, settings...); err != nil {
 		return err
 	}
 	// Nix 2.34 ends well, too, where it has brought nothing.

@@ -14,6 +14,8 @@ type SubstituteOptions struct {
 	// From is the URL of a binary cache, such as "http://build:8080/cache",
 	// without parameters: one of them would turn the signatures off.
 	From string
+	// Hidden is set if From is not for everybody who may list processes.
+	Hidden bool
 	// Path is brought, by [CLI.Substitute] with all that it refers to.
 	Path proto.StorePath
 	// TrustedKeys are the keys of which one must have signed every path that is
@@ -47,7 +49,7 @@ func (c *CLI) Substitute(ctx context.Context, o SubstituteOptions) (proto.Closur
 		return nil, err
 	}
 	var closure proto.Closure
-	err := c.converse(ctx, "nix-store", []string{"--serve", "--write"}, func(to io.Writer, from io.Reader) error {
+	err := c.hiding(o).converse(ctx, "nix-store", []string{"--serve", "--write"}, func(to io.Writer, from io.Reader) error {
 		conn := newServeConn(to, from)
 		conn.greet()
 		if !conn.substitute(o.Path) && conn.err == nil {
@@ -68,9 +70,11 @@ func (o SubstituteOptions) settings() []Setting {
 	for i, k := range o.TrustedKeys {
 		keys[i] = k.String()
 	}
-	return []Setting{
-		{"substitute", "true"},
-		{"substituters", o.From},
+	settings := []Setting{{"substitute", "true"}}
+	if !o.Hidden {
+		settings = append(settings, Setting{"substituters", o.From})
+	}
+	return append(settings, []Setting{
 		// By default Nix remembers for an hour that a cache lacks a path, and for
 		// a month what it said of one, also a hash or a signature mended since.
 		{"narinfo-cache-negative-ttl", "0"},
@@ -82,5 +86,23 @@ func (o SubstituteOptions) settings() []Setting {
 		{"fsync-store-paths", "true"},
 		{"require-sigs", "true"},
 		{"trusted-public-keys", strings.Join(keys, " ")},
+	}...)
+}
+
+// hiding returns c with o's cache in its environment, if it is to be hidden.
+func (c *CLI) hiding(o SubstituteOptions) *CLI {
+	if !o.Hidden {
+		return c
 	}
+	hiding := *c
+	hiding.Environ = c.environ()
+	const name = "NIX_CONFIG"
+	text := name + "="
+	for _, v := range hiding.Environ {
+		if strings.HasPrefix(v, name+"=") {
+			text = v + "\n" // the later one of two settings counts
+		}
+	}
+	hiding.Environ = append(hiding.Environ, text+"substituters = "+o.From)
+	return &hiding
 }

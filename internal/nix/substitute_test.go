@@ -50,6 +50,23 @@ func TestSubstitute(t *testing.T) {
 	}
 }
 
+func TestAHiddenCacheIsInTheEnvironmentAlone(t *testing.T) {
+	c, calls := fakeNix(t, saying(t, conversation(t), `cat >/dev/null; echo "$NIX_CONFIG" >"$0.config"`))
+	c.Environ = append(os.Environ(), "NIX_CONFIG=substituters = http://another")
+	o := substitutes(t)
+	o.From, o.Hidden = "http://127.0.0.1:1/secret", true
+	if _, err := c.Substitute(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if argv := strings.Join(calls(), "\n"); strings.Contains(argv, "secret") || strings.Contains(argv, "substituters") {
+		t.Errorf("everybody sees %s", argv)
+	}
+	got, err := os.ReadFile(filepath.Join(c.BinDir, "nix-store.config"))
+	if want := "substituters = http://another\nsubstituters = http://127.0.0.1:1/secret\n"; err != nil || string(got) != want {
+		t.Errorf("NIX_CONFIG is %q, %v; want %q", got, err, want)
+	}
+}
+
 func TestSubstituteFails(t *testing.T) {
 	missing, b := newSaid()
 	missing.writeNumbers(serveWelcome, 2<<8|7, 0) // no path is valid

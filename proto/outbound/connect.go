@@ -83,17 +83,26 @@ func late(ctx context.Context, err error) error {
 	return err
 }
 
+// A RefusalError says that a proxy was reached, and does not connect.
+type RefusalError struct{ text string }
+
+// Error implements error.
+func (e *RefusalError) Error() string { return e.text }
+
 // refusal returns what a proxy's answer to CONNECT says against it, or nil.
 func refusal(proxy *url.URL, address string, resp *http.Response) error {
+	text := ""
 	switch {
 	case resp.StatusCode/100 == 2:
 		return nil
 	case resp.StatusCode == http.StatusProxyAuthRequired && proxy.User == nil:
-		return fmt.Errorf("proxy %s wants a user and a password: put them into its URL", name(proxy))
+		text = "wants a user and a password: put them into its URL"
 	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return fmt.Errorf("proxy %s does not accept the user or the password in its URL", name(proxy))
+		text = "does not accept the user or the password in its URL"
+	default:
+		text = fmt.Sprintf("does not connect to %s: %d %s", address, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	return fmt.Errorf("proxy %s does not connect to %s: %d %s", name(proxy), address, resp.StatusCode, http.StatusText(resp.StatusCode))
+	return &RefusalError{"proxy " + name(proxy) + " " + text}
 }
 
 // name is how a proxy is called, without its password.

@@ -90,7 +90,7 @@ func (o Options) Transport() (*http.Transport, error) {
 		TLSClientConfig:   trust,
 		ForceAttemptHTTP2: true,
 		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
-			return refusal(proxy, req.URL.Host, resp)
+			return refusal(proxy, req.Host, resp)
 		},
 		TLSHandshakeTimeout:   connectTimeout,
 		ResponseHeaderTimeout: time.Minute,

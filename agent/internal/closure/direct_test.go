@@ -185,7 +185,7 @@ func (w *directWorld) bring(ctx context.Context, begin func() error) (string, er
 	w.t.Helper()
 	server := httptest.NewServer(w)
 	defer server.Close()
-	client := NewClient()
+	client := (&Ways{}).Client()
 	defer client.CloseIdleConnections()
 	d := Direct{
 		Begin: func(context.Context, []proto.PublicKey) (Import, error) {

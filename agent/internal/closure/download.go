@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -33,18 +32,6 @@ const (
 	answerTimeout  = 10 * time.Second
 	idleTimeout    = 5 * time.Second
 )
-
-// NewClient returns a client for caches, which lets go of a connection soon.
-func NewClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSHandshakeTimeout:   connectTimeout,
-		ResponseHeaderTimeout: answerTimeout,
-		IdleConnTimeout:       idleTimeout,
-		MaxIdleConnsPerHost:   atOnce,
-	}}
-}
 
 // get returns what is at a URL, up to limit bytes; more are an error.
 func get(ctx context.Context, client *http.Client, from string, limit int64) ([]byte, error) {

@@ -220,7 +220,7 @@ func TestRealDirectFetch(t *testing.T) {
 					left++
 					return Substitution{Nix: cli}.Bring(ctx, cache, p, keys)
 				}),
-				Client: NewClient(), Log: f.Log,
+				Client: (&Ways{}).Client(), Log: f.Log,
 			}
 			o := FetchOrder{Toplevel: c.toplevel, Closure: c.digest, Caches: []string{c.server.URL}, TrustedKeys: tt.keys(c.key)}
 			requireReal(t, f, o, tt.reason)

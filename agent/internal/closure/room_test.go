@@ -233,7 +233,7 @@ func TestHTTPLister(t *testing.T) {
 		{server.URL, toplevelText, "", "404"},
 		{"http://127.0.0.1:1", toplevelText, "", "refused"},
 	} {
-		got, err := HTTPLister{Client: NewClient()}.List(t.Context(), tt.cache, parse(t, tt.path))
+		got, err := HTTPLister{Client: (&Ways{}).Client()}.List(t.Context(), tt.cache, parse(t, tt.path))
 		if tt.fails == "" && (err != nil || string(got) != tt.want) {
 			t.Errorf("%s, %s: got %q, %v; want %q", tt.cache, tt.path, got, err, tt.want)
 		}

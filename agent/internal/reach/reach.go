@@ -1,6 +1,7 @@
 // Package reach finds out whether a host reaches anybody at all.
 //
-// What counts is that somebody answers, not what: one who refuses was reached. A
+// What counts is that somebody answers, not what: one who refuses was reached, and
+// so was a proxy that does. A
 // name that is not found, a network that is not there and a silence are no answer.
 package reach
 
@@ -12,6 +13,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"kedge/proto/outbound"
 )
 
 // defaultTimeout bounds one try: more than the first repetitions of a lost packet
@@ -58,7 +61,8 @@ func (p Prober) answers(ctx context.Context, endpoint string) bool {
 		_ = conn.Close() // nothing was sent
 		return true
 	}
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
+	_, proxy := errors.AsType[*outbound.RefusalError](err)
+	return proxy || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // ports are those of URLs that name none.
