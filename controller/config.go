@@ -59,10 +59,12 @@ type NATSConfig struct {
 
 // A CacheConfig says where hosts find the binary cache.
 type CacheConfig struct {
-	URLs []string `config:"urls"` // tried in order; they travel in every assignment
+	URLs []string `config:"urls"` // of this controller's; tried in order; they travel in every assignment
 	// From are the URLs of caches that others fill, such as CI. What is published
 	// and is not in the local store is fetched from there.
 	From []string `config:"from"`
+	// Public lets everybody read it, also without the token of an assignment.
+	Public bool `config:"public"`
 }
 
 // A BuildConfig bounds builds.

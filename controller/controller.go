@@ -14,6 +14,8 @@ import (
 
 	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/pass"
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/sign"
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -52,21 +54,23 @@ type Controller struct {
 	log     *slog.Logger
 	closers []closer
 
-	fleet    *Fleet
-	pipeline *Pipeline                   // nil if nothing is built here
-	watch    func(context.Context) error // triggers the pipeline, if there is one; see [Parts.Watch]
-	runner   *runner
-	keeper   *keeper
-	feeds    *feeds
-	leases   *leases
-	renewals func(context.Context) error // of hosts' credentials
-	serving  chan struct{}               // closed once operators' calls are answered
-	service  *bus.Service
-	web      *web
-	cert     *certificate.Certificate // nil without TLS
-	conn     *bus.Conn
-	natsURL  string
-	signer   *sign.Signer
+	fleet     *Fleet
+	pipeline  *Pipeline                   // nil if nothing is built here
+	watch     func(context.Context) error // triggers the pipeline, if there is one; see [Parts.Watch]
+	runner    *runner
+	publisher *publish.Publisher
+	keeper    *keeper
+	feeds     *feeds
+	leases    *leases
+	renewals  func(context.Context) error // of hosts' credentials
+	serving   chan struct{}               // closed once operators' calls are answered
+	service   *bus.Service
+	web       *web
+	cert      *certificate.Certificate // nil without TLS
+	passes    *pass.Office             // nil where the cache is public
+	conn      *bus.Conn
+	natsURL   string
+	signer    *sign.Signer
 }
 
 // closer ends something that was opened.
@@ -118,7 +122,7 @@ func (c *Controller) open(ctx context.Context) error {
 		}
 		parts = &p
 	}
-	if err := c.openCertificate(); err != nil {
+	if err := errors.Join(c.openCertificate(), c.openPasses()); err != nil {
 		return err
 	}
 	server, err := c.connect(ctx, book)
@@ -128,7 +132,7 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := c.wire(*parts, signer, book, server); err != nil {
 		return err
 	}
-	if err := c.listen(ctx, parts.Cache.Handler(), server); err != nil {
+	if err := c.listen(ctx, parts.Cache.Handler(c.porter(book)), server); err != nil {
 		return err
 	}
 	if server == nil {

@@ -24,8 +24,9 @@ type Cache interface {
 	closureLister
 	// PublicKey is the key that signs what is pushed.
 	PublicKey() proto.PublicKey
-	// Handler serves it, below /.
-	Handler() http.Handler
+	// Handler serves it, below /, to those whom a porter lets in; to everybody if
+	// there is none.
+	Handler(porter cache.Porter) http.Handler
 }
 
 var _ Cache = (*cache.Cache)(nil)

@@ -77,11 +77,12 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	busFleet := bus.NewFleet(c.conn, c.log)
 	publisher, err := publish.Open(publish.Options{
 		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
-		Published: c.fleet.Want, Now: now, Log: c.log,
+		Published: c.fleet.Want, Token: c.cacheTokens(), Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err
 	}
+	c.publisher = publisher
 	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
 	authority := Authority(foreignNATS{})
 	if server != nil {

@@ -217,7 +217,7 @@ type binaries struct {
 func (b binaries) PublicKey() proto.PublicKey { return b.key }
 
 // Handler implements [controller.Cache]; there is nothing to fetch.
-func (b binaries) Handler() http.Handler { return http.NotFoundHandler() }
+func (b binaries) Handler(cache.Porter) http.Handler { return http.NotFoundHandler() }
 
 // Closures implements [controller.Cache].
 func (b binaries) Closures(_ context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {

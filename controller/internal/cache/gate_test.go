@@ -19,7 +19,7 @@ func newGateTest(t *testing.T, limit int) gateTest {
 	t.Helper()
 	c := open(t, newFake(t), t.TempDir())
 	c.maxRequests = limit
-	return gateTest{handler: c.Handler(), release: make(chan struct{})}
+	return gateTest{handler: c.Handler(nil), release: make(chan struct{})}
 }
 
 // request makes a request from an address, and returns where the code of its

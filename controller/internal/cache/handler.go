@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 )
 
 // narName is where a NAR may be in the cache.
@@ -25,12 +26,20 @@ var served = []struct {
 	{regexp.MustCompile(`^/nix-cache-info$`), "text/x-nix-cache-info", "no-cache"},
 }
 
-// Handler serves the cache below /, to GET and HEAD, with ranges. It serves a
-// bounded number of requests at once, and of each client; the others wait for
-// their turn, and are told to come again if that takes too long.
-func (c *Cache) Handler() http.Handler {
+// Handler serves the cache below /, to GET and HEAD, with ranges: to those whom
+// porter lets in, and to everybody if it is nil. It serves a bounded number of
+// requests at once, and of each client; the others wait for their turn, and are
+// told to come again if that takes too long.
+func (c *Cache) Handler(porter Porter) http.Handler {
 	gate := newGate(c.maxRequests)
+	var private *private
+	if porter != nil {
+		private = newPrivate(porter, c.dir)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if private != nil && !private.admit(w, r) {
+			return
+		}
 		leave, entered := gate.enter(r.Context(), address(r))
 		if !entered {
 			w.Header().Set("Retry-After", "1")
@@ -40,7 +49,7 @@ func (c *Cache) Handler() http.Handler {
 		defer leave()
 		p := &paced{ResponseWriter: w}
 		p.start()
-		c.serve(p, r)
+		c.serve(p, r, private)
 	})
 }
 
@@ -53,7 +62,7 @@ func address(r *http.Request) string {
 	return host
 }
 
-func (c *Cache) serve(w http.ResponseWriter, r *http.Request) {
+func (c *Cache) serve(w http.ResponseWriter, r *http.Request, private *private) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "the cache can only be read", http.StatusMethodNotAllowed)
@@ -65,6 +74,10 @@ func (c *Cache) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", s.contentType)
 		w.Header().Set("Cache-Control", s.cacheControl)
+		if private != nil {
+			w.Header().Set("Cache-Control", strings.Replace(s.cacheControl, "public", "private", 1))
+			private.learn(c, r.URL.Path)
+		}
 		c.serveFile(w, r)
 		return
 	}

@@ -14,7 +14,7 @@ func TestHandlerServes(t *testing.T) {
 	c := open(t, newFake(t), t.TempDir())
 	_, err := c.Push(t.Context(), path(t, "web1"))
 	must(t, err)
-	server := httptest.NewServer(http.StripPrefix("/cache", c.Handler()))
+	server := httptest.NewServer(http.StripPrefix("/cache", c.Handler(nil)))
 	defer server.Close()
 
 	web1 := path(t, "web1")
@@ -79,7 +79,7 @@ func TestHandlerServesNothingElse(t *testing.T) {
 			// Without a server, whose router would clean the path.
 			recorder := httptest.NewRecorder()
 			request := httptest.NewRequest(row.method, "http://build"+row.path, nil)
-			c.Handler().ServeHTTP(recorder, request)
+			c.Handler(nil).ServeHTTP(recorder, request)
 			if recorder.Code != row.want {
 				t.Errorf("%s %s: got %d, %q, want %d", row.method, row.path, recorder.Code, recorder.Body, row.want)
 			}

@@ -43,7 +43,7 @@ func TestRealHostsFetchWhatWasPushed(t *testing.T) {
 		t.Errorf("digest of the closure: got %s, want that of the store %s; %v", got, want, local)
 	}
 
-	server := httptest.NewServer(c.Handler())
+	server := httptest.NewServer(c.Handler(nil))
 	defer server.Close()
 	fetch := func(key string) error {
 		_, err := command(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),

@@ -40,7 +40,7 @@ func TestAClientKeepsThePace(t *testing.T) {
 				defer client.Close()
 				ended := make(chan time.Time, 1)
 				go func() {
-					c.Handler().ServeHTTP(lineWriter{httptest.NewRecorder(), server},
+					c.Handler(nil).ServeHTTP(lineWriter{httptest.NewRecorder(), server},
 						httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/nar/0000.nar", nil))
 					ended <- time.Now()
 					_ = server.Close() // nothing comes any more

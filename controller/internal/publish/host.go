@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kedge/proto"
 )
 
 // host is what is said to one host, and how far the bus has come with it.
@@ -20,8 +22,9 @@ type host struct {
 // standing is how a host stands, for those who only look: a publication may take
 // as long as the bus lets it wait.
 type standing struct {
-	issued   time.Time // of the assignment; zero before the first
-	unsynced bool
+	issued    time.Time // of the assignment; zero before the first
+	unsynced  bool
+	toplevels []proto.StorePath // that the host may run
 }
 
 func newHost(r Record) *host {
@@ -34,5 +37,5 @@ func newHost(r Record) *host {
 // holds h.mu.
 func (h *host) set(r Record, synced bool) {
 	h.record, h.synced = r, synced
-	h.shown.Store(&standing{issued: r.Issued, unsynced: !synced && !r.Host.IsZero()})
+	h.shown.Store(&standing{issued: r.Issued, unsynced: !synced && !r.Host.IsZero(), toplevels: r.toplevels()})
 }

@@ -20,7 +20,7 @@ type Signer interface {
 	OpenAssignment(e proto.Envelope) (proto.Assignment, error)
 	OpenWithdrawals(e proto.Envelope) (proto.Withdrawals, error)
 	Assign(o sign.Order) (proto.Envelope, error)
-	Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error)
+	Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error)
 	Countersign(release proto.Envelope) proto.Envelope
 	// Stale reports whether a key has not signed yet that should have, and Spared
 	// whether an assignment must not be signed anew.
@@ -48,6 +48,9 @@ type Options struct {
 	Caches []string     // URLs that hosts fetch from; part of every assignment
 	Log    *slog.Logger // required
 
+	// Token makes the token with which a host reads the caches from an instant on.
+	// Nil where they ask for none.
+	Token func(proto.HostName, time.Time) proto.CacheToken
 	// Published hears of what was made durable for a host, before it is on the
 	// bus. It must not call the publisher. Optional.
 	Published func(proto.HostName, proto.Target)
@@ -57,7 +60,8 @@ type Options struct {
 // A Publisher publishes. Safe for concurrent use; calls about different hosts do
 // not wait for each other.
 type Publisher struct {
-	o Options
+	o       Options
+	private bool // assignments have a token
 
 	mu    sync.Mutex // guards hosts, not what they hold
 	hosts map[proto.HostName]*host
@@ -73,12 +77,16 @@ func Open(o Options) (*Publisher, error) {
 	if o.Published == nil {
 		o.Published = func(proto.HostName, proto.Target) {}
 	}
+	private := o.Token != nil
+	if !private {
+		o.Token = func(proto.HostName, time.Time) proto.CacheToken { return proto.CacheToken{} }
+	}
 	records, err := o.Shelf.Load()
 	if err != nil {
 		return nil, err
 	}
 	o.Bus = boundedBus{o.Bus}
-	p := &Publisher{o: o, hosts: map[proto.HostName]*host{}}
+	p := &Publisher{o: o, private: private, hosts: map[proto.HostName]*host{}}
 	if err := p.withdrawals.load(o.Shelf); err != nil {
 		return nil, err
 	}
@@ -146,6 +154,18 @@ func (p *Publisher) Oldest() time.Time {
 	return oldest
 }
 
+// Toplevels returns what a host is to run, and may run still or go back to. It
+// waits for no publication.
+func (p *Publisher) Toplevels(name proto.HostName) []proto.StorePath {
+	p.mu.Lock()
+	h := p.hosts[name]
+	p.mu.Unlock()
+	if h == nil {
+		return nil
+	}
+	return h.shown.Load().toplevels
+}
+
 // next returns the record that follows before, with r, which is in o, assigned.
 func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error) {
 	if o.Assignment != nil {
@@ -155,6 +175,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 	serial := before.Target.Serial + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
 		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Caches: p.o.Caches,
+		CacheToken: p.o.Token(r.Host, now),
 	})
 	if err != nil {
 		return Record{}, fmt.Errorf("sign assignment %s: %w", serial, err)
@@ -164,6 +185,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 		Target:  target(r, o.Release, serial, now),
 		Issued:  now,
 		Mode:    o.Mode,
+		Token:   p.private,
 		Release: max(r.Serial, before.Release),
 		Desired: p.desired(o.Release, assignment),
 	}, nil
@@ -180,6 +202,7 @@ func (p *Publisher) save(h *host, r Record) error {
 	if _, err := r.Desired.Encode(); err != nil {
 		return err
 	}
+	r = r.after(h.record)
 	if err := p.o.Shelf.Save(r); err != nil {
 		return fmt.Errorf("save what %s shall run: %w", r.Host, err)
 	}

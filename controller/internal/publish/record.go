@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,33 @@ type Record struct {
 	Release proto.Serial   `json:"release"`
 	Desired proto.Desired  `json:"desired"`
 	Mode    proto.Mode     `json:"mode,omitempty"` // of the assignment
+	// Before are the toplevels that the host was to run before, the last one first:
+	// it may run one of them still, or go back to it.
+	Before []proto.StorePath `json:"before,omitempty"`
+	// Token reports whether the assignment has a token for the cache.
+	Token bool `json:"token,omitempty"`
+}
+
+// maxBefore is how many toplevels are remembered.
+const maxBefore = 8
+
+// after returns r with what the host was to run before, as the record before it
+// says.
+func (r Record) after(o Record) Record {
+	r.Before = o.Before
+	if last := o.Target.Toplevel; !last.IsZero() && last != r.Target.Toplevel {
+		others := slices.DeleteFunc(slices.Clone(o.Before), func(p proto.StorePath) bool { return p == last || p == r.Target.Toplevel })
+		r.Before = append([]proto.StorePath{last}, others[:min(len(others), maxBefore-1)]...)
+	}
+	return r
+}
+
+// toplevels returns all that the host may run.
+func (r Record) toplevels() []proto.StorePath {
+	if r.Target.Toplevel.IsZero() {
+		return nil
+	}
+	return append([]proto.StorePath{r.Target.Toplevel}, r.Before...)
 }
 
 // newer reports whether r says something later than o does.

@@ -61,10 +61,10 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 	case p.o.Signer.Spared(r.Desired.Assignment, now):
 	case r.Issued.After(now.Add(maxAhead)) && !p.withdrawals.has(r.Target.Release):
 		return p.again(r, r)
-	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired):
-		next.Issued = now
+	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
+		next.Issued, next.Token = now, p.private
 		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
-		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches)
+		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches, p.o.Token(r.Host, now))
 	}
 	return next, err
 }

@@ -202,5 +202,6 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 		Release: r.Serial,
 		Mode:    a.Mode,
 		Desired: d,
+		Token:   !a.CacheToken.IsZero(),
 	}, nil
 }

@@ -142,6 +142,8 @@ type Order struct {
 	Issued  time.Time
 	Mode    proto.Mode
 	Caches  []string
+	// CacheToken lets the host read from them; zero for none.
+	CacheToken proto.CacheToken
 }
 
 // Assign signs that the host of a release shall run it, from o.Issued for
@@ -157,15 +159,15 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 		Issued:  o.Issued,
 		Release: proto.DigestOf(o.Release.Payload),
 		Mode:    o.Mode,
-		Caches:  o.Caches,
+		Caches:  o.Caches, CacheToken: o.CacheToken,
 	})
 }
 
 // Renew signs an assignment of ours anew: the same host, serial, release and
-// mode, issued now, with the caches of today. It refuses an instant that is not
+// mode, issued now, with the caches and the token of today. It refuses an instant that is not
 // later than before: the clock went back, and hosts would refuse the assignment.
 // The old one goes on to count.
-func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []string) (proto.Envelope, error) {
+func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error) {
 	a, err := s.OpenAssignment(assignment)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("renew assignment: %w", err)
@@ -174,7 +176,7 @@ func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []str
 		return proto.Envelope{}, fmt.Errorf("renew assignment %s of %s: it was issued %s, and the clock says %s: check the controller's clock",
 			a.Serial, a.Host, was.Format(time.RFC3339), issued.UTC().Format(time.RFC3339))
 	}
-	a.Issued, a.Caches = issued, caches
+	a.Issued, a.Caches, a.CacheToken = issued, caches, token
 	return s.assign(a)
 }
 

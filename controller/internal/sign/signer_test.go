@@ -115,7 +115,7 @@ func TestRenewKeepsAllButTheInstantAndTheCaches(t *testing.T) {
 	}
 
 	later := now.Add(proto.AssignmentRenewal)
-	renewed, err := signer.Renew(old, later, []string{"http://b/"})
+	renewed, err := signer.Renew(old, later, []string{"http://b/"}, proto.CacheToken{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +133,11 @@ func TestRenewKeepsAllButTheInstantAndTheCaches(t *testing.T) {
 	}
 
 	for name, at := range map[string]time.Time{"the same instant": now, "an earlier one": now.Add(-time.Hour), "less than a second later": now.Add(time.Millisecond)} {
-		if _, err := signer.Renew(old, at, nil); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
+		if _, err := signer.Renew(old, at, nil, proto.CacheToken{}); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
 			t.Errorf("renew at %s: got error %v, want one about the clock", name, err)
 		}
 	}
-	if _, err := open(t, t.TempDir()).Renew(old, later, nil); !errors.Is(err, proto.ErrUnknownKey) {
+	if _, err := open(t, t.TempDir()).Renew(old, later, nil, proto.CacheToken{}); !errors.Is(err, proto.ErrUnknownKey) {
 		t.Errorf("renew a foreign assignment: got error %v, want ErrUnknownKey", err)
 	}
 }
@@ -177,8 +177,8 @@ func host(t *testing.T, name string) proto.HostName {
 
 // comparers compare the values of proto that hide their fields.
 var comparers = cmp.Options{
-	cmp.Comparer(func(a, b proto.CacheToken) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.HostName) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.Digest) bool { return a == b }),
 	cmp.Comparer(func(a, b proto.PublicKey) bool { return a == b }),
+	cmp.Comparer(func(a, b proto.CacheToken) bool { return a == b }),
 }

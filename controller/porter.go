@@ -1,0 +1,60 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"kedge/controller/internal/cache"
+	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/pass"
+	"kedge/proto"
+)
+
+// passKeyFile is below keysDir.
+const passKeyFile = "cache-tokens"
+
+// openPasses opens what makes and checks the tokens for the cache, unless everybody
+// may read it.
+func (c *Controller) openPasses() (err error) {
+	if c.o.Config.Cache.Public {
+		return nil
+	}
+	c.passes, err = pass.Open(c.path(keysDir + "/" + passKeyFile))
+	return err
+}
+
+// cacheTokens returns what makes the tokens in assignments; nil for none.
+func (c *Controller) cacheTokens() func(proto.HostName, time.Time) proto.CacheToken {
+	if c.passes == nil {
+		return nil
+	}
+	return c.passes.Issue
+}
+
+// porter returns who lets hosts into the cache; nil for everybody.
+func (c *Controller) porter(book *enroll.Book) cache.Porter {
+	if c.passes == nil {
+		return nil
+	}
+	return &porter{passes: c.passes, book: book, toplevels: c.publisher.Toplevels, now: c.o.Now}
+}
+
+// A porter lets a host that is not revoked read what it is to run.
+type porter struct {
+	passes    *pass.Office
+	book      *enroll.Book
+	toplevels func(proto.HostName) []proto.StorePath
+	now       func() time.Time
+}
+
+// Admit implements [cache.Porter].
+func (p *porter) Admit(token string) ([]proto.StorePath, error) {
+	host, err := p.passes.Check(token, p.now())
+	if err != nil {
+		return nil, err
+	}
+	if key, known := p.book.Newest(host); known && key.IsRevoked() {
+		return nil, fmt.Errorf("host %s: %w", host, enroll.ErrRevoked)
+	}
+	return p.toplevels(host), nil
+}
