@@ -67,7 +67,7 @@ func requireMetrics(t *testing.T, f *fleet.Fleet) {
 // controllerMetrics returns what Prometheus would read.
 func controllerMetrics(t *testing.T, f *fleet.Fleet) string {
 	t.Helper()
-	return f.MustRunOnBuild(t, "curl", "--silent", "http://127.0.0.1:8080/metrics")
+	return f.MustRunOnBuild(t, "curl", "--silent", "--insecure", "https://127.0.0.1:8080/metrics")
 }
 
 // TestRevertDeploysAgain: a git revert to a system that ran before is a

@@ -64,7 +64,7 @@ const (
 // left for another one; a host that has none says so, and stays as it is.
 func TestTransactionCacheSlow(t *testing.T) {
 	t.Parallel()
-	f := up(t, "one", "two") // caches
+	f := upWith(t, fleet.Options{Hosts: []string{"one", "two"}, Plain: true}) // caches
 	for name, text := range slowCacheUnits() {
 		if err := f.Build().WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

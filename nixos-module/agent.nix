@@ -22,15 +22,7 @@ let
     config.systemd.package
   ];
 
-  # As types.externalPath, which NixOS 25.05 and older lack. Not a path literal either: Nix would copy
-  # it into the store, where everybody can read it.
-  externalPath =
-    types.addCheck types.str (
-      value: lib.hasPrefix "/" value && !lib.hasPrefix "${builtins.storeDir}/" value
-    )
-    // {
-      description = "absolute path not in the Nix store";
-    };
+  externalPath = import ./external-path.nix { inherit lib; };
 in
 {
   options.services.kedge-agent = {
@@ -58,8 +50,21 @@ in
 
     servers = mkOption {
       type = types.listOf types.str;
-      example = [ "nats://build.example.org:4222" ];
-      description = "URLs of the NATS servers. The agent makes one outbound connection to one of them.";
+      example = [ "wss://build.example.org/nats" ];
+      description = ''
+        URLs of the NATS servers, `wss://…/nats` or `tls://…:4222`. The agent makes one outbound
+        connection to one of them, through an HTTP proxy if {option}`settings.proxy` names one.
+      '';
+    };
+
+    pins = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "sha256:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+      description = ''
+        The keys of a controller whose certificate is its own, as `kedge host add` prints them.
+        Empty for one that an authority vouches for.
+      '';
     };
 
     credentialsFile = mkOption {
@@ -92,7 +97,7 @@ in
     caches = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      example = [ "http://build.example.org:8080/cache/" ];
+      example = [ "https://cache.nixos.org" ];
       description = "Binary caches to fetch from, after those that the controller names.";
     };
 
@@ -140,8 +145,11 @@ in
   config = mkIf cfg.enable {
     services.kedge-agent.settings = {
       host = lib.mkDefault config.networking.hostName;
-      nats.servers = cfg.servers;
-      nats.credentials_file = cfg.credentialsFile;
+      nats = {
+        inherit (cfg) servers;
+        credentials_file = cfg.credentialsFile;
+      }
+      // lib.optionalAttrs (cfg.pins != [ ]) { tls.pins = cfg.pins; };
       trust.release_keys = cfg.trust.releaseKeys;
       trust.controller_keys = cfg.trust.controllerKeys;
       trust.cache_keys = cfg.trust.cacheKeys;

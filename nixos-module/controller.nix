@@ -15,7 +15,10 @@ let
     ;
   cfg = config.services.kedge-controller;
   format = pkgs.formats.yaml { };
+  unit = import ./controller-unit.nix { inherit (cfg) package; };
   configFile = format.generate "controller.yaml" cfg.settings;
+  externalPath = import ./external-path.nix { inherit lib; };
+  credentials = "/run/credentials/kedge-controller.service";
   portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
 in
 {
@@ -39,14 +42,39 @@ in
 
     advertise = mkOption {
       type = types.nonEmptyListOf types.str;
-      example = [ "nats://build.example.org:4222" ];
-      description = "URLs under which hosts reach the NATS server.";
+      example = [ "wss://build.example.org/nats" ];
+      description = ''
+        URLs under which hosts reach the NATS server: `wss://…/nats` at the port of HTTPS, or
+        `tls://…:4222`; not both kinds.
+      '';
     };
 
     cacheUrls = mkOption {
       type = types.nonEmptyListOf types.str;
-      example = [ "http://build.example.org:8080/cache/" ];
+      example = [ "https://build.example.org/cache/" ];
       description = "URLs under which hosts reach the binary cache.";
+    };
+
+    tls = {
+      certificateFile = mkOption {
+        type = types.nullOr externalPath;
+        default = null;
+        example = "/var/lib/acme/build.example.org/fullchain.pem";
+        description = ''
+          The certificate that hosts and operators see, with those between it and its authority,
+          in PEM. Without one the controller signs its own, and `kedge host add` says the pin of
+          its key, for {option}`services.kedge-agent.pins`.
+        '';
+      };
+      keyFile = mkOption {
+        type = types.nullOr externalPath;
+        default = null;
+        example = "/var/lib/acme/build.example.org/key.pem";
+        description = ''
+          Its key. systemd hands both files over when the service starts and, from systemd 258 on,
+          when it is reloaded: see `docs/network.md`.
+        '';
+      };
     };
 
     openFirewall = mkOption {
@@ -72,7 +100,13 @@ in
       source.branch = cfg.source.branch;
       nats.listen = lib.mkDefault "0.0.0.0:4222";
       nats.advertise = cfg.advertise;
-      http.listen = lib.mkDefault "0.0.0.0:8080";
+      http = {
+        listen = lib.mkDefault "0.0.0.0:443"; # one port is enough for hosts
+      }
+      // lib.optionalAttrs (cfg.tls.certificateFile != null) {
+        certificate_file = "${credentials}/tls-certificate";
+        key_file = "${credentials}/tls-key";
+      };
       cache.urls = cfg.cacheUrls;
       # NixOS tells Nix of no builders otherwise.
       build.remote = lib.mkDefault config.nix.distributedBuilds;
@@ -82,6 +116,10 @@ in
       {
         assertion = config.nix.enable;
         message = "services.kedge-controller: nix.enable is false, but the controller builds with Nix; set nix.enable = true.";
+      }
+      {
+        assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
+        message = "services.kedge-controller: tls.certificateFile and tls.keyFile are set together or not at all.";
       }
     ];
 
@@ -101,7 +139,7 @@ in
       (portOf cfg.settings.http.listen)
     ];
 
-    systemd.services.kedge-controller = import ./controller-unit.nix { inherit (cfg) package; } // {
+    systemd.services.kedge-controller = unit // {
       # The controller runs nix and git; both run ssh, for repositories and remote builders.
       path = [
         config.nix.package
@@ -110,6 +148,17 @@ in
       ];
       # Its text names a fixed path, so that another configuration alone would not change it.
       restartTriggers = [ configFile ];
+      serviceConfig =
+        unit.serviceConfig
+        // lib.optionalAttrs (cfg.tls.certificateFile != null) {
+          LoadCredential = [
+            "tls-certificate:${cfg.tls.certificateFile}"
+            "tls-key:${cfg.tls.keyFile}"
+          ];
+          # The controller looks at the files by itself.
+          ExecReload = "${cfg.package}/bin/kedge-controller --version";
+          RefreshOnReload = "credentials";
+        };
     };
   };
 }

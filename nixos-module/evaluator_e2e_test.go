@@ -83,7 +83,7 @@ func (e evaluator) check(t *testing.T, got evaluation) error {
 func agent(service, host options) options {
 	o := options{
 		"enable":          true,
-		"servers":         []string{"nats://build.example.org:4222"},
+		"servers":         []string{"wss://build.example.org/nats"},
 		"credentialsFile": "/run/secrets/kedge.creds",
 		"trust": options{
 			"releaseKeys": []string{exampleKey}, "controllerKeys": []string{exampleKey}, "cacheKeys": []string{exampleKey},
@@ -98,8 +98,8 @@ func controller(service, host options) options {
 	o := options{
 		"enable":    true,
 		"source":    options{"url": "/srv/git/fleet.git"},
-		"advertise": []string{"nats://build.example.org:4222"},
-		"cacheUrls": []string{"http://build.example.org:8080/cache/"},
+		"advertise": []string{"wss://build.example.org/nats"},
+		"cacheUrls": []string{"https://build.example.org/cache/"},
 	}
 	maps.Copy(o, service)
 	return with(host, "kedge-controller", o)

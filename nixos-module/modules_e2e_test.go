@@ -84,7 +84,7 @@ func testModules(t *testing.T, e evaluator) {
 			want    []int
 		}{
 			"not asked": {nil, []int{}},
-			"asked":     {options{"openFirewall": true}, []int{4222, 8080}},
+			"asked":     {options{"openFirewall": true}, []int{443, 4222}},
 			"moved":     {moved, []int{4222, 8443}},
 		} {
 			if got := e.mustEvaluate(t, "controller", controller(tt.service, nil)); !slices.Equal(got.Ports, tt.want) {
@@ -109,7 +109,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 	keys := []any{exampleKey}
 	want := options{
 		"host":   "web1",
-		"nats":   options{"servers": []any{"nats://build.example.org:4222"}, "credentials_file": "/run/secrets/kedge.creds"},
+		"nats":   options{"servers": []any{"wss://build.example.org/nats"}, "credentials_file": "/run/secrets/kedge.creds"},
 		"trust":  options{"release_keys": keys, "controller_keys": keys, "cache_keys": keys},
 		"caches": []any{"http://cache.example.org/"},
 		"probation": options{
@@ -127,9 +127,9 @@ func testConfiguration(t *testing.T, e evaluator) {
 	got = e.mustEvaluate(t, "controller", controller(options{"settings": options{"source": options{"poll": "5m"}}}, nil))
 	want = options{
 		"source": options{"url": "/srv/git/fleet.git", "branch": "main", "poll": "5m"},
-		"nats":   options{"listen": "0.0.0.0:4222", "advertise": []any{"nats://build.example.org:4222"}},
-		"http":   options{"listen": "0.0.0.0:8080"},
-		"cache":  options{"urls": []any{"http://build.example.org:8080/cache/"}},
+		"nats":   options{"listen": "0.0.0.0:4222", "advertise": []any{"wss://build.example.org/nats"}},
+		"http":   options{"listen": "0.0.0.0:443"},
+		"cache":  options{"urls": []any{"https://build.example.org/cache/"}},
 		"build":  options{"remote": false},
 	}
 	if diff := cmp.Diff(want, got.Settings); diff != "" {
@@ -138,6 +138,8 @@ func testConfiguration(t *testing.T, e evaluator) {
 	if err := e.check(t, got); err != nil {
 		t.Errorf("the controller refuses its configuration: %v", err)
 	}
+
+	testTLS(t, e)
 
 	for _, tt := range []struct {
 		service string
@@ -157,6 +159,33 @@ func testConfiguration(t *testing.T, e evaluator) {
 	}
 }
 
+// testTLS shows how a certificate gets to the controller, and its pin to a host.
+func testTLS(t *testing.T, e evaluator) {
+	t.Helper()
+	pin := "sha256:" + strings.Repeat("A", 43) + "="
+	host := e.mustEvaluate(t, "agent", agent(options{"pins": []string{pin}}, nil))
+	want := options{"servers": []any{"wss://build.example.org/nats"}, "credentials_file": "/run/secrets/kedge.creds", "tls": options{"pins": []any{pin}}}
+	if diff := cmp.Diff(want, options(host.Settings)["nats"]); diff != "" {
+		t.Errorf("nats in agent.yaml (-want +got):\n%s", diff)
+	}
+	got := e.mustEvaluate(t, "controller", controller(options{"tls": options{"certificateFile": "/var/lib/acme/cert.pem", "keyFile": "/var/lib/acme/key.pem"}}, nil))
+	const dir = "/run/credentials/kedge-controller.service/"
+	want = options{"listen": "0.0.0.0:443", "certificate_file": dir + "tls-certificate", "key_file": dir + "tls-key"}
+	if diff := cmp.Diff(want, options(got.Settings)["http"]); diff != "" {
+		t.Errorf("http in controller.yaml (-want +got):\n%s", diff)
+	}
+	for _, line := range []string{"LoadCredential=tls-certificate:/var/lib/acme/cert.pem\n", "LoadCredential=tls-key:/var/lib/acme/key.pem\n"} {
+		if text := got.Units["kedge-controller"].Text; !strings.Contains(text, line) {
+			t.Errorf("the unit has no %q: %s", line, text)
+		}
+	}
+	for _, g := range []evaluation{host, got} {
+		if err := e.check(t, g); err != nil {
+			t.Errorf("a daemon refuses its configuration: %v", err)
+		}
+	}
+}
+
 // testRefusals shows what is no system at all.
 func testRefusals(t *testing.T, e evaluator) {
 	for _, tt := range []struct {
@@ -170,6 +199,10 @@ func testRefusals(t *testing.T, e evaluator) {
 			"agent without switching", "agent",
 			agent(nil, options{"system": options{"switch": options{"enable": false}}}),
 			"set system.switch.enable = true",
+		},
+		{
+			"a certificate without its key", "controller", controller(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),
+			"set together or not at all",
 		},
 		{"controller without Nix", "controller", controller(nil, options{"nix": options{"enable": false}}), "set nix.enable = true"},
 	} {

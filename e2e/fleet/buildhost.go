@@ -39,7 +39,7 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 		return nil, err
 	}
 	f.world.Tools = b.tools
-	if err := b.installController(ctx, f.options.Parts.Bin); err != nil {
+	if err := b.installController(ctx, f.options.Parts.Bin, f.options.Plain); err != nil {
 		return nil, err
 	}
 	for _, argv := range [][]string{
@@ -62,7 +62,7 @@ const prefix = "/usr/local"
 
 // installController installs the programs of the folder bin, and the service as
 // the NixOS module would.
-func (b *buildHost) installController(ctx context.Context, bin string) error {
+func (b *buildHost) installController(ctx context.Context, bin string, plain bool) error {
 	for _, name := range []string{"kedge", "kedge-controller"} {
 		content, err := os.ReadFile(filepath.Join(bin, name))
 		if err != nil {
@@ -77,7 +77,7 @@ func (b *buildHost) installController(ctx context.Context, bin string) error {
 		return err
 	}
 	for name, content := range map[string]string{
-		"/etc/kedge/controller.yaml":                   b.config(),
+		"/etc/kedge/controller.yaml":                   b.config(plain),
 		"/etc/systemd/system/kedge-controller.service": service.Text,
 	} {
 		if err := b.WriteFile(name, []byte(content), 0o644); err != nil {
@@ -109,22 +109,29 @@ func (b *buildHost) start(ctx context.Context) error {
 }
 
 // config looks at the repository so seldom that a push is found because the
-// controller watches for it, or not at all.
-func (b *buildHost) config() string {
+// controller watches for it, or not at all. Its certificate is its own, which the
+// hosts pin; a plain fleet has no TLS, and a cache that is open to all.
+func (b *buildHost) config(plain bool) string {
+	server, cache, tls := "tls://%s:4222", "https://%s:8080/cache/", "on"
+	if plain {
+		server, cache, tls = "nats://%s:4222", "http://%s:8080/cache/", "off"
+	}
 	return fmt.Sprintf(`source:
   url: %s
   branch: main
   poll: 24h
 nats:
   listen: 0.0.0.0:4222
-  advertise: ["nats://%[2]s:4222"]
+  advertise: [%q]
 http:
   listen: 0.0.0.0:8080
+  tls: %q
 cache:
-  urls: ["http://%[2]s:8080/cache/"]
+  urls: [%q]
+  public: %t
 build:
   remote: false
-`, Repository, b.Addr())
+`, Repository, fmt.Sprintf(server, b.Addr()), tls, fmt.Sprintf(cache, b.Addr()), plain)
 }
 
 // commit writes the flake and commits it.

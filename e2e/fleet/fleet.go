@@ -39,6 +39,8 @@ type Options struct {
 	// GRUB are those of Computers whose boot loader is GRUB; the others' is
 	// systemd-boot.
 	GRUB []string
+	// Plain does without TLS, and opens the cache to all.
+	Plain bool
 	// Config is added to the configuration of every host's agent.
 	Config string
 	// Outlive leaves everything running when this process ends without Down.

@@ -81,7 +81,11 @@ func (h *Host) agentConfig(reply proto.HostAddReply) string {
 	}
 	fmt.Fprintf(&b, "host: %s\nnats:\n", h.Name())
 	list("  servers", reply.Servers)
-	fmt.Fprintf(&b, "  credentials_file: %s\n  max_reconnect_delay: 2s\ntrust:\n", credentialsFile)
+	fmt.Fprintf(&b, "  credentials_file: %s\n  max_reconnect_delay: 2s\n", credentialsFile)
+	if len(reply.Pins) > 0 {
+		list("  tls:\n    pins", reply.Pins)
+	}
+	b.WriteString("trust:\n")
 	list("  release_keys", reply.ReleaseKeys)
 	list("  release_threshold", max(reply.ReleaseThreshold, 1))
 	list("  controller_keys", reply.ControllerKeys)

@@ -48,6 +48,7 @@ let
           value = f name;
         }) names
       );
+    optionalAttrs = condition: attrs: if condition then attrs else { };
     optional = condition: value: if condition then [ value ] else [ ];
     last = list: builtins.elemAt list (builtins.length list - 1);
 
