@@ -100,23 +100,27 @@ type web struct {
 }
 
 // listenWeb listens, with TLS unless there is none.
-func listenWeb(ctx context.Context, address string, tls *tls.Config, h http.Handler, log *slog.Logger) (*web, error) {
+func listenWeb(ctx context.Context, address string, config *tls.Config, h http.Handler, log *slog.Logger) (*web, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w", err)
 	}
+	return newWeb(l, config, h, log), nil
+}
+
+func newWeb(l net.Listener, config *tls.Config, h http.Handler, log *slog.Logger) *web {
 	return &web{listener: &door{Listener: l, open: map[string]int{}}, server: &http.Server{
 		Handler:           h,
-		TLSConfig:         tls,
+		TLSConfig:         config,
 		ConnState:         settled,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: headerTimeout, // and TLS' handshake has as long
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}, nil
+	}}
 }
 
 // run serves until ctx ends, and then for as long as requests under way take, in

@@ -46,5 +46,12 @@
     RuntimeDirectoryMode = "0711";
     RuntimeDirectoryPreserve = true;
     UMask = "0077";
+
+    # docs/hardening.md says why it is this, and no more: Nix and hooks run in here. A transaction
+    # inherits nothing of it.
+    CapabilityBoundingSet = "~CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_TIME CAP_SYS_BOOT CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_BPF CAP_PERFMON CAP_SYS_PACCT CAP_WAKE_ALARM CAP_BLOCK_SUSPEND";
+    LockPersonality = true;
+    RestrictRealtime = true;
+    LimitCORE = 0; # it holds keys
   };
 }

@@ -165,13 +165,13 @@ func testTLS(t *testing.T, e evaluator) {
 	pin := "sha256:" + strings.Repeat("A", 43) + "="
 	host := e.mustEvaluate(t, "agent", agent(options{"pins": []string{pin}}, nil))
 	want := options{"servers": []any{"wss://build.example.org/nats"}, "credentials_file": "/run/secrets/kedge.creds", "tls": options{"pins": []any{pin}}}
-	if diff := cmp.Diff(want, options(host.Settings)["nats"]); diff != "" {
+	if diff := cmp.Diff(want, host.Settings["nats"]); diff != "" {
 		t.Errorf("nats in agent.yaml (-want +got):\n%s", diff)
 	}
 	got := e.mustEvaluate(t, "controller", controller(options{"tls": options{"certificateFile": "/var/lib/acme/cert.pem", "keyFile": "/var/lib/acme/key.pem"}}, nil))
 	const dir = "/run/credentials/kedge-controller.service/"
 	want = options{"listen": "0.0.0.0:443", "certificate_file": dir + "tls-certificate", "key_file": dir + "tls-key"}
-	if diff := cmp.Diff(want, options(got.Settings)["http"]); diff != "" {
+	if diff := cmp.Diff(want, got.Settings["http"]); diff != "" {
 		t.Errorf("http in controller.yaml (-want +got):\n%s", diff)
 	}
 	for _, line := range []string{"LoadCredential=tls-certificate:/var/lib/acme/cert.pem\n", "LoadCredential=tls-key:/var/lib/acme/key.pem\n"} {

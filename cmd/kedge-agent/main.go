@@ -100,6 +100,9 @@ func runCommand(file *string, stderr io.Writer) *cobra.Command {
 
 func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 	log := setup.NewLogger(stderr, c.Log, os.Getenv)
+	if err := setup.KeepSecrets(); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	if err := errors.Join(
 		registry.Register(collectors.NewGoCollector()),

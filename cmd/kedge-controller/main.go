@@ -88,6 +88,9 @@ func load(cmd *cobra.Command, file string) (controller.Config, error) {
 
 func run(ctx context.Context, c controller.Config, stderr io.Writer) (err error) {
 	log := setup.NewLogger(stderr, c.Log, os.Getenv)
+	if err := setup.KeepSecrets(); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),

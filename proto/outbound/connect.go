@@ -91,7 +91,7 @@ func (e *RefusalError) Error() string { return e.text }
 
 // refusal returns what a proxy's answer to CONNECT says against it, or nil.
 func refusal(proxy *url.URL, address string, resp *http.Response) error {
-	text := ""
+	var text string
 	switch {
 	case resp.StatusCode/100 == 2:
 		return nil

@@ -57,8 +57,7 @@ func (g Gateway) through(ctx context.Context, o *nix.SubstituteOptions, do func(
 
 // translate changes what the command that failed said.
 func translate(err error, words *strings.Replacer) {
-	var failed *nix.CommandError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*nix.CommandError](err); ok {
 		failed.Stderr = words.Replace(failed.Stderr)
 	}
 }

@@ -97,8 +97,7 @@ func (r *relay) handler() http.Handler {
 
 // note keeps the first problem. What the client says about the URL is known.
 func (r *relay) note(err error) {
-	var of *url.Error
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*url.Error](err); ok {
 		err = of.Err
 	}
 	r.mu.Lock()
