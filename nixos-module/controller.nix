@@ -18,6 +18,7 @@ let
   unit = import ./controller-unit.nix { inherit (cfg) package; };
   configFile = format.generate "controller.yaml" cfg.settings;
   externalPath = import ./external-path.nix { inherit lib; };
+  hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
   portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
 in
@@ -103,7 +104,7 @@ in
       http = {
         listen = lib.mkDefault "0.0.0.0:443"; # one port is enough for hosts
       }
-      // lib.optionalAttrs (cfg.tls.certificateFile != null) {
+      // lib.optionalAttrs hasCertificate {
         certificate_file = "${credentials}/tls-certificate";
         key_file = "${credentials}/tls-key";
       };
@@ -150,7 +151,7 @@ in
       restartTriggers = [ configFile ];
       serviceConfig =
         unit.serviceConfig
-        // lib.optionalAttrs (cfg.tls.certificateFile != null) {
+        // lib.optionalAttrs hasCertificate {
           LoadCredential = [
             "tls-certificate:${cfg.tls.certificateFile}"
             "tls-key:${cfg.tls.keyFile}"

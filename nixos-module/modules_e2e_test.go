@@ -84,7 +84,7 @@ func testModules(t *testing.T, e evaluator) {
 			want    []int
 		}{
 			"not asked": {nil, []int{}},
-			"asked":     {options{"openFirewall": true}, []int{443, 4222}},
+			"asked":     {options{"openFirewall": true}, []int{4222, 443}},
 			"moved":     {moved, []int{4222, 8443}},
 		} {
 			if got := e.mustEvaluate(t, "controller", controller(tt.service, nil)); !slices.Equal(got.Ports, tt.want) {
