@@ -243,6 +243,9 @@ func New(o Options) (*Agent, error) {
 			refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}, hookFailures: map[hook.Point]float64{},
 		},
 	}
+	if _, err := a.Files.Floor(); err != nil { // before anything else is written; whoever verifies says so again
+		a.Log.Error("what was accepted before cannot be known; nothing is accepted", "err", err)
+	}
 	a.metrics = newMetrics(a)
 	if err := o.Registry.Register(a.metrics); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -35,6 +36,13 @@ func readLevel(err error) slog.Level {
 // a state that was read and refused is contact without acceptance.
 func (a *Agent) readDesired(ctx context.Context) error {
 	raw, err := a.Bus.Desired(ctx)
+	if r := a.frozen(err); r != nil {
+		a.reject(ctx, r)
+		if !errors.Is(err, bus.ErrNoDesired) {
+			return err
+		}
+		return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
+	}
 	if errors.Is(err, bus.ErrNoDesired) {
 		a.change(func(v *view) { v.desired, v.order, v.refusal, v.read = nil, nil, nil, true })
 		return a.leaveReceipt(statefile.Contact{Reason: proto.ReasonNoDesired})
@@ -94,14 +102,29 @@ func (a *Agent) lapse(ctx context.Context) error {
 	return err
 }
 
-// refuse is reject of what was read just now.
+// refuse makes nothing of a desired state but a report; see [Agent.reject].
 func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
 	a.reject(ctx, r)
 	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
 }
 
-// reject makes nothing of a desired state but a report, once for each reason
-// and assignment: an error's text may say what time it is.
+// frozen says that nothing fresh came for longer than an assignment is valid, if
+// that is so, and err, of a read of the desired state, is that there is none, or no
+// answer, although there is a connection.
+func (a *Agent) frozen(err error) *proto.RefusalError {
+	if err == nil || errors.Is(err, bus.ErrNotConnected) || errors.Is(err, bus.ErrTooLarge) {
+		return nil
+	}
+	f, floorErr := a.Files.PeekFloor()
+	if link, _ := a.Link.Watch(); floorErr != nil || !link.Connected || f.Issued.IsZero() || a.Now().Before(f.Issued.Add(proto.AssignmentLifetime)) {
+		return nil
+	}
+	return &proto.RefusalError{Reason: proto.ReasonFreeze, Serial: f.Serial, Err: fmt.Errorf(
+		"nothing newer than assignment %s came since %s, although there is a connection: %w", f.Serial, f.Issued.UTC().Format(time.RFC3339), err)}
+}
+
+// reject reports a refusal, once for each reason and assignment: an error's text
+// may say what time it is.
 func (a *Agent) reject(ctx context.Context, r *proto.RefusalError) {
 	before := a.look().refusal
 	a.change(func(v *view) {

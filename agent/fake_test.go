@@ -101,6 +101,7 @@ func newWorld(t *testing.T) *world {
 		changed:  make(chan struct{}),
 		connects: 1,
 	}
+	w.must(w.files.SaveFloor(proto.Floor{})) // it has run before
 	w.release, w.controller = newKey(t, "release-1"), newKey(t, "controller-1")
 	var err error
 	if w.host, err = proto.ParseHostName("web1"); err != nil {

@@ -173,8 +173,8 @@ func TestWhatIsDesiredExpires(t *testing.T) {
 		w.change(func() { w.unread = errors.New("nobody answers") })
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		if got := condition(a.Status(), proto.ConditionAccepted); got.Reason != proto.ReasonExpired {
-			t.Errorf("accepted is %+v, want false because of %s", got, proto.ReasonExpired)
+		if got := condition(a.Status(), proto.ConditionAccepted); got.Reason != proto.ReasonFreeze {
+			t.Errorf("accepted is %+v, want false because of %s", got, proto.ReasonFreeze)
 		}
 		if got := a.Outbox.Len() - before; got != 1 {
 			t.Errorf("%d events, want 1", got)

@@ -33,7 +33,7 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 	var errs [6]error
 	d.record, errs[0] = files.Deployment()
 	d.proven, errs[1] = files.Proven()
-	d.floor, errs[2] = files.Floor()
+	d.floor, errs[2] = files.PeekFloor()
 	d.systems, errs[3] = systems()
 	d.suspended, errs[4] = suspension(files, now)
 	d.stuck, errs[5] = files.Stuck()
@@ -60,6 +60,8 @@ func (a *Agent) Status() proto.Status {
 		BootID:     a.Identity.BootID,
 		Systems:    d.systems,
 		Deployment: d.record.Status(),
+		Trust:      a.Config.Trust.trust().Status(),
+		Challenge:  d.floor.Challenge,
 	}
 	if v.order != nil {
 		s.Serial = v.order.Assignment.Serial

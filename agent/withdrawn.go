@@ -11,7 +11,7 @@ import (
 // withdrawn reports whether the release of r, which has touched nothing yet, was
 // withdrawn. If it cannot be known, nothing is verified either.
 func (a *Agent) withdrawn(r deployment.Deployment) bool {
-	floor, err := a.Files.Floor()
+	floor, err := a.Files.PeekFloor()
 	return err == nil && slices.Contains(floor.Withdrawn, r.Release)
 }
 

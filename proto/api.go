@@ -17,11 +17,15 @@ const (
 	EndpointEvents      Endpoint = "viewer.events"      // EventsRequest → EventsReply
 	EndpointLeaseList   Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
 	EndpointWithdrawals Endpoint = "viewer.withdrawals" // WithdrawalsRequest → WithdrawalsReply
+	EndpointKeyStatus   Endpoint = "viewer.key-status"  // KeyStatusRequest → KeyStatusReply
 	EndpointReconcile   Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
 	EndpointHostAdd     Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
 	EndpointHostRevoke  Endpoint = "admin.host-revoke"  // HostRevokeRequest → HostRevokeReply
 	EndpointPublish     Endpoint = "admin.publish"      // PublishRequest → PublishReply
 	EndpointWithdraw    Endpoint = "admin.withdraw"     // WithdrawRequest → WithdrawReply
+	EndpointHostReset   Endpoint = "admin.host-reset"   // HostResetRequest → HostResetReply
+	EndpointKeyAdd      Endpoint = "admin.key-add"      // KeyAddRequest → KeyAddReply
+	EndpointKeyRetire   Endpoint = "admin.key-retire"   // KeyRetireRequest → KeyRetireReply
 	EndpointLeaseFree   Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
 )
 

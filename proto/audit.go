@@ -15,6 +15,9 @@ const (
 	ActReconcile  Act = "reconcile"   // asked for a look at the source
 	ActHostAdd    Act = "host-add"    // issued credentials to a host
 	ActHostRevoke Act = "host-revoke" // let a host in no more
+	ActHostReset  Act = "host-reset"  // let a host accept again that lost what it remembered
+	ActKeyAdd     Act = "key-add"     // made a further key
+	ActKeyRetire  Act = "key-retire"  // destroyed a key
 
 	ActLeaseAcquire Act = "lease-acquire" // let a host reboot
 	ActLeaseRelease Act = "lease-release" // a host gave that back

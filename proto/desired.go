@@ -7,6 +7,7 @@ type Desired struct {
 	Release     Envelope  `json:"release"`
 	Assignment  Envelope  `json:"assignment"`
 	Withdrawals *Envelope `json:"withdrawals,omitempty"`
+	Reset       *Envelope `json:"reset,omitempty"` // for a host that lost its floor
 }
 
 // Encode returns d as JSON, or an error that wraps [ErrOversized] if nobody

@@ -16,6 +16,7 @@ const (
 	PayloadRelease     PayloadType = "application/vnd.kedge.release.v1+json"
 	PayloadAssignment  PayloadType = "application/vnd.kedge.assignment.v1+json"
 	PayloadWithdrawals PayloadType = "application/vnd.kedge.withdrawals.v1+json"
+	PayloadReset       PayloadType = "application/vnd.kedge.reset.v1+json"
 )
 
 // An Envelope carries a statement and its signatures. A signature covers the

@@ -115,6 +115,18 @@ func sealedWithdrawals(t testing.TB, serial proto.Serial, releases ...proto.Dige
 	return &e
 }
 
+// challenge is what web1 made when it found its floor gone.
+const challenge = "KTCVYXJPXXW2C4SS2VL3AOJRQE"
+
+func sealedReset(t testing.TB, r proto.Reset) *proto.Envelope {
+	t.Helper()
+	e, err := r.Sign(controllerKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &e
+}
+
 // desired is a state that web1 accepts.
 func desired(t testing.TB) proto.Desired {
 	t.Helper()

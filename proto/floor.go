@@ -20,12 +20,15 @@ type Floor struct {
 	Withdrawn []Digest  `json:"withdrawn,omitempty"`
 	// WithdrawalSerial is the serial of the newest list of withdrawals seen.
 	WithdrawalSerial Serial `json:"withdrawal_serial,omitempty"`
+	// Challenge is what a [Reset] has to name before anything is accepted; empty
+	// unless the host found that its floor was lost.
+	Challenge string `json:"challenge,omitempty"`
 }
 
 // Equal reports whether f and o remember the same.
 func (f Floor) Equal(o Floor) bool {
 	return f.Serial == o.Serial && f.Issued.Equal(o.Issued) && f.Latest.Equal(o.Latest) &&
-		f.WithdrawalSerial == o.WithdrawalSerial && slices.Equal(f.Withdrawn, o.Withdrawn)
+		f.WithdrawalSerial == o.WithdrawalSerial && f.Challenge == o.Challenge && slices.Equal(f.Withdrawn, o.Withdrawn)
 }
 
 // withdraw returns f with what e newly withdraws; nil withdraws nothing. With
@@ -82,6 +85,10 @@ func (f Floor) checkTime(as Assignment, now time.Time) error {
 	if latest := f.raise(as).Latest; now.Add(clockTolerance).Before(latest) {
 		return refuse(ReasonClock, "the local clock says %s, but something was issued %s: set the clock",
 			now.UTC().Format(time.RFC3339), latest.UTC().Format(time.RFC3339))
+	}
+	if !now.Before(as.Expires) && as.Serial == f.Serial && as.Issued.Equal(f.Issued) {
+		return refuse(ReasonFreeze, "nothing newer than assignment %d came since it expired %s: the controller is down, or somebody in between holds back what it says",
+			as.Serial, as.Expires.UTC().Format(time.RFC3339))
 	}
 	if !now.Before(as.Expires) {
 		return refuse(ReasonExpired, "assignment %d expired %s: the controller signs it anew when it is up",

@@ -236,6 +236,10 @@ func FuzzDesiredVerify(f *testing.F) {
 			}
 			return
 		}
+		lost, err := d.Verify(tr, web1, proto.Floor{Challenge: challenge}, issued)
+		if lost.Floor.Challenge == "" && lost.Floor.Serial < 7 {
+			t.Errorf("verify %q: a lost floor became %+v, error %v", b, lost.Floor, err)
+		}
 		floor := proto.Floor{Serial: 7, Issued: issued, Latest: issued}
 		order, err := d.Verify(tr, web1, floor, issued)
 		checkNotBelow(t, order.Floor, floor)

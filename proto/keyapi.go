@@ -20,3 +20,76 @@ type WithdrawReply struct {
 	// Hosts are those that were assigned a release on the list.
 	Hosts []HostName `json:"hosts,omitempty"`
 }
+
+// A HostResetRequest asks to let a host accept again that lost what it remembered.
+type HostResetRequest struct {
+	Host HostName `json:"host"`
+	// Reset is one that a spare key signed; nil has the controller sign it.
+	Reset *Envelope `json:"reset,omitempty"`
+}
+
+// A HostResetReply says from where on the host accepts.
+type HostResetReply struct {
+	Serial Serial `json:"serial"` // of assignments
+}
+
+// A KeyRole is what a key signs.
+type KeyRole string
+
+// The roles of keys.
+const (
+	KeyRelease    KeyRole = "release"
+	KeyController KeyRole = "controller"
+)
+
+// A KeyStatusRequest asks who trusts which keys.
+type KeyStatusRequest struct{}
+
+// A KeyStatusReply has every key that the controller knows.
+type KeyStatusReply struct {
+	Hosts int         `json:"hosts"` // how many there are
+	Keys  []KeyStatus `json:"keys"`
+}
+
+// A KeyStatus is one key, and who trusts it by what the host runs, committed.
+type KeyStatus struct {
+	Key  PublicKey `json:"key"`
+	Role KeyRole   `json:"role"`
+	// Held is true if the controller signs with it, and Spare if it is a controller
+	// key that is kept elsewhere.
+	Held    bool `json:"held,omitempty"`
+	Spare   bool `json:"spare,omitempty"`
+	Trusted int  `json:"trusted"` // by so many hosts
+	// Lacking are hosts that do not trust it, or do not say so; MaxKeyHosts of them
+	// at most.
+	Lacking []HostName `json:"lacking,omitempty"`
+	// Needed are hosts that are not known to trust another key that the controller
+	// holds for the role: they would be locked out if it were retired.
+	Needed []HostName `json:"needed,omitempty"`
+}
+
+// MaxKeyHosts is how many hosts a [KeyStatus] names of each kind.
+const MaxKeyHosts = 100
+
+// A KeyAddRequest asks the controller to make a further key, which signs beside
+// the others.
+type KeyAddRequest struct {
+	Role KeyRole `json:"role"`
+}
+
+// A KeyAddReply has the public half. The secret half stays where it was made.
+type KeyAddReply struct {
+	Key PublicKey `json:"key"`
+}
+
+// A KeyRetireRequest asks to destroy the secret half of a key. It is refused while
+// hosts need it, unless forced.
+type KeyRetireRequest struct {
+	Name  string `json:"name"`
+	Force bool   `json:"force,omitempty"`
+}
+
+// A KeyRetireReply names the hosts that are locked out by it.
+type KeyRetireReply struct {
+	Needed []HostName `json:"needed,omitempty"`
+}

@@ -63,8 +63,13 @@ func messages(t testing.TB) []message {
 	asPrivate := as
 	asPrivate.CacheToken = cacheToken(t)
 	withdrawals := proto.Withdrawals{Format: proto.Format1, Serial: 2, Issued: issued, Releases: []proto.Digest{as.Release}}
+	reset := proto.Reset{Format: proto.Format1, Host: rel.Host, Challenge: challenge, Issued: issued, Serial: 7, WithdrawalSerial: 2}
+	openReset := func(e proto.Envelope) (proto.Reset, error) { return proto.OpenReset(e, tr.ControllerKeys) }
 	withdrawing := d
 	withdrawing.Withdrawals = sealedWithdrawals(t, 2, as.Release)
+
+	resetting := withdrawing
+	resetting.Reset = sealedReset(t, reset)
 
 	status := exampleStatus(t)
 	event := exampleEvent(t)
@@ -74,6 +79,9 @@ func messages(t testing.TB) []message {
 		statement("assignment.boot", asBoot, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
 		statement("assignment.private", asPrivate, proto.PayloadAssignment, controllerKey(t), proto.Assignment.Sign, openAssignment),
 		statement("withdrawals", withdrawals, proto.PayloadWithdrawals, releaseKey(t), proto.Withdrawals.Sign, openWithdrawals),
+		statement("reset", reset, proto.PayloadReset, controllerKey(t), proto.Reset.Sign, openReset),
+		example("desired.resetting", resetting, proto.Desired.Encode, proto.ParseDesired),
+		call("envelope.reset", *resetting.Reset),
 		call("envelope.release", d.Release),
 		call("envelope.assignment", d.Assignment),
 		call("envelope.withdrawals", *withdrawing.Withdrawals),
@@ -170,6 +178,17 @@ func calls(t testing.TB) []message {
 		call("withdrawals-reply", proto.WithdrawalsReply{List: sealedWithdrawals(t, 2, release(t).Closure)}),
 		call("withdraw-request", proto.WithdrawRequest{List: *sealedWithdrawals(t, 2, release(t).Closure)}),
 		call("withdraw-reply", proto.WithdrawReply{Serial: 2, Hosts: []proto.HostName{web1}}),
+		call("host-reset-request", proto.HostResetRequest{Host: web1, Reset: sealedReset(t, proto.Reset{Host: web1, Challenge: challenge, Issued: issued, Serial: 7})}),
+		call("host-reset-reply", proto.HostResetReply{Serial: 7}),
+		call("key-status-request", proto.KeyStatusRequest{}),
+		call("key-status-reply", proto.KeyStatusReply{Hosts: 2, Keys: []proto.KeyStatus{
+			{Key: releaseKey(t).Public(), Role: proto.KeyRelease, Held: true, Trusted: 1, Lacking: []proto.HostName{web1}, Needed: []proto.HostName{web1}},
+			{Key: controllerKey(t).Public(), Role: proto.KeyController, Spare: true, Trusted: 2},
+		}}),
+		call("key-add-request", proto.KeyAddRequest{Role: proto.KeyController}),
+		call("key-add-reply", proto.KeyAddReply{Key: controllerKey(t).Public()}),
+		call("key-retire-request", proto.KeyRetireRequest{Name: "controller-1", Force: true}),
+		call("key-retire-reply", proto.KeyRetireReply{Needed: []proto.HostName{web1}}),
 		call("publish-request.signed", proto.PublishRequest{Targets: []proto.PublishTarget{{
 			Mode: proto.ModeBoot, Release: &signed.Release, Assignment: &signed.Assignment, Downgrade: true,
 		}}}),
@@ -198,6 +217,7 @@ func exampleStatus(t testing.TB) proto.Status {
 				{Name: "mail", Passed: true, Time: issued, Duration: time.Millisecond},
 			},
 		},
+		Trust: trust(t).Status(), Challenge: challenge,
 		Conditions: []proto.Condition{
 			{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonGaveUp, Message: "waits for a new assignment", Since: issued},
 			{Type: proto.ConditionConnected, Status: proto.StatusTrue, Reason: proto.ReasonConnected, Since: issued.Add(-time.Hour)},

@@ -17,6 +17,8 @@ const (
 	ReasonMismatch      Reason = "mismatch"       // release and assignment do not belong together
 	ReasonRollback      Reason = "rollback"       // older than what was accepted before
 	ReasonExpired       Reason = "expired"        // the assignment is no longer valid
+	ReasonFreeze        Reason = "freeze"         // nothing fresh came for longer than an assignment is valid, although there is contact
+	ReasonFloorsLost    Reason = "floors-lost"    // what was accepted before is lost, and a reset is waited for
 	ReasonClock         Reason = "clock"          // the local clock is not believable
 	ReasonWithdrawn     Reason = "withdrawn"      // the release was withdrawn
 	ReasonQuarantined   Reason = "quarantined"    // this toplevel failed here before
@@ -110,7 +112,7 @@ const (
 func RefusalReasons() []Reason {
 	return []Reason{
 		ReasonMalformed, ReasonOversized, ReasonUnknownFormat, ReasonUnknownKey, ReasonBadSignature,
-		ReasonWrongHost, ReasonMismatch, ReasonRollback, ReasonExpired, ReasonClock, ReasonWithdrawn,
+		ReasonWrongHost, ReasonMismatch, ReasonRollback, ReasonExpired, ReasonFreeze, ReasonFloorsLost, ReasonClock, ReasonWithdrawn,
 	}
 }
 

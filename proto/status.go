@@ -23,6 +23,10 @@ type Status struct {
 	// Deployment is the current or the last one.
 	Deployment DeploymentStatus `json:"deployment,omitzero"`
 	Conditions []Condition      `json:"conditions,omitempty"`
+	// Trust is what the configuration of the running agent trusts.
+	Trust TrustStatus `json:"trust,omitzero"`
+	// Challenge is what a [Reset] has to name; empty unless the host waits for one.
+	Challenge string `json:"challenge,omitempty"`
 }
 
 // Systems names the toplevels of one host. They differ while a deployment is
@@ -93,7 +97,7 @@ type FailedUnit struct {
 
 // Encode returns s as JSON of at most [MaxStatus] bytes. Where that is too
 // little it leaves out the oldest lines of logs, the last of the failed units
-// and of the checks, and the ends of messages: a host is never silent for having much to say.
+// of the checks and of the keys, and the ends of messages: a host is never silent for having much to say.
 func (s Status) Encode() ([]byte, error) {
 	s.Format = Format1
 	return fit("status", MaxStatus, func(budget int) any { return s.shorten(budget) })
@@ -104,6 +108,7 @@ func (s Status) shorten(budget int) Status {
 	s.Deployment.Message = shorten(s.Deployment.Message, budget/4)
 	s.Deployment.Failed = shortenUnits(s.Deployment.Failed, budget/4)
 	s.Deployment.Checks = shortenChecks(s.Deployment.Checks, budget/2)
+	s.Trust = s.Trust.shorten(budget / 8)
 	s.Conditions = slices.Clone(s.Conditions)
 	for i, c := range s.Conditions {
 		s.Conditions[i].Message = shorten(c.Message, budget/4/len(s.Conditions))

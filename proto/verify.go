@@ -28,12 +28,14 @@ type Order struct {
 // then the clock is not believable, and nothing is accepted. Equal (serial,
 // issued) is accepted again, so that reading a state twice is harmless.
 //
-// The order's floor is never below the given one. It is to be remembered even
+// A floor that was lost accepts nothing but with the reset that was made for it.
+//
+// The order's floor is never below the given one, unless it was lost. It is to be remembered even
 // when Verify refuses: then it is all that the order holds, and it has changed
-// if d withdraws releases. What was withdrawn once stays so, however often the
+// if d withdraws releases, or resets it. What was withdrawn once stays so, however often the
 // list is left out later.
 func (d Desired) Verify(t Trust, host HostName, floor Floor, now time.Time) (Order, error) {
-	floor, err := floor.withdraw(d.Withdrawals, t.ReleaseKeys)
+	floor, err := floor.regain(d, t, host)
 	refused := Order{Floor: floor}
 	if err != nil {
 		return refused, RefusalOf(err)

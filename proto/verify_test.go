@@ -163,6 +163,12 @@ func TestVerifyRefuses(t *testing.T) {
 			e := seal(proto.PayloadWithdrawals, `{"format":2,"serial":1}`)
 			in.desired.Withdrawals = &e
 		}},
+		{"the assignment that was accepted before, at its expiry", proto.ReasonFreeze, func(in *input) {
+			in.floor, in.now = proto.Floor{Serial: 7, Issued: issued, Latest: issued}, issued.Add(proto.AssignmentLifetime)
+		}},
+		{"anything after the floor was lost", proto.ReasonFloorsLost, func(in *input) {
+			in.floor = proto.Floor{Challenge: challenge}
+		}},
 		{"a release of an unknown format", proto.ReasonUnknownFormat, func(in *input) {
 			in.desired.Release = seal(proto.PayloadRelease, `{"format":2}`)
 		}},

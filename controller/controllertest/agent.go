@@ -21,6 +21,8 @@ type Agent struct {
 	Trust       proto.Trust
 	// Phase is how its deployments end; zero means committed.
 	Phase proto.Phase
+	// Floor is what it accepted before.
+	Floor proto.Floor
 }
 
 // Run reports until ctx ends.
@@ -36,7 +38,7 @@ func (a Agent) Run(ctx context.Context) error {
 	}
 	host := bus.NewHost(conn, a.Host)
 	defer host.Close()
-	status := proto.Status{Host: a.Host, Agent: "test", BootID: "1"}
+	status := proto.Status{Host: a.Host, Agent: "test", BootID: "1", Trust: a.Trust.Status(), Challenge: a.Floor.Challenge}
 	for {
 		if err := a.look(ctx, host, &status); err != nil && ctx.Err() == nil {
 			return err
@@ -50,7 +52,7 @@ func (a Agent) Run(ctx context.Context) error {
 }
 
 // look reads the desired state, and deploys it if it is new.
-func (a Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error {
+func (a *Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error {
 	s.Time = time.Now().UTC()
 	raw, err := host.Desired(ctx)
 	if errors.Is(err, bus.ErrNoDesired) {
@@ -63,7 +65,8 @@ func (a Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error 
 	if err != nil {
 		return err
 	}
-	order, err := desired.Verify(a.Trust, a.Host, proto.Floor{}, time.Now())
+	order, err := desired.Verify(a.Trust, a.Host, a.Floor, time.Now())
+	a.Floor, s.Challenge = order.Floor, order.Floor.Challenge
 	if err != nil {
 		r := proto.RefusalOf(err)
 		s.Refused = r.Serial

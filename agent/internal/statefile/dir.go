@@ -19,7 +19,6 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/internal/durable"
-	"kedge/proto"
 )
 
 // The names that [Dir.Watch] takes.
@@ -88,16 +87,6 @@ func (d Dir) Deployment() (deployment.Deployment, error) {
 // Save replaces the record. It is on the disk when Save returns nil.
 func (d Dir) Save(r deployment.Deployment) error {
 	return d.write(func() error { return document[deployment.Deployment](d, DeploymentFile).Write(r) })
-}
-
-// Floor returns what was accepted so far; the zero value if nothing was.
-func (d Dir) Floor() (proto.Floor, error) {
-	return read(document[proto.Floor](d, floorFile))
-}
-
-// SaveFloor replaces the floor durably.
-func (d Dir) SaveFloor(f proto.Floor) error {
-	return document[proto.Floor](d, floorFile).Write(f)
 }
 
 // Proven returns the proven system; the zero value if none was named yet.
