@@ -45,8 +45,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointPublish, a.publishCall)
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)
 	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
-	handle(a, s, proto.EndpointWithdrawals, a.keys.withdrawals)
-	handle(a, s, proto.EndpointWithdraw, a.keys.withdraw)
+	a.keys.register(a, s)
 }
 
 // handle is [bus.Handle], counting.

@@ -141,6 +141,14 @@ func (r *runner) resume(saved rollout.Rollout) {
 	r.rollout, r.releases = saved, nil
 }
 
+// forgetReleases has releases that were not published yet signed anew: a key that
+// signed them may count no more.
+func (r *runner) forgetReleases() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.releases = nil
+}
+
 // current returns the rollout as it is.
 func (r *runner) current() rollout.Rollout {
 	r.mu.Lock()

@@ -126,7 +126,9 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 		lifetime: cfg.Enroll.Lifetime, now: now, log: c.log,
 	}
 	a.identities.know()
-	a.keys = &keyAPI{publisher: publisher, wake: c.keeper.wake, log: c.log}
+	a.keys = &keyAPI{
+		publisher: publisher, signer: signer, runner: c.runner, fleet: c.fleet, audit: a.audit, wake: c.keeper.wake, now: now, log: c.log,
+	}
 	c.renewals = func(ctx context.Context) error {
 		if server == nil {
 			return nil // the hosts there are not ours

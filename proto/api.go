@@ -32,9 +32,9 @@ const (
 // Endpoints returns every call.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals,
+		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus,
 		EndpointReconcile,
-		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointWithdraw, EndpointLeaseFree,
+		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointWithdraw, EndpointHostReset, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
 	}
 }
 

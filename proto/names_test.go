@@ -75,9 +75,9 @@ func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 		role proto.Role
 		want []string
 	}{
-		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals"}},
-		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "reconcile"}},
-		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "withdrawals", "reconcile", "host-add", "host-revoke", "publish", "withdraw", "lease-free"}},
+		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status"}},
+		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "reconcile"}},
+		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "reconcile", "host-add", "host-revoke", "publish", "withdraw", "host-reset", "key-add", "key-retire", "lease-free"}},
 		{"stranger", nil},
 		{"", nil},
 	} {

@@ -18,7 +18,7 @@ func (r *Running) AwaitHost(ctx context.Context, host proto.HostName, ok func(pr
 	ctx, cancel := context.WithTimeout(ctx, awaitTimeout)
 	defer cancel()
 	conn, err := bus.Connect(ctx, bus.Options{
-		Servers: []string{r.NATSURL()}, Name: "await", Credentials: r.AdminCredentials(), Log: slog.New(slog.DiscardHandler),
+		Servers: []string{r.NATSURL()}, Name: "await", Credentials: r.AdminCredentials(), Outbound: r.Outbound(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err

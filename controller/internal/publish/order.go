@@ -50,14 +50,13 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 	case !now.Before(a.Expires):
 		return Record{}, fmt.Errorf("assignment %s of %s has expired", a.Serial, a.Host)
 	}
-	return Record{
+	return p.assign(Record{
 		Host:    r.Host,
 		Target:  target(r, o.Release, a.Serial, now),
 		Issued:  a.Issued,
 		Mode:    a.Mode,
 		Release: max(r.Serial, before.Release),
-		Desired: p.desired(o.Release, *o.Assignment),
-	}, nil
+	}, before, o.Release, *o.Assignment), nil
 }
 
 // Takes reports why o, whose release is r, cannot be published, or nil. What the

@@ -19,6 +19,8 @@ type Signer interface {
 	OpenRelease(e proto.Envelope) (proto.Release, error)
 	OpenAssignment(e proto.Envelope) (proto.Assignment, error)
 	OpenWithdrawals(e proto.Envelope) (proto.Withdrawals, error)
+	OpenReset(e proto.Envelope) (proto.Reset, error)
+	Reset(r proto.Reset) (proto.Envelope, error)
 	Assign(o sign.Order) (proto.Envelope, error)
 	Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error)
 	Countersign(release proto.Envelope) proto.Envelope
@@ -180,15 +182,14 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 	if err != nil {
 		return Record{}, fmt.Errorf("sign assignment %s: %w", serial, err)
 	}
-	return Record{
+	return p.assign(Record{
 		Host:    r.Host,
 		Target:  target(r, o.Release, serial, now),
 		Issued:  now,
 		Mode:    o.Mode,
 		Token:   p.private,
 		Release: max(r.Serial, before.Release),
-		Desired: p.desired(o.Release, assignment),
-	}, nil
+	}, before, o.Release, assignment), nil
 }
 
 func target(r proto.Release, release proto.Envelope, serial proto.Serial, published time.Time) proto.Target {

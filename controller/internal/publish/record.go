@@ -25,6 +25,7 @@ type Record struct {
 	Release proto.Serial   `json:"release"`
 	Desired proto.Desired  `json:"desired"`
 	Mode    proto.Mode     `json:"mode,omitempty"` // of the assignment
+	Reset   time.Time      `json:"reset,omitzero"` // when the one in Desired was put there
 	// Before are the toplevels that the host was to run before, the last one first:
 	// it may run one of them still, or go back to it.
 	Before []proto.StorePath `json:"before,omitempty"`

@@ -63,6 +63,9 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 		return p.again(r, r)
 	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
 		next.Issued, next.Token = now, p.private
+		if now.Sub(r.Reset) > proto.AssignmentLifetime { // whoever waited for it has it
+			next.Reset, next.Desired.Reset = time.Time{}, nil
+		}
 		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
 		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches, p.o.Token(r.Host, now))
 	}

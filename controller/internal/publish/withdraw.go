@@ -130,11 +130,6 @@ func (p *Publisher) learn(list *proto.Envelope) {
 	p.o.Log.Warn("withdrawals on the bus are newer than ours; adopted", "serial", what.Serial)
 }
 
-// desired returns a desired state with today's withdrawals.
-func (p *Publisher) desired(release, assignment proto.Envelope) proto.Desired {
-	return proto.Desired{Format: proto.Format1, Release: release, Assignment: assignment, Withdrawals: p.withdrawals.list()}
-}
-
 // same reports whether two lists, which may be nil, are the same bytes.
 func same(a, b *proto.Envelope) bool {
 	if a == nil || b == nil {

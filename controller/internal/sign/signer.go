@@ -121,6 +121,23 @@ func (s *Signer) OpenWithdrawals(e proto.Envelope) (proto.Withdrawals, error) {
 	return proto.OpenWithdrawals(e, s.ReleaseKeys())
 }
 
+// OpenReset verifies a reset, by one of our keys or a spare one.
+func (s *Signer) OpenReset(e proto.Envelope) (proto.Reset, error) {
+	return proto.OpenReset(e, slices.Concat(s.ControllerKeys(), s.spare))
+}
+
+// Reset signs that a host may accept again; see [proto.Reset].
+func (s *Signer) Reset(r proto.Reset) (proto.Envelope, error) {
+	r.Issued = r.Issued.UTC().Truncate(time.Second)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, err := r.Sign(s.controller.secrets()...)
+	if err != nil {
+		return proto.Envelope{}, fmt.Errorf("sign reset of %s: %w", r.Host, err)
+	}
+	return e, nil
+}
+
 // Release signs r as what we built for a host. The caller vouches for that.
 func (s *Signer) Release(r proto.Release) (proto.Envelope, error) {
 	s.mu.RLock()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,13 +34,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	down, up              the repository cannot be read, and can be again
 //	import NAME...        toplevels that others built and a trusted key signed
 //	import-unsigned NAME  one that nobody signed
-//	agent HOST PHASE      an agent that ends every deployment in PHASE, with
-//	                      credentials HOST.creds
+//	agent HOST PHASE [CHALLENGE]
+//	                      an agent that ends every deployment in PHASE, with
+//	                      credentials HOST.creds, in the place of the one before; it
+//	                      trusts what the controller says now, and has lost its floor
+//	                      if there is a challenge
 //	await HOST REASON     until the host says that it refuses, for that reason
+//	await-trust HOST KEY  until the host says that it trusts the controller key whose
+//	                      name ends so
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
 //	                      for the deployment ID, with credentials HOST.creds
 //	hand-over FILE...     the controller is started anew, without a release key: it
 //	                      publishes what two of the keys in the files signed
+//	spare FILE...         the controller is started anew, with these spare keys
+//	names VARIABLE        what the names of the controller's keys begin with
 //	as ROLE               kedge has the credentials of that role from now on
 //	kedge ARG...          the command line, in this process
 //	exits CODE kedge ARG...   the same, where another exit code than 0 is meant
@@ -60,7 +69,10 @@ func TestScripts(t *testing.T) {
 			"agent":           agent,
 			"lease":           lease,
 			"await":           await,
+			"await-trust":     awaitTrust,
 			"hand-over":       handOver,
+			"spare":           spare,
+			"names":           names,
 			"as":              as,
 			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
 			"exits":           exits,
@@ -77,7 +89,9 @@ type script struct {
 	world      *controllertest.World
 	controller *controllertest.Running
 	releases   []proto.PublicKey // of CI, once it signs
+	spares     []proto.PublicKey // controller keys kept elsewhere
 	logs       *os.File
+	agents     map[string]func() // that end, by host
 	defers     func(func())
 }
 
@@ -88,7 +102,7 @@ func setup(env *testscript.Env) error {
 		stop()
 		return err
 	}
-	s := &script{ctx: ctx, dir: env.WorkDir, world: &controllertest.World{}, defers: env.Defer}
+	s := &script{ctx: ctx, dir: env.WorkDir, world: &controllertest.World{}, defers: env.Defer, agents: map[string]func(){}}
 	s.controller, err = controllertest.Start(ctx, filepath.Join(env.WorkDir, "state"), s.world, logs, s.ci, controllertest.WithTLS)
 	if err != nil {
 		stop()
@@ -114,6 +128,7 @@ func setup(env *testscript.Env) error {
 
 // ci is the configuration of a controller that leaves the signing to CI, if it does.
 func (s *script) ci(c *controller.Config) {
+	c.Keys.Spare = s.spares
 	if len(s.releases) > 0 {
 		c.Source.URL = ""
 		c.Keys.SignReleases, c.Keys.Release, c.Keys.ReleaseThreshold = false, s.releases, 2
@@ -122,11 +137,32 @@ func (s *script) ci(c *controller.Config) {
 
 func handOver(ts *testscript.TestScript, _ bool, args []string) {
 	s := of(ts)
-	for _, a := range args {
-		key, err := proto.ParsePublicKey(ts.ReadFile(a))
+	s.releases = publicKeys(ts, args)
+	s.restart(ts)
+}
+
+func spare(ts *testscript.TestScript, _ bool, args []string) {
+	of(ts).spares = publicKeys(ts, args)
+	of(ts).restart(ts)
+}
+
+func publicKeys(ts *testscript.TestScript, files []string) (keys []proto.PublicKey) {
+	for _, f := range files {
+		key, err := proto.ParsePublicKey(ts.ReadFile(f))
 		ts.Check(err)
-		s.releases = append(s.releases, key)
+		keys = append(keys, key)
 	}
+	return keys
+}
+
+// names sets a variable to what the names of the controller's keys begin with.
+func names(ts *testscript.TestScript, _ bool, args []string) {
+	name, _ := strings.CutSuffix(of(ts).controller.Trust().ControllerKeys[0].Name(), "-controller-1")
+	ts.Setenv(args[0], name)
+}
+
+// restart starts the controller anew.
+func (s *script) restart(ts *testscript.TestScript) {
 	ts.Check(s.controller.Stop())
 	var err error
 	s.controller, err = controllertest.Start(s.ctx, filepath.Join(s.dir, "state"), s.world, s.logs, s.ci)
@@ -187,15 +223,22 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 		Host: host(ts, args[0]), Server: s.controller.NATSURL(), Outbound: s.controller.Outbound(), Credentials: ts.MkAbs(args[0] + ".creds"),
 		Trust: s.controller.Trust(), Phase: phase,
 	}
+	if len(args) > 2 {
+		a.Floor.Challenge = args[2]
+	}
+	if before := s.agents[args[0]]; before != nil {
+		before()
+	}
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(s.ctx)
 	go func() { ended <- a.Run(ctx) }()
-	ts.Defer(func() {
+	s.agents[args[0]] = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			ts.Logf("agent %s: %v", a.Host, err)
 		}
 	})
+	ts.Defer(s.agents[args[0]])
 }
 
 func await(ts *testscript.TestScript, _ bool, args []string) {
@@ -206,6 +249,12 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		c, _ := v.Status.Condition(proto.ConditionAccepted)
 		return c.Reason == reason
+	}))
+}
+
+func awaitTrust(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(of(ts).controller.AwaitHost(of(ts).ctx, host(ts, args[0]), func(v proto.HostView) bool {
+		return v.Status != nil && slices.ContainsFunc(v.Status.Trust.ControllerKeys, func(k proto.KeyRef) bool { return strings.HasSuffix(k.Name, args[1]) })
 	}))
 }
 

@@ -24,7 +24,7 @@ func (k *kedge) host() *cobra.Command {
 		Use:   "host",
 		Short: "Add hosts, list them, and let them in no more",
 	}
-	cmd.AddCommand(k.hostAdd(), k.hostRevoke(), k.hostList(), k.hostShow())
+	cmd.AddCommand(k.hostAdd(), k.hostRevoke(), k.hostList(), k.hostShow(), k.hostReset())
 	return cmd
 }
 

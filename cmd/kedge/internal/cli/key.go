@@ -18,7 +18,7 @@ func (k *kedge) key() *cobra.Command {
 		Use:   "key",
 		Short: "Make keys that sign, and see who trusts which",
 	}
-	cmd.AddCommand(k.keyGenerate(), k.keyShow())
+	cmd.AddCommand(k.keyGenerate(), k.keyShow(), k.keyStatus(), k.keyAdd(), k.keyRetire())
 	return cmd
 }
 

@@ -23,8 +23,9 @@ func (k *kedge) publish() *cobra.Command {
 (kedge release sign), one in each file, or bare ones, for which the controller signs
 a release, if it holds a release key.
 
-A file may also be a list of withdrawals (kedge release withdraw): it is told to every
-host, before anything is published.
+A file may also have the assignment with it, signed by a spare key (kedge release
+assign); or be a list of withdrawals (kedge release withdraw), which is told to every
+host before anything is published.
 
 Every path of their closures must carry the signature of a key that the
 controller is configured to trust; it must be in the controller's store, or, for a
@@ -111,6 +112,10 @@ func (p *publications) add(arg string) error {
 		return errors.Join(hostErr, pathErr)
 	}
 	e, err := readEnvelope(arg)
+	if d, notThat := readAssigned(arg); notThat == nil {
+		p.targets = append(p.targets, proto.PublishTarget{Release: &d.Release, Assignment: &d.Assignment})
+		return nil
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q is neither HOST=STOREPATH nor a signed file: %w", arg, err)

@@ -16,7 +16,7 @@ func (k *kedge) release() *cobra.Command {
 		Use:   "release",
 		Short: "Sign what was built for a host, withdraw it, and look at what was signed",
 	}
-	cmd.AddCommand(k.releaseSign(), k.releaseShow(), k.releaseWithdraw(), k.releaseWithdrawn())
+	cmd.AddCommand(k.releaseSign(), k.releaseAssign(), k.releaseShow(), k.releaseWithdraw(), k.releaseWithdrawn())
 	return cmd
 }
 

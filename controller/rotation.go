@@ -1,0 +1,107 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"kedge/controller/internal/sign"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// status says of every key who trusts it.
+func (k *keyAPI) status(context.Context, bus.Caller, proto.KeyStatusRequest) (proto.KeyStatusReply, error) {
+	return k.look(), nil
+}
+
+func (k *keyAPI) look() proto.KeyStatusReply {
+	hosts := k.fleet.View().Hosts
+	reply := proto.KeyStatusReply{Hosts: len(hosts)}
+	releases, controllers := k.signer.OwnReleaseKeys(), k.signer.ControllerKeys()
+	for _, key := range k.signer.ReleaseKeys() {
+		reply.Keys = append(reply.Keys, judgeKey(key, proto.KeyRelease, releases, hosts))
+	}
+	for _, key := range slices.Concat(controllers, k.signer.SpareKeys()) {
+		s := judgeKey(key, proto.KeyController, controllers, hosts)
+		s.Spare = !s.Held
+		reply.Keys = append(reply.Keys, s)
+	}
+	return reply
+}
+
+// judgeKey says who trusts key, and who needs it, of the keys held for its role.
+func judgeKey(key proto.PublicKey, role proto.KeyRole, held []proto.PublicKey, hosts []proto.HostView) proto.KeyStatus {
+	s := proto.KeyStatus{Key: key, Role: role, Held: slices.Contains(held, key)}
+	for _, v := range hosts {
+		trust := committedTrust(v)
+		if trusts(trust, role, key) {
+			s.Trusted++
+		} else if len(s.Lacking) < proto.MaxKeyHosts {
+			s.Lacking = append(s.Lacking, v.Host)
+		}
+		another := slices.ContainsFunc(held, func(k proto.PublicKey) bool { return k != key && trusts(trust, role, k) })
+		if s.Held && !another && len(s.Needed) < proto.MaxKeyHosts {
+			s.Needed = append(s.Needed, v.Host)
+		}
+	}
+	return s
+}
+
+func trusts(t proto.TrustStatus, role proto.KeyRole, key proto.PublicKey) bool {
+	release, controller := t.Trusts(key)
+	if role == proto.KeyRelease {
+		return release
+	}
+	return controller
+}
+
+// committedTrust returns whom a host trusts by what it runs, if that is proven: a
+// configuration in probation may be gone back from. Otherwise it is not known.
+func committedTrust(v proto.HostView) proto.TrustStatus {
+	s := v.Status
+	if s == nil || s.Deployment.Verdict == proto.VerdictPending || s.Systems.Current != s.Systems.Proven {
+		return proto.TrustStatus{}
+	}
+	return s.Trust
+}
+
+// add makes a further key. What was assigned is signed with it at once.
+func (k *keyAPI) add(ctx context.Context, c bus.Caller, req proto.KeyAddRequest) (proto.KeyAddReply, error) {
+	k.rotating.Lock()
+	defer k.rotating.Unlock()
+	key, err := k.signer.Add(sign.Role(req.Role))
+	if err != nil {
+		return proto.KeyAddReply{}, refused(err)
+	}
+	k.wake()
+	k.audit(ctx, proto.AuditEntry{Time: k.now().UTC(), Actor: c.Name, Act: proto.ActKeyAdd, Message: key.String()})
+	k.log.WarnContext(ctx, "key added", "role", req.Role, "key", key, "by", c.Name)
+	return proto.KeyAddReply{Key: key}, nil
+}
+
+// retire destroys a key, once everything that was assigned is signed by the others.
+func (k *keyAPI) retire(ctx context.Context, c bus.Caller, req proto.KeyRetireRequest) (proto.KeyRetireReply, error) {
+	k.rotating.Lock()
+	defer k.rotating.Unlock()
+	keys := k.look().Keys
+	i := slices.IndexFunc(keys, func(s proto.KeyStatus) bool { return s.Held && s.Key.Name() == req.Name })
+	if i < 0 {
+		return proto.KeyRetireReply{}, bus.Errorf(bus.CodeNotFound, "no key called %q signs here; see kedge key status", req.Name)
+	}
+	needed := keys[i].Needed
+	if len(needed) > 0 && !req.Force {
+		return proto.KeyRetireReply{}, bus.Errorf(bus.CodeRefused, "hosts are not known to trust another key, and would be locked out: %s; see kedge key status", hostNames(needed))
+	}
+	if err := k.publisher.Renew(ctx); err != nil {
+		return proto.KeyRetireReply{}, fmt.Errorf("sign everything with the other keys: %w", err)
+	}
+	if err := k.signer.Retire(req.Name); err != nil {
+		return proto.KeyRetireReply{}, refused(err)
+	}
+	k.runner.forgetReleases()
+	k.wake()
+	k.audit(ctx, proto.AuditEntry{Time: k.now().UTC(), Actor: c.Name, Act: proto.ActKeyRetire, Message: keys[i].Key.String()})
+	k.log.WarnContext(ctx, "key retired", "key", keys[i].Key, "needed_by", hostNames(needed), "by", c.Name)
+	return proto.KeyRetireReply{Needed: needed}, nil
+}
