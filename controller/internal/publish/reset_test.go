@@ -1,0 +1,64 @@
+package publish
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kedge/proto"
+)
+
+// A reset lets a host accept again, from what is assigned now; it stays for a day,
+// over new assignments and a restart, for a host that reads late.
+func TestReset(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(t)
+	lost := proto.Floor{Challenge: "lost"}
+	if _, err := p.Reset(t.Context(), "test", web1, "lost", nil); !errors.Is(err, ErrNothing) {
+		t.Errorf("reset a host that was never assigned anything: got error %v, want %v", err, ErrNothing)
+	}
+	bad := w.ciRelease(t, 1, w.toplevels[2])
+	if _, _, err := p.Withdraw(t.Context(), "test", w.list(t, 5, bad)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustPublish(t, p, w.toplevels[0])
+	if _, err := w.onBus(t, lost, w.trust()); err == nil || proto.RefusalOf(err).Reason != proto.ReasonFloorsLost {
+		t.Errorf("before the reset: got error %v, want %s", err, proto.ReasonFloorsLost)
+	}
+	for name, r := range map[string]proto.Reset{
+		"another challenge":   {Host: web1, Challenge: "other", Issued: w.clock, Serial: 1},
+		"another host":        {Host: mustHost("web2"), Challenge: "lost", Issued: w.clock, Serial: 1},
+		"a serial to come":    {Host: web1, Challenge: "lost", Issued: w.clock, Serial: 2},
+		"withdrawals to come": {Host: web1, Challenge: "lost", Issued: w.clock, Serial: 1, WithdrawalSerial: 6},
+	} {
+		e, err := r.Sign(w.spare)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Reset(t.Context(), "test", web1, "lost", &e); !errors.Is(err, ErrNotWaitedFor) && !errors.Is(err, ErrTooFar) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+	if serial, err := p.Reset(t.Context(), "test", web1, "lost", nil); err != nil || serial != 1 {
+		t.Fatalf("reset: serial %s, error %v", serial, err)
+	}
+	accepts := func(when string) {
+		t.Helper()
+		order, err := w.onBus(t, lost, w.trust())
+		if err != nil || order.Floor.Challenge != "" || order.Floor.WithdrawalSerial != 5 {
+			t.Errorf("%s: got floor %+v, error %v", when, order.Floor, err)
+		}
+	}
+	accepts("after the reset")
+	w.mustPublish(t, p, w.toplevels[1])
+	accepts("after the next assignment")
+	p = w.open(t)
+	w.clock = w.clock.Add(proto.AssignmentRenewal + time.Minute)
+	mustRenew(t, p)
+	accepts("after a renewal")
+	w.clock = w.clock.Add(proto.AssignmentLifetime)
+	mustRenew(t, p)
+	if d, err := proto.ParseDesired(w.bus.data[web1]); err != nil || d.Reset != nil {
+		t.Errorf("after a day: the reset is %v, error %v; want none", d.Reset, err)
+	}
+}
