@@ -39,7 +39,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	                      credentials HOST.creds, in the place of the one before; it
 //	                      trusts what the controller says now, and has lost its floor
 //	                      if there is a challenge
-//	await HOST REASON     until the host says that it refuses, for that reason
+//	await HOST REASON     until the host says that it refuses, for that reason; the
+//	                      reason "accepted" is that it does not
 //	await-trust HOST KEY  until the host says that it trusts the controller key whose
 //	                      name ends so
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
@@ -248,7 +249,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			return false
 		}
 		c, _ := v.Status.Condition(proto.ConditionAccepted)
-		return c.Reason == reason
+		return c.Reason == reason && c.Status != "" || args[1] == "accepted" && c.Status == proto.StatusTrue
 	}))
 }
 
