@@ -84,7 +84,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Loader:    support,
 		Keeper: credentials.New(credentials.Options{
 			Host: c.Host, Credentials: c.NATS.CredentialsFile, StateDir: c.StateDir,
-			Link: link, Ask: host.Renew, Now: time.Now, Log: log, Changed: func() { ring(a.report) },
+			Link: link, Ask: host.Renew, Apply: c.apply(), Now: time.Now, Log: log, Changed: func() { ring(a.report) },
 		}),
 		Tidier:     tidier,
 		Files:      files,

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -47,6 +48,9 @@ type NATSConfig struct {
 	Servers         []string  `config:"servers"`          // nats:// and tls://, or ws:// and wss:// URLs
 	CredentialsFile string    `config:"credentials_file"` // of this host; read at each connection
 	TLS             TLSConfig `config:"tls"`
+	// RenewURLs are those of the controller's enrolment, for a host that was off for
+	// so long that its credentials have expired.
+	RenewURLs []string `config:"renew_urls"`
 	// MaxReconnectDelay bounds the random wait between two tries to connect.
 	MaxReconnectDelay time.Duration `config:"max_reconnect_delay"`
 }
@@ -168,6 +172,9 @@ func (c Config) Validate() error {
 	p.check(c.NATS.TLS.CAFile == "" || path.IsAbs(c.NATS.TLS.CAFile), "nats.tls.ca_file: must be an absolute path, got %q", c.NATS.TLS.CAFile)
 	c.Proxy.validate(&p, c.outbound())
 	p.check(path.IsAbs(c.NATS.CredentialsFile), "nats.credentials_file: must be an absolute path, got %q", c.NATS.CredentialsFile)
+	for _, u := range c.NATS.RenewURLs {
+		p.check(isEnrolment(u), "nats.renew_urls: %q must be such as https://build.example/enroll", u)
+	}
 	p.atLeast("nats.max_reconnect_delay", c.NATS.MaxReconnectDelay, minDuration)
 	p.check(len(c.Trust.ReleaseKeys) > 0, "trust.release_keys: at least one key is required")
 	p.check(c.Trust.ReleaseThreshold >= 1 && c.Trust.ReleaseThreshold <= max(1, len(c.Trust.ReleaseKeys)),
@@ -219,6 +226,11 @@ func isServerURL(s string) bool {
 	default:
 		return false
 	}
+}
+
+func isEnrolment(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.Path == proto.EnrollPath && u.User == nil
 }
 
 // probation returns c's part of a deployment's record.

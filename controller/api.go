@@ -17,6 +17,7 @@ type history interface {
 	Events(ctx context.Context, r proto.EventsRequest) (proto.EventsReply, error)
 	Ring(ctx context.Context, host proto.HostName) error
 	Audit(ctx context.Context, e proto.AuditEntry) error
+	ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.AuditReply, error)
 }
 
 // api answers the operators' calls. Which of them an operator may make was
@@ -42,6 +43,11 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
 	handle(a, s, proto.EndpointHostAdd, a.identities.add)
 	handle(a, s, proto.EndpointHostRevoke, a.identities.revoke)
+	handle(a, s, proto.EndpointHostToken, a.identities.token)
+	handle(a, s, proto.EndpointOperatorAdd, a.identities.addOperator)
+	handle(a, s, proto.EndpointOperatorList, a.identities.listOperators)
+	handle(a, s, proto.EndpointOperatorRevoke, a.identities.revokeOperator)
+	handle(a, s, proto.EndpointAudit, a.auditCall)
 	handle(a, s, proto.EndpointPublish, a.publishCall)
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)
 	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
@@ -148,6 +154,14 @@ func (a *api) audit(ctx context.Context, e proto.AuditEntry) {
 	if err := a.history.Audit(ctx, e); err != nil { // what was done is durable elsewhere
 		a.log.WarnContext(ctx, "audit entry lost", "act", e.Act, "host", e.Host, "err", err)
 	}
+}
+
+func (a *api) auditCall(ctx context.Context, _ bus.Caller, req proto.AuditRequest) (proto.AuditReply, error) {
+	reply, err := a.history.ReadAudit(ctx, req)
+	if err != nil {
+		return reply, unavailable("read the audit", err)
+	}
+	return reply, nil
 }
 
 // maxNamed is how many hosts an audit entry names, which has a limited size: what

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
@@ -27,6 +28,7 @@ const (
 	keysDir         = "keys"
 	desiredDir      = "desired"
 	hostsDir        = "hosts"
+	operatorsFile   = "operators.json"
 	rolloutFile     = "rollout.json"
 	withdrawalsFile = "withdrawals.json"
 	adminFile       = "admin.creds"
@@ -62,6 +64,7 @@ type Controller struct {
 	keeper    *keeper
 	feeds     *feeds
 	leases    *leases
+	enrolment http.Handler
 	renewals  func(context.Context) error // of hosts' credentials
 	serving   chan struct{}               // closed once operators' calls are answered
 	service   *bus.Service
@@ -114,6 +117,10 @@ func (c *Controller) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	operators, err := enroll.OpenOperators(c.path(operatorsFile))
+	if err != nil {
+		return err
+	}
 	parts := c.o.Parts
 	if parts == nil {
 		p, err := NewParts(cfg, c.log)
@@ -125,11 +132,11 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := errors.Join(c.openCertificate(), c.openPasses()); err != nil {
 		return err
 	}
-	server, err := c.connect(ctx, book)
+	server, err := c.connect(ctx, book, operators)
 	if err != nil {
 		return err
 	}
-	if err := c.wire(*parts, signer, book, server); err != nil {
+	if err := c.wire(*parts, signer, book, operators, server); err != nil {
 		return err
 	}
 	if err := c.listen(ctx, parts.Cache.Handler(c.porter(book)), server); err != nil {
@@ -138,7 +145,7 @@ func (c *Controller) open(ctx context.Context) error {
 	if server == nil {
 		return nil // its operators are not ours to name
 	}
-	return errors.Join(c.writeAdminCredentials(server.Keys), c.writeAccess())
+	return errors.Join(c.writeAdminCredentials(server.Keys, operators), c.writeAccess())
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs

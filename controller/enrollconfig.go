@@ -1,6 +1,13 @@
 package controller
 
-import "time"
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"kedge/proto"
+)
 
 // Bounds of how long credentials are valid. They are renewed once half of that is
 // over, and a host that was off for longer than the rest has to ask over HTTP.
@@ -9,11 +16,35 @@ const minCredentials, maxCredentials = time.Hour, 5 * 365 * 24 * time.Hour
 // An EnrollConfig says how hosts get credentials.
 type EnrollConfig struct {
 	Lifetime time.Duration `config:"lifetime"` // of a host's credentials, which renew themselves
+	// URLs are those under which hosts reach the enrolment, as https://…/enroll. By
+	// default they are made of those of the cache that are this controller's.
+	URLs []string `config:"urls"`
 }
 
 func defaultEnroll() EnrollConfig { return EnrollConfig{Lifetime: 30 * 24 * time.Hour} }
 
 // problems reports everything that is wrong with c.
 func (c EnrollConfig) problems() []error {
-	return []error{between("enroll.lifetime", c.Lifetime, minCredentials, maxCredentials)}
+	problems := []error{between("enroll.lifetime", c.Lifetime, minCredentials, maxCredentials)}
+	for i, text := range c.URLs {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != proto.EnrollPath || u.User != nil || u.RawQuery != "" {
+			problems = append(problems, fmt.Errorf(`enroll.urls[%d]: must be such as "https://build.example%s"`, i, proto.EnrollPath))
+		}
+	}
+	return problems
+}
+
+// enrollURLs returns where hosts enrol.
+func (c Config) enrollURLs() []string {
+	if len(c.Enroll.URLs) > 0 {
+		return c.Enroll.URLs
+	}
+	var urls []string
+	for _, cache := range c.Cache.URLs {
+		if base, ours := strings.CutSuffix(strings.TrimSuffix(cache, "/"), "/cache"); ours {
+			urls = append(urls, base+proto.EnrollPath)
+		}
+	}
+	return urls
 }

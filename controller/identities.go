@@ -23,19 +23,22 @@ const revokedFor = 30 * 24 * time.Hour
 // An Authority vouches for who holds a key, and takes that back.
 type Authority interface {
 	HostJWT(host proto.HostName, publicKey string, expires time.Time) (string, error)
+	OperatorJWT(role proto.Role, name, publicKey string, expires time.Time) (string, error)
 	// Revoke has NATS refuse those in r, and only those, and disconnect them.
 	Revoke(ctx context.Context, r natsd.Revoked) error
 }
 
 var _ Authority = (*natsd.Server)(nil)
 
-// identities say which hosts may connect. What is in the book holds, and NATS is told.
+// identities say which hosts, and which operators, may connect. What is in the book holds, and NATS is told.
 type identities struct {
 	book      *enroll.Book
+	operators *enroll.Operators
 	authority Authority
 	fleet     *Fleet
-	anchors   proto.HostAddReply // without a JWT
-	lifetime  time.Duration      // of a host's credentials
+	anchors   func() proto.HostAddReply // what hosts need today, without a JWT
+	lifetime  time.Duration             // of a host's credentials
+	urls      []string                  // under which hosts reach the enrolment
 	audit     func(context.Context, proto.AuditEntry)
 	now       func() time.Time
 	log       *slog.Logger
@@ -57,16 +60,17 @@ func (i *identities) show(host proto.HostName) {
 	}
 }
 
-// revoked returns the keys in a book that NATS has to refuse.
-func revoked(b *enroll.Book, now time.Time) natsd.Revoked {
-	return natsd.Revoked{Hosts: b.Revoked(now.Add(-revokedFor))}
+// revoked returns the keys that NATS has to refuse.
+func revoked(b *enroll.Book, o *enroll.Operators, now time.Time) natsd.Revoked {
+	before := now.Add(-revokedFor)
+	return natsd.Revoked{Hosts: b.Revoked(before), Operators: o.Revoked(before)}
 }
 
 // tell has NATS refuse what is revoked in the book.
 func (i *identities) tell(ctx context.Context) error {
 	i.telling.Lock()
 	defer i.telling.Unlock()
-	return i.authority.Revoke(ctx, revoked(i.book, i.now()))
+	return i.authority.Revoke(ctx, revoked(i.book, i.operators, i.now()))
 }
 
 // add vouches for a key. The host may have one already: a machine that was
@@ -98,7 +102,7 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 	if err := i.tell(ctx); err != nil {
 		return proto.HostAddReply{}, err
 	}
-	reply := i.anchors
+	reply := i.anchors()
 	reply.JWT = jwt
 	return reply, nil
 }
@@ -122,6 +126,9 @@ func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRev
 	}
 	return proto.HostRevokeReply{Key: keyView(k)}, nil
 }
+
+// foreign reports whether who may connect is decided elsewhere.
+func (i *identities) foreign() bool { return i.authority == Authority(foreignNATS{}) }
 
 // keyView returns k as operators see it.
 func keyView(k enroll.Key) proto.HostKey {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,10 +32,15 @@ func newOffice(t *testing.T, dir string) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
+	operators, err := enroll.OpenOperators(filepath.Join(dir, "operators"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := &office{clock: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return o.clock }
 	o.identities = &identities{
-		book: book, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, now: now, log: slog.New(slog.DiscardHandler),
+		anchors: func() proto.HostAddReply { return proto.HostAddReply{} },
+		book:    book, operators: operators, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, now: now, log: slog.New(slog.DiscardHandler),
 		audit: func(_ context.Context, e proto.AuditEntry) { o.audits = append(o.audits, e) },
 	}
 	o.know()
@@ -45,6 +51,11 @@ func newOffice(t *testing.T, dir string) *office {
 func (o *office) HostJWT(h proto.HostName, key string, expires time.Time) (string, error) {
 	o.issued++
 	return h.String() + " " + key + " " + expires.Format(time.RFC3339), nil
+}
+
+// OperatorJWT implements [Authority].
+func (o *office) OperatorJWT(role proto.Role, name, key string, _ time.Time) (string, error) {
+	return string(role) + " " + name + " " + key, nil
 }
 
 func (o *office) Revoke(_ context.Context, r natsd.Revoked) error {

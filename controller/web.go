@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kedge/proto"
 )
 
 // Limits of HTTP. A slow client must not hold a connection for ever, and one
@@ -32,6 +34,7 @@ const (
 // pages is what the controller serves over HTTP.
 type pages struct {
 	cache   http.Handler
+	enrol   http.Handler
 	metrics prometheus.Gatherer
 	ready   func() error // why the controller is not ready, or nil
 	nats    string       // address of NATS' WebSocket; empty for none
@@ -43,6 +46,7 @@ type pages struct {
 func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
 	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache))
+	m.Handle(proto.EnrollPath, p.enrol)
 	m.Handle("GET /metrics", p.inside(promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})))
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -23,14 +23,14 @@ import (
 
 // connect starts the embedded NATS server, which it returns, unless there is
 // another, and begins to connect.
-func (c *Controller) connect(ctx context.Context, book *enroll.Book) (*natsd.Server, error) {
+func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *enroll.Operators) (*natsd.Server, error) {
 	cfg := c.o.Config
 	var server *natsd.Server
 	credentials := cfg.NATS.CredentialsFile
 	c.natsURL = cfg.NATS.URL
 	if cfg.NATS.URL == "" {
 		s, err := natsd.Start(ctx, natsd.Options{
-			StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, TLS: c.tlsFor(), Revoked: revoked(book, c.o.Now()), Log: c.log,
+			StateDir: cfg.StateDir, Listen: cfg.NATS.Listen, TLS: c.tlsFor(), Revoked: revoked(book, operators, c.o.Now()), Log: c.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("start the NATS server: %w", err)
@@ -61,7 +61,17 @@ type foreignNATS struct{}
 
 // HostJWT implements [Authority].
 func (foreignNATS) HostJWT(host proto.HostName, _ string, _ time.Time) (string, error) {
+	return "", errForeign(host)
+}
+
+// OperatorJWT implements [Authority].
+func (foreignNATS) OperatorJWT(_ proto.Role, name, _ string, _ time.Time) (string, error) {
 	return "", bus.Errorf(bus.CodeRefused,
+		"operator %s: operators cannot be added here where NATS has accounts that others made (nats.credentials_file)", name)
+}
+
+func errForeign(host proto.HostName) error {
+	return bus.Errorf(bus.CodeRefused,
 		"host %s: hosts cannot be added here yet where NATS is external (nats.url): make its credentials with the accounts of that server", host)
 }
 
@@ -71,7 +81,7 @@ func (foreignNATS) Revoke(context.Context, natsd.Revoked) error {
 }
 
 // wire makes the parts of the controller from what was opened.
-func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, server *natsd.Server) error {
+func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, operators *enroll.Operators, server *natsd.Server) error {
 	cfg, now := c.o.Config, c.o.Now
 	m := newMetrics(c.o.Registry)
 	busFleet := bus.NewFleet(c.conn, c.log)
@@ -122,13 +132,14 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, s
 	}
 	a.leases = c.leases
 	a.identities = &identities{
-		book: book, authority: authority, fleet: c.fleet, anchors: c.anchors(parts.Cache, signer), audit: a.audit,
-		lifetime: cfg.Enroll.Lifetime, now: now, log: c.log,
+		book: book, operators: operators, authority: authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
+		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), now: now, log: c.log,
 	}
 	a.identities.know()
 	a.keys = &keyAPI{
 		publisher: publisher, signer: signer, runner: c.runner, fleet: c.fleet, audit: a.audit, wake: c.keeper.wake, now: now, log: c.log,
 	}
+	c.enrolment = enroll.NewHandler(a.identities, now, c.log)
 	c.renewals = func(ctx context.Context) error {
 		if server == nil {
 			return nil // the hosts there are not ours
@@ -165,16 +176,30 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	}
 }
 
-// writeAdminCredentials makes the credentials of whoever is root on this
-// machine, once.
-func (c *Controller) writeAdminCredentials(keys *natsd.Keys) error {
+// writeAdminCredentials makes the credentials of whoever is root on this machine,
+// unless they are there. Whoever was revoked gets others when the file is removed.
+func (c *Controller) writeAdminCredentials(keys *natsd.Keys, operators *enroll.Operators) error {
 	path := c.AdminCredentials()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	text, err := keys.OperatorCredentials(proto.RoleAdmin, "admin")
+	id, err := bus.NewIdentity()
 	if err != nil {
 		return fmt.Errorf("make credentials for the administrator: %w", err)
+	}
+	admin := proto.Operator{
+		Name: "admin", Role: proto.RoleAdmin, PublicKey: id.PublicKey, Added: c.o.Now().UTC(), By: proto.ServiceName,
+	}
+	jwt, err := keys.OperatorJWT(admin.Role, admin.Name, admin.PublicKey, admin.Expires)
+	if err != nil {
+		return fmt.Errorf("make credentials for the administrator: %w", err)
+	}
+	text, err := bus.FormatCredentials(jwt, id.Seed)
+	if err != nil {
+		return fmt.Errorf("make credentials for the administrator: %w", err)
+	}
+	if err := operators.Add(admin); err != nil { // one that was lost is revoked with this
+		return err
 	}
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("write the administrator's credentials: %w", err)

@@ -1,7 +1,7 @@
 package proto
 
-// An Access says how operators on the controller's own machine reach it. The
-// controller keeps it beside the credentials that it makes for them.
+// An Access says how operators reach the controller. It is kept beside their
+// credentials.
 type Access struct {
 	Format  int      `json:"format"`
 	Servers []string `json:"servers"`

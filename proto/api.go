@@ -12,29 +12,36 @@ type Endpoint string
 
 // The calls.
 const (
-	EndpointFleet       Endpoint = "viewer.fleet"       // FleetRequest → FleetReply
-	EndpointHost        Endpoint = "viewer.host"        // HostRequest → HostReply
-	EndpointEvents      Endpoint = "viewer.events"      // EventsRequest → EventsReply
-	EndpointLeaseList   Endpoint = "viewer.lease-list"  // LeaseListRequest → LeaseListReply
-	EndpointWithdrawals Endpoint = "viewer.withdrawals" // WithdrawalsRequest → WithdrawalsReply
-	EndpointKeyStatus   Endpoint = "viewer.key-status"  // KeyStatusRequest → KeyStatusReply
-	EndpointReconcile   Endpoint = "operator.reconcile" // ReconcileRequest → ReconcileReply
-	EndpointHostAdd     Endpoint = "admin.host-add"     // HostAddRequest → HostAddReply
-	EndpointHostRevoke  Endpoint = "admin.host-revoke"  // HostRevokeRequest → HostRevokeReply
-	EndpointPublish     Endpoint = "admin.publish"      // PublishRequest → PublishReply
-	EndpointWithdraw    Endpoint = "admin.withdraw"     // WithdrawRequest → WithdrawReply
-	EndpointHostReset   Endpoint = "admin.host-reset"   // HostResetRequest → HostResetReply
-	EndpointKeyAdd      Endpoint = "admin.key-add"      // KeyAddRequest → KeyAddReply
-	EndpointKeyRetire   Endpoint = "admin.key-retire"   // KeyRetireRequest → KeyRetireReply
-	EndpointLeaseFree   Endpoint = "admin.lease-free"   // LeaseFreeRequest → LeaseFreeReply
+	EndpointFleet          Endpoint = "viewer.fleet"          // FleetRequest → FleetReply
+	EndpointHost           Endpoint = "viewer.host"           // HostRequest → HostReply
+	EndpointEvents         Endpoint = "viewer.events"         // EventsRequest → EventsReply
+	EndpointLeaseList      Endpoint = "viewer.lease-list"     // LeaseListRequest → LeaseListReply
+	EndpointWithdrawals    Endpoint = "viewer.withdrawals"    // WithdrawalsRequest → WithdrawalsReply
+	EndpointKeyStatus      Endpoint = "viewer.key-status"     // KeyStatusRequest → KeyStatusReply
+	EndpointAudit          Endpoint = "viewer.audit"          // AuditRequest → AuditReply
+	EndpointReconcile      Endpoint = "operator.reconcile"    // ReconcileRequest → ReconcileReply
+	EndpointHostAdd        Endpoint = "admin.host-add"        // HostAddRequest → HostAddReply
+	EndpointHostRevoke     Endpoint = "admin.host-revoke"     // HostRevokeRequest → HostRevokeReply
+	EndpointHostToken      Endpoint = "admin.host-token"      // HostTokenRequest → HostTokenReply
+	EndpointHostReset      Endpoint = "admin.host-reset"      // HostResetRequest → HostResetReply
+	EndpointOperatorAdd    Endpoint = "admin.operator-add"    // OperatorAddRequest → OperatorAddReply
+	EndpointOperatorList   Endpoint = "admin.operator-list"   // OperatorListRequest → OperatorListReply
+	EndpointOperatorRevoke Endpoint = "admin.operator-revoke" // OperatorRevokeRequest → OperatorRevokeReply
+	EndpointPublish        Endpoint = "admin.publish"         // PublishRequest → PublishReply
+	EndpointWithdraw       Endpoint = "admin.withdraw"        // WithdrawRequest → WithdrawReply
+	EndpointKeyAdd         Endpoint = "admin.key-add"         // KeyAddRequest → KeyAddReply
+	EndpointKeyRetire      Endpoint = "admin.key-retire"      // KeyRetireRequest → KeyRetireReply
+	EndpointLeaseFree      Endpoint = "admin.lease-free"      // LeaseFreeRequest → LeaseFreeReply
 )
 
 // Endpoints returns every call.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus,
+		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
 		EndpointReconcile,
-		EndpointHostAdd, EndpointHostRevoke, EndpointPublish, EndpointWithdraw, EndpointHostReset, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
+		EndpointHostAdd, EndpointHostRevoke, EndpointHostToken, EndpointHostReset,
+		EndpointOperatorAdd, EndpointOperatorList, EndpointOperatorRevoke,
+		EndpointPublish, EndpointWithdraw, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
 	}
 }
 

@@ -14,10 +14,15 @@ const (
 	ActWithdraw   Act = "withdraw"    // withdrew releases
 	ActReconcile  Act = "reconcile"   // asked for a look at the source
 	ActHostAdd    Act = "host-add"    // issued credentials to a host
+	ActHostToken  Act = "host-token"  // let whoever has a token enrol a host
+	ActHostEnroll Act = "host-enroll" // such a token was used
 	ActHostRevoke Act = "host-revoke" // let a host in no more
 	ActHostReset  Act = "host-reset"  // let a host accept again that lost what it remembered
 	ActKeyAdd     Act = "key-add"     // made a further key
 	ActKeyRetire  Act = "key-retire"  // destroyed a key
+
+	ActOperatorAdd    Act = "operator-add"    // issued credentials to an operator
+	ActOperatorRevoke Act = "operator-revoke" // let an operator in no more
 
 	ActLeaseAcquire Act = "lease-acquire" // let a host reboot
 	ActLeaseRelease Act = "lease-release" // a host gave that back
@@ -29,8 +34,10 @@ const (
 type AuditEntry struct {
 	Format   int       `json:"format"`
 	Time     time.Time `json:"time"`
-	Actor    string    `json:"actor"` // an operator's name, or ServiceName for the controller itself
+	Actor    string    `json:"actor"`         // an operator's name, or ServiceName for the controller itself
+	Key      string    `json:"key,omitempty"` // public, of the actor's credentials
 	Act      Act       `json:"act"`
+	From     string    `json:"from,omitempty"` // the address that it was done from
 	Host     HostName  `json:"host,omitzero"`
 	Serial   Serial    `json:"serial,omitempty"`
 	Toplevel StorePath `json:"toplevel,omitzero"`

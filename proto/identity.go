@@ -24,3 +24,18 @@ type HostRevokeRequest struct {
 type HostRevokeReply struct {
 	Key HostKey `json:"key"`
 }
+
+// A HostTokenRequest lets whoever has a token enrol a host, once. The token itself
+// stays with who made it.
+type HostTokenRequest struct {
+	Host HostName      `json:"host"`
+	Hash string        `json:"hash"` // see [Token.Hash]
+	For  time.Duration `json:"for"`  // nanoseconds
+}
+
+// A HostTokenReply says until when, and where.
+type HostTokenReply struct {
+	Expires time.Time `json:"expires"`
+	URLs    []string  `json:"urls"` // of /enroll
+	Pins    []Pin     `json:"pins,omitempty"`
+}

@@ -111,6 +111,18 @@ func messages(t testing.TB) []message {
 			Format: proto.Format1, JWT: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ", Expires: issued.Add(30 * 24 * time.Hour),
 		}, proto.RenewReply.Encode, proto.ParseRenewReply),
 		example("renew-reply.good", proto.RenewReply{Format: proto.Format1}, proto.RenewReply.Encode, proto.ParseRenewReply),
+		example("enroll-challenge", proto.EnrollChallenge{Format: proto.Format1, Nonce: "AAAA"}, proto.EnrollChallenge.Encode, proto.ParseEnrollChallenge),
+		example("enroll-request", proto.EnrollRequest{
+			Format: proto.Format1, Nonce: "AAAA", Host: status.Host, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+			Token: "web1.ABCDEFGHIJKLMNOPQRSTUVWXYZ", Instance: "3f25", Signature: []byte("signature"),
+		}, proto.EnrollRequest.Encode, proto.ParseEnrollRequest),
+		example("enroll-reply", proto.EnrollReply{
+			Format: proto.Format1, Expires: issued.Add(30 * 24 * time.Hour), HostAddReply: proto.HostAddReply{
+				JWT: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ", ReleaseKeys: []proto.PublicKey{releaseKey(t).Public()},
+				ControllerKeys: []proto.PublicKey{controllerKey(t).Public()}, CacheKeys: []string{nixPublic},
+				Servers: []string{"tls://build:4222"}, Caches: []string{"https://build/cache/"},
+			},
+		}, proto.EnrollReply.Encode, proto.ParseEnrollReply),
 		call("floor", proto.Floor{Serial: 7, Issued: issued, Latest: issued.Add(time.Minute), Withdrawn: []proto.Digest{as.Release}, WithdrawalSerial: 2}),
 	}, calls(t)...)
 }
@@ -123,6 +135,10 @@ func calls(t testing.TB) []message {
 	hostKey := proto.HostKey{
 		PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Enrolled: issued, By: "ada", From: "192.0.2.7",
 		Expires: issued.Add(30 * 24 * time.Hour),
+	}
+	operator := proto.Operator{
+		Name: "eva", Role: proto.RoleOperator, PublicKey: hostKey.PublicKey, Added: issued, By: "ada", Expires: issued.Add(time.Hour),
+		Revoked: issued.Add(time.Minute), RevokedBy: "ada",
 	}
 	revoked := hostKey
 	revoked.Revoked, revoked.RevokedBy = issued.Add(time.Hour), "eva"
@@ -167,6 +183,18 @@ func calls(t testing.TB) []message {
 		call("host-revoke-reply", proto.HostRevokeReply{Key: revoked}),
 		example("access", proto.Access{Format: proto.Format1, Servers: []string{"tls://127.0.0.1:4222"}, Pins: []proto.Pin{pin(t)}},
 			proto.Access.Encode, proto.ParseAccess),
+		call("host-token-request", proto.HostTokenRequest{Host: web1, Hash: "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", For: time.Hour}),
+		call("host-token-reply", proto.HostTokenReply{Expires: issued.Add(time.Hour), URLs: []string{"https://build/enroll"}, Pins: []proto.Pin{pin(t)}}),
+		call("operator-add-request", proto.OperatorAddRequest{Name: "eva", Role: proto.RoleOperator, PublicKey: operator.PublicKey, For: time.Hour}),
+		call("operator-add-reply", proto.OperatorAddReply{JWT: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ", Operator: operator, Access: proto.Access{Format: proto.Format1, Servers: []string{"tls://build:4222"}, Pins: []proto.Pin{pin(t)}}}),
+		call("operator-list-request", proto.OperatorListRequest{}),
+		call("operator-list-reply", proto.OperatorListReply{Operators: []proto.Operator{operator}}),
+		call("operator-revoke-request", proto.OperatorRevokeRequest{Name: "eva"}),
+		call("operator-revoke-reply", proto.OperatorRevokeReply{Operator: operator}),
+		call("audit-request", proto.AuditRequest{After: 9, Limit: 50, Last: true}),
+		call("audit-reply", proto.AuditReply{Entries: []proto.NumberedEntry{{Seq: 10, Entry: proto.AuditEntry{
+			Format: proto.Format1, Time: issued, Actor: "ada", Key: operator.PublicKey, Act: proto.ActHostRevoke, From: "192.0.2.7", Host: web1,
+		}}}, Next: 10}),
 		call("lease-list-request", proto.LeaseListRequest{}),
 		call("lease-list-reply", proto.LeaseListReply{Slots: 2, Leases: []proto.LeaseHolder{
 			{Host: web1, Deployment: "7-1", Since: issued, Expires: issued.Add(time.Hour), Seen: issued.Add(time.Second)},

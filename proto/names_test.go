@@ -75,9 +75,13 @@ func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 		role proto.Role
 		want []string
 	}{
-		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status"}},
-		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "reconcile"}},
-		{proto.RoleAdmin, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "reconcile", "host-add", "host-revoke", "publish", "withdraw", "host-reset", "key-add", "key-retire", "lease-free"}},
+		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit"}},
+		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "reconcile"}},
+		{proto.RoleAdmin, []string{
+			"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "reconcile",
+			"host-add", "host-revoke", "host-token", "host-reset", "operator-add", "operator-list", "operator-revoke",
+			"publish", "withdraw", "key-add", "key-retire", "lease-free",
+		}},
 		{"stranger", nil},
 		{"", nil},
 	} {

@@ -39,7 +39,7 @@ func Commands(o Options) []*cobra.Command {
 	}
 	h := host{Options: o}
 	return []*cobra.Command{
-		h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.rollback(), h.lift(), h.logs(),
+		h.enroll(), h.status(), h.history(), h.check(), h.reconcile(), h.suspend(), h.resume(), h.inhibit(), h.confirm(), h.rollback(), h.lift(), h.logs(),
 	}
 }
 

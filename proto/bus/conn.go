@@ -149,7 +149,7 @@ func (c *Conn) lost(err error) {
 			s.Connected, s.Since = false, time.Now()
 		}
 		if err != nil {
-			s.Err = err
+			s.Err = taken(err)
 		}
 	})
 	c.abandon(ErrNotConnected)

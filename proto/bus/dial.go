@@ -136,6 +136,7 @@ func (c *Conn) callbacks(ctx context.Context, l *life) []nats.Option {
 // failed alike.
 func (c *Conn) unreachable(ctx context.Context, err error) {
 	before := c.State().Err
+	err = taken(err)
 	c.lost(err)
 	if before == nil || before.Error() != err.Error() {
 		c.log.WarnContext(ctx, "cannot connect to NATS", "err", err)

@@ -20,13 +20,26 @@ var (
 	ErrNoDesired    = errors.New("no desired state")
 	ErrNotFound     = errors.New("not found")
 	ErrConflict     = errors.New("changed by somebody else meanwhile")
-	ErrNoController = errors.New("no controller answers")
+	// ErrNotAuthorized is wrapped by [State]'s Err when the server did not take the
+	// credentials.
+	ErrNotAuthorized = errors.New("the credentials are not taken")
+	ErrNoController  = errors.New("no controller answers")
 )
 
 // Transient reports whether the same thing may succeed later, because nobody
 // answered this time.
 func Transient(err error) bool {
 	return errors.Is(err, ErrNotConnected) || errors.Is(err, ErrTimeout) || errors.Is(err, ErrNoResponders)
+}
+
+// taken returns err, such that it wraps [ErrNotAuthorized] if it says that.
+func taken(err error) error {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked} {
+		if errors.Is(err, refusal) && !errors.Is(err, ErrNotAuthorized) {
+			return fmt.Errorf("%w: %w", ErrNotAuthorized, err)
+		}
+	}
+	return err
 }
 
 // translate returns err in terms of this package's errors where there is one

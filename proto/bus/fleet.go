@@ -109,25 +109,6 @@ func (f *Fleet) Ring(ctx context.Context, host proto.HostName) error {
 	return nil
 }
 
-// Audit keeps e for ever, or as long as the audit reaches, and returns when it
-// is stored.
-func (f *Fleet) Audit(ctx context.Context, e proto.AuditEntry) error {
-	b, err := e.Encode()
-	if err != nil {
-		return err
-	}
-	m := nats.NewMsg(proto.AuditSubject)
-	m.Data = b
-	reply, err := f.conn.request(ctx, m, requestTimeout)
-	if err != nil {
-		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
-	}
-	if _, err := parseAck(reply); err != nil {
-		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
-	}
-	return nil
-}
-
 // get returns the value of key. Errors wrap [ErrNotFound].
 func get(ctx context.Context, kv jetstream.KeyValue, key string) (Raw, error) {
 	e, err := kv.Get(ctx, key)

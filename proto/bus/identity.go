@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -87,4 +89,42 @@ func readCredentials(path string) (credentials, error) {
 		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
 	}
 	return credentials{jwt: jwt, publicKey: public, pair: pair}, nil
+}
+
+// Sign signs b.
+func (i Identity) Sign(b []byte) ([]byte, error) {
+	pair, err := nkeys.FromSeed(i.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("seed of user key: %w", err)
+	}
+	defer pair.Wipe()
+	return pair.Sign(b)
+}
+
+// ReadIdentity returns the key in the .creds file at path.
+func ReadIdentity(path string) (Identity, error) {
+	c, err := readCredentials(path)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer c.pair.Wipe()
+	seed, err := c.pair.Seed()
+	if err != nil {
+		return Identity{}, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	return Identity{Seed: bytes.Clone(seed), PublicKey: c.publicKey}, nil
+}
+
+// ParseIdentity returns the key that seed is of, which has to be a user's.
+func ParseIdentity(seed []byte) (Identity, error) {
+	pair, err := nkeys.FromSeed(seed)
+	if err != nil {
+		return Identity{}, fmt.Errorf("seed of user key: %w", err)
+	}
+	defer pair.Wipe()
+	public, err := pair.PublicKey()
+	if err != nil || !nkeys.IsValidPublicUserKey(public) {
+		return Identity{}, errors.New("seed of user key: not a user's")
+	}
+	return Identity{Seed: bytes.Clone(seed), PublicKey: public}, nil
 }

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,11 +47,6 @@ type Service struct {
 type endpoint struct {
 	name   proto.Endpoint
 	answer func(ctx context.Context, caller Caller, body []byte) (any, error)
-}
-
-// A Caller is who makes a call, as the server vouches for it.
-type Caller struct {
-	Name string // the name that the credentials were issued for
 }
 
 // NewService returns a service that answers nothing yet; see [Handle].
@@ -146,7 +140,7 @@ type request struct {
 // accept starts to answer r, without keeping the next calls waiting.
 func (s *Service) accept(ctx context.Context, r request) {
 	err := s.begin(s.rooms[r.name.Role()], func() {
-		rep, err := r.answer(ctx, r.caller, r.body)
+		rep, err := r.answer(withCaller(ctx, r.caller), r.caller, r.body)
 		if err != nil {
 			s.fail(ctx, r, err)
 			return
@@ -200,19 +194,4 @@ func (s *Service) fail(ctx context.Context, r request, err error) {
 	if err := r.nats.PublishMsg(known.answer(r.reply)); err != nil {
 		s.options.Log.DebugContext(ctx, "caller is gone", "endpoint", string(r.name), "err", err)
 	}
-}
-
-// requestInfo is the header in which the server says who made a request that
-// came from another account. A client cannot set it: the server overwrites it.
-const requestInfo = "Nats-Request-Info"
-
-// callerOf returns who made r.
-func callerOf(r micro.Request) Caller {
-	var who struct {
-		Name string `json:"name_tag"`
-	}
-	if json.Unmarshal([]byte(r.Headers().Get(requestInfo)), &who) != nil {
-		return Caller{}
-	}
-	return Caller{Name: who.Name}
 }

@@ -6,6 +6,9 @@
 // controller who this is at every connection anyway, so that a second machine with the
 // same credentials is noticed.
 //
+// A host that was off for so long that its credentials have expired asks over HTTP,
+// where it proves that it has the key.
+//
 // The JWT is no secret and lies in the state directory, in a file of its own: the
 // credentials file may be one that only a secrets tool writes. [bus.Options] says
 // which of the two counts.
@@ -17,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -54,8 +58,11 @@ type Options struct {
 	Link        Link
 	// Ask asks a controller over Link, as [bus.Host.Renew] does.
 	Ask func(ctx context.Context, r proto.RenewRequest) (proto.RenewReply, error)
-	Now func() time.Time
-	Log *slog.Logger
+	// Apply asks a controller over HTTP, for when NATS does not take the credentials
+	// any more, as [Applicant.Apply] does; nil if there is no such way.
+	Apply func(ctx context.Context) (proto.EnrollReply, error)
+	Now   func() time.Time
+	Log   *slog.Logger
 	// Changed is called when State says something else.
 	Changed func()
 }
@@ -124,18 +131,45 @@ func (k *Keeper) look(ctx context.Context, link bus.State) (time.Time, error) {
 	now := k.o.Now()
 	k.expire(t, now)
 	due := dueAt(t)
-	if !link.Connected || link.Connects == k.asked && now.Before(due) {
-		return due, nil
+	switch {
+	case !link.Connected && k.o.Apply != nil && k.out(t, link, now):
+		t, err = k.apply(ctx, t)
+		return later(dueAt(t), now.Add(firstRetry)), err
+	case !link.Connected || link.Connects == k.asked && now.Before(due):
+		return later(due, now.Add(firstRetry)), nil
 	}
 	renewed, err := k.ask(ctx, t)
 	if err != nil {
 		return time.Time{}, err
 	}
 	k.asked = link.Connects
-	if due = dueAt(renewed); !due.After(now) {
-		return now.Add(firstRetry), nil // there was nothing to renew yet
+	return later(dueAt(renewed), now.Add(firstRetry)), nil
+}
+
+// out reports whether NATS does not take t any more, as far as can be known.
+func (k *Keeper) out(t bus.Token, link bus.State, now time.Time) bool {
+	return !t.Expires.IsZero() && !now.Before(t.Expires) || errors.Is(link.Err, bus.ErrNotAuthorized)
+}
+
+// apply asks for the credentials that follow on t over HTTP, and keeps them.
+func (k *Keeper) apply(ctx context.Context, t bus.Token) (bus.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	r, err := k.o.Apply(ctx)
+	if said, ok := errors.AsType[*RefusedError](err); ok && said.Status == http.StatusForbidden {
+		k.refused(bus.Errorf(bus.CodeRefused, "%s", said.Text))
 	}
-	return due, nil
+	if err != nil {
+		return t, err
+	}
+	return k.keep(ctx, t, r.JWT)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // dueAt returns when half of the time is over for which t is valid.

@@ -50,6 +50,8 @@ func (k Key) IsRevoked() bool { return !k.Revoked.IsZero() }
 type entry struct {
 	Host proto.HostName `json:"host"`
 	Keys []Key          `json:"keys"` // oldest first; each at most once
+	// Offer is the last token that was made; nil if none counts.
+	Offer *Offer `json:"offer,omitempty"`
 }
 
 // A Book is a directory with a file for each host. Safe for concurrent use.
@@ -93,34 +95,28 @@ func Open(dir string) (*Book, error) {
 }
 
 // Enrol makes k, durably, the key of host that counts, and revokes all others. A
-// key that counts already stays as it is, but for when it expires. The error wraps
+// key that counts already stays as it is, but for when it expires. With a new key, no
+// token of the host counts any more. The error wraps
 // [ErrRevoked] if k was revoked, and [ErrTaken] if it is the key of another host.
 func (b *Book) Enrol(host proto.HostName, k Key) error {
 	return b.change(host, func(e *entry) error {
-		i := e.find(k.PublicKey)
-		switch {
-		case i < 0 && b.taken(k.PublicKey):
-			return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrTaken)
-		case i < 0:
-			e.revoke(k.Added, k.By)
-			e.Keys = append(e.Keys, k)
-			return nil
-		case e.Keys[i].IsRevoked():
-			return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrRevoked)
+		if e.find(k.PublicKey) < 0 {
+			e.Offer = nil
 		}
-		e.Keys[i].Expires = k.Expires
-		return nil
+		return b.enrol(e, k)
 	})
 }
 
-// Revoke revokes, durably, every key of host. The error wraps [ErrUnknownHost], or
-// [ErrRevoked] if there is none that counts.
+// Revoke revokes, durably, every key and token of host. The error wraps
+// [ErrUnknownHost], or [ErrRevoked] if there is none that counts.
 func (b *Book) Revoke(host proto.HostName, at time.Time, by string) error {
 	return b.change(host, func(e *entry) error {
-		if len(e.Keys) == 0 {
+		offered := e.Offer != nil
+		e.Offer = nil
+		switch counted := e.revoke(at, by); {
+		case len(e.Keys) == 0 && !offered:
 			return ErrUnknownHost
-		}
-		if !e.revoke(at, by) {
+		case !counted && !offered:
 			return fmt.Errorf("%w already", ErrRevoked)
 		}
 		return nil
@@ -194,7 +190,8 @@ func (b *Book) Hosts() []proto.HostName {
 func (b *Book) change(host proto.HostName, do func(e *entry) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := entry{Host: host, Keys: slices.Clone(b.entries[host].Keys)}
+	e := b.entries[host]
+	e.Host, e.Keys = host, slices.Clone(e.Keys)
 	if err := do(&e); err != nil {
 		return fmt.Errorf("host %s: %w", host, err)
 	}

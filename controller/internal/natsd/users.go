@@ -26,23 +26,33 @@ func (k *Keys) HostJWT(name proto.HostName, userPublicKey string, expires time.T
 	return token, nil
 }
 
+// OperatorJWT returns what makes the user with this public key an operator, who is
+// called name in the audit, until it expires; zero is never.
+func (k *Keys) OperatorJWT(role proto.Role, name, userPublicKey string, expires time.Time) (string, error) {
+	signer, ok := k.roles[role]
+	if !ok {
+		return "", fmt.Errorf("credentials of operator %q: unknown role %q", name, role)
+	}
+	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, isControl) {
+		return "", fmt.Errorf("credentials of operator %q: a name in one line is required", name)
+	}
+	token, err := scopedJWT(name, userPublicKey, k.operators, signer, expires)
+	if err != nil {
+		return "", fmt.Errorf("credentials of operator %q: %w", name, err)
+	}
+	return token, nil
+}
+
 // OperatorCredentials returns the content of a .creds file, with a key made for
 // it, for an operator who is called name in the audit.
 func (k *Keys) OperatorCredentials(role proto.Role, name string) ([]byte, error) {
-	signer, ok := k.roles[role]
-	if !ok {
-		return nil, fmt.Errorf("credentials of operator %q: unknown role %q", name, role)
-	}
-	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, isControl) {
-		return nil, fmt.Errorf("credentials of operator %q: a name in one line is required", name)
-	}
 	id, err := bus.NewIdentity()
 	if err != nil {
 		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
 	}
-	token, err := scopedJWT(name, id.PublicKey, k.operators, signer, time.Time{})
+	token, err := k.OperatorJWT(role, name, id.PublicKey, time.Time{})
 	if err != nil {
-		return nil, fmt.Errorf("credentials of operator %q: %w", name, err)
+		return nil, err
 	}
 	return bus.FormatCredentials(token, id.Seed)
 }

@@ -6,25 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/hostconfig"
 	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
 
-// hostCredentials is where a host's configuration expects its credentials.
-const hostCredentials = "/var/lib/kedge/host.creds"
-
 func (k *kedge) host() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "Add hosts, list them, and let them in no more",
 	}
-	cmd.AddCommand(k.hostAdd(), k.hostRevoke(), k.hostList(), k.hostShow(), k.hostReset())
+	cmd.AddCommand(k.hostAdd(), k.hostToken(), k.hostRevoke(), k.hostList(), k.hostShow(), k.hostReset())
 	return cmd
 }
 
@@ -94,47 +91,10 @@ func (k *kedge) addHost(ctx context.Context, conn *bus.Conn, host proto.HostName
 	if o.asJSON && o.config == "" {
 		return terminal.WriteJSON(k.Stdout, r)
 	}
-	if _, err := io.WriteString(configFile, agentConfig(host, r)); err != nil {
+	if _, err := io.WriteString(configFile, hostconfig.Text(host, hostconfig.Credentials, nil, r)); err != nil {
 		return fmt.Errorf("write configuration of %s: %w", host, err)
 	}
 	return nil
-}
-
-// agentConfig returns the part of a host's agent.yaml that says who it is, where
-// to connect and whom to trust.
-func agentConfig(host proto.HostName, r proto.HostAddReply) string {
-	var b strings.Builder
-	list := func(indent, key string, values []string) {
-		fmt.Fprintf(&b, "%s%s:\n", indent, key)
-		for _, v := range values {
-			fmt.Fprintf(&b, "%s  - %q\n", indent, v)
-		}
-	}
-	fmt.Fprintf(&b, "host: %q\nnats:\n", host)
-	list("  ", "servers", r.Servers)
-	fmt.Fprintf(&b, "  credentials_file: %q\n", hostCredentials)
-	if len(r.Pins) > 0 {
-		b.WriteString("  tls:\n")
-		list("    ", "pins", texts(r.Pins))
-	}
-	b.WriteString("trust:\n")
-	list("  ", "release_keys", texts(r.ReleaseKeys))
-	if r.ReleaseThreshold > 1 {
-		fmt.Fprintf(&b, "  release_threshold: %d\n", r.ReleaseThreshold)
-	}
-	list("  ", "controller_keys", texts(r.ControllerKeys))
-	list("  ", "cache_keys", r.CacheKeys)
-	list("", "caches", r.Caches)
-	return b.String()
-}
-
-// texts returns how each of values is written.
-func texts[T fmt.Stringer](values []T) []string {
-	var s []string
-	for _, v := range values {
-		s = append(s, v.String())
-	}
-	return s
 }
 
 func (k *kedge) hostList() *cobra.Command {

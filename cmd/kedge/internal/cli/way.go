@@ -52,10 +52,15 @@ func first(texts ...string) string {
 	return ""
 }
 
+// accessFile returns the file beside credentials.
+func accessFile(credentials string) string {
+	return strings.TrimSuffix(credentials, ".creds") + ".json"
+}
+
 // accessBeside reads what the controller says beside credentials: NAME.json beside
 // NAME.creds. There may be nothing.
 func accessBeside(credentials string) (proto.Access, error) {
-	file := strings.TrimSuffix(credentials, ".creds") + ".json"
+	file := accessFile(credentials)
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return proto.Access{}, nil

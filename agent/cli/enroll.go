@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/agent/internal/credentials"
+	"kedge/internal/durable"
+	"kedge/internal/hostconfig"
+	"kedge/internal/usage"
+	"kedge/proto"
+	"kedge/proto/bus"
+	"kedge/proto/outbound"
+)
+
+const (
+	enrollTimeout = time.Minute
+	maxTokenFile  = 4 << 10
+)
+
+// enrollOptions are the flags of kedge-agent enroll.
+type enrollOptions struct {
+	tokenFile, out, config string
+	caFile                 string
+	pins                   []string
+	plain                  bool
+}
+
+func (h host) enroll() *cobra.Command {
+	var o enrollOptions
+	cmd := &cobra.Command{
+		Use:   "enroll URL",
+		Short: "Make this host's key, and get credentials for it with a token",
+		Long: `Make this host's key, and get credentials for it with a token that kedge host token
+made. URL is that of the controller's /enroll. The private half of the key never leaves
+this host. What the host has to trust goes to standard output, or to a file, as a piece
+of the agent's configuration: compare it with what you know before you deploy it.
+Credentials that there are already are replaced. If the answer is lost, run it again:
+the token is good for the same key until it expires.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), enrollTimeout)
+			defer cancel()
+			return h.enrol(ctx, args[0], o)
+		},
+	}
+	cmd.Flags().StringVar(&o.tokenFile, "token-file", "-", "read the token from this `FILE`; - is standard input")
+	cmd.Flags().StringVarP(&o.out, "out", "o", hostconfig.Credentials, "write the credentials to this `FILE`, for root alone")
+	cmd.Flags().StringVar(&o.config, "write-config", "", "write what to trust to this `FILE`, which must not exist")
+	cmd.Flags().StringSliceVar(&o.pins, "pin", nil, "trust the controller's key with this pin, as kedge host token prints it")
+	cmd.Flags().StringVar(&o.caFile, "ca-file", "", "trust the authorities in this `FILE` in place of the system's")
+	cmd.Flags().BoolVar(&o.plain, "plain-http", false, "send the token without TLS, where nobody in between can read it")
+	return cmd
+}
+
+func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
+	if err := checkEnrollURL(to, o.plain); err != nil {
+		return err
+	}
+	client, err := o.client()
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	token, err := h.token(o.tokenFile)
+	if err != nil {
+		return err
+	}
+	id, pending, err := pendingKey(o.out)
+	if err != nil {
+		return err
+	}
+	a := credentials.Applicant{
+		Client: client, URL: to, Host: token.Host(), Identity: id,
+	}
+	r, err := a.Apply(ctx, token)
+	if err != nil {
+		return err
+	}
+	text, err := bus.FormatCredentials(r.JWT, id.Seed)
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(o.out, text, 0o600); err != nil {
+		return fmt.Errorf("credentials of %s: %w", token.Host(), err)
+	}
+	if err := durable.Remove(pending); err != nil {
+		return fmt.Errorf("key of %s: %w", token.Host(), err)
+	}
+	fmt.Fprintf(h.Stderr, "%s is enrolled; its credentials are in %s and renew themselves\n", token.Host(), o.out)
+	return h.say(o.config, hostconfig.Text(token.Host(), o.out, []string{to}, r.HostAddReply))
+}
+
+// client returns how to reach the controller.
+func (o enrollOptions) client() (*http.Client, error) {
+	out := outbound.Options{CAFile: o.caFile}
+	for _, text := range o.pins {
+		pin, err := proto.ParsePin(text)
+		if err != nil {
+			return nil, usage.Errorf("--pin: %w", err)
+		}
+		out.Pins = append(out.Pins, pin)
+	}
+	return credentials.NewClient(out)
+}
+
+// checkEnrollURL refuses what is no URL of an enrolment, and to send a token where
+// others can read it.
+func checkEnrollURL(text string, plain bool) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != proto.EnrollPath {
+		return usage.Errorf("URL: must be such as https://build.example" + proto.EnrollPath)
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); u.Scheme == "https" || plain || err == nil && a.IsLoopback() {
+		return nil
+	}
+	return usage.Errorf("URL: must begin with https://, or whoever is in between has the token (--plain-http does it all the same)")
+}
+
+// token reads the token.
+func (h host) token(file string) (proto.Token, error) {
+	in := h.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return proto.Token{}, fmt.Errorf("token: %w", err)
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
+	if err != nil {
+		return proto.Token{}, fmt.Errorf("token: %w", err)
+	}
+	return proto.ParseToken(string(b))
+}
+
+// pendingKey returns the key that an enrolment which did not end made, or a new one,
+// and the file that it is in, beside the credentials to be.
+func pendingKey(out string) (id bus.Identity, file string, err error) {
+	file = filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".enrolling")
+	seed, err := os.ReadFile(file)
+	if err == nil {
+		id, err = bus.ParseIdentity([]byte(strings.TrimSpace(string(seed))))
+		return id, file, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, file, err
+	}
+	if err := durable.MkdirAll(filepath.Dir(out), 0o700); err != nil {
+		return id, file, err
+	}
+	if id, err = bus.NewIdentity(); err != nil {
+		return id, file, err
+	}
+	return id, file, durable.WriteFile(file, id.Seed, 0o600)
+}
+
+// say writes text to a new file, or to standard output without one.
+func (h host) say(file, text string) error {
+	if file == "" {
+		_, err := io.WriteString(h.Stdout, text)
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	_, err = io.WriteString(f, text)
+	return errors.Join(err, f.Sync(), f.Close())
+}

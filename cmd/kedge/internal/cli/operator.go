@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kedge/internal/terminal"
+	"kedge/internal/usage"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+func (k *kedge) operator() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Say who may call the controller, and as what",
+	}
+	cmd.AddCommand(k.operatorAdd(), k.operatorList(), k.operatorRevoke())
+	return cmd
+}
+
+func (k *kedge) operatorAdd() *cobra.Command {
+	var role, out string
+	var lifetime time.Duration
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Make an operator's credentials",
+		Long: `Make the credentials of an operator, and print them, or write them to a file for its
+owner only, with how to connect in a file beside it that ends in .json. The key is made here; its private half goes nowhere else. A viewer looks; an
+operator also acts within what is configured; an admin says what runs where, and who is
+who. The audit calls whoever has them NAME. Credentials of that name that were made
+before do not count any more.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	cmd.Flags().DurationVar(&lifetime, "for", 0, "how long they are valid (default for ever)")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write the credentials to this file, which must not exist")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case proto.Role(role).Subjects() == nil:
+			return usage.Errorf("--role: must be viewer, operator or admin, got %q", role)
+		case lifetime < 0 || lifetime == 0 && cmd.Flags().Changed("for"):
+			return usage.Errorf("--for: must be more than 0")
+		}
+		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+			return k.addOperator(ctx, conn, proto.OperatorAddRequest{Name: args[0], Role: proto.Role(role), For: lifetime}, out)
+		})
+	}
+	return cmd
+}
+
+func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddRequest, out string) (err error) {
+	file, err := newFile(out, k.Stdout, 0o600)
+	if err != nil {
+		return fmt.Errorf("credentials of %s: %w", r.Name, err)
+	}
+	defer func() { err = errors.Join(err, file.end(err)) }()
+	id, err := bus.NewIdentity()
+	if err != nil {
+		return err
+	}
+	r.PublicKey = id.PublicKey
+	reply, err := call[proto.OperatorAddRequest, proto.OperatorAddReply](ctx, conn, proto.EndpointOperatorAdd, r)
+	if err != nil {
+		return err
+	}
+	text, err := bus.FormatCredentials(reply.JWT, id.Seed)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(text); err != nil {
+		return fmt.Errorf("write credentials of %s: %w", r.Name, err)
+	}
+	return k.writeAccess(out, reply.Access)
+}
+
+// writeAccess writes how to reach the controller beside credentials, where they are a
+// file, and says it otherwise.
+func (k *kedge) writeAccess(credentials string, a proto.Access) (err error) {
+	text, err := a.Encode()
+	if err != nil {
+		return err
+	}
+	if credentials == "" {
+		_, err = fmt.Fprintf(k.Stderr, "how to connect, for the file beside the credentials that ends in .json: %s\n", text)
+		return err
+	}
+	file, err := newFile(accessFile(credentials), nil, 0o644)
+	if err != nil {
+		return fmt.Errorf("how to connect: %w", err)
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.end(err))
+}
+
+func (k *kedge) operatorList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List everybody who was given credentials",
+		Args:  cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the controller says, as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+			r, err := call[proto.OperatorListRequest, proto.OperatorListReply](ctx, conn, proto.EndpointOperatorList, proto.OperatorListRequest{})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return terminal.WriteJSON(k.Stdout, r)
+			}
+			k.drawOperators(r.Operators)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (k *kedge) drawOperators(operators []proto.Operator) {
+	t := table{{"NAME", "ROLE", "KEY", "ADDED", "BY", "EXPIRES", "NOTE"}}
+	for _, o := range operators {
+		note := ""
+		if !o.Revoked.IsZero() {
+			note = fmt.Sprintf("revoked %s ago by %s", terminal.Since(o.Revoked, k.Now()), o.RevokedBy)
+		}
+		t.add(o.Name, string(o.Role), o.PublicKey[:min(len(o.PublicKey), shortKey)], terminal.Since(o.Added, k.Now()), o.By, expires(o.Expires, k.Now()), note)
+	}
+	t.draw(k.Stdout)
+}
+
+func (k *kedge) operatorRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Let an operator in no more",
+		Long:  "Let an operator in no more. Whoever is connected with these credentials is disconnected at once.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+				r, err := call[proto.OperatorRevokeRequest, proto.OperatorRevokeReply](ctx, conn, proto.EndpointOperatorRevoke, proto.OperatorRevokeRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(k.Stdout, "%s: revoked %s\n", terminal.Printable(r.Operator.Name), terminal.Printable(r.Operator.PublicKey))
+				return err
+			})
+		},
+	}
+}

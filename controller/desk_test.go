@@ -1,0 +1,188 @@
+package controller
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/enroll"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// offer makes a token for a host.
+func (o *office) offer(t *testing.T, name string, lifetime time.Duration) proto.Token {
+	t.Helper()
+	token := proto.NewToken(host(t, name))
+	_, err := o.token(t.Context(), bus.Caller{Name: "ada"}, proto.HostTokenRequest{Host: token.Host(), Hash: token.Hash(), For: lifetime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func (o *office) redeem(t *testing.T, token proto.Token, key string) (proto.EnrollReply, error) {
+	t.Helper()
+	return o.Redeem(t.Context(), token, proto.EnrollRequest{Host: token.Host(), PublicKey: key, Token: token.Reveal()}, "192.0.2.7")
+}
+
+// mustBeForbidden fails the test unless err says that a token, or a key, does not count.
+func mustBeForbidden(t *testing.T, what string, err error) {
+	t.Helper()
+	if r, ok := errors.AsType[*enroll.Refusal](err); !ok || r.Status != http.StatusForbidden {
+		t.Errorf("%s: error = %v, want a refusal", what, err)
+	}
+}
+
+func TestATokenIsUsedOnce(t *testing.T) {
+	dir := t.TempDir()
+	o := newOffice(t, dir)
+	token := o.offer(t, "web1", time.Hour)
+	file, err := os.ReadFile(filepath.Join(dir, "web1.json"))
+	if err != nil || strings.Contains(string(file), token.Reveal()[5:]) || !strings.Contains(string(file), token.Hash()) {
+		t.Errorf("the book says %s, %v", file, err)
+	}
+	first := userKey(t)
+	r, err := o.redeem(t, token, first)
+	if err != nil || !strings.HasPrefix(r.JWT, "web1 "+first) {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	if again, err := o.redeem(t, token, first); err != nil || again.JWT != r.JWT {
+		t.Errorf("again, because the answer was lost: %+v, %v", again, err)
+	}
+	_, err = o.redeem(t, token, userKey(t))
+	mustBeForbidden(t, "a replay with another key", err)
+
+	o = newOffice(t, dir) // as after a restart
+	_, err = o.redeem(t, token, userKey(t))
+	mustBeForbidden(t, "a replay after a restart", err)
+	if k, _ := o.book.Newest(host(t, "web1")); k.PublicKey != first || k.By != "ada" || k.From != "192.0.2.7" || k.IsRevoked() {
+		t.Errorf("key = %+v", k)
+	}
+}
+
+func TestWhoMadeATokenAndWhereItWasUsedIsInTheAudit(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	token, key := o.offer(t, "web1", time.Hour), userKey(t)
+	if _, err := o.redeem(t, token, key); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.audits) != 2 {
+		t.Fatalf("audit = %+v", o.audits)
+	}
+	if e := o.audits[0]; e.Act != proto.ActHostToken || e.Actor != "ada" || e.Host != token.Host() {
+		t.Errorf("when it was made: %+v", e)
+	}
+	if e := o.audits[1]; e.Act != proto.ActHostEnroll || e.Actor != "ada" || e.From != "192.0.2.7" || !strings.Contains(e.Message, key) {
+		t.Errorf("when it was used: %+v", e)
+	}
+	for _, e := range o.audits {
+		if strings.Contains(e.Message, token.Reveal()[5:]) {
+			t.Errorf("the token is in the audit: %+v", e)
+		}
+	}
+}
+
+func TestTokensThatDoNotCount(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, o *office, token proto.Token) proto.Token{
+		"expired": func(_ *testing.T, o *office, token proto.Token) proto.Token {
+			o.clock = o.clock.Add(time.Hour)
+			return token
+		},
+		"replaced by a newer one": func(t *testing.T, o *office, token proto.Token) proto.Token {
+			o.offer(t, "web1", time.Hour)
+			return token
+		},
+		"never made": func(t *testing.T, _ *office, _ proto.Token) proto.Token { return proto.NewToken(host(t, "web1")) },
+		"of a host that is not known": func(t *testing.T, _ *office, _ proto.Token) proto.Token {
+			return proto.NewToken(host(t, "web9"))
+		},
+		"the host was revoked": func(t *testing.T, o *office, token proto.Token) proto.Token {
+			if _, err := o.revoke(t.Context(), bus.Caller{Name: "eva"}, proto.HostRevokeRequest{Host: token.Host()}); err != nil {
+				t.Fatal(err)
+			}
+			return token
+		},
+		"the host was added by hand": func(t *testing.T, o *office, token proto.Token) proto.Token {
+			if _, err := o.add(t.Context(), bus.Caller{Name: "eva"}, proto.HostAddRequest{Host: token.Host(), PublicKey: userKey(t)}); err != nil {
+				t.Fatal(err)
+			}
+			return token
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t, t.TempDir())
+			token := spoil(t, o, o.offer(t, "web1", time.Hour))
+			key := userKey(t)
+			_, err := o.redeem(t, token, key)
+			mustBeForbidden(t, name, err)
+			if k, _ := o.book.Newest(token.Host()); k.PublicKey == key {
+				t.Error("the key counts all the same")
+			}
+		})
+	}
+}
+
+func TestOfManyWhoRaceWithOneTokenOneWins(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	token := o.offer(t, "web1", time.Hour)
+	keys := make([]string, 16)
+	for i := range keys {
+		keys[i] = userKey(t)
+	}
+	won := make(chan string, len(keys))
+	var all sync.WaitGroup
+	for _, key := range keys {
+		all.Go(func() {
+			if err := o.book.Redeem(token, enroll.Key{PublicKey: key, Added: o.clock}); err == nil {
+				won <- key
+			}
+		})
+	}
+	all.Wait()
+	if len(won) != 1 {
+		t.Fatalf("%d won", len(won))
+	}
+	if k, _ := o.book.Newest(token.Host()); k.PublicKey != <-won || k.IsRevoked() {
+		t.Errorf("key = %+v", k)
+	}
+}
+
+func TestATokenReplacesTheKeyOfAMachineThatWasInstalledAnew(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	before, after := userKey(t), userKey(t)
+	if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: host(t, "web1"), PublicKey: before}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.redeem(t, o.offer(t, "web1", time.Hour), after); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.told.Hosts) != 1 || o.told.Hosts[0] != before {
+		t.Errorf("NATS refuses %v, want the key before", o.told)
+	}
+}
+
+func TestExpiredCredentialsAreRenewedOverHTTPUnlessRevoked(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	web1, key := host(t, "web1"), userKey(t)
+	if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: web1, PublicKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	o.clock = o.clock.Add(90 * 24 * time.Hour)
+	r, err := o.Renew(t.Context(), proto.EnrollRequest{Host: web1, PublicKey: key}, "192.0.2.7")
+	if err != nil || !r.Expires.Equal(o.clock.Add(o.lifetime)) || len(r.Servers) > 0 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if _, err := o.revoke(t.Context(), bus.Caller{Name: "eva"}, proto.HostRevokeRequest{Host: web1}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = o.Renew(t.Context(), proto.EnrollRequest{Host: web1, PublicKey: key}, "192.0.2.7")
+	mustBeForbidden(t, "revoked", err)
+	_, err = o.Renew(t.Context(), proto.EnrollRequest{Host: host(t, "web2"), PublicKey: key}, "192.0.2.7")
+	mustBeForbidden(t, "for another host", err)
+}

@@ -1,0 +1,216 @@
+package enroll
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"kedge/proto"
+)
+
+// A fakeDesk answers, and counts.
+type fakeDesk struct {
+	redeemed, renewed int
+	from              string
+	err               error
+}
+
+func (d *fakeDesk) Redeem(_ context.Context, _ proto.Token, _ proto.EnrollRequest, from string) (proto.EnrollReply, error) {
+	d.redeemed, d.from = d.redeemed+1, from
+	return proto.EnrollReply{HostAddReply: proto.HostAddReply{JWT: "jwt"}}, d.err
+}
+
+func (d *fakeDesk) Renew(context.Context, proto.EnrollRequest, string) (proto.EnrollReply, error) {
+	d.renewed++
+	return proto.EnrollReply{HostAddReply: proto.HostAddReply{JWT: "jwt"}}, d.err
+}
+
+// A stand is a handler with a clock of its own.
+type stand struct {
+	*Handler
+	desk *fakeDesk
+	at   time.Time
+	key  nkeys.KeyPair
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stand{desk: &fakeDesk{}, at: noon, key: key}
+	s.Handler = NewHandler(s.desk, func() time.Time { return s.at }, slog.New(slog.DiscardHandler))
+	return s
+}
+
+// do makes a request from an address.
+func (s *stand) do(t *testing.T, method, target, from, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	r.RemoteAddr = from
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Forwarded-For", "203.0.113.9")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+const somewhere = "192.0.2.7:4711"
+
+// request returns a request that is right, before change, and signed after it.
+func (s *stand) request(t *testing.T, change func(r *proto.EnrollRequest)) string {
+	t.Helper()
+	c, err := proto.ParseEnrollChallenge(s.do(t, http.MethodGet, proto.EnrollPath, somewhere, "").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := s.key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := proto.EnrollRequest{Nonce: c.Nonce, Host: host(t, "web1"), PublicKey: public, Token: proto.NewToken(host(t, "web1")).Reveal()}
+	if change != nil {
+		change(&r)
+	}
+	if r.Signature == nil {
+		if r.Signature, err = s.key.Sign(r.Statement()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestWhoHasTheKeyIsServed(t *testing.T) {
+	s := newStand(t)
+	w := s.do(t, http.MethodPost, proto.EnrollPath, somewhere, s.request(t, nil))
+	if w.Code != http.StatusOK || s.desk.redeemed != 1 || s.desk.from != "192.0.2.7" {
+		t.Errorf("with a token: %d %s, desk %+v", w.Code, w.Body, s.desk)
+	}
+	w = s.do(t, http.MethodPost, proto.EnrollPath, somewhere, s.request(t, func(r *proto.EnrollRequest) { r.Token = "" }))
+	if w.Code != http.StatusOK || s.desk.renewed != 1 {
+		t.Errorf("without one: %d %s, desk %+v", w.Code, w.Body, s.desk)
+	}
+}
+
+func TestWhatIsNotRightDoesNotReachTheDesk(t *testing.T) {
+	stale := func(s *stand) func(*proto.EnrollRequest) {
+		return func(*proto.EnrollRequest) { s.at = s.at.Add(nonceLifetime) }
+	}
+	for name, c := range map[string]struct {
+		method, target string
+		change         func(s *stand) func(*proto.EnrollRequest)
+		body           string
+		want           int
+	}{
+		"another path":          {target: "/enroll/", want: http.StatusNotFound},
+		"a path with dots":      {target: "/enroll/../enroll", want: http.StatusNotFound},
+		"a query":               {target: "/enroll?host=web2", want: http.StatusNotFound},
+		"another method":        {method: http.MethodPut, want: http.StatusMethodNotAllowed},
+		"nonsense":              {body: "{", want: http.StatusBadRequest},
+		"another format":        {body: `{"format":2}`, want: http.StatusBadRequest},
+		"too much":              {body: `{"format":1,"nonce":"` + strings.Repeat("x", proto.MaxEnroll) + `"}`, want: http.StatusRequestEntityTooLarge},
+		"a name that is a path": {body: `{"format":1,"nonce":"x","host":"../web1","public_key":"U","signature":"AA=="}`, want: http.StatusBadRequest},
+		"a challenge that is too old": {
+			change: stale, want: http.StatusUnauthorized,
+		},
+		"a challenge of somebody else": {
+			change: func(*stand) func(*proto.EnrollRequest) {
+				return func(r *proto.EnrollRequest) { r.Nonce = newNonces().make(noon) }
+			}, want: http.StatusUnauthorized,
+		},
+		"another's key": {
+			change: func(*stand) func(*proto.EnrollRequest) {
+				return func(r *proto.EnrollRequest) {
+					r.PublicKey = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
+				}
+			}, want: http.StatusUnauthorized,
+		},
+		"no key": {
+			change: func(*stand) func(*proto.EnrollRequest) { return func(r *proto.EnrollRequest) { r.PublicKey = "U" } }, want: http.StatusBadRequest,
+		},
+		"another host's token": {
+			change: func(*stand) func(*proto.EnrollRequest) {
+				return func(r *proto.EnrollRequest) { r.Token = strings.Replace(r.Token, "web1", "web2", 1) }
+			}, want: http.StatusForbidden,
+		},
+		"a token that is none": {
+			change: func(*stand) func(*proto.EnrollRequest) { return func(r *proto.EnrollRequest) { r.Token = "x" } }, want: http.StatusForbidden,
+		},
+		"a signature over something else": {
+			change: func(s *stand) func(*proto.EnrollRequest) {
+				return func(r *proto.EnrollRequest) {
+					r.Signature, _ = s.key.Sign(r.Statement()) // never fails
+					r.Token = proto.NewToken(r.Host).Reveal()
+				}
+			}, want: http.StatusUnauthorized,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t)
+			var change func(*proto.EnrollRequest)
+			if c.change != nil {
+				change = c.change(s)
+			}
+			body := c.body
+			if body == "" {
+				body = s.request(t, change)
+			}
+			method, target := c.method, c.target
+			if method == "" {
+				method = http.MethodPost
+			}
+			if target == "" {
+				target = proto.EnrollPath
+			}
+			w := s.do(t, method, target, somewhere, body)
+			if w.Code != c.want {
+				t.Errorf("got %d %s, want %d", w.Code, w.Body, c.want)
+			}
+			if s.desk.redeemed+s.desk.renewed > 0 {
+				t.Error("it reached the desk")
+			}
+		})
+	}
+}
+
+func TestOneClientDoesNotKeepOthersOut(t *testing.T) {
+	s := newStand(t)
+	get := func(from string) int { return s.do(t, http.MethodGet, proto.EnrollPath, from, "").Code }
+	for range limitOfOne {
+		if code := get("[2001:db8::1]:1"); code != http.StatusOK {
+			t.Fatalf("got %d", code)
+		}
+	}
+	for from, want := range map[string]int{
+		"[2001:db8::2]:1": http.StatusTooManyRequests, "[2001:db8:0:1::1]:1": http.StatusOK, "192.0.2.7:1": http.StatusOK,
+	} {
+		if code := get(from); code != want {
+			t.Errorf("from %s: got %d, want %d", from, code, want)
+		}
+	}
+	s.at = s.at.Add(window)
+	if code := get("[2001:db8::1]:1"); code != http.StatusOK {
+		t.Errorf("a minute later: got %d", code)
+	}
+}
+
+func TestTheControllersFaultsAreItsOwn(t *testing.T) {
+	s := newStand(t)
+	s.desk.err = io.ErrUnexpectedEOF
+	w := s.do(t, http.MethodPost, proto.EnrollPath, somewhere, s.request(t, nil))
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "EOF") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}

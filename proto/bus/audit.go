@@ -1,0 +1,74 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kedge/proto"
+)
+
+// Bounds of a page of the audit.
+const (
+	auditPage    = 100
+	maxAuditPage = 500
+)
+
+// Audit keeps e for ever, or as long as the audit reaches, and returns when it
+// is stored. If ctx is that of a call, and the caller is the actor, e also says with
+// which key, and from where.
+func (f *Fleet) Audit(ctx context.Context, e proto.AuditEntry) error {
+	b, err := signed(ctx, e).Encode()
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(proto.AuditSubject)
+	m.Data = b
+	reply, err := f.conn.request(ctx, m, requestTimeout)
+	if err != nil {
+		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
+	}
+	if _, err := parseAck(reply); err != nil {
+		return fmt.Errorf("audit %s by %s: %w", e.Act, e.Actor, err)
+	}
+	return nil
+}
+
+// ReadAudit returns a page of the audit. What cannot be read is left out.
+func (f *Fleet) ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.AuditReply, error) {
+	a, err := f.open(ctx)
+	if err != nil {
+		return proto.AuditReply{}, fmt.Errorf("read the audit: %w", err)
+	}
+	s, err := a.js.Stream(ctx, proto.StreamAudit)
+	if err != nil {
+		return proto.AuditReply{}, fmt.Errorf("read the audit: %w", translate(err))
+	}
+	limit := uint64(auditPage)
+	if r.Limit > 0 {
+		limit = uint64(min(r.Limit, maxAuditPage)) //nolint:gosec // bounded above and below
+	}
+	state := s.CachedInfo().State
+	first := max(r.After+1, state.FirstSeq)
+	if r.Last {
+		first = max(state.FirstSeq, state.LastSeq-min(state.LastSeq, limit)+1)
+	}
+	reply := proto.AuditReply{Entries: []proto.NumberedEntry{}, Next: max(min(r.After, state.LastSeq), first-1)}
+	for seq := first; seq <= state.LastSeq && seq < first+limit; seq++ {
+		reply.Next = seq
+		m, err := s.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it became too old meanwhile
+		}
+		if err != nil {
+			return proto.AuditReply{}, fmt.Errorf("read the audit: %w", translate(err))
+		}
+		if e, err := proto.ParseAuditEntry(m.Data); err == nil {
+			reply.Entries = append(reply.Entries, proto.NumberedEntry{Seq: seq, Entry: e})
+		}
+	}
+	return reply, nil
+}
