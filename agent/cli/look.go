@@ -79,6 +79,9 @@ func drawStatus(w io.Writer, s proto.Status, now time.Time) {
 	line("Host", "%s", terminal.Dash(s.Host.String()))
 	line("Agent", "%s", terminal.Dash(s.Agent))
 	line("Runs", "%s", terminal.Dash(s.Systems.Current.String()))
+	if name := s.Systems.Specialisation; name != "" {
+		line("Specialisation", "%s of %s", name, s.Systems.Toplevel())
+	}
 	line("Proven", "%s, revision %s", terminal.Dash(s.Systems.Proven.String()), s.Systems.Revision.Short())
 	line("Generation", "%s", s.Systems.Generation)
 	if s.Systems.Booted != s.Systems.Current {

@@ -56,8 +56,11 @@ type drawLine func(name, format string, args ...any)
 
 func drawSystems(line drawLine, s proto.Status) {
 	line("Runs", "%s", terminal.Dash(s.Systems.Current.String()))
+	if name := s.Systems.Specialisation; name != "" {
+		line("Specialisation", "%s of %s", name, s.Systems.Toplevel())
+	}
 	proven := terminal.Dash(s.Systems.Proven.String())
-	if s.Systems.Proven == s.Systems.Current {
+	if s.Systems.Proven == s.Systems.Toplevel() {
 		proven = "the same"
 	}
 	line("Proven", "%s, revision %s", proven, s.Systems.Revision.Short())

@@ -158,7 +158,8 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 		return because(string(c.Reason), "", firstLine(c.Message))
 	}
 	d := v.Status.Deployment
-	if d.Verdict.Bad() || d.Reason != "" && d.Verdict == proto.VerdictPending {
+	brought := d.Reason == proto.ReasonSpecialised && d.Verdict == proto.VerdictRolledBack // to where it shall be
+	if d.Verdict.Bad() && !brought || d.Reason != "" && d.Verdict == proto.VerdictPending {
 		return because(string(d.Reason), "", firstLine(d.Message))
 	}
 	if c, ok := v.Status.Condition(proto.ConditionDrifted); ok && c.Status == proto.StatusTrue {
@@ -166,6 +167,9 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 	}
 	if ready, ok := v.Status.Condition(proto.ConditionReady); ok && ready.Status == proto.StatusFalse && ready.Reason != proto.ReasonDeploying {
 		return because("not ready", ready.Reason, firstLine(ready.Message))
+	}
+	if c, ok := v.Status.Condition(proto.ConditionSpecialised); ok && c.Status == proto.StatusFalse {
+		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
 	}
 	if v.Want.Serial > v.Status.Serial {
 		return "serial " + v.Want.Serial.String() + " not accepted yet"
