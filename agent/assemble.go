@@ -61,6 +61,15 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	if err != nil {
 		return nil, nil, err
 	}
+	instance, foreign, err := thisMachine(ctx, c, files, log)
+	if err != nil {
+		link.Close()
+		return nil, nil, err
+	}
+	barred := credentials.State{}
+	if foreign {
+		barred = foreignState(c.StateDir)
+	}
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound()}}
@@ -84,7 +93,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Loader:    support,
 		Keeper: credentials.New(credentials.Options{
 			Host: c.Host, Credentials: c.NATS.CredentialsFile, StateDir: c.StateDir,
-			Link: link, Ask: host.Renew, Apply: c.apply(), Now: time.Now, Log: log, Changed: func() { ring(a.report) },
+			Link: link, Ask: host.Renew, Apply: c.apply(instance), Instance: instance, Barred: barred, Now: time.Now, Log: log, Changed: func() { ring(a.report) },
 		}),
 		Tidier:     tidier,
 		Files:      files,

@@ -24,6 +24,10 @@ type Config struct {
 	StateDir   string `config:"state_dir"`
 	RuntimeDir string `config:"runtime_dir"`
 
+	// MachineGuard keeps a machine with a copy of another's state, or credentials,
+	// from acting as it. Off for machines whose machine ID does not outlive a boot.
+	MachineGuard bool `config:"machine_guard"`
+
 	NATS        NATSConfig        `config:"nats"`
 	Proxy       ProxyConfig       `config:"proxy"`
 	Trust       TrustConfig       `config:"trust"`
@@ -140,6 +144,9 @@ func DefaultConfig() Config {
 	return Config{
 		StateDir:   "/var/lib/kedge",
 		RuntimeDir: "/run/kedge",
+
+		MachineGuard: true,
+
 		NATS:       NATSConfig{MaxReconnectDelay: 2 * time.Minute},
 		Trust:      TrustConfig{ReleaseThreshold: 1},
 		Fetch:      FetchConfig{Reserve: defaultReserve, Timeout: defaultFetchTimeout},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -31,6 +32,8 @@ type Observation struct {
 	// Verifying is true while the store is read after a boot without an orderly end:
 	// nothing is begun.
 	Verifying bool
+	// Barred is why this machine may not act as the host; zero if it may.
+	Barred credentials.State
 	// Suspended is what keeps anything from being begun; nil if nothing does.
 	Suspended *statefile.Suspension
 	// Vetoes hold back the activation of what was fetched, RebootVetoes the reboot
@@ -115,6 +118,8 @@ func Decide(o Observation) Decision {
 	switch {
 	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed || o.Record.ByHand() && (d.Action == ActionSettle || d.Action == ActionArm):
 		return d
+	case o.Barred.Imposter() && d.begins():
+		return whileBarred(o.Barred)
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():

@@ -10,7 +10,7 @@ import (
 )
 
 // apply returns how the host asks for credentials over HTTP; nil if it is told nowhere to.
-func (c Config) apply() func(ctx context.Context) (proto.EnrollReply, error) {
+func (c Config) apply(instance string) func(ctx context.Context) (proto.EnrollReply, error) {
 	if len(c.NATS.RenewURLs) == 0 {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (c Config) apply() func(ctx context.Context) (proto.EnrollReply, error) {
 		defer clear(id.Seed)
 		var errs []error
 		for _, u := range c.NATS.RenewURLs {
-			r, err = credentials.Applicant{Client: client, URL: u, Host: c.Host, Identity: id}.Apply(ctx, proto.Token{})
+			r, err = credentials.Applicant{Client: client, URL: u, Host: c.Host, Identity: id, Instance: instance}.Apply(ctx, proto.Token{})
 			if err == nil {
 				return r, nil
 			}

@@ -182,7 +182,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
 		InhibitMax: a.Config.Inhibit.Max, Opens: a.Config.Reboot.opens(now),
-		Verifying: v.verifying,
+		Verifying: v.verifying, Barred: a.Keeper.State(),
 	}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {

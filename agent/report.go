@@ -101,7 +101,7 @@ func (a *Agent) drainOutbox(ctx context.Context) error {
 	for {
 		state, changed := a.Link.Watch()
 		retry := (<-chan time.Time)(nil)
-		if state.Connected {
+		if state.Connected && !a.Keeper.State().Imposter() {
 			if err := a.Outbox.Drain(ctx, a.publishEvent); err != nil && ctx.Err() == nil {
 				a.Log.DebugContext(ctx, "events could not be published and are kept", "err", err)
 				retry = time.After(jitter(publishRetry))
@@ -142,7 +142,7 @@ func (a *Agent) reportStatus(ctx context.Context) error {
 			connects, last = state.Connects, nil
 		}
 		retry := (<-chan time.Time)(nil)
-		if state.Connected {
+		if state.Connected && !a.Keeper.State().Imposter() {
 			published, err := a.publishStatus(ctx, last)
 			if err != nil && ctx.Err() == nil {
 				a.Log.DebugContext(ctx, "status could not be published", "err", err)
@@ -198,7 +198,10 @@ func (a *Agent) heartbeat(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Reset(jitter(proto.HeartbeatInterval))
-		h := proto.Heartbeat{Host: a.Config.Host, Time: a.Now()}
+		if a.Keeper.State().Imposter() {
+			continue // the other one speaks
+		}
+		h := proto.Heartbeat{Host: a.Config.Host, Time: a.Now(), BootID: a.Identity.BootID}
 		if o := a.look().order; o != nil {
 			h.Serial = o.Assignment.Serial
 		}

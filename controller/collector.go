@@ -16,7 +16,7 @@ type fleetCollector struct {
 	unsynced  func() int       // hosts whose desired state is not on the bus
 	connected func() bool      // to NATS
 
-	hosts, silent, ready, problems             *prometheus.Desc
+	hosts, silent, ready, problems, rivals     *prometheus.Desc
 	checked, healthy, sourceProblem, revision  *prometheus.Desc
 	oldestDesc, unsyncedDesc, natsConnectedDes *prometheus.Desc
 }
@@ -31,6 +31,7 @@ func newFleetCollector(f *Fleet, oldest func() time.Time, unsynced func() int, c
 		fleet: f, oldest: oldest, unsynced: unsynced, connected: connected,
 		hosts:            d("hosts", "Hosts by the phase of their last deployment, and by what it came to.", "phase", "verdict"),
 		silent:           d("hosts_silent", "Hosts that were not heard of for three heartbeats."),
+		rivals:           d("hosts_second_machine", "Hosts that a second machine with the same credentials was heard of, within a quarter of an hour."),
 		ready:            d("hosts_ready", "Hosts that run what was published for them, proven."),
 		problems:         d("hosts_problem", "Hosts that the newest revision did not reach, by reason.", "reason"),
 		checked:          d("source_last_check_timestamp_seconds", "When the source was last looked at; 0 if never."),
@@ -46,7 +47,7 @@ func newFleetCollector(f *Fleet, oldest func() time.Time, unsynced func() int, c
 // Describe implements [prometheus.Collector].
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.hosts, c.silent, c.ready, c.problems, c.checked, c.healthy, c.sourceProblem, c.revision,
+		c.hosts, c.silent, c.ready, c.problems, c.rivals, c.checked, c.healthy, c.sourceProblem, c.revision,
 		c.oldestDesc, c.unsyncedDesc, c.natsConnectedDes,
 	} {
 		ch <- d
@@ -65,6 +66,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.silent, float64(n.silent))
 	gauge(c.ready, float64(n.ready))
+	gauge(c.rivals, float64(n.rivals))
 	for _, reason := range hostReasons() {
 		gauge(c.problems, float64(n.problems[reason]), string(reason))
 	}
@@ -85,6 +87,7 @@ type numbers struct {
 	phases        map[proto.Phase]int
 	problems      map[proto.Reason]int
 	silent, ready int
+	rivals        int
 }
 
 func count(hosts []proto.HostView) numbers {
@@ -100,6 +103,9 @@ func count(hosts []proto.HostView) numbers {
 		n.phases[phase]++
 		if h.Silent {
 			n.silent++
+		}
+		if h.Rival != nil {
+			n.rivals++
 		}
 		if h.Problem != nil {
 			n.problems[h.Problem.Reason]++

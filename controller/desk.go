@@ -39,7 +39,7 @@ func (i *identities) token(ctx context.Context, c bus.Caller, req proto.HostToke
 // Redeem implements [enroll.Desk].
 func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRequest, from string) (proto.EnrollReply, error) {
 	now := i.now().UTC()
-	k := enroll.Key{PublicKey: r.PublicKey, Added: now, From: from, Expires: now.Add(i.lifetime).Truncate(time.Second)}
+	k := enroll.Key{PublicKey: r.PublicKey, Added: now, From: from, Instance: r.Instance, Expires: now.Add(i.lifetime).Truncate(time.Second)}
 	if err := i.book.Redeem(t, k); err != nil {
 		return proto.EnrollReply{}, i.turnedAway(ctx, r, from, err)
 	}
@@ -58,7 +58,7 @@ func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRe
 // Renew implements [enroll.Desk], for hosts whose credentials NATS does not take any
 // more.
 func (i *identities) Renew(ctx context.Context, r proto.EnrollRequest, from string) (proto.EnrollReply, error) {
-	k, err := i.book.Renew(r.Host, r.PublicKey, i.now().UTC(), i.lifetime)
+	k, err := i.book.Renew(r.Host, r.PublicKey, r.Instance, i.now().UTC(), i.lifetime)
 	if err != nil {
 		return proto.EnrollReply{}, i.turnedAway(ctx, r, from, err)
 	}
@@ -77,12 +77,15 @@ func (i *identities) enrolled(host proto.HostName, k enroll.Key, anchors proto.H
 
 // turnedAway returns what a client that nobody knows is told, and notes why.
 func (i *identities) turnedAway(ctx context.Context, r proto.EnrollRequest, from string, err error) error {
+	i.rival(ctx, r.Host, from, err)
 	status, text := 0, ""
 	switch {
 	case errors.Is(err, enroll.ErrToken):
 		status, text = http.StatusForbidden, enroll.ErrToken.Error()
 	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken):
 		status, text = http.StatusForbidden, "the controller does not vouch for this key; see kedge host token"
+	case errors.Is(err, enroll.ErrOther):
+		status, text = http.StatusConflict, err.Error()+"; "+enrolAgain
 	default:
 		return err
 	}

@@ -31,7 +31,14 @@ func (f *feeds) statuses(ctx context.Context) error {
 
 // heartbeats notes who lives.
 func (f *feeds) heartbeats(ctx context.Context) error {
-	return f.bus.Heartbeats(ctx, func(r bus.HeartbeatReport) { f.fleet.Heard(r.Heartbeat.Host, r.Received) })
+	return f.bus.Heartbeats(ctx, func(r bus.HeartbeatReport) { f.heard(ctx, r) })
+}
+
+// heard notes who lives, and that two machines take turns to be one host.
+func (f *feeds) heard(ctx context.Context, r bus.HeartbeatReport) {
+	if h := r.Heartbeat; f.fleet.Heard(h.Host, h.BootID, r.Received) {
+		f.log.ErrorContext(ctx, "two machines are one host", "host", h.Host, "boot_id", h.BootID)
+	}
 }
 
 // events counts and logs how deployments end. An event may come twice; that the

@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Fleet struct {
 type hostState struct {
 	view    proto.HostView
 	version uint64
+	boots   []string // that were heard of, the newest last; bounded
 }
 
 // NewFleet returns a fleet without hosts. Versions begin at the present time,
@@ -63,9 +65,10 @@ func (f *Fleet) Apply(s proto.Status, received time.Time) {
 	})
 }
 
-// Heard notes that a host gave a sign of life. Only the end of a silence is a
-// change worth waking readers for.
-func (f *Fleet) Heard(host proto.HostName, received time.Time) {
+// Heard notes that a host gave a sign of life, in a boot, if that is known. Only the
+// end of a silence is a change worth waking readers for, and that two machines take
+// turns to be this host, which it reports when that is news.
+func (f *Fleet) Heard(host proto.HostName, boot string, received time.Time) (rivals bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h, known := f.hosts[host]
@@ -78,6 +81,12 @@ func (f *Fleet) Heard(host proto.HostName, received time.Time) {
 		h.view.Silent = silent
 		f.bump(h)
 	}
+	if h.rotate(boot) {
+		rivals = h.view.Rival == nil
+		h.view.Rival = &proto.Rival{Seen: received, Message: "two machines take turns: the boots " + strings.Join(h.boots[len(h.boots)-2:], " and ")}
+		f.bump(h)
+	}
+	return rivals
 }
 
 // Want notes what was published for a host.
@@ -140,6 +149,9 @@ func (f *Fleet) Sweep() {
 	for _, h := range f.hosts {
 		if silent := f.silent(h.view.Seen); silent != h.view.Silent {
 			h.view.Silent = silent
+			f.bump(h)
+		}
+		if h.forgetRival(f.now()) {
 			f.bump(h)
 		}
 	}

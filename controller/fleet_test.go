@@ -60,7 +60,7 @@ func TestFleetVersions(t *testing.T) {
 		change bool
 	}{
 		{"a status is news", func(f *Fleet) { f.Apply(status(web1, 1, proto.PhaseAccepted), now) }, true},
-		{"a heartbeat of a host that was heard before is none", func(f *Fleet) { f.Heard(web1, now) }, false},
+		{"a heartbeat of a host that was heard before is none", func(f *Fleet) { f.Heard(web1, "", now) }, false},
 		{"a new host is news", func(f *Fleet) { f.Enrolled(web2, proto.HostKey{}) }, true},
 		{"the key that it has already is none", func(f *Fleet) { f.Enrolled(web1, proto.HostKey{PublicKey: "UA"}) }, false},
 		{"another key of a known host is", func(f *Fleet) { f.Enrolled(web1, proto.HostKey{PublicKey: "UB"}) }, true},
@@ -72,7 +72,7 @@ func TestFleetVersions(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := NewFleet(func() time.Time { return now })
-			f.Heard(web1, now)
+			f.Heard(web1, "", now)
 			f.Want(web1, proto.Target{Serial: 1})
 			f.Enrolled(web1, proto.HostKey{PublicKey: "UA"})
 			before := f.Version()
@@ -101,7 +101,7 @@ func TestFleetSilence(t *testing.T) {
 		web1, web2 := host(t, "web1"), host(t, "web2")
 		f := NewFleet(time.Now)
 		f.Enrolled(web2, proto.HostKey{})
-		f.Heard(web1, time.Now())
+		f.Heard(web1, "", time.Now())
 		silent := func(h proto.HostName) bool {
 			r, _ := f.Host(h)
 			return r.Host.Silent
@@ -112,7 +112,7 @@ func TestFleetSilence(t *testing.T) {
 			t.Error("silent at the last moment of three heartbeats")
 		}
 		time.Sleep(time.Second)
-		f.Heard(web1, time.Now())
+		f.Heard(web1, "", time.Now())
 		f.Sweep()
 		if silent(web1) {
 			t.Error("web1 is silent, and was just heard")
@@ -121,11 +121,11 @@ func TestFleetSilence(t *testing.T) {
 			t.Error("web2 was never heard of, and is not silent")
 		}
 		before := f.Version()
-		f.Heard(web2, time.Now())
+		f.Heard(web2, "", time.Now())
 		if silent(web2) || f.Version() == before {
 			t.Error("the end of a silence is no news")
 		}
-		f.Heard(web2, time.Now().Add(-time.Hour)) // an old message, late
+		f.Heard(web2, "", time.Now().Add(-time.Hour)) // an old message, late
 		if r, _ := f.Host(web2); !r.Host.Seen.Equal(time.Now()) {
 			t.Errorf("seen = %s, want now", r.Host.Seen)
 		}

@@ -142,6 +142,8 @@ func refused(err error) error {
 	switch {
 	case errors.Is(err, enroll.ErrUnknownHost):
 		return bus.Errorf(bus.CodeNotFound, "%v; see kedge host list", err)
+	case errors.Is(err, enroll.ErrOther):
+		return bus.Errorf(bus.CodeConflict, "%v; %s", err, enrolAgain)
 	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken):
 		return bus.Errorf(bus.CodeRefused, "%v", err)
 	}

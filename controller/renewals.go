@@ -10,8 +10,9 @@ import (
 // that a fleet that connects anew costs nothing.
 func (i *identities) renew(ctx context.Context, host proto.HostName, r proto.RenewRequest) (proto.RenewReply, error) {
 	before, _ := i.book.Newest(host)
-	k, err := i.book.Renew(host, r.PublicKey, i.now().UTC(), i.lifetime)
+	k, err := i.book.Renew(host, r.PublicKey, r.Instance, i.now().UTC(), i.lifetime)
 	if err != nil {
+		i.rival(ctx, host, "", err)
 		return proto.RenewReply{}, refused(err)
 	}
 	if r.Expires.IsZero() || !k.Expires.IsZero() && !r.Expires.Before(k.Expires) {

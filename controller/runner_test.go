@@ -259,7 +259,7 @@ func TestRunnerSavesInTheEndWhatCouldNotBeSaved(t *testing.T) {
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a}); err != nil {
 		t.Fatal(err)
 	}
-	r.fleet.Heard(web1, time.Now())
+	r.fleet.Heard(web1, "", time.Now())
 	if err := r.deploy(t, revision(t, "2"), map[proto.HostName]proto.StorePath{web1: storePath(t, "b")}); err != nil {
 		t.Fatal(err)
 	}
@@ -310,8 +310,8 @@ func TestRunnerSettles(t *testing.T) {
 	r := newRunner()
 	web1, web2 := host(t, "web1"), host(t, "web2")
 	a := storePath(t, "a")
-	r.fleet.Heard(web1, time.Now())
-	r.fleet.Heard(web2, time.Now())
+	r.fleet.Heard(web1, "", time.Now())
+	r.fleet.Heard(web2, "", time.Now())
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: a}); err != nil {
 		t.Fatal(err)
 	}

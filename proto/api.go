@@ -102,9 +102,17 @@ type HostView struct {
 	Silent bool `json:"silent"`
 	// Key is the last one that the host was given credentials for; nil if none was.
 	Key *HostKey `json:"key,omitempty"`
+	// Rival is another machine that was this host, too; nil if there is none.
+	Rival *Rival `json:"rival,omitempty"`
 	// Problem says why the newest revision did not reach this host, such as a
 	// build that failed; nil if it did.
 	Problem *Problem `json:"problem,omitempty"`
+}
+
+// A Rival is a second machine with a host's credentials.
+type Rival struct {
+	Seen    time.Time `json:"seen"`    // when it was last heard of
+	Message string    `json:"message"` // how it is told from the host
 }
 
 // A Target is what a host shall run.

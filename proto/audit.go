@@ -21,6 +21,8 @@ const (
 	ActKeyAdd     Act = "key-add"     // made a further key
 	ActKeyRetire  Act = "key-retire"  // destroyed a key
 
+	ActSecondMachine Act = "second-machine" // turned a machine away that would be a host
+
 	ActOperatorAdd    Act = "operator-add"    // issued credentials to an operator
 	ActOperatorRevoke Act = "operator-revoke" // let an operator in no more
 

@@ -13,8 +13,9 @@ const HeartbeatInterval = time.Minute
 type Heartbeat struct {
 	Format int       `json:"format"`
 	Host   HostName  `json:"host"`
-	Time   time.Time `json:"time"`             // the host's clock
-	Serial Serial    `json:"serial,omitempty"` // of the newest assignment accepted
+	Time   time.Time `json:"time"`              // the host's clock
+	Serial Serial    `json:"serial,omitempty"`  // of the newest assignment accepted
+	BootID string    `json:"boot_id,omitempty"` // of the running kernel
 }
 
 // Encode returns h as JSON.

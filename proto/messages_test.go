@@ -90,7 +90,7 @@ func messages(t testing.TB) []message {
 		example("status", status, proto.Status.Encode, proto.ParseStatus),
 		example("status.new-host", proto.Status{Format: proto.Format1, Host: status.Host, Time: issued, Agent: "0.1.0", BootID: status.BootID}, proto.Status.Encode, proto.ParseStatus),
 		example("event", event, proto.Event.Encode, proto.ParseEvent),
-		example("heartbeat", proto.Heartbeat{Format: proto.Format1, Host: status.Host, Time: issued, Serial: 7}, proto.Heartbeat.Encode, proto.ParseHeartbeat),
+		example("heartbeat", proto.Heartbeat{Format: proto.Format1, Host: status.Host, Time: issued, Serial: 7, BootID: status.BootID}, proto.Heartbeat.Encode, proto.ParseHeartbeat),
 		example("audit-entry", proto.AuditEntry{
 			Format: proto.Format1, Time: issued, Actor: "ada", Act: proto.ActPublish, Host: status.Host, Serial: 7,
 			Toplevel: toplevel(t), Revision: rel.Revision, Message: "published by hand",
@@ -147,6 +147,7 @@ func calls(t testing.TB) []message {
 		Want:   proto.Target{Serial: 7, Toplevel: toplevel(t), Revision: revision, Published: issued},
 		Status: &status, Seen: issued,
 		Key:     &hostKey,
+		Rival:   &proto.Rival{Seen: issued, Message: "two machines take turns"},
 		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
 	}
 	signed := desired(t)

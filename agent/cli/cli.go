@@ -29,6 +29,7 @@ type Options struct {
 	// Config is the name of the agent's configuration, once flags are parsed.
 	Config *string
 	Now    func() time.Time // defaults to time.Now
+	Root   string           // where /etc/machine-id is looked for; defaults to /
 	Units  health.Units     // defaults to this host's systemd, which root may ask
 }
 

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/agent/internal/credentials"
+	"kedge/agent/internal/machine"
+	"kedge/agent/internal/statefile"
 	"kedge/internal/durable"
 	"kedge/internal/hostconfig"
 	"kedge/internal/usage"
@@ -82,8 +84,12 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 	if err != nil {
 		return err
 	}
+	instance, err := machine.Instance(h.Root)
+	if err != nil {
+		instance = "" // the agent says so
+	}
 	a := credentials.Applicant{
-		Client: client, URL: to, Host: token.Host(), Identity: id,
+		Client: client, URL: to, Host: token.Host(), Identity: id, Instance: instance,
 	}
 	r, err := a.Apply(ctx, token)
 	if err != nil {
@@ -98,6 +104,9 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 	}
 	if err := durable.Remove(pending); err != nil {
 		return fmt.Errorf("key of %s: %w", token.Host(), err)
+	}
+	if err := h.place().files().SaveMachine(statefile.Machine{Instance: instance}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // else the agent never ran here
 	}
 	fmt.Fprintf(h.Stderr, "%s is enrolled; its credentials are in %s and renew themselves\n", token.Host(), o.out)
 	return h.say(o.config, hostconfig.Text(token.Host(), o.out, []string{to}, r.HostAddReply))

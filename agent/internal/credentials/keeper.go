@@ -55,6 +55,7 @@ type Options struct {
 	Credentials string // path of the .creds file
 	StateDir    string
 	Instance    string // of this machine; empty keeps it to itself
+	Barred      State  // why this machine is not the host, whatever a controller says
 	Link        Link
 	// Ask asks a controller over Link, as [bus.Host.Renew] does.
 	Ask func(ctx context.Context, r proto.RenewRequest) (proto.RenewReply, error)
@@ -76,8 +77,11 @@ type State struct {
 	Message string
 }
 
-// Imposter reports whether another machine is this host.
-func (s State) Imposter() bool { return s.Reason == proto.ReasonSecondMachine }
+// Imposter reports whether another machine is this host: then this one does not act,
+// or speak, as it.
+func (s State) Imposter() bool {
+	return s.Reason == proto.ReasonSecondMachine || s.Reason == proto.ReasonMachineChanged
+}
 
 // A Keeper keeps credentials valid. Make one with [New].
 type Keeper struct {
@@ -89,7 +93,7 @@ type Keeper struct {
 }
 
 // New returns a keeper.
-func New(o Options) *Keeper { return &Keeper{o: o} }
+func New(o Options) *Keeper { return &Keeper{o: o, state: o.Barred} }
 
 // State returns how it stands.
 func (k *Keeper) State() State {
@@ -158,6 +162,9 @@ func (k *Keeper) apply(ctx context.Context, t bus.Token) (bus.Token, error) {
 	r, err := k.o.Apply(ctx)
 	if said, ok := errors.AsType[*RefusedError](err); ok && said.Status == http.StatusForbidden {
 		k.refused(bus.Errorf(bus.CodeRefused, "%s", said.Text))
+	}
+	if said, ok := errors.AsType[*RefusedError](err); ok && said.Status == http.StatusConflict {
+		k.refused(bus.Errorf(bus.CodeConflict, "%s", said.Text))
 	}
 	if err != nil {
 		return t, err
@@ -247,6 +254,9 @@ func (k *Keeper) expire(t bus.Token, now time.Time) {
 }
 
 func (k *Keeper) set(s State) {
+	if k.o.Barred.Reason != "" {
+		s.Reason, s.Message = k.o.Barred.Reason, k.o.Barred.Message
+	}
 	k.mu.Lock()
 	same := k.state == s
 	k.state = s

@@ -29,6 +29,7 @@ var (
 	ErrUnknownHost = errors.New("was never given credentials")
 	ErrRevoked     = errors.New("is revoked")
 	ErrUnknownKey  = errors.New("is not a key of this host")
+	ErrOther       = errors.New("is another machine")
 	ErrTaken       = errors.New("is another host's")
 )
 
@@ -36,9 +37,10 @@ var (
 type Key struct {
 	PublicKey string    `json:"public_key"`
 	Added     time.Time `json:"added"`
-	By        string    `json:"by"`               // the operator's name
-	From      string    `json:"from,omitempty"`   // the address that a token was used from
-	Expires   time.Time `json:"expires,omitzero"` // of the last credentials that were made for it; zero is never
+	By        string    `json:"by"`                 // the operator's name
+	From      string    `json:"from,omitempty"`     // the address that a token was used from
+	Expires   time.Time `json:"expires,omitzero"`   // of the last credentials that were made for it; zero is never
+	Instance  string    `json:"instance,omitempty"` // of the machine that has it; empty until it said
 	Revoked   time.Time `json:"revoked,omitzero"`
 	RevokedBy string    `json:"revoked_by,omitempty"`
 }
@@ -125,8 +127,9 @@ func (b *Book) Revoke(host proto.HostName, at time.Time, by string) error {
 
 // Renew returns the key of host that counts, which has to be publicKey. If less than
 // half of lifetime is left of it, it is made to expire a whole lifetime from now,
-// durably. Errors wrap [ErrUnknownKey] or [ErrRevoked].
-func (b *Book) Renew(host proto.HostName, publicKey string, now time.Time, lifetime time.Duration) (Key, error) {
+// durably. The first instance that is named is the machine that has the key from then
+// on. Errors wrap [ErrUnknownKey], [ErrRevoked] or, for another one, [ErrOther].
+func (b *Book) Renew(host proto.HostName, publicKey, instance string, now time.Time, lifetime time.Duration) (Key, error) {
 	b.mu.Lock()
 	e := b.entries[host]
 	b.mu.Unlock()
@@ -136,11 +139,22 @@ func (b *Book) Renew(host proto.HostName, publicKey string, now time.Time, lifet
 		return Key{}, fmt.Errorf("host %s: key %s %w", host, publicKey, ErrUnknownKey)
 	case e.Keys[i].IsRevoked():
 		return Key{}, fmt.Errorf("host %s: key %s %w", host, publicKey, ErrRevoked)
-	case e.Keys[i].Expires.IsZero() || e.Keys[i].Expires.Sub(now) >= lifetime/2:
-		return e.Keys[i], nil
 	}
 	k := e.Keys[i]
-	k.Expires = now.Add(lifetime).Truncate(time.Second)
+	named := k.Instance == "" && instance != ""
+	due := !k.Expires.IsZero() && k.Expires.Sub(now) < lifetime/2
+	switch {
+	case !named && instance != "" && instance != k.Instance:
+		return Key{}, fmt.Errorf("host %s %w: %s, and this is %s", host, ErrOther, k.Instance, instance)
+	case !named && !due:
+		return k, nil
+	}
+	if named {
+		k.Instance = instance
+	}
+	if due {
+		k.Expires = now.Add(lifetime).Truncate(time.Second)
+	}
 	return k, b.Enrol(host, k) // refuses what was revoked meanwhile
 }
 

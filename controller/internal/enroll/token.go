@@ -69,5 +69,8 @@ func (b *Book) enrol(e *entry, k Key) error {
 		return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrRevoked)
 	}
 	e.Keys[i].Expires = k.Expires
+	if k.Instance != "" {
+		e.Keys[i].Instance = k.Instance
+	}
 	return nil
 }

@@ -26,6 +26,9 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	if v.Key != nil {
 		drawKey(line, *v.Key, now)
 	}
+	if v.Rival != nil {
+		line("Rival", "%s, %s ago", v.Rival.Message, terminal.Since(v.Rival.Seen, now))
+	}
 	if v.Want.Serial != 0 {
 		line("Wanted", "%s as serial %s, revision %s, published %s ago",
 			v.Want.Toplevel, v.Want.Serial, v.Want.Revision.Short(), terminal.Since(v.Want.Published, now))

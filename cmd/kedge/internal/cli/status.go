@@ -127,6 +127,8 @@ func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 // note says what a reader of the table should know about a host, if anything.
 func note(v proto.HostView, now time.Time) string {
 	switch p := v.Problem; {
+	case v.Rival != nil:
+		return because("second machine", "", v.Rival.Message)
 	case p == nil:
 		return noteOnStatus(v, now)
 	case p.Reason != proto.ReasonNotInRevision:

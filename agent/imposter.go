@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"kedge/agent/internal/credentials"
+	"kedge/agent/internal/machine"
+	"kedge/agent/internal/statefile"
+	"kedge/proto"
+)
+
+// thisMachine returns what tells this machine from others, and whether the state is
+// of another one: then what it may not act as is not its own. Without the guard, and
+// where the machine has no identity, both are empty.
+func thisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, foreign bool, err error) {
+	if !c.MachineGuard {
+		return "", false, nil
+	}
+	instance, err = machine.Instance("")
+	if err != nil {
+		log.WarnContext(ctx, "this machine cannot be told from others", "err", err)
+		return "", false, nil
+	}
+	was, err := files.Machine()
+	if err != nil {
+		return "", false, err
+	}
+	if was.Instance == "" {
+		return instance, false, files.SaveMachine(statefile.Machine{Instance: instance})
+	}
+	if was.Instance != instance {
+		log.ErrorContext(ctx, "the state is that of another machine; nothing is begun", "was", was.Instance, "is", instance)
+	}
+	return instance, was.Instance != instance, nil
+}
+
+// foreignState says what to do about state that was copied.
+func foreignState(stateDir string) credentials.State {
+	return credentials.State{Reason: proto.ReasonMachineChanged, Message: fmt.Sprintf(
+		"%s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll), or remove %s/machine.json and restart the agent",
+		stateDir, stateDir)}
+}
+
+// whileBarred is for a machine that is not the one that it would act as.
+func whileBarred(s credentials.State) Decision {
+	return Decision{Action: ActionRest, Reason: s.Reason, Message: s.Message}
+}
