@@ -10,25 +10,36 @@ import (
 )
 
 // An imposter begins nothing, and does not speak as the host.
-func TestAMachineThatIsAnotherHostDoesNotActAsIt(t *testing.T) {
+func TestAMachineThatIsAnotherHostDoesNotSpeakAsIt(t *testing.T) {
 	for _, reason := range []proto.Reason{proto.ReasonSecondMachine, proto.ReasonMachineChanged} {
 		w := newWorld(t)
 		w.assign(1, pathB)
 		w.held = credentials.State{Reason: reason, Message: "web1 is another machine"}
 		a, stop := w.startAgent()
-		s := a.Status()
-		w.await("a decision", func() bool { s = a.Status(); return condition(s, proto.ConditionReady).Reason != "" })
-		if got := condition(s, proto.ConditionReady); got.Reason != reason || got.Message != "web1 is another machine" {
-			t.Errorf("ready = %+v", got)
-		}
-		if got := condition(s, proto.ConditionCredentialsValid); got.Status != proto.StatusFalse || got.Reason != reason {
+		if got := condition(a.Status(), proto.ConditionCredentialsValid); got.Status != proto.StatusFalse || got.Reason != reason {
 			t.Errorf("credentials = %+v", got)
 		}
+		w.change(func() { w.looks = 0 })
+		w.ring()
+		w.await("another look", func() bool { return w.looks > 0 })
 		stop()
 		if len(w.statuses) > 0 || len(w.ensured) > 0 || len(w.events) > 0 {
 			t.Errorf("%s: it spoke or acted: %+v, %+v, %+v", reason, w.statuses, w.ensured, w.events)
 		}
 	}
+}
+
+func TestWhyAnImposterBeginsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.held = credentials.State{Reason: proto.ReasonSecondMachine, Message: "web1 is another machine"}
+		w.assign(1, pathB)
+		a := w.follow()
+		synctest.Wait()
+		if got := condition(a.Status(), proto.ConditionReady); got.Reason != proto.ReasonSecondMachine || got.Message != "web1 is another machine" {
+			t.Errorf("ready = %+v", got)
+		}
+	})
 }
 
 func TestWhoMayNotActMayAgainLater(t *testing.T) {

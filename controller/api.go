@@ -47,6 +47,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointOperatorAdd, a.identities.addOperator)
 	handle(a, s, proto.EndpointOperatorList, a.identities.listOperators)
 	handle(a, s, proto.EndpointOperatorRevoke, a.identities.revokeOperator)
+	handle(a, s, proto.EndpointNATSConfig, a.identities.natsConfig)
 	handle(a, s, proto.EndpointAudit, a.auditCall)
 	handle(a, s, proto.EndpointPublish, a.publishCall)
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)

@@ -51,8 +51,9 @@ type SourceConfig struct {
 type NATSConfig struct {
 	Listen    string   `config:"listen"`    // of the embedded server; empty for none: hosts come by wss://…/nats
 	Advertise []string `config:"advertise"` // URLs under which hosts reach it, for their configuration
-	// URL and CredentialsFile are those of an external server instead, where
-	// the accounts of the design exist already.
+	// URL is that of an external server instead, which was given what kedge nats
+	// config prints. CredentialsFile is only for one with accounts that others made:
+	// then they make hosts' and operators' credentials, too.
 	URL             string `config:"url"`
 	CredentialsFile string `config:"credentials_file"`
 }
@@ -130,7 +131,6 @@ func (c NATSConfig) problems(tls TLSMode) []error {
 	if c.URL != "" {
 		return []error{
 			natsURL("nats.url", c.URL),
-			required("nats.credentials_file", c.CredentialsFile),
 		}
 	}
 	var problems []error

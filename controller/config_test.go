@@ -120,8 +120,8 @@ func TestConfigOfAnExternalNATS(t *testing.T) {
 	c := DefaultConfig()
 	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
 	c.NATS = NATSConfig{URL: "tls://nats.example:4222"}
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "nats.credentials_file") {
-		t.Errorf("error = %v, want one about nats.credentials_file", err)
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 	c.NATS.CredentialsFile = "/run/credentials/controller.creds"
 	if err := c.Validate(); err != nil {

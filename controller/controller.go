@@ -72,6 +72,7 @@ type Controller struct {
 	cert      *certificate.Certificate // nil without TLS
 	passes    *pass.Office             // nil where the cache is public
 	conn      *bus.Conn
+	authority Authority
 	natsURL   string
 	signer    *sign.Signer
 }
@@ -142,10 +143,10 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := c.listen(ctx, parts.Cache.Handler(c.porter(book)), server); err != nil {
 		return err
 	}
-	if server == nil {
+	if c.authority == Authority(foreignNATS{}) {
 		return nil // its operators are not ours to name
 	}
-	return errors.Join(c.writeAdminCredentials(server.Keys, operators), c.writeAccess())
+	return errors.Join(c.writeAdminCredentials(operators), c.writeAccess())
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs

@@ -49,7 +49,7 @@ func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRe
 		Time: now, Actor: k.By, Act: proto.ActHostEnroll, Host: r.Host, From: from, Message: k.PublicKey + ", with a token",
 	})
 	i.log.InfoContext(ctx, "host enrolled", "host", r.Host, "key", k.PublicKey, "from", from, "by", k.By)
-	if err := i.tell(ctx); err != nil {
+	if err := i.tellLater(ctx); err != nil {
 		return proto.EnrollReply{}, err
 	}
 	return i.enrolled(r.Host, k, i.anchors())

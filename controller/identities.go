@@ -24,11 +24,17 @@ const revokedFor = 30 * 24 * time.Hour
 type Authority interface {
 	HostJWT(host proto.HostName, publicKey string, expires time.Time) (string, error)
 	OperatorJWT(role proto.Role, name, publicKey string, expires time.Time) (string, error)
-	// Revoke has NATS refuse those in r, and only those, and disconnect them.
+	// Config returns what a server of somebody else's needs; see [natsd.Keys.Config].
+	Config(r natsd.Revoked, selfSigned bool) (string, error)
+	// Revoke has NATS refuse those in r, and only those, and disconnect them. The
+	// error wraps [natsd.ErrPending] if somebody else has to do that.
 	Revoke(ctx context.Context, r natsd.Revoked) error
 }
 
-var _ Authority = (*natsd.Server)(nil)
+var (
+	_ Authority = (*natsd.Server)(nil)
+	_ Authority = (*natsd.Remote)(nil)
+)
 
 // identities say which hosts, and which operators, may connect. What is in the book holds, and NATS is told.
 type identities struct {
@@ -73,6 +79,17 @@ func (i *identities) tell(ctx context.Context) error {
 	return i.authority.Revoke(ctx, revoked(i.book, i.operators, i.now()))
 }
 
+// tellLater is tell for what may wait until whoever runs NATS has told it: an old key
+// that a new one replaced.
+func (i *identities) tellLater(ctx context.Context) error {
+	err := i.tell(ctx)
+	if errors.Is(err, natsd.ErrPending) {
+		i.log.WarnContext(ctx, "NATS does not know yet who is revoked", "err", err)
+		return nil
+	}
+	return err
+}
+
 // add vouches for a key. The host may have one already: a machine that was
 // installed anew gets another, and the one before does not count any more.
 func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddRequest) (proto.HostAddReply, error) {
@@ -99,7 +116,7 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 	}
 	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostAdd, Host: req.Host, Message: message})
 	i.log.InfoContext(ctx, "host added", "host", req.Host, "key", req.PublicKey, "by", c.Name)
-	if err := i.tell(ctx); err != nil {
+	if err := i.tellLater(ctx); err != nil {
 		return proto.HostAddReply{}, err
 	}
 	reply := i.anchors()
@@ -129,6 +146,12 @@ func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRev
 
 // foreign reports whether who may connect is decided elsewhere.
 func (i *identities) foreign() bool { return i.authority == Authority(foreignNATS{}) }
+
+// natsConfig answers the operators' call of that name.
+func (i *identities) natsConfig(_ context.Context, _ bus.Caller, req proto.NATSConfigRequest) (proto.NATSConfigReply, error) {
+	text, err := i.authority.Config(revoked(i.book, i.operators, i.now()), req.SelfSigned)
+	return proto.NATSConfigReply{Text: text}, err
+}
 
 // keyView returns k as operators see it.
 func keyView(k enroll.Key) proto.HostKey {

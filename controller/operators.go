@@ -45,7 +45,7 @@ func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.Op
 		Time: now, Actor: c.Name, Act: proto.ActOperatorAdd, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.PublicKey),
 	})
 	i.log.InfoContext(ctx, "operator added", "name", op.Name, "role", op.Role, "key", op.PublicKey, "by", c.Name)
-	if err := i.tell(ctx); err != nil {
+	if err := i.tellLater(ctx); err != nil {
 		return proto.OperatorAddReply{}, err
 	}
 	today := i.anchors()

@@ -53,6 +53,9 @@ func (o *office) HostJWT(h proto.HostName, key string, expires time.Time) (strin
 	return h.String() + " " + key + " " + expires.Format(time.RFC3339), nil
 }
 
+// Config implements [Authority].
+func (o *office) Config(natsd.Revoked, bool) (string, error) { return "", nil }
+
 // OperatorJWT implements [Authority].
 func (o *office) OperatorJWT(role proto.Role, name, key string, _ time.Time) (string, error) {
 	return string(role) + " " + name + " " + key, nil

@@ -24,6 +24,7 @@ import (
 // connect starts the embedded NATS server, which it returns, unless there is
 // another, and begins to connect.
 func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *enroll.Operators) (*natsd.Server, error) {
+	c.authority = foreignNATS{}
 	cfg := c.o.Config
 	var server *natsd.Server
 	credentials := cfg.NATS.CredentialsFile
@@ -37,6 +38,15 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 		}
 		c.closing("NATS server", func() error { s.Shutdown(); return nil })
 		server, credentials, c.natsURL = s, s.ControllerCredentials(), s.ClientURL()
+		c.authority = s
+	} else if credentials == "" {
+		remote, err := natsd.OpenRemote(cfg.StateDir, cfg.NATS.URL, c.log)
+		if err != nil {
+			return nil, err
+		}
+		credentials, c.authority = remote.ControllerCredentials(), remote
+		// What cannot be pushed is said in its log; whoever runs the server loads it.
+		_ = remote.Sync(ctx, revoked(book, operators, c.o.Now()))
 	}
 	o := bus.Options{
 		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
@@ -64,6 +74,11 @@ func (foreignNATS) HostJWT(host proto.HostName, _ string, _ time.Time) (string, 
 	return "", errForeign(host)
 }
 
+// Config implements [Authority].
+func (foreignNATS) Config(natsd.Revoked, bool) (string, error) {
+	return "", bus.Errorf(bus.CodeRefused, "NATS has accounts that others made (nats.credentials_file): this controller does not know their keys")
+}
+
 // OperatorJWT implements [Authority].
 func (foreignNATS) OperatorJWT(_ proto.Role, name, _ string, _ time.Time) (string, error) {
 	return "", bus.Errorf(bus.CodeRefused,
@@ -72,12 +87,12 @@ func (foreignNATS) OperatorJWT(_ proto.Role, name, _ string, _ time.Time) (strin
 
 func errForeign(host proto.HostName) error {
 	return bus.Errorf(bus.CodeRefused,
-		"host %s: hosts cannot be added here yet where NATS is external (nats.url): make its credentials with the accounts of that server", host)
+		"host %s: hosts cannot be added here where NATS has accounts that others made (nats.url with nats.credentials_file): make its credentials with the accounts of that server", host)
 }
 
 // Revoke implements [Authority].
 func (foreignNATS) Revoke(context.Context, natsd.Revoked) error {
-	return bus.Errorf(bus.CodeRefused, "credentials cannot be revoked here yet where NATS is external (nats.url)")
+	return bus.Errorf(bus.CodeRefused, "credentials cannot be revoked here where NATS has accounts that others made (nats.url with nats.credentials_file)")
 }
 
 // wire makes the parts of the controller from what was opened.
@@ -94,9 +109,8 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	c.publisher = publisher
 	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
-	authority := Authority(foreignNATS{})
 	if server != nil {
-		c.keeper.server, authority = server, server
+		c.keeper.server = server
 	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
 	rollouts := rolloutStore{path: c.path(rolloutFile)}
@@ -132,7 +146,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	a.leases = c.leases
 	a.identities = &identities{
-		book: book, operators: operators, authority: authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
+		book: book, operators: operators, authority: c.authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
 		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), now: now, log: c.log,
 	}
 	a.identities.know()
@@ -141,7 +155,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	c.enrolment = enroll.NewHandler(a.identities, now, c.log)
 	c.renewals = func(ctx context.Context) error {
-		if server == nil {
+		if a.identities.foreign() {
 			return nil // the hosts there are not ours
 		}
 		return busFleet.Renewals(ctx, a.identities.renew)
@@ -178,7 +192,7 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 
 // writeAdminCredentials makes the credentials of whoever is root on this machine,
 // unless they are there. Whoever was revoked gets others when the file is removed.
-func (c *Controller) writeAdminCredentials(keys *natsd.Keys, operators *enroll.Operators) error {
+func (c *Controller) writeAdminCredentials(operators *enroll.Operators) error {
 	path := c.AdminCredentials()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -190,7 +204,7 @@ func (c *Controller) writeAdminCredentials(keys *natsd.Keys, operators *enroll.O
 	admin := proto.Operator{
 		Name: "admin", Role: proto.RoleAdmin, PublicKey: id.PublicKey, Added: c.o.Now().UTC(), By: proto.ServiceName,
 	}
-	jwt, err := keys.OperatorJWT(admin.Role, admin.Name, admin.PublicKey, admin.Expires)
+	jwt, err := c.authority.OperatorJWT(admin.Role, admin.Name, admin.PublicKey, admin.Expires)
 	if err != nil {
 		return fmt.Errorf("make credentials for the administrator: %w", err)
 	}

@@ -27,6 +27,7 @@ const (
 	EndpointOperatorAdd    Endpoint = "admin.operator-add"    // OperatorAddRequest → OperatorAddReply
 	EndpointOperatorList   Endpoint = "admin.operator-list"   // OperatorListRequest → OperatorListReply
 	EndpointOperatorRevoke Endpoint = "admin.operator-revoke" // OperatorRevokeRequest → OperatorRevokeReply
+	EndpointNATSConfig     Endpoint = "admin.nats-config"     // NATSConfigRequest → NATSConfigReply
 	EndpointPublish        Endpoint = "admin.publish"         // PublishRequest → PublishReply
 	EndpointWithdraw       Endpoint = "admin.withdraw"        // WithdrawRequest → WithdrawReply
 	EndpointKeyAdd         Endpoint = "admin.key-add"         // KeyAddRequest → KeyAddReply
@@ -40,7 +41,7 @@ func Endpoints() []Endpoint {
 		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
 		EndpointReconcile,
 		EndpointHostAdd, EndpointHostRevoke, EndpointHostToken, EndpointHostReset,
-		EndpointOperatorAdd, EndpointOperatorList, EndpointOperatorRevoke,
+		EndpointOperatorAdd, EndpointOperatorList, EndpointOperatorRevoke, EndpointNATSConfig,
 		EndpointPublish, EndpointWithdraw, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
 	}
 }

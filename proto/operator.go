@@ -68,3 +68,14 @@ type NumberedEntry struct {
 	Seq   uint64     `json:"seq"`
 	Entry AuditEntry `json:"entry"`
 }
+
+// A NATSConfigRequest asks what a NATS server of somebody else's needs.
+type NATSConfigRequest struct {
+	// SelfSigned is for a server whose operator is not the controller's.
+	SelfSigned bool `json:"self_signed,omitempty"`
+}
+
+// A NATSConfigReply is that, as text.
+type NATSConfigReply struct {
+	Text string `json:"text"`
+}

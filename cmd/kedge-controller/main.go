@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,7 +72,32 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return run(cmd.Context(), c, stderr)
 		},
 	})
+	root.AddCommand(natsConfig(&file, stdout))
 	return root
+}
+
+// natsConfig prints what an external NATS server needs before there is one to ask.
+func natsConfig(file *string, stdout io.Writer) *cobra.Command {
+	var selfSigned bool
+	cmd := &cobra.Command{
+		Use:   "nats-config",
+		Short: "Print what a NATS server of somebody else's needs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, *file)
+			if err != nil {
+				return err
+			}
+			text, err := controller.ExternalNATS(c, time.Now(), selfSigned)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(stdout, text)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&selfSigned, "self-signed", false, "print accounts for an operator of their own, to be imported with nsc")
+	return cmd
 }
 
 // load reads the file, the environment and the flags of cmd, the later ones

@@ -11,8 +11,8 @@
 // stored as another host's; across accounts the answer goes nowhere but back.
 //
 // The controller itself connects with a URL and a credentials file, as to any
-// server. That is as far as it goes towards an external one: nothing makes the
-// accounts there yet: hosts and operators get their credentials from whoever does.
+// server. A [Remote] is one of somebody else's that has the same accounts: see
+// [Keys.Config].
 //
 // Credentials are taken back by naming their key in the account's revocations:
 // see [Server.Revoke]. Which keys those are is not kept here.

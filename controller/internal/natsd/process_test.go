@@ -22,7 +22,13 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(processDir); dir != "" {
-		if err := serve(dir, os.Getenv(processListen)); err != nil {
+		err := error(nil)
+		if file := os.Getenv(processConfig); file != "" {
+			err = serveConfig(file, os.Getenv(processListen))
+		} else {
+			err = serve(dir, os.Getenv(processListen))
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -179,14 +179,7 @@ func (s *Server) store(accounts []account) error {
 
 // operatorClaims returns the statement that the server trusts.
 func (s *Server) operatorClaims() (*jwt.OperatorClaims, error) {
-	public := publicKeys{}
-	claims := jwt.NewOperatorClaims(public.of(s.operator))
-	claims.Name = serverName
-	claims.SystemAccount = public.of(s.system)
-	if public.err != nil {
-		return nil, public.err
-	}
-	token, err := claims.Encode(s.operator)
+	token, err := s.operatorToken()
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,105 @@
+package controller_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/controller"
+	"kedge/controller/controllertest"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// startNATS starts a server as others run it, with what the controller says that it
+// needs.
+func startNATS(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/var/lib/nats", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	return s.ClientURL()
+}
+
+func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
+	stateDir := filepath.Join(t.TempDir(), "state")
+	cfg := controllertest.Config(stateDir)
+	text, err := controller.ExternalNATS(cfg, time.Now(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := startNATS(t, text)
+	cfg.NATS = controller.NATSConfig{URL: url}
+	key, err := proto.GenerateKey("test-cache-1", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan string, 2) // both states fit
+	c, err := controller.Open(t.Context(), controller.Options{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "0.0.0-test",
+		Parts: (&controllertest.World{}).Parts(key.Public()), Notify: func(state string) { ready <- state },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := errors.Join(<-ended, c.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-ready
+	admin := connectTo(t, url, c.AdminCredentials())
+	if err := admin.AwaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id, err := bus.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	web1 := hostName(t, "web1")
+	r, err := bus.Call[proto.HostAddRequest, proto.HostAddReply](t.Context(), admin, proto.EndpointHostAdd,
+		proto.HostAddRequest{Host: web1, PublicKey: id.PublicKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := connectTo(t, url, credentialsFile(t, r.JWT, id))
+	awaitState(t, host, func(s bus.State) bool { return s.Connected })
+	if _, err := bus.Call[proto.HostRevokeRequest, proto.HostRevokeReply](t.Context(), admin, proto.EndpointHostRevoke,
+		proto.HostRevokeRequest{Host: web1}); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, host, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
+	said, err := bus.Call[proto.NATSConfigRequest, proto.NATSConfigReply](t.Context(), admin, proto.EndpointNATSConfig, proto.NATSConfigRequest{})
+	if err != nil || !strings.Contains(said.Text, "resolver_preload") || said.Text == text {
+		t.Errorf("configuration after the revocation: %v, %s", err, said.Text)
+	}
+}

@@ -1,0 +1,158 @@
+package natsd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kedge/controller/internal/natsd"
+	"kedge/proto/bus"
+)
+
+// processConfig, in the environment, makes this test binary a NATS server as others
+// run it, with that configuration file.
+const processConfig = "KEDGE_TEST_NATSD_CONFIG"
+
+// serveConfig runs such a server until standard input ends, and prints its URL.
+func serveConfig(file, listen string) error {
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		return err
+	}
+	host, port, _ := strings.Cut(listen, ":")
+	o.Host, o.Port, o.NoSigs, o.NoLog = host, server.RANDOM_PORT, true, true
+	if port != "0" {
+		if _, err := fmt.Sscan(port, &o.Port); err != nil {
+			return err
+		}
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(patience) {
+		return errors.New("the server does not start")
+	}
+	if _, err := fmt.Fprintln(os.Stdout, s.ClientURL()); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// writeConfig writes what keys say that a server needs, with its directories in dir.
+func writeConfig(t *testing.T, keys *natsd.Keys, dir, resolver string) string {
+	t.Helper()
+	text, err := keys.Config(natsd.Revoked{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = strings.ReplaceAll(text, "/var/lib/nats", dir)
+	if resolver != "" {
+		head, rest, _ := strings.Cut(text, "resolver {")
+		_, tail, _ := strings.Cut(rest, "}\n")
+		text = head + resolver + tail
+	}
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestRevocationReachesAServerOfSomebodyElses(t *testing.T) {
+	for _, c := range []struct {
+		name, resolver string
+		pending        bool
+	}{
+		{name: "whose resolver takes accounts"},
+		{name: "whose resolver takes none", resolver: "resolver: MEMORY\n", pending: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			state, dir := t.TempDir(), t.TempDir()
+			keys, err := natsd.OpenKeys(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := writeConfig(t, keys, dir, c.resolver)
+			t.Setenv(processConfig, config)
+			p := startProcess(t, state, "127.0.0.1:0")
+
+			remote, err := natsd.OpenRemote(state, p.url, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			control := connect(t, p.url, "controller", remote.ControllerCredentials())
+			awaitConnected(t, control)
+			if err := bus.NewFleet(control, slog.New(slog.DiscardHandler)).EnsureAssets(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			id, err := bus.NewIdentity()
+			if err != nil {
+				t.Fatal(err)
+			}
+			jwt, err := remote.HostJWT(hostName(t, "web1"), id.PublicKey, time.Now().Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			creds, err := bus.FormatCredentials(jwt, id.Seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := writeFile(t, "web1.creds", creds)
+			web1 := connect(t, p.url, "web1", file)
+			awaitConnected(t, web1)
+
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if err := remote.Revoke(ctx, natsd.Revoked{}); err != nil {
+				t.Errorf("nobody is revoked: %v", err)
+			}
+			err = remote.Revoke(ctx, natsd.Revoked{Hosts: []string{id.PublicKey}})
+			if got := errors.Is(err, natsd.ErrPending); got != c.pending || !got && err != nil {
+				t.Fatalf("error = %v, want pending to be %t", err, c.pending)
+			}
+			if c.pending {
+				return
+			}
+			await(t, web1, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
+			web1.Close()
+			address := p.address()
+			p.kill()
+			p = startProcess(t, state, address)
+			awaitConnected(t, connect(t, p.url, "controller", remote.ControllerCredentials()))
+			again := connect(t, p.url, "web1", file)
+			await(t, again, func(s bus.State) bool {
+				if s.Connected {
+					t.Fatal("connected after a restart")
+				}
+				return errors.Is(s.Err, bus.ErrNotAuthorized)
+			})
+		})
+	}
+}
+
+func TestAccountsForAnotherOperatorAreSignedByThemselves(t *testing.T) {
+	keys, err := natsd.OpenKeys(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := keys.Config(natsd.Revoked{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(text, "\neyJ"); n != 3 || strings.Contains(text, "SA") && strings.Contains(text, "SO") {
+		t.Errorf("%d accounts in %s", n, text)
+	}
+}

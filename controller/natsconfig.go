@@ -1,0 +1,29 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/natsd"
+)
+
+// ExternalNATS returns what a NATS server of somebody else's needs for a controller with
+// configuration c, which need not run: see [natsd.Keys.Config]. It makes the keys if
+// there are none.
+func ExternalNATS(c Config, now time.Time, selfSigned bool) (string, error) {
+	k := Controller{o: Options{Config: c}}
+	book, err := enroll.Open(k.path(hostsDir))
+	if err != nil {
+		return "", err
+	}
+	operators, err := enroll.OpenOperators(k.path(operatorsFile))
+	if err != nil {
+		return "", err
+	}
+	keys, err := natsd.OpenKeys(c.StateDir)
+	if err != nil {
+		return "", fmt.Errorf("configuration of NATS: %w", err)
+	}
+	return keys.Config(revoked(book, operators, now), selfSigned)
+}
