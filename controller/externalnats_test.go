@@ -98,7 +98,7 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitState(t, host, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
-	said, err := bus.Call[proto.NATSConfigRequest, proto.NATSConfigReply](t.Context(), admin, proto.EndpointNATSConfig, proto.NATSConfigRequest{})
+	said, err := bus.Call[proto.ExternalConfigRequest, proto.ExternalConfigReply](t.Context(), admin, proto.EndpointNATSConfig, proto.ExternalConfigRequest{})
 	if err != nil || !strings.Contains(said.Text, "resolver_preload") || said.Text == text {
 		t.Errorf("configuration after the revocation: %v, %s", err, said.Text)
 	}

@@ -148,9 +148,9 @@ func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRev
 func (i *identities) foreign() bool { return i.authority == Authority(foreignNATS{}) }
 
 // natsConfig answers the operators' call of that name.
-func (i *identities) natsConfig(_ context.Context, _ bus.Caller, req proto.NATSConfigRequest) (proto.NATSConfigReply, error) {
+func (i *identities) natsConfig(_ context.Context, _ bus.Caller, req proto.ExternalConfigRequest) (proto.ExternalConfigReply, error) {
 	text, err := i.authority.Config(revoked(i.book, i.operators, i.now()), req.SelfSigned)
-	return proto.NATSConfigReply{Text: text}, err
+	return proto.ExternalConfigReply{Text: text}, err
 }
 
 // keyView returns k as operators see it.

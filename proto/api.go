@@ -27,7 +27,7 @@ const (
 	EndpointOperatorAdd    Endpoint = "admin.operator-add"    // OperatorAddRequest → OperatorAddReply
 	EndpointOperatorList   Endpoint = "admin.operator-list"   // OperatorListRequest → OperatorListReply
 	EndpointOperatorRevoke Endpoint = "admin.operator-revoke" // OperatorRevokeRequest → OperatorRevokeReply
-	EndpointNATSConfig     Endpoint = "admin.nats-config"     // NATSConfigRequest → NATSConfigReply
+	EndpointNATSConfig     Endpoint = "admin.nats-config"     // ExternalConfigRequest → ExternalConfigReply
 	EndpointPublish        Endpoint = "admin.publish"         // PublishRequest → PublishReply
 	EndpointWithdraw       Endpoint = "admin.withdraw"        // WithdrawRequest → WithdrawReply
 	EndpointKeyAdd         Endpoint = "admin.key-add"         // KeyAddRequest → KeyAddReply

@@ -192,8 +192,8 @@ func calls(t testing.TB) []message {
 		call("operator-list-reply", proto.OperatorListReply{Operators: []proto.Operator{operator}}),
 		call("operator-revoke-request", proto.OperatorRevokeRequest{Name: "eva"}),
 		call("operator-revoke-reply", proto.OperatorRevokeReply{Operator: operator}),
-		call("nats-config-request", proto.NATSConfigRequest{SelfSigned: true}),
-		call("nats-config-reply", proto.NATSConfigReply{Text: "operator: …"}),
+		call("external-config-request", proto.ExternalConfigRequest{SelfSigned: true}),
+		call("external-config-reply", proto.ExternalConfigReply{Text: "operator: …"}),
 		call("audit-request", proto.AuditRequest{After: 9, Limit: 50, Last: true}),
 		call("audit-reply", proto.AuditReply{Entries: []proto.NumberedEntry{{Seq: 10, Entry: proto.AuditEntry{
 			Format: proto.Format1, Time: issued, Actor: "ada", Key: operator.PublicKey, Act: proto.ActHostRevoke, From: "192.0.2.7", Host: web1,

@@ -69,13 +69,13 @@ type NumberedEntry struct {
 	Entry AuditEntry `json:"entry"`
 }
 
-// A NATSConfigRequest asks what a NATS server of somebody else's needs.
-type NATSConfigRequest struct {
+// An ExternalConfigRequest asks what a NATS server of somebody else's needs.
+type ExternalConfigRequest struct {
 	// SelfSigned is for a server whose operator is not the controller's.
 	SelfSigned bool `json:"self_signed,omitempty"`
 }
 
-// A NATSConfigReply is that, as text.
-type NATSConfigReply struct {
+// An ExternalConfigReply is that, as text.
+type ExternalConfigReply struct {
 	Text string `json:"text"`
 }

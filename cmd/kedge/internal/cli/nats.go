@@ -33,7 +33,7 @@ prints the same.`,
 	cmd.Flags().BoolVar(&selfSigned, "self-signed", false, "print accounts for an operator of their own, to be imported with nsc")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
-			r, err := call[proto.NATSConfigRequest, proto.NATSConfigReply](ctx, conn, proto.EndpointNATSConfig, proto.NATSConfigRequest{SelfSigned: selfSigned})
+			r, err := call[proto.ExternalConfigRequest, proto.ExternalConfigReply](ctx, conn, proto.EndpointNATSConfig, proto.ExternalConfigRequest{SelfSigned: selfSigned})
 			if err != nil {
 				return err
 			}
