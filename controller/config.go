@@ -178,13 +178,6 @@ func (c BuildConfig) problems() []error {
 	return problems
 }
 
-func required(key, value string) error {
-	if value == "" {
-		return fmt.Errorf("%s: must be set", key)
-	}
-	return nil
-}
-
 func absolute(key, path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%s: must be an absolute path, got %q", key, path)

@@ -78,7 +78,8 @@ func (i *identities) enrolled(host proto.HostName, k enroll.Key, anchors proto.H
 // turnedAway returns what a client that nobody knows is told, and notes why.
 func (i *identities) turnedAway(ctx context.Context, r proto.EnrollRequest, from string, err error) error {
 	i.rival(ctx, r.Host, from, err)
-	status, text := 0, ""
+	var status int
+	var text string
 	switch {
 	case errors.Is(err, enroll.ErrToken):
 		status, text = http.StatusForbidden, enroll.ErrToken.Error()
@@ -90,5 +91,5 @@ func (i *identities) turnedAway(ctx context.Context, r proto.EnrollRequest, from
 		return err
 	}
 	i.log.WarnContext(ctx, "host turned away", "host", r.Host, "key", r.PublicKey, "from", from, "err", err)
-	return &enroll.Refusal{Status: status, Text: text}
+	return &enroll.RefusalError{Status: status, Text: text}
 }

@@ -34,7 +34,7 @@ func (o *office) redeem(t *testing.T, token proto.Token, key string) (proto.Enro
 // mustBeForbidden fails the test unless err says that a token, or a key, does not count.
 func mustBeForbidden(t *testing.T, what string, err error) {
 	t.Helper()
-	if r, ok := errors.AsType[*enroll.Refusal](err); !ok || r.Status != http.StatusForbidden {
+	if r, ok := errors.AsType[*enroll.RefusalError](err); !ok || r.Status != http.StatusForbidden {
 		t.Errorf("%s: error = %v, want a refusal", what, err)
 	}
 }

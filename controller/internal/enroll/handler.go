@@ -21,21 +21,21 @@ import (
 const maxAtOnce = 16
 
 // A Desk carries out what was asked for by who proved to have the key. Errors that are
-// not a [*Refusal] are the controller's fault, and nobody else is told of them. from
+// not a [*RefusalError] are the controller's fault, and nobody else is told of them. from
 // is the client's address.
 type Desk interface {
 	Redeem(ctx context.Context, t proto.Token, r proto.EnrollRequest, from string) (proto.EnrollReply, error)
 	Renew(ctx context.Context, r proto.EnrollRequest, from string) (proto.EnrollReply, error)
 }
 
-// A Refusal is an answer to a client that is not what it asked for.
-type Refusal struct {
+// A RefusalError is an answer to a client that is not what it asked for.
+type RefusalError struct {
 	Status int // of HTTP
 	Text   string
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.Text }
+func (r *RefusalError) Error() string { return r.Text }
 
 // A Handler answers at [proto.EnrollPath]. Make one with [NewHandler].
 type Handler struct {
@@ -65,10 +65,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body) // the client may be gone, and asks again
 		return
 	}
-	refusal, ok := errors.AsType[*Refusal](err)
+	refusal, ok := errors.AsType[*RefusalError](err)
 	if !ok {
 		h.log.ErrorContext(r.Context(), "enrolment failed", "from", from, "err", err)
-		refusal = &Refusal{http.StatusInternalServerError, "the controller could not do it; its log says why"}
+		refusal = &RefusalError{http.StatusInternalServerError, "the controller could not do it; its log says why"}
 	} else {
 		h.log.WarnContext(r.Context(), "enrolment refused", "from", from, "status", refusal.Status, "err", refusal.Text)
 	}
@@ -82,11 +82,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	switch {
 	case r.URL.Path != proto.EnrollPath || r.URL.RawQuery != "":
-		return nil, &Refusal{http.StatusNotFound, "there is nothing here"}
+		return nil, &RefusalError{http.StatusNotFound, "there is nothing here"}
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
-		return nil, &Refusal{http.StatusMethodNotAllowed, "GET a challenge, or POST a request"}
+		return nil, &RefusalError{http.StatusMethodNotAllowed, "GET a challenge, or POST a request"}
 	case !h.limits.allow(from, h.now()):
-		return nil, &Refusal{http.StatusTooManyRequests, "too many requests from here; try again in a minute"}
+		return nil, &RefusalError{http.StatusTooManyRequests, "too many requests from here; try again in a minute"}
 	case r.Method == http.MethodGet:
 		return proto.EnrollChallenge{Nonce: h.nonces.make(h.now())}.Encode()
 	}
@@ -94,7 +94,7 @@ func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	case h.room <- struct{}{}:
 		defer func() { <-h.room }()
 	default:
-		return nil, &Refusal{http.StatusServiceUnavailable, "too many requests at once; try again in a minute"}
+		return nil, &RefusalError{http.StatusServiceUnavailable, "too many requests at once; try again in a minute"}
 	}
 	request, err := read(r)
 	if err != nil {
@@ -114,18 +114,18 @@ func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 func read(r *http.Request) (proto.EnrollRequest, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		return proto.EnrollRequest{}, &Refusal{http.StatusUnsupportedMediaType, "the request must be application/json"}
+		return proto.EnrollRequest{}, &RefusalError{http.StatusUnsupportedMediaType, "the request must be application/json"}
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, proto.MaxEnroll))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return proto.EnrollRequest{}, &Refusal{http.StatusRequestEntityTooLarge, "the request is too large"}
+			return proto.EnrollRequest{}, &RefusalError{http.StatusRequestEntityTooLarge, "the request is too large"}
 		}
-		return proto.EnrollRequest{}, &Refusal{http.StatusBadRequest, "the request did not arrive whole"}
+		return proto.EnrollRequest{}, &RefusalError{http.StatusBadRequest, "the request did not arrive whole"}
 	}
 	request, err := proto.ParseEnrollRequest(b)
 	if err != nil {
-		return proto.EnrollRequest{}, &Refusal{http.StatusBadRequest, "not a request that this version understands"}
+		return proto.EnrollRequest{}, &RefusalError{http.StatusBadRequest, "not a request that this version understands"}
 	}
 	return request, nil
 }
@@ -133,14 +133,14 @@ func read(r *http.Request) (proto.EnrollRequest, error) {
 // proven returns nil if who asks has the key, now.
 func (h *Handler) proven(r proto.EnrollRequest) error {
 	if !h.nonces.valid(r.Nonce, h.now()) {
-		return &Refusal{http.StatusUnauthorized, "the challenge is not ours, or too old; ask for another one"}
+		return &RefusalError{http.StatusUnauthorized, "the challenge is not ours, or too old; ask for another one"}
 	}
 	if !nkeys.IsValidPublicUserKey(r.PublicKey) {
-		return &Refusal{http.StatusBadRequest, "public_key: must be the public key of a NATS user"}
+		return &RefusalError{http.StatusBadRequest, "public_key: must be the public key of a NATS user"}
 	}
 	key, err := nkeys.FromPublicKey(r.PublicKey)
 	if err != nil || key.Verify(r.Statement(), r.Signature) != nil {
-		return &Refusal{http.StatusUnauthorized, "the signature is not by that key"}
+		return &RefusalError{http.StatusUnauthorized, "the signature is not by that key"}
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func (h *Handler) carryOut(ctx context.Context, r proto.EnrollRequest, from stri
 	}
 	t, err := proto.ParseToken(r.Token)
 	if err != nil || t.Host() != r.Host {
-		return proto.EnrollReply{}, &Refusal{http.StatusForbidden, ErrToken.Error()}
+		return proto.EnrollReply{}, &RefusalError{http.StatusForbidden, ErrToken.Error()}
 	}
 	return h.desk.Redeem(ctx, t, r, from)
 }

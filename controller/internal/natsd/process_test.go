@@ -22,7 +22,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(processDir); dir != "" {
-		err := error(nil)
+		var err error
 		if file := os.Getenv(processConfig); file != "" {
 			err = serveConfig(file, os.Getenv(processListen))
 		} else {
