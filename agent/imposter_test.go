@@ -19,9 +19,9 @@ func TestAMachineThatIsAnotherHostDoesNotSpeakAsIt(t *testing.T) {
 		if got := condition(a.Status(), proto.ConditionCredentialsValid); got.Status != proto.StatusFalse || got.Reason != reason {
 			t.Errorf("credentials = %+v", got)
 		}
-		w.change(func() { w.looks = 0 })
+		w.change(func() { w.reads = 0 })
 		w.ring()
-		w.await("another look", func() bool { return w.looks > 0 })
+		w.await("another look", func() bool { return w.reads > 0 })
 		stop()
 		if len(w.statuses) > 0 || len(w.ensured) > 0 || len(w.events) > 0 {
 			t.Errorf("%s: it spoke or acted: %+v, %+v, %+v", reason, w.statuses, w.ensured, w.events)
