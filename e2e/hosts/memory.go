@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kedge/e2e/internal/command"
 	"kedge/e2e/internal/mounts"
@@ -78,7 +81,7 @@ func starveApart(ctx context.Context, dir, memory string, c cgroup) (err error) 
 	if err := os.Mkdir(group, 0o755); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, move(group, memory), os.Remove(group)) }()
+	defer func() { err = errors.Join(err, dissolve(ctx, group, memory)) }()
 	if err := os.WriteFile(filepath.Join(group, "memory.limit_in_bytes"), []byte(tooLittle), 0); err != nil {
 		return err
 	}
@@ -91,6 +94,23 @@ func starveApart(ctx context.Context, dir, memory string, c cgroup) (err error) 
 		err = nil // the last that was killed
 	}
 	return err
+}
+
+// dissolve removes a cgroup, whose processes go to another one. One that was killed stays in it until it is gone.
+func dissolve(ctx context.Context, group, to string) error {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := errors.Join(move(group, to), os.Remove(group))
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // move moves every process that is in one cgroup to another one, of any hierarchy.

@@ -31,7 +31,11 @@ const (
 	connectTimeout = 5 * time.Second
 	answerTimeout  = 10 * time.Second
 	idleTimeout    = 5 * time.Second
+	// silentTimeout is for the rest of it, between one byte and the next.
+	silentTimeout = 10 * time.Second
 )
+
+var errSilent = fmt.Errorf("nothing more came for %s", silentTimeout)
 
 // get returns what is at a URL, up to limit bytes; more are an error.
 func get(ctx context.Context, client *http.Client, from string, limit int64) ([]byte, error) {
@@ -48,19 +52,57 @@ func get(ctx context.Context, client *http.Client, from string, limit int64) ([]
 }
 
 func open(ctx context.Context, client *http.Client, from string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, http.NoBody)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
+	body := newImpatient(ctx, cancel, resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		_ = resp.Body.Close() // nothing is read of it
+		_ = body.Close() // nothing is read of it
 		return nil, fmt.Errorf("%s: %s", from, resp.Status)
 	}
-	return resp.Body, nil
+	return body, nil
+}
+
+// impatient is the body of an answer that ends with errSilent when nothing comes for
+// too long while somebody waits for it.
+type impatient struct {
+	io.ReadCloser
+	ctx    context.Context //nolint:containedctx // it is that of the body
+	cancel context.CancelCauseFunc
+	alarm  *time.Timer
+}
+
+// newImpatient returns body, which ends with ctx.
+func newImpatient(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser) impatient {
+	alarm := time.AfterFunc(silentTimeout, func() { cancel(errSilent) })
+	alarm.Stop()
+	return impatient{body, ctx, cancel, alarm}
+}
+
+// Read implements [io.Reader].
+func (i impatient) Read(b []byte) (int, error) {
+	i.alarm.Reset(silentTimeout)
+	defer i.alarm.Stop()
+	n, err := i.ReadCloser.Read(b)
+	if err != nil && errors.Is(context.Cause(i.ctx), errSilent) {
+		err = errSilent
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (i impatient) Close() error {
+	i.alarm.Stop()
+	defer i.cancel(nil)
+	return i.ReadCloser.Close()
 }
 
 // A download reads what a cache has.
