@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"kedge/agent/internal/statefile"
@@ -66,7 +67,11 @@ func (a *Agent) readDesired(ctx context.Context) error {
 	}
 	a.change(func(v *view) { v.desired, v.order, v.refusal, v.read, v.contact = &d, &order, nil, true, a.Now() })
 	if a.Ways != nil {
-		a.Ways.Assigned(order.Assignment.Caches, order.Assignment.CacheToken)
+		token := order.Assignment.CacheToken
+		if token.IsZero() {
+			token = d.CacheToken
+		}
+		a.Ways.Assigned(slices.Concat(order.Assignment.Caches, a.Config.controllersCaches()), token)
 	}
 	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
 }

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"net/url"
 	"path"
+	"slices"
 
 	"kedge/proto"
 	"kedge/proto/outbound"
@@ -28,6 +30,21 @@ type ProxyConfig struct {
 func (c ProxyConfig) validate(p *problems, o outbound.Options) {
 	p.check(c.URLFile == "" || path.IsAbs(c.URLFile), "proxy.url_file: must be an absolute path, got %q", c.URLFile)
 	*p = append(*p, o.Problems()...)
+}
+
+// controllersCaches returns those of the configured caches that are at a NATS
+// server's name, and so the controller's.
+func (c Config) controllersCaches() []string {
+	names := map[string]bool{}
+	for _, s := range c.NATS.Servers {
+		if u, err := url.Parse(s); err == nil {
+			names[u.Hostname()] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(c.Caches), func(cache string) bool {
+		u, err := url.Parse(cache)
+		return err != nil || !names[u.Hostname()]
+	})
 }
 
 // outbound returns how this host gets out.

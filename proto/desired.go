@@ -7,6 +7,9 @@ type Desired struct {
 	Release     Envelope  `json:"release"`
 	Assignment  Envelope  `json:"assignment"`
 	Withdrawals *Envelope `json:"withdrawals,omitempty"`
+	// CacheToken is for an assignment that has none, since a spare key signed it far
+	// from the controller. It opens nothing but the cache, and is shown to nobody else.
+	CacheToken CacheToken `json:"cache_token,omitzero"`
 	Reset       *Envelope `json:"reset,omitempty"` // for a host that lost its floor
 }
 

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"kedge/e2e/toplevel"
@@ -140,6 +141,26 @@ func (h *Host) MustRun(t T, argv ...string) string {
 		t.Fatalf("%s: %v", h.Name(), err)
 	}
 	return out
+}
+
+// MustToken makes a token with which a host enrols itself, and returns the command
+// that kedge says to run there, which reads it.
+func (f *Fleet) MustToken(t T, host string) (token string, enroll []string) {
+	t.Helper()
+	said := f.MustRunOnBuild(t, "sh", "-c", "kedge host token "+host+" 2>&1")
+	for line := range strings.Lines(said) {
+		_, command, hint := strings.Cut(strings.TrimSpace(line), "as root: ")
+		if !hint {
+			token = strings.TrimSpace(line)
+			continue
+		}
+		command, _, _ = strings.Cut(command, ", ")
+		enroll = strings.Fields(command)
+	}
+	if token == "" || len(enroll) == 0 {
+		t.Fatalf("kedge host token said %q", said)
+	}
+	return token, enroll
 }
 
 // MustRunOnBuild runs a program on the build host.

@@ -50,13 +50,17 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 	case !now.Before(a.Expires):
 		return Record{}, fmt.Errorf("assignment %s of %s has expired", a.Serial, a.Host)
 	}
-	return p.assign(Record{
+	next := p.assign(Record{
 		Host:    r.Host,
 		Target:  target(r, o.Release, a.Serial, now),
 		Issued:  a.Issued,
 		Mode:    a.Mode,
 		Release: max(r.Serial, before.Release),
-	}, before, o.Release, *o.Assignment), nil
+	}, before, o.Release, *o.Assignment)
+	if a.CacheToken.IsZero() { // one as if it were signed anew up to its end
+		next.Desired.CacheToken = p.o.Token(r.Host, a.Expires.Add(-proto.AssignmentLifetime))
+	}
+	return next, nil
 }
 
 // Takes reports why o, whose release is r, cannot be published, or nil. What the

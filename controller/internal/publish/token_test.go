@@ -58,6 +58,26 @@ func TestEveryAssignmentHasATokenOfItsOwnTime(t *testing.T) {
 	}
 }
 
+func TestWhatASpareKeyAssignedComesWithAToken(t *testing.T) {
+	w := newWorld(t)
+	p := w.openPrivate(t)
+	release := w.ciRelease(t, 50, w.toplevels[1])
+	a := proto.Assignment{
+		Host: web1, Serial: 10, Issued: w.clock, Expires: w.clock.Add(72 * time.Hour), Release: proto.DigestOf(release.Payload),
+	}
+	e, err := a.Sign(w.spare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Publish(t.Context(), "test", Order{Release: release, Assignment: &e}); err != nil {
+		t.Fatal(err)
+	}
+	want := "web1." + a.Expires.Add(-proto.AssignmentLifetime).Format("20060102150405")
+	if got := w.shelf.records[web1].Desired.CacheToken.Reveal(); got != want {
+		t.Errorf("the token is %q, want %q", got, want)
+	}
+}
+
 func TestACacheThatBecomesPrivateOrPublicChangesEveryAssignmentAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(t, w.open(t), w.toplevels[0])
