@@ -215,6 +215,25 @@ func TestDecideBoots(t *testing.T) {
 
 // TestARebootIsAskedForInItsOrder follows a staged deployment to its reboot, and
 // after it.
+// TestARebootIsVerifiedOnceMore: what is not believed any more when the lease is
+// there at last, because of the clock, is not booted.
+func TestARebootIsVerifiedOnceMore(t *testing.T) {
+	w := newWorld(t)
+	w.configure = func(c *agent.Config) { c.Policy.Normal, c.Reboot.Lease = deployment.WayReboot, true }
+	w.leases = func(bool, string) (proto.LeaseReply, error) {
+		floor, err := w.files.Floor()
+		floor.Latest = time.Now().AddDate(1, 0, 0)
+		return proto.LeaseReply{Granted: true}, errors.Join(err, w.files.SaveFloor(floor))
+	}
+	w.start()
+	w.assign(7, pathB)
+	w.stage(w.awaitTransaction())
+	s := w.awaitStatus("an end", func(s proto.Status) bool { return s.Deployment.Phase.Terminal() })
+	if s.Deployment.Phase != proto.PhaseFailed || s.Deployment.Reason != proto.ReasonClock {
+		t.Errorf("ended %s because of %s, want %s because of %s", s.Deployment.Phase, s.Deployment.Reason, proto.PhaseFailed, proto.ReasonClock)
+	}
+}
+
 func TestARebootIsAskedForInItsOrder(t *testing.T) {
 	w := newWorld(t)
 	w.hooks = everyHook()

@@ -101,6 +101,22 @@ func TestAdvance(t *testing.T) {
 	}
 }
 
+// TestAdvanceLeavesWhatItWas: who holds the record from before a step, as the
+// transaction does until the next one is on the disk, holds its history, too.
+func TestAdvanceLeavesWhatItWas(t *testing.T) {
+	d := deployment.Deployment{Phase: proto.PhaseActivating, History: make([]deployment.Step, 1, 8)}
+	good, err := d.Advance(deployment.Step{Phase: proto.PhaseProbation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Advance(deployment.Step{Phase: proto.PhaseRollingBack, Reason: proto.ReasonPowerLoss}); err != nil {
+		t.Fatal(err)
+	}
+	if got := good.History[1].Phase; got != proto.PhaseProbation {
+		t.Errorf("another step from the same record made its history end in %s, want %s", got, proto.PhaseProbation)
+	}
+}
+
 func TestWhatWasOnlyAskedTellsTheAnswer(t *testing.T) {
 	d, err := deployment.Deployment{Phase: proto.PhaseFetched}.Advance(deployment.Step{Phase: proto.PhaseTried, Message: "would restart"})
 	if err != nil || d.Message != "would restart" || d.Reason != "" {

@@ -280,6 +280,9 @@ func (h *fakeHost) Reboot(context.Context) error {
 	if h.guard != h.record.Agent {
 		h.t.Errorf("the host is rebooted with %q as its guard, want %q", h.guard, h.record.Agent)
 	}
+	if h.record.Phase == proto.PhaseArmed && !h.oneShot.IsZero() && h.bootDefault != oldSystem {
+		h.t.Errorf("%s is the boot default, although %s is booted once", h.bootDefault, h.oneShot)
+	}
 	if h.stays > 0 {
 		h.stays--
 		return h.do(func() {})

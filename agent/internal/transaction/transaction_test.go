@@ -362,6 +362,20 @@ func busy(n int) []activation.Result {
 	return slices.Repeat([]activation.Result{{Effect: activation.Busy, Reason: proto.ReasonBusy}}, n)
 }
 
+// TestAnActivationThatHangsEndsNothingElse: its deadline is its own, and not that
+// of the transaction.
+func TestAnActivationThatHangsEndsNothingElse(t *testing.T) {
+	h := newFakeHost(t)
+	h.record.ActivationTimeout = time.Nanosecond
+	h.results = map[proto.StorePath][]activation.Result{
+		newSystem: {{Effect: activation.Broken, Reason: proto.ReasonActivationHung}},
+	}
+	if d := h.settle(); d.Phase != proto.PhaseRolledBack || d.Reason != proto.ReasonActivationHung {
+		t.Errorf("ended %s because of %s: %s; want %s because of %s", d.Phase, d.Reason, d.Message, proto.PhaseRolledBack, proto.ReasonActivationHung)
+	}
+	h.requireProven(t)
+}
+
 func TestSomebodyElsesSwitchIsWaitedFor(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
