@@ -33,6 +33,10 @@ bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual s
 	mkdir -p bin
 	go run ./e2e/bench -json bin/bench-deploy.json
 
+.PHONY: mutations
+mutations: prepare-hosts ## break the code on purpose, and see tests turn red: make mutations [RUN=regexp]
+	go run ./e2e/cmd/mutations -run '$(RUN)'
+
 .PHONY: format
 format: prepare ## format every Go file
 	golangci-lint fmt
