@@ -10,7 +10,7 @@ type Desired struct {
 	// CacheToken is for an assignment that has none, since a spare key signed it far
 	// from the controller. It opens nothing but the cache, and is shown to nobody else.
 	CacheToken CacheToken `json:"cache_token,omitzero"`
-	Reset       *Envelope `json:"reset,omitempty"` // for a host that lost its floor
+	Reset      *Envelope  `json:"reset,omitempty"` // for a host that lost its floor
 }
 
 // Encode returns d as JSON, or an error that wraps [ErrOversized] if nobody
