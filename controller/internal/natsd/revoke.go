@@ -3,6 +3,7 @@ package natsd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -26,9 +27,28 @@ func revoke(c *jwt.AccountClaims, keys []string) {
 	}
 }
 
+// changed returns the names of the accounts of which others are refused than in o.
+func (r Revoked) changed(o Revoked) []string {
+	var names []string
+	if !slices.Equal(r.Hosts, o.Hosts) {
+		names = append(names, accountHosts)
+	}
+	if !slices.Equal(r.Operators, o.Operators) {
+		names = append(names, accountOperators)
+	}
+	return names
+}
+
 // Revoke makes the server refuse those in r, and only those. Whoever of them is
-// connected is disconnected at once.
+// connected is disconnected at once. An account of which nobody else is refused than
+// before stays as it is: while it changes, nobody answers a request of its users.
 func (s *Server) Revoke(_ context.Context, r Revoked) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := r.changed(s.told)
+	if len(changed) == 0 {
+		return nil
+	}
 	accounts, err := s.accounts(r)
 	if err != nil {
 		return fmt.Errorf("revoke credentials: %w", err)
@@ -37,7 +57,7 @@ func (s *Server) Revoke(_ context.Context, r Revoked) error {
 		return fmt.Errorf("revoke credentials: %w", err)
 	}
 	for _, a := range accounts {
-		if a.claims.Name != accountHosts && a.claims.Name != accountOperators {
+		if !slices.Contains(changed, a.claims.Name) {
 			continue
 		}
 		live, err := s.server.LookupAccount(a.claims.Subject)
@@ -46,5 +66,6 @@ func (s *Server) Revoke(_ context.Context, r Revoked) error {
 		}
 		s.server.UpdateAccountClaims(live, a.claims)
 	}
+	s.told = r
 	return nil
 }

@@ -3,6 +3,7 @@ package natsd_test
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"testing"
 
 	"kedge/controller/internal/natsd"
@@ -70,5 +71,37 @@ func mustBeRefused(t *testing.T, w *world, file string) {
 		case <-ctx.Done():
 			t.Fatal("neither connected nor refused")
 		}
+	}
+}
+
+// TestHostsDoNotNoticeThatAnOperatorIsRevoked, nor that nobody new is: while an account
+// changes, nobody answers its users.
+func TestHostsDoNotNoticeThatAnOperatorIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	w.fleet(t)
+	web1 := w.host(t, "web1")
+	_, other := w.hostFile(t, "web2")
+	gone := natsd.Revoked{Hosts: []string{other.PublicKey}}
+	if err := w.server.Revoke(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	publishEventually(t, web1)
+	run(t, func(ctx context.Context) error {
+		for i := 0; ctx.Err() == nil; i++ {
+			id, err := bus.NewIdentity()
+			if err != nil {
+				return err
+			}
+			if gone.Operators = append(gone.Operators, id.PublicKey); i%2 == 0 {
+				gone.Operators = nil
+			}
+			if err := w.server.Revoke(ctx, gone); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range 300 {
+		publishStatus(t, web1, "web1", strconv.Itoa(i))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -67,6 +68,9 @@ type Server struct {
 	controlID string // of the account with JetStream
 	sound     bool   // it was healthy when it had started
 	tls       bool
+
+	mu   sync.Mutex
+	told Revoked // who is refused, guarded by mu
 }
 
 // Start runs a server and returns when it takes connections.
@@ -112,6 +116,7 @@ func (s *Server) options(o Options) (*server.Options, error) {
 	if err := durable.MkdirAll(s.storeDir, secretDirPerm); err != nil {
 		return nil, err
 	}
+	s.told = o.Revoked
 	accounts, err := s.accounts(o.Revoked)
 	if err != nil {
 		return nil, err
