@@ -37,6 +37,10 @@ func TestBoots(t *testing.T) {
 				return nil
 			}
 		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 && h.profile == newSystem }},
+		{"one whose default is pointed back in part is not taken for a third party's", func(h *fakeHost) {
+			reboots(h)
+			h.unable, h.noProof = true, true
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 && h.profile == newSystem }},
 		{"what failed while it waited for its boot is not held against it", func(h *fakeHost) {
 			reboots(h)
 			h.baseline = deployment.Baseline{}

@@ -165,11 +165,7 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		t.d.Checks = j.Checks // saved with the step
 		return deployment.Step{Phase: proto.PhaseRollingBack, Reason: j.Reason, Message: j.Message, Failed: j.Failed}, nil
 	}
-	registered := t.d.Proven.Toplevel
-	if t.d.Registered { // for a trial boot that is not protected
-		registered = t.d.Toplevel
-	}
-	if _, err := t.look(are(t.d.System(), registered)); err != nil {
+	if _, err := t.look(func(s proto.Systems) bool { return s.Current == t.d.System() && t.ours(s) }); err != nil {
 		return deployment.Step{}, err
 	}
 	t.d.Checks = j.Checks // saved with the step
