@@ -226,7 +226,7 @@ func (t *transaction) end(ctx context.Context) error {
 		return err
 	}
 	s, err := t.Host.Systems()
-	if err != nil || s.Booted == t.d.Toplevel && t.d.Phase != proto.PhaseCommitted {
+	if err != nil || t.ofNew(s.Booted) && !t.ofProven(s.Booted) && t.d.Phase != proto.PhaseCommitted {
 		return nil //nolint:nilerr // of which nobody knows what was booted is not good
 	}
 	if err := bounded(ctx, agentTimeout, t.Host.Bless); err != nil {

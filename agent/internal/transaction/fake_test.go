@@ -303,7 +303,7 @@ func (h *fakeHost) AwaitBoot(context.Context) error {
 }
 
 func (h *fakeHost) Bless(context.Context) error {
-	if h.guard != "" || h.booted == newSystem && h.proven.Toplevel != newSystem {
+	if h.guard != "" || isNew(h.booted) && h.proven.Toplevel != newSystem {
 		h.t.Errorf("%s: a boot of %s is called good, guarded by %q", h.record.Phase, h.booted, h.guard)
 	}
 	return h.do(func() { h.blessed = h.boot })
