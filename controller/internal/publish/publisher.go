@@ -24,6 +24,7 @@ type Signer interface {
 	Assign(o sign.Order) (proto.Envelope, error)
 	Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error)
 	Countersign(release proto.Envelope) proto.Envelope
+	CountersignWithdrawals(list proto.Envelope) proto.Envelope
 	// Stale reports whether a key has not signed yet that should have, and Spared
 	// whether an assignment must not be signed anew.
 	Stale(d proto.Desired) bool

@@ -16,13 +16,16 @@ import (
 const maxAhead = time.Minute
 
 // Renew signs every assignment anew that is due, or that a key of ours has not
-// signed yet, under its serial and with a later date, adds withdrawals, and makes
-// that durable; [Publisher.Sync] puts it on the bus. So it
+// signed yet, under its serial and with a later date, adds withdrawals, which all our
+// keys sign, too, and makes that durable; [Publisher.Sync] puts it on the bus. So it
 // waits for no bus, which may be away for long. Each host has its own point in the
 // renewal interval, so that a large fleet is renewed evenly. The error names every
 // host that could not be; the others were.
 func (p *Publisher) Renew(ctx context.Context) error {
 	var problems []error
+	if err := p.withdrawals.countersign(p.o.Shelf, p.o.Signer); err != nil {
+		problems = append(problems, err)
+	}
 	for _, name := range p.names() {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -178,12 +178,16 @@ func TestANewKeySignsWhatIsAssigned(t *testing.T) {
 			next.ControllerKeys = []proto.PublicKey{key}
 		}
 	}
+	bad := w.ciRelease(t, 1, w.toplevels[2])
+	if _, _, err := p.Withdraw(t.Context(), "test", w.list(t, 5, bad)); err != nil {
+		t.Fatal(err)
+	}
 	target := w.want
 	mustRenew(t, p)
 	for name, trust := range map[string]proto.Trust{"old": old, "next": next} {
 		order, err := w.onBus(t, proto.Floor{}, trust)
-		if err != nil || order.Assignment.Serial != target.Serial {
-			t.Errorf("a host that trusts the %s keys: got serial %s, error %v", name, order.Assignment.Serial, err)
+		if err != nil || order.Assignment.Serial != target.Serial || order.Floor.WithdrawalSerial != 5 {
+			t.Errorf("a host that trusts the %s keys: got serial %s, floor %+v, error %v", name, order.Assignment.Serial, order.Floor, err)
 		}
 	}
 	seq := w.bus.seq

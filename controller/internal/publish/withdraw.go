@@ -78,6 +78,25 @@ func (w *withdrawals) take(s Shelf, signed proto.Envelope, what proto.Withdrawal
 	return nil
 }
 
+// countersign adds, durably, the signatures of keys of ours that have not signed the
+// list yet: hosts refuse all that they are told with one that no key of theirs signed.
+func (w *withdrawals) countersign(s Shelf, by Signer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.signed == nil {
+		return nil
+	}
+	signed := by.CountersignWithdrawals(*w.signed)
+	if same(&signed, w.signed) {
+		return nil
+	}
+	if err := s.SaveWithdrawals(signed); err != nil {
+		return fmt.Errorf("sign what was withdrawn with all keys: %w", err)
+	}
+	w.signed = &signed
+	return nil
+}
+
 // Withdrawals returns the newest list of withdrawals, as it was signed; nil if
 // nothing was withdrawn.
 func (p *Publisher) Withdrawals() *proto.Envelope { return p.withdrawals.list() }
@@ -130,10 +149,11 @@ func (p *Publisher) learn(list *proto.Envelope) {
 	p.o.Log.Warn("withdrawals on the bus are newer than ours; adopted", "serial", what.Serial)
 }
 
-// same reports whether two lists, which may be nil, are the same bytes.
+// same reports whether two lists, which may be nil, are the same bytes, signed by as
+// many keys.
 func same(a, b *proto.Envelope) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return string(a.Payload) == string(b.Payload)
+	return string(a.Payload) == string(b.Payload) && len(a.Signatures) == len(b.Signatures)
 }

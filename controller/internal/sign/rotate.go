@@ -68,6 +68,20 @@ func (s *Signer) Countersign(release proto.Envelope) proto.Envelope {
 	return release.Countersign(s.release.secrets()...)
 }
 
+// CountersignWithdrawals returns a list of withdrawals with the signatures of all our
+// release keys, too, if it is one that we take.
+func (s *Signer) CountersignWithdrawals(list proto.Envelope) proto.Envelope {
+	if _, err := s.OpenWithdrawals(list); err != nil {
+		return list
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.release == nil {
+		return list
+	}
+	return list.Countersign(s.release.secrets()...)
+}
+
 // Spared reports whether a spare key signed an assignment, and none of ours did,
 // and it is still valid: hosts may not trust ours. Once it is not, there is nothing
 // to lose by signing it anew.
