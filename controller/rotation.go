@@ -60,7 +60,7 @@ func trusts(t proto.TrustStatus, role proto.KeyRole, key proto.PublicKey) bool {
 // configuration in probation may be gone back from. Otherwise it is not known.
 func committedTrust(v proto.HostView) proto.TrustStatus {
 	s := v.Status
-	if s == nil || s.Deployment.Verdict == proto.VerdictPending || s.Systems.Current != s.Systems.Proven {
+	if s == nil || s.Deployment.Verdict == proto.VerdictPending || s.Systems.Toplevel() != s.Systems.Proven {
 		return proto.TrustStatus{}
 	}
 	return s.Trust
