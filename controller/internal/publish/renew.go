@@ -75,13 +75,17 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 	return next, err
 }
 
-// again signs what r says under a new serial, above that of before.
+// again signs what r says under a new serial, above that of before. A reset in r stays.
 func (p *Publisher) again(r, before Record) (Record, error) {
 	release, err := p.o.Signer.OpenRelease(r.Desired.Release)
 	if err != nil {
 		return Record{}, fmt.Errorf("open our release: %w", err)
 	}
-	return p.next(release, Order{Release: r.Desired.Release, Mode: r.Mode}, before)
+	next, err := p.next(release, Order{Release: r.Desired.Release, Mode: r.Mode}, before)
+	if err == nil && r.Reset.After(next.Reset) {
+		next.Reset, next.Desired.Reset = r.Reset, r.Desired.Reset
+	}
+	return next, err
 }
 
 // due reports whether an assignment of that date is to be renewed by now: once

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 // Errors about resets.
@@ -32,7 +33,7 @@ func (p *Publisher) Reset(ctx context.Context, actor string, name proto.HostName
 	h := p.host(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := p.reset(ctx, h, challenge, signed); err != nil {
+	if err := p.reset(ctx, name, h, challenge, signed); err != nil {
 		return 0, fmt.Errorf("reset %s: %w", name, err)
 	}
 	serial := h.record.Target.Serial
@@ -46,7 +47,10 @@ func (p *Publisher) Reset(ctx context.Context, actor string, name proto.HostName
 }
 
 // reset is Reset. The caller holds h.mu.
-func (p *Publisher) reset(ctx context.Context, h *host, challenge string, signed *proto.Envelope) error {
+func (p *Publisher) reset(ctx context.Context, name proto.HostName, h *host, challenge string, signed *proto.Envelope) error {
+	if err := p.look(ctx, name, h); err != nil && !bus.Transient(err) {
+		return err
+	}
 	if h.record.Host.IsZero() {
 		return ErrNothing
 	}

@@ -62,3 +62,38 @@ func TestReset(t *testing.T) {
 		t.Errorf("after a day: the reset is %v, error %v; want none", d.Reset, err)
 	}
 }
+
+// A controller that was restored from a backup resets a host from what the bus says
+// by now, and one whose bus another one writes to does not lose the reset.
+func TestResetBesideWhatIsNewer(t *testing.T) {
+	for name, c := range map[string]struct {
+		sync   bool // before the newer one comes
+		serial proto.Serial
+	}{
+		"restored from a backup": {serial: 2},
+		"another controller":     {sync: true, serial: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.open(t)
+			w.mustPublish(t, p, w.toplevels[0])
+			backup, newer := w.shelf.records[web1], p
+			if c.sync {
+				newer = w.open(t)
+			}
+			w.mustPublish(t, newer, w.toplevels[1])
+			w.shelf.records[web1] = backup
+			if !c.sync {
+				p = w.open(t)
+			}
+			serial, err := p.Reset(t.Context(), "test", web1, "lost", nil)
+			if err != nil || serial != c.serial {
+				t.Fatalf("reset: serial %s, error %v; want %s", serial, err, c.serial)
+			}
+			order, err := w.onBus(t, proto.Floor{Challenge: "lost"}, w.trust())
+			if err != nil || order.Assignment.Serial != c.serial || order.Floor.Challenge != "" {
+				t.Errorf("got assignment %s, floor %+v, error %v", order.Assignment.Serial, order.Floor, err)
+			}
+		})
+	}
+}
