@@ -103,8 +103,8 @@ func (o Observation) chosen() bool {
 }
 
 // decideSpecialisation is for a host that runs what was proven in another
-// specialisation than it was judged in. It rests, without a reason, where nothing
-// is to be done about that.
+// specialisation than it was judged in. It rests where nothing is to be done about
+// that, or not yet.
 func decideSpecialisation(o Observation) Decision {
 	rest := Decision{Action: ActionRest}
 	s, p := o.Systems, o.Proven
@@ -117,6 +117,11 @@ func decideSpecialisation(o Observation) Decision {
 		return bringBack(o, message, proto.ReasonOtherChosen, proto.ReasonSpecialised)
 	case o.chosen() || o.Drift.Switching:
 		return rest
+	}
+	if r := o.Record; r.Origin == deployment.OriginDrift && r.Phase == proto.PhaseFailed && r.Toplevel == p.Toplevel {
+		if d := decideAgain(o); d.Action == ActionRest {
+			return d
+		}
 	}
 	return Decision{Action: ActionRestore, Reason: proto.ReasonSpecialised, Message: message + ": the host was booted"}
 }

@@ -58,6 +58,11 @@ func TestDecideSpecialisation(t *testing.T) {
 			o.Record = deployment.Deployment{ID: "drift-x", Phase: proto.PhaseRollbackFailed, Toplevel: pathB, BootID: "this"}
 			o.BootID = "this"
 		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+		{"nor at once where it cannot be gone to", specialisedOn(none, booted, func(o *agent.Observation) {
+			o.Record = deployment.Deployment{
+				ID: "drift-x", Origin: deployment.OriginDrift, Attempt: 1, Phase: proto.PhaseFailed, Toplevel: pathB, Since: o.Now, Reason: proto.ReasonReadOnly,
+			}
+		}), agent.ActionRest, proto.ReasonConverged, 10 * time.Second},
 		{"another one was booted from the menu", specialisedOn(travel, booted, func(o *agent.Observation) {
 			o.Systems.Booted = travel.System
 		}), agent.ActionRest, proto.ReasonConverged, 0},
