@@ -97,10 +97,11 @@ func (a *Agent) observeSilence(ctx context.Context, o *Observation) {
 }
 
 // wentBack reports whether r ended on the way back, which has not yet led through a
-// boot of ours.
+// boot of ours, so that a boot leads to the proven system: where the way back failed
+// after another one was registered, that may be the boot default still.
 func wentBack(r deployment.Deployment) bool {
 	back := []proto.Phase{proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed}
-	return slices.Contains(back, r.Phase) && r.RollbackBoots == 0
+	return slices.Contains(back, r.Phase) && r.RollbackBoots == 0 && (r.Phase != proto.PhaseRollbackFailed || !r.Registered)
 }
 
 // resortSpent reports whether r has no last resort any more. A host that never had

@@ -93,6 +93,12 @@ func TestTheLastResort(t *testing.T) {
 	}{
 		{"nobody answers", nil, nil, 1},
 		{"also after a way back that failed", func(w *world) { w.phase(proto.PhaseRollbackFailed) }, nil, 1},
+		{"unless the boot default may be another system still", func(w *world) {
+			w.phase(proto.PhaseRollbackFailed)
+			d, err := w.files.Deployment()
+			d.Registered = true
+			w.must(errors.Join(err, w.files.Save(d)))
+		}, nil, 0},
 		{"also after one that was good", func(w *world) { w.phase(proto.PhaseRolledBack) }, nil, 1},
 		{"not after what was committed", func(w *world) { w.phase(proto.PhaseCommitted) }, nil, 0},
 		{"it is not allowed", func(w *world) {
