@@ -130,6 +130,34 @@ func TestAnArchiveIsFoundUnderItsNewName(t *testing.T) {
 	}
 }
 
+// Paths with the same content have one archive, whoever asked for it last.
+func TestAnArchiveIsReadByAllWhoseClosuresHaveItsContent(t *testing.T) {
+	c := open(t, newFake(t), t.TempDir())
+	web1, web2 := path(t, "web1"), path(t, "web2")
+	_, err := c.Push(t.Context(), web1, web2)
+	must(t, err)
+	info := filepath.Join(c.dir, web2.Hash()+".narinfo")
+	text, err := os.ReadFile(info)
+	must(t, err)
+	archive := "/nar/" + web1.Hash() + ".nar.zst"
+	must(t, os.WriteFile(info, []byte(strings.Replace(string(text), "URL: nar/"+web2.Hash(), "URL: nar/"+web1.Hash(), 1)), 0o644))
+	h := c.Handler(tokens{"web1": {web1}, "web2": {web2}, "db1": {path(t, "db1")}})
+	for _, q := range []struct {
+		token, path string
+		want        int
+	}{
+		{"web1", "/" + web1.Hash() + ".narinfo", http.StatusOK},
+		{"web2", "/" + web2.Hash() + ".narinfo", http.StatusOK},
+		{"web1", archive, http.StatusOK},
+		{"web2", archive, http.StatusOK},
+		{"db1", archive, http.StatusNotFound},
+	} {
+		if got := ask(h, q.path, bearer(q.token)); got.Code != q.want {
+			t.Errorf("%s as %s: got %d, want %d", q.path, q.token, got.Code, q.want)
+		}
+	}
+}
+
 func TestClosuresAreForgottenWhenThereAreMany(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "closures"), 0o755))

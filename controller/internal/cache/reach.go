@@ -23,11 +23,11 @@ const maxSets = 4096
 type reach struct {
 	dir string // of the cache
 
-	mu       sync.Mutex        // guards what follows
-	paths    map[string]uint32 // by the hash in its name; numbered as they are met
-	hashes   []string          // by number
-	learned  []bool            // by number: whether its archive was looked for
-	archives map[string]uint32 // the path that a file below the cache is the archive of
+	mu       sync.Mutex          // guards what follows
+	paths    map[string]uint32   // by the hash in its name; numbered as they are met
+	hashes   []string            // by number
+	learned  []bool              // by number: whether its archive was looked for
+	archives map[string][]uint32 // the paths that a file below the cache is the archive of
 	sets     map[proto.StorePath]*set
 	clock    uint64 // counts questions
 }
@@ -40,7 +40,7 @@ type set struct {
 }
 
 func newReach(dir string) *reach {
-	return &reach{dir: dir, paths: map[string]uint32{}, archives: map[string]uint32{}, sets: map[proto.StorePath]*set{}}
+	return &reach{dir: dir, paths: map[string]uint32{}, archives: map[string][]uint32{}, sets: map[proto.StorePath]*set{}}
 }
 
 // path reports whether the path whose name begins with hash is in the closure of
@@ -59,15 +59,27 @@ func (r *reach) archive(file string, systems []proto.StorePath) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sets := r.all(systems)
-	p, known := r.archives[file]
-	if known {
-		return in(p, sets)
+	if r.ofOne(file, sets) {
+		return true
 	}
 	for _, s := range sets {
 		r.learn(s)
 	}
-	p, known = r.archives[file]
-	return known && in(p, sets)
+	return r.ofOne(file, sets)
+}
+
+// ofOne reports whether a file is known to be the archive of a path in one of sets.
+// The caller holds r.mu.
+func (r *reach) ofOne(file string, sets []*set) bool {
+	return slices.ContainsFunc(r.archives[file], func(p uint32) bool { return in(p, sets) })
+}
+
+// is notes that a file is the archive of a path, as it may be of others: those with
+// the same content have one. The caller holds r.mu.
+func (r *reach) is(file string, p uint32) {
+	if !slices.Contains(r.archives[file], p) {
+		r.archives[file] = append(r.archives[file], p)
+	}
 }
 
 // describes notes which archive a description names.
@@ -76,7 +88,7 @@ func (r *reach) describes(hash string, narinfo []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p, known := r.paths[hash]; known && file != "" {
-		r.archives[file] = p
+		r.is(file, p)
 	}
 }
 
@@ -146,7 +158,7 @@ func (r *reach) learn(s *set) {
 		r.learned[p] = true
 		narinfo, err := os.ReadFile(filepath.Join(r.dir, r.hashes[p]+".narinfo"))
 		if file := archiveOf(narinfo); err == nil && file != "" {
-			r.archives[file] = p
+			r.is(file, p)
 		}
 	}
 }
