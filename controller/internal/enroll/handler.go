@@ -90,12 +90,6 @@ func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	case r.Method == http.MethodGet:
 		return proto.EnrollChallenge{Nonce: h.nonces.make(h.now())}.Encode()
 	}
-	select {
-	case h.room <- struct{}{}:
-		defer func() { <-h.room }()
-	default:
-		return nil, &RefusalError{http.StatusServiceUnavailable, "too many requests at once; try again in a minute"}
-	}
 	request, err := read(r)
 	if err != nil {
 		return nil, err
@@ -103,7 +97,15 @@ func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	if err := h.proven(request); err != nil {
 		return nil, err
 	}
-	reply, err := h.carryOut(r.Context(), request, from)
+	// Only now: whoever sends slowly, or has no key, takes no room from others.
+	select {
+	case h.room <- struct{}{}:
+		defer func() { <-h.room }()
+	default:
+		return nil, &RefusalError{http.StatusServiceUnavailable, "too many requests at once; try again in a minute"}
+	}
+	// Whoever hangs up does not keep it out of the audit.
+	reply, err := h.carryOut(context.WithoutCancel(r.Context()), request, from)
 	if err != nil {
 		return nil, err
 	}

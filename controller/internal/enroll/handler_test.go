@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,11 +20,12 @@ import (
 type fakeDesk struct {
 	redeemed, renewed int
 	from              string
+	cut               error // why a request could not be carried out to its end
 	err               error
 }
 
-func (d *fakeDesk) Redeem(_ context.Context, _ proto.Token, _ proto.EnrollRequest, from string) (proto.EnrollReply, error) {
-	d.redeemed, d.from = d.redeemed+1, from
+func (d *fakeDesk) Redeem(ctx context.Context, _ proto.Token, _ proto.EnrollRequest, from string) (proto.EnrollReply, error) {
+	d.redeemed, d.from, d.cut = d.redeemed+1, from, ctx.Err()
 	return proto.EnrollReply{HostAddReply: proto.HostAddReply{JWT: "jwt"}}, d.err
 }
 
@@ -212,5 +214,61 @@ func TestTheControllersFaultsAreItsOwn(t *testing.T) {
 	w := s.do(t, http.MethodPost, proto.EnrollPath, somewhere, s.request(t, nil))
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "EOF") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+func TestWhoSendsSlowlyTakesNoRoom(t *testing.T) {
+	s := newStand(t)
+	body := s.request(t, nil)
+	var slow sync.WaitGroup
+	begun := make(chan struct{}, maxAtOnce)
+	var ends []*io.PipeWriter
+	for range maxAtOnce {
+		r, w := io.Pipe()
+		ends = append(ends, w)
+		slow.Go(func() {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, proto.EnrollPath, begins{r, begun})
+			req.RemoteAddr = "198.51.100.9:1"
+			req.Header.Set("Content-Type", "application/json")
+			s.ServeHTTP(httptest.NewRecorder(), req)
+		})
+	}
+	for range maxAtOnce {
+		<-begun
+	}
+	if w := s.do(t, http.MethodPost, proto.EnrollPath, somewhere, body); w.Code != http.StatusOK {
+		t.Errorf("beside %d who send slowly: got %d %s", maxAtOnce, w.Code, w.Body)
+	}
+	for _, w := range ends {
+		_ = w.Close() // never fails
+	}
+	slow.Wait()
+}
+
+// begins is a body that says when it is read.
+type begins struct {
+	io.Reader
+	begun chan<- struct{}
+}
+
+// Read implements io.Reader.
+func (b begins) Read(p []byte) (int, error) {
+	select {
+	case b.begun <- struct{}{}:
+	default:
+	}
+	return b.Reader.Read(p)
+}
+
+func TestWhoHangsUpIsEnrolledToTheEnd(t *testing.T) {
+	s := newStand(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, proto.EnrollPath, strings.NewReader(s.request(t, nil)))
+	r.RemoteAddr = somewhere
+	r.Header.Set("Content-Type", "application/json")
+	hangUp()
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	if s.desk.redeemed != 1 || s.desk.cut != nil {
+		t.Errorf("the desk was left alone: %+v", s.desk)
 	}
 }
