@@ -39,7 +39,7 @@ type Key struct {
 	Added     time.Time `json:"added"`
 	By        string    `json:"by"`                 // the operator's name
 	From      string    `json:"from,omitempty"`     // the address that a token was used from
-	Expires   time.Time `json:"expires,omitzero"`   // of the last credentials that were made for it; zero is never
+	Expires   time.Time `json:"expires,omitzero"`   // of those credentials for it that expire last; zero is never
 	Instance  string    `json:"instance,omitempty"` // of the machine that has it; empty until it said
 	Revoked   time.Time `json:"revoked,omitzero"`
 	RevokedBy string    `json:"revoked_by,omitempty"`

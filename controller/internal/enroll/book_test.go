@@ -44,7 +44,7 @@ func TestTheNewestKeyCounts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hosts")
 	web1, db1 := host(t, "web1"), host(t, "db1")
 	first := Key{PublicKey: "UA", Added: noon, By: "ada", Expires: noon.Add(time.Hour)}
-	second := Key{PublicKey: "UB", Added: noon.Add(time.Minute), By: "eva"}
+	second := Key{PublicKey: "UB", Added: noon.Add(time.Minute), By: "eva", Expires: noon.Add(time.Hour)}
 	b := open(t, dir)
 	check(t, b.Enrol(web1, first))
 	check(t, b.Enrol(db1, Key{PublicKey: "UC", Added: noon, By: "ada"}))
@@ -140,5 +140,27 @@ func TestBookRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 	if _, err := Open(dir); !errors.Is(err, proto.ErrInvalidHostName) {
 		t.Errorf("error = %v, want one about the name", err)
+	}
+}
+
+// Credentials that live for long may have been made before a shorter lifetime was set.
+func TestAKeyIsRevokedForAsLongAsAnyOfItsCredentials(t *testing.T) {
+	b, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	web1, year := host(t, "web1"), noon.AddDate(1, 0, 0)
+	for _, expires := range []time.Time{year, noon.Add(time.Hour)} {
+		if err := b.Enrol(web1, Key{PublicKey: "UONE", Added: noon, Expires: expires}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Revoke(web1, noon, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	for before, want := range map[time.Time]int{year: 1, year.Add(time.Second): 0} {
+		if got := b.Revoked(before); len(got) != want {
+			t.Errorf("before %s: %v are revoked, want %d", before, got, want)
+		}
 	}
 }

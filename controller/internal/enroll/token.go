@@ -68,7 +68,9 @@ func (b *Book) enrol(e *entry, k Key) error {
 	case e.Keys[i].IsRevoked():
 		return fmt.Errorf("key %s %w: make another one", k.PublicKey, ErrRevoked)
 	}
-	e.Keys[i].Expires = k.Expires
+	if before := e.Keys[i].Expires; !before.IsZero() && (k.Expires.IsZero() || k.Expires.After(before)) {
+		e.Keys[i].Expires = k.Expires // never sooner: what was made before may be used until then
+	}
 	if k.Instance != "" {
 		e.Keys[i].Instance = k.Instance
 	}
