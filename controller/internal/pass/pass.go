@@ -39,7 +39,7 @@ type Office struct{ key []byte }
 // Open opens the office whose key is in a file, which is made if there is none.
 // Without it all tokens are invalid; hosts get new ones with their assignments.
 func Open(file string) (*Office, error) {
-	key, err := os.ReadFile(file)
+	key, err := read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, keySize)
 		_, _ = rand.Read(key) // documented never to fail
@@ -52,6 +52,18 @@ func Open(file string) (*Office, error) {
 		return nil, fmt.Errorf("key of cache tokens: %s has %d bytes, want %d; remove it, and hosts get new tokens", file, len(key), keySize)
 	}
 	return &Office{key: key}, nil
+}
+
+// read reads a key that nobody else may read.
+func read(file string) ([]byte, error) {
+	stat, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if perm := stat.Mode().Perm(); perm&^keyPerm != 0 {
+		return nil, fmt.Errorf("%s may be read by others (%o): remove it, and hosts get new tokens", file, perm)
+	}
+	return os.ReadFile(file)
 }
 
 // Issue returns a token for host, valid from now for [Lifetime].

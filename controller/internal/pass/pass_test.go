@@ -62,3 +62,14 @@ func open(t *testing.T, file string) *Office {
 	}
 	return o
 }
+
+func TestAKeyThatOthersMayReadIsAnError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	open(t, file)
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), file+" may be read by others") {
+		t.Errorf("error = %v", err)
+	}
+}
