@@ -44,6 +44,7 @@ func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRe
 		return proto.EnrollReply{}, i.turnedAway(ctx, r, from, err)
 	}
 	i.show(r.Host)
+	i.wake()
 	k, _ = i.book.Newest(r.Host)
 	i.audit(ctx, proto.AuditEntry{
 		Time: now, Actor: k.By, Act: proto.ActHostEnroll, Host: r.Host, From: from, Message: k.PublicKey + ", with a token",

@@ -52,6 +52,9 @@ func TestATokenIsUsedOnce(t *testing.T) {
 	if err != nil || !strings.HasPrefix(r.JWT, "web1 "+first) {
 		t.Fatalf("got %+v, %v", r, err)
 	}
+	if o.woken == 0 {
+		t.Error("what the machine before was given is not replaced")
+	}
 	if again, err := o.redeem(t, token, first); err != nil || again.JWT != r.JWT {
 		t.Errorf("again, because the answer was lost: %+v, %v", again, err)
 	}

@@ -46,6 +46,7 @@ type identities struct {
 	lifetime  time.Duration             // of a host's credentials
 	urls      []string                  // under which hosts reach the enrolment
 	audit     func(context.Context, proto.AuditEntry)
+	wake      func() // has hosts told what they are to have
 	now       func() time.Time
 	log       *slog.Logger
 
@@ -110,6 +111,7 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 		return proto.HostAddReply{}, refused(err)
 	}
 	i.show(req.Host)
+	i.wake()
 	message := req.PublicKey
 	if replaced := before.PublicKey != "" && before.PublicKey != req.PublicKey && !before.IsRevoked(); replaced {
 		message += ", in the place of " + before.PublicKey

@@ -39,6 +39,15 @@ func (c *Controller) porter(book *enroll.Book) cache.Porter {
 	return &porter{passes: c.passes, book: book, toplevels: c.publisher.Toplevels, now: c.o.Now}
 }
 
+// since returns what tells from which second on a host has the key that counts: what
+// was given to it before may be in other hands.
+func since(book *enroll.Book) func(proto.HostName) time.Time {
+	return func(host proto.HostName) time.Time {
+		key, _ := book.Newest(host)
+		return key.Added.Truncate(time.Second)
+	}
+}
+
 // A porter lets a host that is not revoked read what it is to run.
 type porter struct {
 	passes    *pass.Office
@@ -49,9 +58,12 @@ type porter struct {
 
 // Admit implements [cache.Porter].
 func (p *porter) Admit(token string) ([]proto.StorePath, error) {
-	host, err := p.passes.Check(token, p.now())
+	host, issued, err := p.passes.Check(token, p.now())
 	if err != nil {
 		return nil, err
+	}
+	if issued.Before(since(p.book)(host)) {
+		return nil, fmt.Errorf("%w: it is of the machine that host %s was before", pass.ErrInvalid, host)
 	}
 	if key, known := p.book.Newest(host); known && key.IsRevoked() {
 		return nil, fmt.Errorf("host %s: %w", host, enroll.ErrRevoked)

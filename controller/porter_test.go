@@ -49,6 +49,17 @@ func TestAHostIsLetInUntilItIsRevoked(t *testing.T) {
 	if _, err := p.Admit(token); !errors.Is(err, enroll.ErrRevoked) {
 		t.Errorf("revoked: error = %v, want %v", err, enroll.ErrRevoked)
 	}
+	now = now.Add(time.Minute)
+	if err := book.Enrol(web1, enroll.Key{PublicKey: "UTWO", Added: now}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Admit(token); !errors.Is(err, pass.ErrInvalid) {
+		t.Errorf("enrolled anew: what the machine before had: error = %v, want %v", err, pass.ErrInvalid)
+	}
+	token = passes.Issue(web1, now).Reveal()
+	if _, err := p.Admit(token); err != nil {
+		t.Errorf("enrolled anew: error = %v", err)
+	}
 	now = now.Add(pass.Lifetime)
 	if _, err := p.Admit(token); !errors.Is(err, pass.ErrInvalid) {
 		t.Errorf("expired: error = %v, want %v", err, pass.ErrInvalid)

@@ -23,6 +23,7 @@ type office struct {
 	audits []proto.AuditEntry
 	told   natsd.Revoked
 	issued int
+	woken  int
 }
 
 // newOffice opens the book in dir.
@@ -40,7 +41,7 @@ func newOffice(t *testing.T, dir string) *office {
 	now := func() time.Time { return o.clock }
 	o.identities = &identities{
 		anchors: func() proto.HostAddReply { return proto.HostAddReply{} },
-		book:    book, operators: operators, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, now: now, log: slog.New(slog.DiscardHandler),
+		book:    book, operators: operators, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, wake: func() { o.woken++ }, now: now, log: slog.New(slog.DiscardHandler),
 		audit: func(_ context.Context, e proto.AuditEntry) { o.audits = append(o.audits, e) },
 	}
 	o.know()

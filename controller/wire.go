@@ -102,7 +102,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	busFleet := bus.NewFleet(c.conn, c.log)
 	publisher, err := publish.Open(publish.Options{
 		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
-		Published: c.fleet.Want, Token: c.cacheTokens(), Now: now, Log: c.log,
+		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	a.leases = c.leases
 	a.identities = &identities{
 		book: book, operators: operators, authority: c.authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
-		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), now: now, log: c.log,
+		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), wake: c.keeper.wake, now: now, log: c.log,
 	}
 	a.identities.know()
 	a.keys = &keyAPI{

@@ -76,26 +76,26 @@ func (o *Office) Issue(host proto.HostName, now time.Time) proto.CacheToken {
 	return token
 }
 
-// Check returns whom a token is for. The error wraps [ErrInvalid] and does not
-// hold the token.
-func (o *Office) Check(token string, now time.Time) (proto.HostName, error) {
+// Check returns whom a token is for, and from which second on it was valid. The error
+// wraps [ErrInvalid] and does not hold the token.
+func (o *Office) Check(token string, now time.Time) (host proto.HostName, issued time.Time, err error) {
 	i := strings.LastIndexByte(token, '.')
 	if i < 0 || !hmac.Equal([]byte(token[i+1:]), []byte(o.code(token[:i]))) {
-		return proto.HostName{}, fmt.Errorf("%w: it is none of ours", ErrInvalid)
+		return host, issued, fmt.Errorf("%w: it is none of ours", ErrInvalid)
 	}
 	name, until, _ := strings.Cut(token[:i], ".")
 	seconds, err := strconv.ParseInt(until, 10, 64)
 	if err != nil {
-		return proto.HostName{}, fmt.Errorf("%w: it has no end", ErrInvalid)
+		return host, issued, fmt.Errorf("%w: it has no end", ErrInvalid)
 	}
-	if !now.Before(time.Unix(seconds, 0)) {
-		return proto.HostName{}, fmt.Errorf("%w: it was valid until %s", ErrInvalid, time.Unix(seconds, 0).UTC().Format(time.RFC3339))
+	end := time.Unix(seconds, 0).UTC()
+	if !now.Before(end) {
+		return host, issued, fmt.Errorf("%w: it was valid until %s", ErrInvalid, end.Format(time.RFC3339))
 	}
-	host, err := proto.ParseHostName(name)
-	if err != nil {
-		return proto.HostName{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	if host, err = proto.ParseHostName(name); err != nil {
+		return host, issued, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return host, nil
+	return host, end.Add(-Lifetime), nil
 }
 
 func (o *Office) code(claim string) string {

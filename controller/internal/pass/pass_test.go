@@ -20,8 +20,8 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := o.Issue(web1, now).Reveal()
-	if got, err := open(t, file).Check(token, now.Add(Lifetime-time.Second)); err != nil || got != web1 {
-		t.Errorf("after a restart: %v, %v; want %s", got, err, web1)
+	if got, issued, err := open(t, file).Check(token, now.Add(Lifetime-time.Second)); err != nil || got != web1 || !issued.Equal(now) {
+		t.Errorf("after a restart: %v, %v, %v; want %s", got, issued, err, web1)
 	}
 	for name, tt := range map[string]struct {
 		token string
@@ -35,7 +35,7 @@ func TestToken(t *testing.T) {
 		"a name alone":       {"web1", now},
 		"another controller": {open(t, filepath.Join(t.TempDir(), "key")).Issue(web1, now).Reveal(), now},
 	} {
-		if host, err := o.Check(tt.token, tt.at); !errors.Is(err, ErrInvalid) || tt.token != "" && strings.Contains(err.Error(), tt.token) {
+		if host, _, err := o.Check(tt.token, tt.at); !errors.Is(err, ErrInvalid) || tt.token != "" && strings.Contains(err.Error(), tt.token) {
 			t.Errorf("%s: Check = %v, %v; want %v", name, host, err, ErrInvalid)
 		}
 	}

@@ -57,8 +57,8 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 		Mode:    a.Mode,
 		Release: max(r.Serial, before.Release),
 	}, before, o.Release, *o.Assignment)
-	if a.CacheToken.IsZero() { // one as if it were signed anew up to its end
-		next.Desired.CacheToken = p.o.Token(r.Host, a.Expires.Add(-proto.AssignmentLifetime))
+	if a.CacheToken.IsZero() {
+		next.Desired.CacheToken = p.spareToken(a)
 	}
 	return next, nil
 }

@@ -54,6 +54,9 @@ type Options struct {
 	// Token makes the token with which a host reads the caches from an instant on.
 	// Nil where they ask for none.
 	Token func(proto.HostName, time.Time) proto.CacheToken
+	// Since tells from which second on a host has its key: a token that is older does
+	// not count, and so another is made. Nil where that never changes.
+	Since func(proto.HostName) time.Time
 	// Published hears of what was made durable for a host, before it is on the
 	// bus. It must not call the publisher. Optional.
 	Published func(proto.HostName, proto.Target)
@@ -79,6 +82,9 @@ func Open(o Options) (*Publisher, error) {
 	}
 	if o.Published == nil {
 		o.Published = func(proto.HostName, proto.Target) {}
+	}
+	if o.Since == nil {
+		o.Since = func(proto.HostName) time.Time { return time.Time{} }
 	}
 	private := o.Token != nil
 	if !private {

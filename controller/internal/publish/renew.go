@@ -49,7 +49,7 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 	if err != nil {
 		return err
 	}
-	if next.Issued.Equal(h.record.Issued) && same(next.Desired.Withdrawals, h.record.Desired.Withdrawals) {
+	if next.Issued.Equal(h.record.Issued) && next.Desired.CacheToken == h.record.Desired.CacheToken && same(next.Desired.Withdrawals, h.record.Desired.Withdrawals) {
 		return nil
 	}
 	return p.save(h, next)
@@ -62,9 +62,12 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 	next.Desired.Withdrawals = p.withdrawals.list()
 	switch {
 	case p.o.Signer.Spared(r.Desired.Assignment, now):
+		if a, opens := p.o.Signer.OpenAssignment(r.Desired.Assignment); opens == nil && !r.Desired.CacheToken.IsZero() {
+			next.Desired.CacheToken = p.spareToken(a)
+		}
 	case r.Issued.After(now.Add(maxAhead)) && !p.withdrawals.has(r.Target.Release):
 		return p.again(r, r)
-	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
+	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), p.outlived(r, now), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
 		next.Issued, next.Token = now, p.private
 		if now.Sub(r.Reset) > proto.AssignmentLifetime { // whoever waited for it has it
 			next.Reset, next.Desired.Reset = time.Time{}, nil
@@ -73,6 +76,22 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches, p.o.Token(r.Host, now))
 	}
 	return next, err
+}
+
+// outlived reports whether r has a token of the machine that was its host before.
+func (p *Publisher) outlived(r Record, now time.Time) bool {
+	since := p.o.Since(r.Host)
+	return p.private && r.Issued.Before(since) && !now.Before(since)
+}
+
+// spareToken returns the token for what a spare key assigned: as if it were signed anew
+// up to its end, and not before its host had its key.
+func (p *Publisher) spareToken(a proto.Assignment) proto.CacheToken {
+	from := a.Expires.Add(-proto.AssignmentLifetime)
+	if since := p.o.Since(a.Host); from.Before(since) {
+		from = since
+	}
+	return p.o.Token(a.Host, from)
 }
 
 // again signs what r says under a new serial, above that of before. A reset in r stays.

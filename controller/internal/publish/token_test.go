@@ -76,6 +76,14 @@ func TestWhatASpareKeyAssignedComesWithAToken(t *testing.T) {
 	if got := w.shelf.records[web1].Desired.CacheToken.Reveal(); got != want {
 		t.Errorf("the token is %q, want %q", got, want)
 	}
+	enrolled := a.Expires.Add(time.Minute - proto.AssignmentLifetime)
+	p.o.Since, w.clock = func(proto.HostName) time.Time { return enrolled }, enrolled
+	if err := p.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.shelf.records[web1].Desired.CacheToken.Reveal(), "web1."+enrolled.Format("20060102150405"); got != want {
+		t.Errorf("enrolled anew: the token is %q, want %q", got, want)
+	}
 }
 
 func TestACacheThatBecomesPrivateOrPublicChangesEveryAssignmentAtOnce(t *testing.T) {
@@ -134,5 +142,35 @@ func TestToplevelsAreThoseThatAHostMayGoBackTo(t *testing.T) {
 	}
 	if got := p.Toplevels(web1); len(got) != 1+maxBefore || slices.Contains(got, a) {
 		t.Errorf("after many: %v, want %d, and the oldest forgotten", got, 1+maxBefore)
+	}
+}
+
+func TestAHostThatIsEnrolledAnewGetsAnotherToken(t *testing.T) {
+	w := newWorld(t)
+	p := w.openPrivate(t)
+	w.mustPublish(t, p, w.toplevels[0])
+	first, _ := w.token(t)
+	w.clock = w.clock.Add(time.Minute)
+	enrolled := w.clock
+	p.o.Since = func(proto.HostName) time.Time { return enrolled }
+	if err := p.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, issued := w.token(t); got == first || issued.Before(enrolled) {
+		t.Fatalf("the token is %q, issued %s", got.Reveal(), issued)
+	}
+	before := w.shelf.records[web1].Issued
+	if err := p.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.shelf.records[web1].Issued; !got.Equal(before) {
+		t.Error("it is signed again and again")
+	}
+	enrolled = w.clock.Add(time.Hour) // the clock was set back since
+	if err := p.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.shelf.records[web1].Issued; !got.Equal(before) {
+		t.Error("it is signed although that would not help")
 	}
 }
