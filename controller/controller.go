@@ -69,6 +69,7 @@ type Controller struct {
 	serving   chan struct{}               // closed once operators' calls are answered
 	service   *bus.Service
 	web       *web
+	visitors  *visitors                // of NATS, by way of web
 	cert      *certificate.Certificate // nil without TLS
 	passes    *pass.Office             // nil where the cache is public
 	conn      *bus.Conn
@@ -92,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), serving: make(chan struct{})}
+	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), serving: make(chan struct{})}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

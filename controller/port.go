@@ -89,7 +89,7 @@ func (c *Controller) listen(ctx context.Context, cache http.Handler, server *nat
 	cfg := c.o.Config.HTTP
 	p := pages{cache: cache, enrol: c.enrolment, metrics: c.o.Registry, ready: c.keeper.ready, insiders: cfg.MetricsFrom}
 	if server != nil {
-		p.nats = server.WebSocketAddress()
+		p.nats, p.visitors = server.WebSocketAddress(), c.visitors
 	}
 	c.web, err = listenWeb(ctx, cfg.Listen, c.tlsFor("h2", "http/1.1"), p.handler(c.log), c.log)
 	if err != nil {

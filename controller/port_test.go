@@ -12,8 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"kedge/controller"
 	"kedge/controller/controllertest"
@@ -56,6 +60,59 @@ func reach(t *testing.T, r *controllertest.Running, server string, o outbound.Op
 	}
 	_, err = bus.Call[proto.FleetRequest, proto.FleetReply](t.Context(), conn, proto.EndpointFleet, proto.FleetRequest{})
 	return err
+}
+
+// NATS sees our own HTTP server, and the audit the client behind it.
+func TestTheAuditSaysWhereACallByWebSocketCameFrom(t *testing.T) {
+	r := startSecure(t)
+	trust, err := r.Outbound().TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := bus.ReadIdentity(r.AdminCredentials())
+	if err != nil {
+		t.Fatal(err)
+	}
+	web1, err := proto.ParseHostName("web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"127.0.0.2", "127.0.0.3"}
+	for _, from := range want {
+		nc, err := nats.Connect("wss://"+r.HTTPAddress()+"/nats", nats.UserCredentials(r.AdminCredentials()), nats.Secure(trust),
+			nats.CustomInboxPrefix(proto.InboxRoot+id.PublicKey), nats.SetCustomDialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := `{"host":"web1","hash":"` + proto.NewToken(web1).Hash() + `","for":3600000000000}`
+		if _, err := nc.Request(proto.EndpointHostToken.Subject(), []byte(request), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		nc.Close()
+	}
+	conn, err := bus.Connect(t.Context(), bus.Options{
+		Servers: []string{r.NATSURL()}, Name: "test", Credentials: r.AdminCredentials(), Outbound: r.Outbound(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.AwaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	audit, err := bus.Call[proto.AuditRequest, proto.AuditReply](t.Context(), conn, proto.EndpointAudit, proto.AuditRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range audit.Entries {
+		if e.Entry.Act == proto.ActHostToken {
+			got = append(got, e.Entry.From)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("from %v, want %v", got, want)
+	}
 }
 
 func TestNATSIsReachedByTLSAndByWebSocketOnThePortOfHTTP(t *testing.T) {

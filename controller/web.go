@@ -38,6 +38,8 @@ type pages struct {
 	metrics prometheus.Gatherer
 	ready   func() error // why the controller is not ready, or nil
 	nats    string       // address of NATS' WebSocket; empty for none
+	// visitors are those who go there. Required with nats.
+	visitors *visitors
 	// insiders are the networks that see what goes on here.
 	insiders []netip.Prefix
 }
@@ -57,7 +59,7 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 		answer(w, err)
 	})
 	if p.nats != "" {
-		m.Handle("GET "+natsPath, natsProxy(p.nats, log))
+		m.Handle("GET "+natsPath, natsProxy(p.nats, p.visitors, log))
 	}
 	return http.MaxBytesHandler(m, maxBody)
 }

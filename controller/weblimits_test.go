@@ -163,7 +163,7 @@ func testPages(t *testing.T) http.Handler {
 			}
 		}),
 		metrics: registry, ready: func() error { return errors.New("dial tcp 10.0.0.9:4222: connection refused") },
-		nats: "127.0.0.1:1", insiders: defaultHTTP().MetricsFrom,
+		nats: "127.0.0.1:1", visitors: newVisitors(), insiders: defaultHTTP().MetricsFrom,
 	}.handler(slog.New(slog.DiscardHandler))
 }
 

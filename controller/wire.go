@@ -139,6 +139,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	c.service = bus.NewService(bus.ServiceOptions{
 		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
+		Locate: c.locate(server),
 	})
 	c.leases = &leases{
 		ledger: lease.NewLedger(lease.Options{Bus: busFleet, Rules: cfg.Reboot.rules(), Now: now}),
@@ -170,6 +171,15 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		}
 	}
 	return nil
+}
+
+// locate tells where a caller is whom NATS sees come from our own HTTP server; nil
+// beside another server.
+func (c *Controller) locate(server *natsd.Server) func(uint64) string {
+	if server == nil {
+		return nil
+	}
+	return func(id uint64) string { return c.visitors.behind(server.ClientAddress(id)) }
 }
 
 // anchors returns what a new host needs besides its own credentials.

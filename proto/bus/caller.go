@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -20,17 +21,23 @@ type Caller struct {
 // came from another account. A client cannot set it: the server overwrites it.
 const requestInfo = "Nats-Request-Info"
 
-// callerOf returns who made r.
-func callerOf(r micro.Request) Caller {
+// callerOf returns who made r, and where locate, which may be nil, says that the client
+// with the server's id for it is.
+func callerOf(r micro.Request, locate func(id uint64) string) Caller {
 	var who struct {
 		Name string `json:"name_tag"`
 		User string `json:"user"`
 		Host string `json:"host"`
+		ID   uint64 `json:"id"`
 	}
 	if json.Unmarshal([]byte(r.Headers().Get(requestInfo)), &who) != nil {
 		return Caller{}
 	}
-	return Caller{Name: who.Name, PublicKey: who.User, Address: who.Host}
+	c := Caller{Name: who.Name, PublicKey: who.User, Address: who.Host}
+	if locate != nil {
+		c.Address = cmp.Or(locate(who.ID), c.Address)
+	}
+	return c
 }
 
 // callerKey is the key of a context's caller.

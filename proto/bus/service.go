@@ -22,7 +22,7 @@ const flushTimeout = 10 * time.Second
 // of operators and admins free.
 const maxCalls = 256
 
-// ServiceOptions are what a [Service] is made of. All are required but Serving.
+// ServiceOptions are what a [Service] is made of. All are required but the last two.
 type ServiceOptions struct {
 	Conn    *Conn
 	Version string // semantic version of the controller
@@ -30,6 +30,9 @@ type ServiceOptions struct {
 	// Serving is called, from the goroutine of [Service.Run], when calls are
 	// answered from now on: once for every connection that was built.
 	Serving func()
+	// Locate returns the address of the client that the server knows by an id, if it
+	// is another one than the server sees; else it is empty.
+	Locate func(id uint64) string
 }
 
 // A Service answers the calls of the operator API.
@@ -104,7 +107,7 @@ func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
 	defer func() { _ = service.Stop() }()
 	for _, e := range s.endpoints {
 		handler := micro.HandlerFunc(func(r micro.Request) {
-			s.accept(ctx, request{endpoint: e, caller: callerOf(r), body: r.Data(), reply: r.Reply(), nats: nc})
+			s.accept(ctx, request{endpoint: e, caller: callerOf(r, s.options.Locate), body: r.Data(), reply: r.Reply(), nats: nc})
 		})
 		if err := service.AddEndpoint(e.name.Name(), handler, micro.WithEndpointSubject(e.name.Subject())); err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.name, translate(err))

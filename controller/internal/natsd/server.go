@@ -215,6 +215,16 @@ func (s *Server) WebSocketAddress() string {
 	return strings.TrimPrefix(s.server.WebsocketURL(), "ws://")
 }
 
+// ClientAddress returns the address and port from which the client with an id is
+// connected; empty if it is not, or not by a network.
+func (s *Server) ClientAddress(id uint64) string {
+	z, err := s.server.Connz(&server.ConnzOptions{CID: id})
+	if err != nil || len(z.Conns) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(z.Conns[0].IP, strconv.Itoa(z.Conns[0].Port))
+}
+
 // InProcessConn implements nats.InProcessConnProvider.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
