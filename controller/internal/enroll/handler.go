@@ -70,7 +70,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.ErrorContext(r.Context(), "enrolment failed", "from", from, "err", err)
 		refusal = &RefusalError{http.StatusInternalServerError, "the controller could not do it; its log says why"}
 	} else {
-		h.log.WarnContext(r.Context(), "enrolment refused", "from", from, "status", refusal.Status, "err", refusal.Text)
+		h.log.Log(r.Context(), level(refusal), "enrolment refused", "from", from, "status", refusal.Status, "err", refusal.Text)
 	}
 	if refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(int(window.Seconds())))
@@ -78,15 +78,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, refusal.Text, refusal.Status)
 }
 
+// level is how loud a refusal is: of what is too much the log is not to be full.
+func level(r *RefusalError) slog.Level {
+	if r.Status == http.StatusTooManyRequests {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
 // serve returns the answer.
 func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	switch {
+	case !h.limits.allow(from, h.now()):
+		return nil, &RefusalError{http.StatusTooManyRequests, "too many requests from here; try again in a minute"}
 	case r.URL.Path != proto.EnrollPath || r.URL.RawQuery != "":
 		return nil, &RefusalError{http.StatusNotFound, "there is nothing here"}
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		return nil, &RefusalError{http.StatusMethodNotAllowed, "GET a challenge, or POST a request"}
-	case !h.limits.allow(from, h.now()):
-		return nil, &RefusalError{http.StatusTooManyRequests, "too many requests from here; try again in a minute"}
 	case r.Method == http.MethodGet:
 		return proto.EnrollChallenge{Nonce: h.nonces.make(h.now())}.Encode()
 	}

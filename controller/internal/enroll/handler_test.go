@@ -208,6 +208,20 @@ func TestOneClientDoesNotKeepOthersOut(t *testing.T) {
 	}
 }
 
+func TestNobodyFillsTheLog(t *testing.T) {
+	for _, target := range []string{proto.EnrollPath, proto.EnrollPath + "?a=b"} {
+		s := newStand(t)
+		var said strings.Builder
+		s.log = slog.New(slog.NewTextHandler(&said, nil))
+		for range 2 * limitOfOne {
+			s.do(t, http.MethodGet, target, somewhere, "")
+		}
+		if n := strings.Count(said.String(), "\n"); n > limitOfOne {
+			t.Errorf("%s: %d lines in the log, want %d at most", target, n, limitOfOne)
+		}
+	}
+}
+
 func TestTheControllersFaultsAreItsOwn(t *testing.T) {
 	s := newStand(t)
 	s.desk.err = io.ErrUnexpectedEOF
