@@ -73,3 +73,26 @@ func TestAKeyThatOthersMayReadIsAnError(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+// A token that was changed is none.
+func FuzzCheck(f *testing.F) {
+	o, err := Open(filepath.Join(f.TempDir(), "key"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	web1, err := proto.ParseHostName("web1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	good := o.Issue(web1, now).Reveal()
+	for _, s := range []string{good, strings.Replace(good, "web1", "web2", 1), "web1..", ".", "web1.99999999999999999999." + good} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		host, _, err := o.Check(s, now)
+		if ours := s == good; ours != (err == nil) || ours != (host == web1) || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: got %v, %v", s, host, err)
+		}
+	})
+}
