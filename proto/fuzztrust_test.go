@@ -31,6 +31,7 @@ func FuzzOpenStatement(f *testing.F) {
 		f.Add(golden(f, name))
 	}
 	f.Add([]byte(`{"format":1,"serial":1,"releases":[""]}`))
+	f.Add([]byte(`{"format":1,"releases":[]}`))
 	f.Add([]byte(`{"format":2}`))
 	tr := trust(f)
 	f.Fuzz(func(t *testing.T, payload []byte) {

@@ -1,6 +1,7 @@
 package natsd_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 
@@ -15,13 +16,23 @@ type rebel struct {
 	*nats.Conn
 	id         bus.Identity
 	violations chan error
+	lost       chan struct{} // an element for the connection's end
+	wire       net.Conn      // below the client, for what it would not say
+}
+
+// Dial implements nats.CustomDialer.
+func (r *rebel) Dial(network, address string) (_ net.Conn, err error) {
+	r.wire, err = net.DialTimeout(network, address, patience)
+	return r.wire, err
 }
 
 // rebel connects with nats.go alone, to try what package bus would not.
 func (w *world) rebel(t *testing.T, file string, id bus.Identity) *rebel {
 	t.Helper()
-	r := &rebel{id: id, violations: make(chan error, 100)}
+	r := &rebel{id: id, violations: make(chan error, 100), lost: make(chan struct{}, 1)}
 	nc, err := nats.Connect(w.server.ClientURL(), nats.UserCredentials(file), nats.CustomInboxPrefix(proto.InboxRoot+id.PublicKey),
+		nats.SetCustomDialer(r), nats.NoReconnect(),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { r.lost <- struct{}{} }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { r.violations <- err }))
 	if err != nil {
 		t.Fatal(err)
