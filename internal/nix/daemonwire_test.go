@@ -168,6 +168,35 @@ func TestDaemonAdds(t *testing.T) {
 	}
 }
 
+// What an archive is longer than what was signed is not told to the daemon, and what
+// it is shorter is told to nobody as if it were there.
+func TestAnArchiveIsAsLongAsWasSigned(t *testing.T) {
+	for name, tt := range map[string]struct {
+		nar  io.Reader
+		want string
+	}{
+		"endless": {endless{}, "its archive is longer than 96 bytes"},
+		"cut off": {strings.NewReader("nar"), "EOF"},
+	} {
+		var written bytes.Buffer
+		c := daemonConn{newWire(&written, &bytes.Buffer{})}
+		info := narinfo.Info{Path: parsePath(t, serveA), Hash: hashText, Size: 96}
+		c.add([]narinfo.Info{info}, func(narinfo.Info) (io.ReadCloser, error) { return io.NopCloser(tt.nar), nil })
+		if c.err == nil || !strings.Contains(c.err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", name, c.err, tt.want)
+		}
+		if written.Len() > 2*frameSize {
+			t.Errorf("%s: the daemon is told %d bytes", name, written.Len())
+		}
+	}
+}
+
+// endless is an archive without an end.
+type endless struct{}
+
+// Read implements io.Reader.
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
+
 func TestNarHashes(t *testing.T) {
 	if got, err := narHashOf(hashDigits); err != nil || got != hashText {
 		t.Errorf("got %q, %v; want %q", got, err, hashText)
