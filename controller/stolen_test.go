@@ -1,0 +1,43 @@
+package controller_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"kedge/controller/controllertest"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// TestWithOtherKeysOfNATSNobodyIsLetInFromBefore: whoever saw the old ones. What hosts
+// are to run stays.
+func TestWithOtherKeysOfNATSNobodyIsLetInFromBefore(t *testing.T) {
+	c := start(t)
+	web1, one := hostName(t, "web1"), toplevel(t, "one")
+	c.world.Push(controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{web1: one}})
+	c.await(t, "serial 1", wants(web1, 1, one))
+	before := c.desired(t, web1)
+	host := c.credentials(t, "web1")
+	file := c.AdminCredentials()
+	admin, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stolen := filepath.Join(t.TempDir(), "admin.creds")
+
+	c.stop(t)
+	err = errors.Join(os.WriteFile(stolen, admin, 0o600), os.Remove(file), os.Remove(filepath.Join(c.stateDir, "keys", "nats.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.start(t)
+	mustBeRefused(t, c.NATSURL(), stolen)
+	mustBeRefused(t, c.NATSURL(), host)
+	if got := c.desired(t, web1); got.Assignment.Serial != before.Assignment.Serial {
+		t.Errorf("web1 reads serial %s, want %s as before", got.Assignment.Serial, before.Assignment.Serial)
+	}
+	again := c.credentials(t, "web1")
+	awaitState(t, connectTo(t, c.NATSURL(), again), func(s bus.State) bool { return s.Connected })
+}

@@ -1,0 +1,77 @@
+package e2e_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// securityDocument says what an attacker cannot do.
+const securityDocument = "../docs/security.md"
+
+// TestWhatIsClaimedOfSecurityIsTested: every test that the document names exists, and
+// every attack, and what a thief cannot do, has one or says that it has none.
+func TestWhatIsClaimedOfSecurityIsTested(t *testing.T) {
+	b, err := os.ReadFile(securityDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exist, name := allTests(t), regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	for _, match := range name.FindAllStringSubmatch(string(b), -1) {
+		if !exist[match[1]] {
+			t.Errorf("%s: there is no test %s", securityDocument, match[1])
+		}
+	}
+	claims := map[string]int{"stolen": 2, "attack": 2} // the column of a table that begins with
+	column, rows := 0, 0
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		first := strings.TrimSpace(cells[0])
+		switch {
+		case len(cells) == 1:
+			column = 0
+		case claims[first] > 0:
+			column = claims[first]
+		case column > 0 && !strings.HasPrefix(first, "---"):
+			rows++
+			shown := cells[column]
+			if !name.MatchString(shown) && !strings.Contains(shown, "not shown by a test") && !strings.Contains(shown, "not there yet: ") {
+				t.Errorf("%s: nothing shows what is in the row %q", securityDocument, line)
+			}
+		}
+	}
+	if rows < 50 {
+		t.Errorf("%s: %d rows were found", securityDocument, rows)
+	}
+}
+
+// allTests returns the names of all tests and fuzz tests, whatever their build tags.
+func allTests(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	err := filepath.WalkDir("..", func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range f.Decls {
+			if fn, is := decl.(*ast.FuncDecl); is && fn.Recv == nil {
+				names[fn.Name.Name] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
