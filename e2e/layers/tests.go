@@ -10,7 +10,8 @@ import (
 // hosts, host for what runs in one, next for agents that write as a later version.
 const allTags = "e2e,host,next"
 
-// lint checks the form of every file, whatever its build tags.
+// lint checks the form of every file, whatever its build tags, and what the programs
+// are made of.
 func lint(ctx context.Context, r *Report) error {
 	golangci := func(args ...string) func() (string, error) {
 		return func() (string, error) {
@@ -20,6 +21,7 @@ func lint(ctx context.Context, r *Report) error {
 	r.check("format", golangci("fmt", "--diff"))
 	r.check("linters", golangci("run", "--allow-serial-runners"))
 	r.check("linters with tags "+allTags, golangci("run", "--allow-serial-runners", "--build-tags", allTags))
+	r.check("vulnerabilities", func() (string, error) { return vulnerabilities(ctx, r) })
 	return nil
 }
 
