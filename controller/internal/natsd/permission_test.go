@@ -23,6 +23,7 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 	}
 	file, id := w.hostFile(t, "web1")
 	r := w.rebel(t, file, id)
+	_, neighbour := w.hostFile(t, "web2")
 
 	for _, s := range []string{proto.StatusSubject(web1), proto.EventSubject(web1), proto.LogSubject(web1), proto.GetDesiredSubject(web1)} {
 		if _, err := r.Request(s, []byte("x"), patience); err != nil {
@@ -64,14 +65,14 @@ func TestAHostReachesItsOwnSubjectsOnly(t *testing.T) {
 		"$SYS.REQ.SERVER.PING",
 		"$SRV.PING",
 		"anything",
+		proto.InboxRoot + neighbour.PublicKey + ".answer",
 	} {
 		mustNotPublish(t, r, s)
 	}
-	other := strings.Replace(id.PublicKey, id.PublicKey[:8], "UAAAAAAA", 1)
 	for _, s := range []string{
 		proto.AllLeases, proto.LeaseSubject(web1), proto.LeaseSubject(web2), proto.AllRenewals, proto.RenewSubject(web1), proto.RenewSubject(web2),
 		proto.DoorbellSubject(web2), proto.AllDoorbells, proto.AllStatus, proto.StatusSubject(web2), proto.AllHeartbeats,
-		"_INBOX.>", "_INBOX.*.>", "_INBOX." + other + ".>", "$KV.>", "kedge.>", "$SYS.>", "$JS.>", ">",
+		"_INBOX.>", "_INBOX.*.>", proto.InboxRoot + neighbour.PublicKey + ".>", "$KV.>", "kedge.>", "$SYS.>", "$JS.>", ">",
 	} {
 		mustNotSubscribe(t, r, s)
 	}
