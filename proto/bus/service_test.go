@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -174,4 +175,21 @@ func TestErrorsFitIntoAHeader(t *testing.T) {
 			t.Errorf("oneLine(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// A request is taken whole, or refused as a bad one.
+func FuzzDecodeRequest(f *testing.F) {
+	for _, s := range []string{`{"targets":[{"host":"web1","toplevel":"/nix/store/00000000000000000000000000000000-x"}]}`, `{}`, `{}{}`, `[]`, `null`, `{"target":1}`, ``} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r proto.PublishRequest
+		err := decodeRequest(b, &r)
+		if known, is := errors.AsType[*APIError](err); err != nil && (!is || known.Code != CodeBadRequest) {
+			t.Errorf("%q: got error %v", b, err)
+		}
+		if err == nil && !json.Valid(b) {
+			t.Errorf("%q: taken as %+v", b, r)
+		}
+	})
 }
