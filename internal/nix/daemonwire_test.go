@@ -168,8 +168,8 @@ func TestDaemonAdds(t *testing.T) {
 	}
 }
 
-// What an archive is longer than what was signed is not told to the daemon, and what
-// it is shorter is told to nobody as if it were there.
+// The daemon is told no more of an archive than was signed, and the import fails if
+// there is more, or less.
 func TestAnArchiveIsAsLongAsWasSigned(t *testing.T) {
 	for name, tt := range map[string]struct {
 		nar  io.Reader
