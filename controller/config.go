@@ -14,6 +14,7 @@ import (
 	"kedge/internal/setup"
 	"kedge/proto"
 	"kedge/proto/bus"
+	"kedge/proto/outbound"
 )
 
 // Bounds of durations: they catch a number without its unit, which would be
@@ -56,6 +57,19 @@ type NATSConfig struct {
 	// then they make hosts' and operators' credentials, too.
 	URL             string `config:"url"`
 	CredentialsFile string `config:"credentials_file"`
+	// TLS says whom to trust to be that server.
+	TLS NATSTLSConfig `config:"tls"`
+}
+
+// A NATSTLSConfig says whom to trust to be an external NATS server: the authorities
+// in a file, or keys. Empty for the system's roots.
+type NATSTLSConfig struct {
+	CAFile string      `config:"ca_file"` // in PEM; read at each connection
+	Pins   []proto.Pin `config:"pins"`
+}
+
+func (c NATSTLSConfig) outbound() outbound.Options {
+	return outbound.Options{CAFile: c.CAFile, Pins: c.Pins}
 }
 
 // A CacheConfig says where hosts find the binary cache.
@@ -129,11 +143,16 @@ func (c SourceConfig) problems() []error {
 
 func (c NATSConfig) problems(tls TLSMode) []error {
 	if c.URL != "" {
-		return []error{
-			natsURL("nats.url", c.URL),
+		problems := []error{natsURL("nats.url", c.URL)}
+		if c.TLS.CAFile != "" {
+			problems = append(problems, absolute("nats.tls.ca_file", c.TLS.CAFile))
 		}
+		return problems
 	}
 	var problems []error
+	if c.TLS.outbound().Trusts() {
+		problems = append(problems, errors.New("nats.tls: must be empty without nats.url; http.certificate_file is for the embedded server"))
+	}
 	if c.Listen != "" {
 		problems = append(problems, address("nats.listen", c.Listen))
 	}

@@ -48,7 +48,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	_, err := load(t, `
 state_dir: state
 source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
-nats: {listen: "4222", credentials_file: /x, advertise: ["http://build", "nats://u:p@build:4222"]}
+nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
 cache: {urls: ["ftp://build"], from: ["ftp://ci"]}
 build: {timeout: 1s, max_silent_time: 1s}
@@ -67,7 +67,7 @@ log: {format: xml}
 		keys = append(keys, key)
 	}
 	for _, want := range []string{
-		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file",
+		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file", "nats.tls",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {

@@ -70,10 +70,11 @@ func (c *Controller) watchCertificate(ctx context.Context) error {
 
 // pins returns what hosts have to pin: nothing if somebody vouches for us.
 func (c *Controller) pins() []proto.Pin {
-	if c.cert == nil || !c.cert.SelfSigned() {
-		return nil
+	others := c.o.Config.NATS.TLS.Pins // for hosts, one list is for NATS and the caches
+	if c.cert == nil || !c.cert.SelfSigned() && len(others) == 0 {
+		return others
 	}
-	return []proto.Pin{c.cert.Pin()}
+	return append([]proto.Pin{c.cert.Pin()}, others...)
 }
 
 // Pin returns the pin of the key that is shown now, if there is TLS.

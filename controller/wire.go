@@ -40,7 +40,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 		server, credentials, c.natsURL = s, s.ControllerCredentials(), s.ClientURL()
 		c.authority = s
 	} else if credentials == "" {
-		remote, err := natsd.OpenRemote(cfg.StateDir, cfg.NATS.URL, c.log)
+		remote, err := natsd.OpenRemote(cfg.StateDir, cfg.NATS.URL, cfg.NATS.TLS.outbound(), c.log)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +50,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 	}
 	o := bus.Options{
 		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
-		Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
+		Outbound: cfg.NATS.TLS.outbound(), Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
 	}
 	if server != nil {
 		o.Servers, o.InProcess = nil, server

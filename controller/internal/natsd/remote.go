@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"kedge/proto/outbound"
 )
 
 const (
@@ -31,20 +33,21 @@ var ErrPending = errors.New("the NATS server did not take the accounts: whoever 
 type Remote struct {
 	*Keys
 	url string
+	out outbound.Options
 	log *slog.Logger
 
 	mu   sync.Mutex
 	last string // what was pushed last, guarded by mu
 }
 
-// OpenRemote returns the server at url, with the keys below stateDir, which are made
-// if there are none.
-func OpenRemote(stateDir, url string, log *slog.Logger) (*Remote, error) {
+// OpenRemote returns the server at url, to which out leads, with the keys below
+// stateDir, which are made if there are none.
+func OpenRemote(stateDir, url string, out outbound.Options, log *slog.Logger) (*Remote, error) {
 	keys, err := OpenKeys(stateDir)
 	if err != nil {
 		return nil, err
 	}
-	return &Remote{Keys: keys, url: url, log: log}, nil
+	return &Remote{Keys: keys, url: url, out: out, log: log}, nil
 }
 
 // Revoke has the server refuse those in r, and only those, if its resolver takes
@@ -96,8 +99,16 @@ func (r *Remote) push(ctx context.Context, revoked Revoked, names []string) erro
 	if err != nil {
 		return err
 	}
+	trust, err := r.out.TLS()
+	if err != nil {
+		return err
+	}
 	nc, err := nats.Connect(r.url, nats.Name("kedge-controller"), nats.Timeout(pushTimeout),
-		nats.UserJWT(func() (string, error) { return token, nil }, user.Sign))
+		nats.UserJWT(func() (string, error) { return token, nil }, user.Sign),
+		func(o *nats.Options) error {
+			o.TLSConfig, o.Secure = trust, r.out.Trusts()
+			return nil
+		})
 	if err != nil {
 		return fmt.Errorf("connect to the system account: %w", err)
 	}

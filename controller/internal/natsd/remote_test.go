@@ -2,10 +2,16 @@ package natsd_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +21,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"kedge/controller/internal/natsd"
+	"kedge/proto"
 	"kedge/proto/bus"
+	"kedge/proto/outbound"
 )
 
 // processConfig, in the environment, makes this test binary a NATS server as others
@@ -89,7 +97,7 @@ func TestRevocationReachesAServerOfSomebodyElses(t *testing.T) {
 			t.Setenv(processConfig, config)
 			p := startProcess(t, state, "127.0.0.1:0")
 
-			remote, err := natsd.OpenRemote(state, p.url, slog.New(slog.DiscardHandler))
+			remote, err := natsd.OpenRemote(state, p.url, outbound.Options{}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,4 +163,68 @@ func TestAccountsForAnotherOperatorAreSignedByThemselves(t *testing.T) {
 	if n := strings.Count(text, "\neyJ"); n != 3 || strings.Contains(text, "SA") && strings.Contains(text, "SO") {
 		t.Errorf("%d accounts in %s", n, text)
 	}
+}
+
+// TestAServerOfSomebodyElsesIsKnownByItsKey: nothing is pushed to another one.
+func TestAServerOfSomebodyElsesIsKnownByItsKey(t *testing.T) {
+	state, dir := t.TempDir(), t.TempDir()
+	keys, err := natsd.OpenKeys(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := writeConfig(t, keys, dir, "")
+	pin := addCertificate(t, config)
+	t.Setenv(processConfig, config)
+	p := startProcess(t, state, "127.0.0.1:0")
+	other, err := proto.ParsePin("sha256:" + strings.Repeat("A", 43) + "=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		pins    []proto.Pin
+		refused bool
+	}{{"its key", []proto.Pin{pin}, false}, {"another key", []proto.Pin{other}, true}, {"no key", nil, true}} {
+		remote, err := natsd.OpenRemote(state, p.url, outbound.Options{Pins: c.pins}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Sync(t.Context(), natsd.Revoked{}); errors.Is(err, natsd.ErrPending) != c.refused {
+			t.Errorf("%s: error = %v, want it refused to be %t", c.name, err, c.refused)
+		}
+	}
+}
+
+// addCertificate has the server of a configuration file speak TLS, and returns the pin
+// of its key.
+func addCertificate(t *testing.T, config string) proto.Pin {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificateFile := writeFile(t, "cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	keyFile := writeFile(t, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = fmt.Appendf(text, "\ntls { cert_file: %q, key_file: %q }\n", certificateFile, keyFile)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proto.PinOf(parsed)
 }
