@@ -78,7 +78,7 @@ func starve(ctx context.Context, dir string, c cgroup) error {
 // process all the same.
 func starveApart(ctx context.Context, dir, memory string, c cgroup) (err error) {
 	group := filepath.Join(memory, strings.ReplaceAll(string(c), "/", "."))
-	if err := os.Mkdir(group, 0o755); err != nil {
+	if err := os.Mkdir(group, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // a run that was killed leaves it
 		return err
 	}
 	defer func() { err = errors.Join(err, dissolve(ctx, group, memory)) }()
