@@ -108,6 +108,7 @@ func TestTransactionActivations(t *testing.T) {
 
 	for name, row := range rows {
 		h := f.Host(name)
+		h.MustAwaitPhase(t, rev, row.end.phase) // after an inconclusive try, if it is interrupted
 		d := requireEnd(t, h, rev, row.end.phase, row.end.reason)
 		requireSays(t, name+"'s message", d.Message, row.says)
 		if row.end.phase == proto.PhaseCommitted {

@@ -34,7 +34,8 @@ type World struct {
 	down    error                    // why the repository cannot be read
 	foreign map[proto.StorePath]bool // toplevels that others built: true if they are signed
 	builds  int
-	hold    bool // builds wait for their context to end
+	begun   chan struct{} // closed when the first one begins, if somebody waits
+	hold    bool          // builds wait for their context to end
 	rev     int
 }
 
@@ -77,11 +78,24 @@ func (w *World) Hold(hold bool) {
 	w.hold = hold
 }
 
-// Builds returns how many revisions were begun to be built.
-func (w *World) Builds() int {
+// AwaitBuild waits until a revision has begun to be built.
+func (w *World) AwaitBuild(ctx context.Context) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.builds
+	if w.builds > 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	if w.begun == nil {
+		w.begun = make(chan struct{})
+	}
+	begun := w.begun
+	w.mu.Unlock()
+	select {
+	case <-begun:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Import makes a toplevel that others built known, signed by a trusted key or not.
@@ -188,6 +202,10 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation) (build.Builds, error) {
 	b.mu.Lock()
 	b.builds++
+	if b.begun != nil {
+		close(b.begun)
+		b.begun = nil
+	}
 	hold := b.hold
 	b.mu.Unlock()
 	if hold {
