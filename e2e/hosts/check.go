@@ -40,15 +40,18 @@ const checkFleets = "check-"
 // Check tries everything that hosts need of the machine and its kernel, and leaves nothing behind. Its error has everything
 // that is missing, each with what to do about it. It must run as root, with the tools of rootfs.EnsureTools.
 func Check(ctx context.Context) error {
-	fleet := checkFleets + newMachineID()[:maxLabel-len(checkFleets)]
-	if err := checkCgroups(fleet); err != nil { // nothing works without
+	if err := checkCgroups(checkFleet()); err != nil { // nothing works without
 		return err
 	}
 	if _, err := Sweep(ctx, checkFleets); err != nil {
 		return err
 	}
-	return errors.Join(checkOverlay(ctx, fleet), checkNetwork(ctx, fleet))
+	return errors.Join(checkOverlay(ctx, checkFleet()), checkNetwork(ctx, checkFleet()))
 }
+
+// checkFleet returns a name that nothing had before: the sweep of another check may still be at what had the name and is
+// not claimed any more.
+func checkFleet() string { return checkFleets + newMachineID()[:maxLabel-len(checkFleets)] }
 
 // checkCgroups makes a cgroup and removes it.
 func checkCgroups(fleet string) error {

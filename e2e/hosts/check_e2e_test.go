@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"kedge/e2e/hosts"
 	"kedge/e2e/rootfs"
 )
@@ -23,6 +25,23 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	checkNothingLeft(t, "check-")
+	t.Run("many at once", func(t *testing.T) {
+		var g errgroup.Group
+		for range 8 {
+			g.Go(func() error {
+				for range 4 {
+					if err := hosts.Check(t.Context()); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Error(err)
+		}
+		checkNothingLeft(t, "check-")
+	})
 
 	for name, machine := range map[string]struct {
 		script string   // makes the machine, in a mount namespace, one without something
