@@ -22,7 +22,9 @@ let
     config.systemd.package
   ];
 
-  externalPath = import ./external-path.nix { inherit lib; };
+  inherit (import ./types.nix { inherit lib; }) externalPath pin publicKey;
+  checks = import ./checks.nix { inherit lib; };
+  noChecks = map (name: "services.kedge-agent.checks.${name}") (checks.wrong cfg.checks);
 in
 {
   options.services.kedge-agent = {
@@ -58,7 +60,7 @@ in
     };
 
     pins = mkOption {
-      type = types.listOf types.str;
+      type = types.listOf pin;
       default = [ ];
       example = [ "sha256:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
       description = ''
@@ -78,17 +80,17 @@ in
 
     trust = {
       releaseKeys = mkOption {
-        type = types.nonEmptyListOf types.str;
+        type = types.nonEmptyListOf publicKey;
         example = [ "release-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
         description = "Public keys, in Nix's format, of those who may say what was built for this host.";
       };
       controllerKeys = mkOption {
-        type = types.nonEmptyListOf types.str;
+        type = types.nonEmptyListOf publicKey;
         example = [ "controller-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
         description = "Public keys, in Nix's format, of those who may say what this host shall run now.";
       };
       cacheKeys = mkOption {
-        type = types.nonEmptyListOf types.str;
+        type = types.nonEmptyListOf publicKey;
         example = [ "cache-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
         description = "Public keys that store paths must be signed with. Nix's own `trusted-public-keys` do not count here.";
       };
@@ -101,43 +103,30 @@ in
       description = "Binary caches to fetch from, after those that the controller names.";
     };
 
+    checks = checks.option;
+
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether to open the port of {option}`settings.metrics.listen`, for a Prometheus that scrapes
+        this host. Nothing else of the agent needs an open port.
+      '';
+    };
+
     settings = mkOption {
-      type = types.submodule { freeformType = format.type; };
+      type = types.submodule {
+        freeformType = format.type;
+        options = import ./agent-settings.nix { inherit lib; };
+      };
       default = { };
       example = {
-        probation.checks = [
-          {
-            name = "nginx";
-            unit = "nginx.service";
-            required = true;
-          }
-          {
-            name = "web";
-            required = true;
-            http = {
-              url = "https://localhost/health";
-              body = "ok";
-            };
-          }
-          {
-            name = "smtp";
-            tcp = "localhost:25";
-          }
-          {
-            name = "replication";
-            exec = [
-              "/run/current-system/sw/bin/check-replication"
-              "--max-lag"
-              "30s"
-            ];
-            start_delay = "20s";
-          }
-        ];
+        probation.deadline = "10m";
+        reboot.windows = [ "Sat,Sun 02:00-04:00 Europe/Berlin" ];
       };
       description = ''
-        Further settings of {file}`/etc/kedge/agent.yaml`. A system with a wrong one does not build,
-        and `kedge-agent --check-config` names every problem. Checks that are not required count
-        only if they passed before; `docs/checks.md` tells of each key.
+        Settings of {file}`/etc/kedge/agent.yaml`. A system with a wrong one does not build, and
+        `kedge-agent --check-config` names every problem.
       '';
     };
   };
@@ -154,7 +143,8 @@ in
       trust.controller_keys = cfg.trust.controllerKeys;
       trust.cache_keys = cfg.trust.cacheKeys;
       inherit (cfg) caches;
-    };
+    }
+    // lib.optionalAttrs (cfg.checks != { }) { probation.checks = checks.rendered cfg.checks; };
 
     assertions = [
       {
@@ -164,6 +154,14 @@ in
       {
         assertion = config.system.switch.enable;
         message = "services.kedge-agent: system.switch.enable is false, so no system can be switched to; set system.switch.enable = true.";
+      }
+      {
+        assertion = noChecks == [ ];
+        message = "${lib.concatStringsSep ", " noChecks}: set exactly one of unit, http, tcp and exec.";
+      }
+      {
+        assertion = !cfg.openFirewall || cfg.settings.metrics.listen != "";
+        message = "services.kedge-agent: openFirewall is set, but settings.metrics.listen is empty; name an address such as \"[::]:9417\".";
       }
     ];
 
@@ -177,6 +175,10 @@ in
         ${lib.getExe' cfg.package "kedge-agent"} --check-config --config ${configFile} > $out
       ''
     );
+
+    networking.firewall.allowedTCPPorts = mkIf (cfg.openFirewall && cfg.settings.metrics.listen != "") [
+      (lib.toInt (lib.last (lib.splitString ":" cfg.settings.metrics.listen)))
+    ];
 
     systemd.services = {
       kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {

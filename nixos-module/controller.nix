@@ -17,7 +17,7 @@ let
   format = pkgs.formats.yaml { };
   unit = import ./controller-unit.nix { inherit (cfg) package; };
   configFile = format.generate "controller.yaml" cfg.settings;
-  externalPath = import ./external-path.nix { inherit lib; };
+  inherit (import ./types.nix { inherit lib; }) externalPath;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
   portOf = address: lib.toInt (lib.last (lib.splitString ":" address));

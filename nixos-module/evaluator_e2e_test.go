@@ -79,8 +79,8 @@ func (e evaluator) check(t *testing.T, got evaluation) error {
 	return err
 }
 
-// agent returns the configuration of a host that the agent runs on, with other options of the agent and of the host.
-func agent(service, host options) options {
+// agentHost returns the configuration of a host that the agent runs on, with other options of the agent and of the host.
+func agentHost(service, host options) options {
 	o := options{
 		"enable":          true,
 		"servers":         []string{"wss://build.example.org/nats"},
@@ -93,8 +93,8 @@ func agent(service, host options) options {
 	return with(host, "kedge-agent", o)
 }
 
-// controller returns the configuration of a host that the controller runs on, with other options.
-func controller(service, host options) options {
+// controllerHost returns the configuration of a host that the controller runs on, with other options.
+func controllerHost(service, host options) options {
 	o := options{
 		"enable":    true,
 		"source":    options{"url": "/srv/git/fleet.git"},

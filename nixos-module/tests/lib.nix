@@ -1,5 +1,5 @@
 # Stands in for nixpkgs' lib where that cannot be had: what flake.nix, package.nix and the modules use
-# of it, with the same meaning. Options have no documentation, and a submodule is its freeform type.
+# of it, with the same meaning. Options have no documentation.
 let
   inherit (builtins)
     filter
@@ -14,6 +14,7 @@ let
     fileset = import ./fileset.nix { inherit lib; };
     inherit (import ./modules.nix { inherit lib; })
       evalModules
+      fill
       mergeOption
       mkDefault
       mkForce
@@ -23,6 +24,7 @@ let
       showOption
       ;
 
+    literalExpression = text: text;
     mkOption = attrs: attrs // { _type = "option"; };
     mkEnableOption =
       name:
@@ -48,6 +50,11 @@ let
           value = f name;
         }) names
       );
+    inherit (builtins) attrNames concatStringsSep;
+    count = wanted: list: builtins.length (filter wanted list);
+    filterAttrs =
+      wanted: set: removeAttrs set (filter (name: !wanted name set.${name}) (attrNames set));
+    mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     optionalAttrs = condition: attrs: if condition then attrs else { };
     optional = condition: value: if condition then [ value ] else [ ];
     last = list: builtins.elemAt list (builtins.length list - 1);

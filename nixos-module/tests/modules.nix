@@ -110,6 +110,36 @@ rec {
     else
       [ (type.merge path values) ];
 
+  # Definitions of a tree of options to their values. What is none of them is of the freeform type, if
+  # there is one.
+  fill =
+    freeform: path: tree: definitions:
+    let
+      sets = map pushDown definitions;
+      free = map (set: removeAttrs set (attrNames tree)) sets;
+      unknown = concatMap attrNames free;
+      value =
+        name: option:
+        let
+          below = path ++ [ name ];
+          given = map (set: set.${name}) (filter (set: set ? ${name}) sets);
+          merged = mergeOption below option.type given;
+        in
+        if !isA "option" option then
+          fill freeform below option given
+        else if merged != [ ] then
+          builtins.head merged
+        else
+          option.default
+            or (throw "The option `${showOption below}' was accessed but has no value defined. Try setting the option.");
+    in
+    if unknown == [ ] then
+      mapAttrs value tree
+    else if freeform == null then
+      throw "The option `${showOption (path ++ [ (builtins.head unknown) ])}' does not exist."
+    else
+      freeform.merge path free // mapAttrs value tree;
+
   evalModules =
     {
       modules,
@@ -122,32 +152,7 @@ rec {
       loaded = concatMap (load args) modules;
       options = foldl' union { } (map (m: m.options) loaded);
 
-      fill =
-        path: tree: definitions:
-        let
-          sets = map pushDown definitions;
-          unknown = filter (name: !tree ? ${name}) (concatMap attrNames sets);
-          value =
-            name: option:
-            let
-              below = path ++ [ name ];
-              given = map (set: set.${name}) (filter (set: set ? ${name}) sets);
-              merged = mergeOption below option.type given;
-            in
-            if !isA "option" option then
-              fill below option given
-            else if merged != [ ] then
-              builtins.head merged
-            else
-              option.default
-                or (throw "The option `${showOption below}' was accessed but has no value defined. Try setting the option.");
-        in
-        if unknown != [ ] then
-          throw "The option `${showOption (path ++ [ (builtins.head unknown) ])}' does not exist."
-        else
-          mapAttrs value tree;
-
-      config = fill [ ] options (map (m: m.config) loaded);
+      config = fill null [ ] options (map (m: m.config) loaded);
     in
     {
       inherit config options;

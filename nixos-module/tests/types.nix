@@ -95,11 +95,32 @@ rec {
       if fit == [ ] then equal path values else (head fit).merge path values;
   };
 
+  enum = values: leaf "one of ${toString values}" (value: builtins.elem value values);
+
+  strMatching =
+    pattern:
+    leaf "string matching ${pattern}" (
+      value: isString value && builtins.match pattern value != null
+    );
+
+  ints = {
+    unsigned = leaf "unsigned integer" (value: builtins.isInt value && value >= 0);
+    positive = leaf "positive integer" (value: builtins.isInt value && value > 0);
+    between =
+      low: high:
+      leaf "integer between ${toString low} and ${toString high}" (
+        value: builtins.isInt value && value >= low && value <= high
+      );
+  };
+
   submodule =
-    { freeformType }:
+    {
+      options ? { },
+      freeformType ? null,
+    }:
     {
       description = "submodule";
       check = isAttrs;
-      inherit (freeformType) merge;
+      merge = path: lib.fill freeformType path options;
     };
 }
