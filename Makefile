@@ -41,6 +41,10 @@ mutations: prepare-hosts ## break the code on purpose, and see tests turn red: m
 format: prepare ## format every Go file
 	golangci-lint fmt
 
+.PHONY: manual
+manual: ## write docs/man and docs/reference anew, when commands have changed
+	go test -count=1 -run='^TestTheManualSaysWhatThereIs$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller -update
+
 .PHONY: vendor-hash
 vendor-hash: ## write nixos-module/vendor-hash anew, when what the programs import has changed
 	go test -count=1 -tags=e2e -run='^TestVendorHash$$' ./nixos-module -update

@@ -2,7 +2,9 @@
 # since it is all that hosts need. Needs Go 1.26 or newer, as go.mod says.
 {
   lib,
+  stdenv,
   buildGoModule,
+  installShellFiles,
   version,
 }:
 let
@@ -20,6 +22,7 @@ buildGoModule {
       ../agent
       ../cmd
       ../controller
+      ../docs/man
       ../internal
       ../proto
     ]) (fileset.fileFilter (file: lib.hasSuffix "_test.go" file.name) ../.);
@@ -32,6 +35,7 @@ buildGoModule {
     "cmd/kedge-agent"
     "cmd/kedge-controller"
   ];
+  nativeBuildInputs = [ installShellFiles ];
   env.CGO_ENABLED = 0;
   ldflags = [
     "-s"
@@ -42,7 +46,20 @@ buildGoModule {
     "agent"
   ];
   postInstall = ''
-    moveToOutput bin/kedge-agent "$agent"
+    installManPage docs/man/*.1
+  ''
+  + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    for program in kedge kedge-agent kedge-controller; do
+      installShellCompletion --cmd $program \
+        --bash <($out/bin/$program completion bash) \
+        --zsh <($out/bin/$program completion zsh) \
+        --fish <($out/bin/$program completion fish)
+    done
+  ''
+  + ''
+    for files in "bin/kedge-agent" "share/man/man1/kedge-agent*" "share/*/*/*kedge-agent*"; do
+      moveToOutput "$files" "$agent"
+    done
   '';
   meta = {
     description = "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves";

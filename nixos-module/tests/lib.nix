@@ -56,6 +56,7 @@ let
       wanted: set: removeAttrs set (filter (name: !wanted name set.${name}) (attrNames set));
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     optionalAttrs = condition: attrs: if condition then attrs else { };
+    optionalString = condition: text: if condition then text else "";
     optional = condition: value: if condition then [ value ] else [ ];
     last = list: builtins.elemAt list (builtins.length list - 1);
 

@@ -11,6 +11,11 @@ let
     outPath = "/${name}";
   };
 
+  stdenv = {
+    hostPlatform = { inherit system; };
+    buildPlatform.canExecute = platform: platform.system == system;
+  };
+
   yaml =
     let
       inherit (lib) types;
@@ -33,11 +38,14 @@ let
     value;
 in
 {
+  inherit stdenv;
+
   callPackage =
     f: args:
     import f (
       {
-        inherit lib;
+        inherit lib stdenv;
+        installShellFiles = package "installShellFiles";
         # What it is given, to look at, and its outputs.
         buildGoModule =
           module:
@@ -67,10 +75,6 @@ in
 
   mkShell = shell: package "shell" // shell;
 
-  stdenv = {
-    hostPlatform = { inherit system; };
-    buildPlatform.canExecute = platform: platform.system == system;
-  };
 }
 // lib.genAttrs [
   "git"

@@ -28,6 +28,13 @@ type Options struct {
 // Run carries out one command line, without the program's name, and returns
 // what [ExitCode] turns into the exit code.
 func Run(ctx context.Context, o Options, args []string) error {
+	root := Command(o)
+	root.SetArgs(args)
+	return usage.Execute(ctx, root)
+}
+
+// Command returns the command line, for [Run] and for what is written about it.
+func Command(o Options) *cobra.Command {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -38,9 +45,7 @@ func Run(ctx context.Context, o Options, args []string) error {
 		o.Closure = (&nix.CLI{}).Closure
 	}
 	k := &kedge{Options: o}
-	root := k.command()
-	root.SetArgs(args)
-	return usage.Execute(ctx, root)
+	return k.command()
 }
 
 // kedge is one command line being carried out.
