@@ -37,6 +37,7 @@ type Config struct {
 	Keys     KeysConfig      `config:"keys"`
 	Reboot   RebootConfig    `config:"reboot"`
 	Enroll   EnrollConfig    `config:"enroll"`
+	Metrics  MetricsConfig   `config:"metrics"`
 	Log      setup.LogConfig `config:"log"`
 }
 
@@ -120,6 +121,7 @@ func DefaultConfig() Config {
 		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
 		Enroll:   defaultEnroll(),
+		Metrics:  MetricsConfig{Hosts: hostSeries},
 	}
 }
 
@@ -129,7 +131,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
-		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(),
+		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(), c.Metrics.problems(),
 	)...)
 }
 

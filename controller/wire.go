@@ -165,6 +165,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	for _, collector := range []prometheus.Collector{
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),
 		newLeaseCollector(c.leases.ledger, now),
+		newHostCollector(c.fleet, cfg.Metrics.Hosts),
 	} {
 		if err := c.o.Registry.Register(collector); err != nil {
 			return fmt.Errorf("register metrics: %w", err)

@@ -31,6 +31,15 @@ const (
 	ConditionRebootProtected ConditionType = "RebootProtected"
 )
 
+// ConditionTypes returns every type of this version.
+func ConditionTypes() []ConditionType {
+	return []ConditionType{
+		ConditionReady, ConditionConnected, ConditionAccepted, ConditionDrifted, ConditionStateValid, ConditionSuspended, ConditionInhibited,
+		ConditionRebootInhibited, ConditionStuck, ConditionStoreValid, ConditionWithdrawn, ConditionSpecialised, ConditionCredentialsValid,
+		ConditionRebootNeeded, ConditionRebootProtected,
+	}
+}
+
 // A ConditionStatus is true, false or not known. The zero value is not known
 // either.
 type ConditionStatus string
