@@ -43,6 +43,12 @@
       nixosModules = {
         agent = module "agent" "kedge-agent";
         controller = module "controller" "kedge";
+        monitoring = module "monitoring" "kedge";
+        default.imports = [
+          self.nixosModules.agent
+          self.nixosModules.controller
+          self.nixosModules.monitoring
+        ];
       };
 
       devShells = forAll (pkgs: {

@@ -26,6 +26,9 @@ type evaluation struct {
 	Checks    []string // derivations
 	Packages  []string
 	Ports     []int
+	// Of Prometheus and Grafana.
+	Rules      []string
+	Dashboards []options
 }
 
 type unit struct {

@@ -58,6 +58,8 @@ func TestFlake(t *testing.T) {
 			"nixosModules": set{
 				"agent":      set{"type": "nixos-module"},
 				"controller": set{"type": "nixos-module"},
+				"default":    set{"type": "nixos-module"},
+				"monitoring": set{"type": "nixos-module"},
 			},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

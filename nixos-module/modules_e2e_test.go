@@ -98,6 +98,7 @@ func testModules(t *testing.T, e evaluator) {
 		t.Errorf("an agent that is scraped: ports %v are open, want its own", got.Ports)
 	}
 
+	t.Run("monitoring", func(t *testing.T) { testMonitoring(t, e) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, e) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, e) })
 }
@@ -148,6 +149,31 @@ func testConfiguration(t *testing.T, e evaluator) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("a system with a wrong configuration of the %s: error %v, want %q in it", tt.service, err, tt.want)
 		}
+	}
+}
+
+// testMonitoring shows that Prometheus and Grafana get what there is, where they are asked to.
+func testMonitoring(t *testing.T, e evaluator) {
+	t.Helper()
+	got := e.mustEvaluate(t, "monitoring", with(nil, "kedge-monitoring", options{"alerts": true, "dashboards": true}))
+	dir := e.programs + "/share/kedge/"
+	var want []string
+	files, err := filepath.Glob(filepath.Join(root, "docs/alerts/*.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		want = append(want, dir+"alerts/"+filepath.Base(file))
+	}
+	if diff := cmp.Diff(want, got.Rules); diff != "" {
+		t.Errorf("rules (-there are +Prometheus has):\n%s", diff)
+	}
+	if diff := cmp.Diff([]options{{"name": "kedge", "options": options{"path": dir + "dashboards"}}}, got.Dashboards); diff != "" {
+		t.Errorf("dashboards (-want +got):\n%s", diff)
+	}
+	got = e.mustEvaluate(t, "monitoring", with(nil, "kedge-monitoring", options{}))
+	if len(got.Rules)+len(got.Dashboards) > 0 {
+		t.Errorf("without being asked to: rules %q, dashboards %v", got.Rules, got.Dashboards)
 	}
 }
 

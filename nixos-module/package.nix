@@ -22,6 +22,8 @@ buildGoModule {
       ../agent
       ../cmd
       ../controller
+      ../docs/alerts
+      ../docs/dashboards
       ../docs/man
       ../internal
       ../proto
@@ -47,6 +49,8 @@ buildGoModule {
   ];
   postInstall = ''
     installManPage docs/man/*.1
+    install -D --mode=444 --target-directory=$out/share/kedge/alerts docs/alerts/*.rules.yml
+    install -D --mode=444 --target-directory=$out/share/kedge/dashboards docs/dashboards/*.json
   ''
   + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     for program in kedge kedge-agent kedge-controller; do

@@ -1,6 +1,6 @@
 # What a host gets from one of the modules, as a set that is JSON.
 #
-# service   agent or controller
+# service   agent, controller or monitoring
 # config    JSON of the host's configuration
 # package   store path with the programs
 # lib       another one, such as that of nixpkgs
@@ -34,10 +34,11 @@ let
     assertions
     environment
     networking
+    services
     system
     systemd
     ;
-  configFile = environment.etc."kedge/${service}.yaml".source;
+  configFile = environment.etc."kedge/${service}.yaml".source or null;
 in
 {
   units = builtins.mapAttrs (name: unit: {
@@ -56,7 +57,13 @@ in
   overrides = builtins.mapAttrs (
     name: (import ../../e2e/toplevel/nix/unit.nix).render "${name}.target"
   ) systemd.targets;
-  settings = builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
+  settings =
+    if configFile == null then
+      { }
+    else
+      builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
+  rules = services.prometheus.ruleFiles;
+  dashboards = services.grafana.provision.dashboards.settings.providers or [ ];
   refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);
   checks = map (c: c.drvPath) system.checks;
   packages = map (p: p.name) environment.systemPackages;

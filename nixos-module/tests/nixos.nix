@@ -15,6 +15,8 @@ in
     nix.enable = option types.bool true;
     nix.package = option types.package pkgs.nix;
     programs.ssh.package = option types.package pkgs.openssh;
+    services.grafana.provision = option (types.attrsOf types.raw) { };
+    services.prometheus.ruleFiles = option (types.listOf types.path) [ ];
     system.checks = option (types.listOf types.package) [ ];
     system.switch.enable = option types.bool true;
     systemd.package = option types.package pkgs.systemd;
