@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +15,10 @@ import (
 const defaultSilentAfter = 15 * time.Minute
 
 // root is the flake's output, with which every path begins.
-const root = "kedge"
+const (
+	root        = "kedge"
+	rolloutPath = root + ".rollout"
+)
 
 // Parse reads the output `kedge` of a flake as JSON. Hosts are those of its
 // nixosConfigurations. An error is a
@@ -27,8 +31,12 @@ func Parse(data []byte, hosts []proto.HostName) (Spec, error) {
 		return Spec{}, &ParseError{[]Problem{{root, "is no JSON"}}}
 	}
 	var r reader
-	s := r.spec(data, hosts)
-	r.check(s)
+	known := make(map[proto.HostName]bool, len(hosts))
+	for _, h := range hosts {
+		known[h] = true
+	}
+	s := r.spec(data, known)
+	r.check(s, known)
 	if len(r.problems) > 0 {
 		return Spec{}, &ParseError{r.problems}
 	}
@@ -36,7 +44,7 @@ func Parse(data []byte, hosts []proto.HostName) (Spec, error) {
 }
 
 // spec reads everything.
-func (r *reader) spec(raw json.RawMessage, names []proto.HostName) Spec {
+func (r *reader) spec(raw json.RawMessage, known map[proto.HostName]bool) Spec {
 	s := Spec{Hosts: map[proto.HostName]Host{}, Sites: map[string]Site{}}
 	s.Rollout.Budget.Failed = Count(0)
 	s.Rollout.SilentAfter, s.Rollout.OnBrokenBudget = defaultSilentAfter, Halt
@@ -45,11 +53,12 @@ func (r *reader) spec(raw json.RawMessage, names []proto.HostName) Spec {
 		"hosts": func(path string, raw json.RawMessage) {
 			r.each(path, raw, func(name, path string, raw json.RawMessage) {
 				host, err := proto.ParseHostName(name)
-				if err != nil || !slices.Contains(names, host) {
-					r.problem(path, "nixosConfigurations has no such host%s", didYouMean(name, hostTexts(names)))
-					return
+				if err != nil || !known[host] {
+					r.problem(path, "nixosConfigurations has no such host%s", didYouMean(name, texts(slices.Collect(maps.Keys(known)))))
 				}
-				s.Hosts[host] = r.host(path, raw)
+				if read := r.host(path, raw); err == nil {
+					s.Hosts[host] = read
+				}
 			})
 		},
 		"sites": func(path string, raw json.RawMessage) {
@@ -200,14 +209,4 @@ func (r *reader) canary(path string, raw json.RawMessage) (c Canary) {
 		"soak":  r.duration(&c.Soak),
 	})
 	return c
-}
-
-func hostTexts(names []proto.HostName) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, name := range names {
-			if !yield(name.String()) {
-				return
-			}
-		}
-	}
 }

@@ -45,12 +45,16 @@ func (r *reader) each(path string, raw json.RawMessage, read func(name, path str
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		shown := name
-		if !plainName.MatchString(name) {
-			shown = strconv.Quote(name)
-		}
-		read(name, path+"."+shown, set[name])
+		read(name, path+"."+quoted(name), set[name])
 	}
+}
+
+// quoted returns an attribute's name as Nix takes it.
+func quoted(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 func (r *reader) list(path string, raw json.RawMessage, read attribute) {
@@ -180,28 +184,17 @@ func (r *reader) windows(to *window.Windows) attribute {
 	}
 }
 
-// choice reads one of some texts.
-func choice[T ~string](r *reader, to *T, all ...T) attribute {
+// choice reads one of two texts.
+func choice[T ~string](r *reader, to *T, one, other T) attribute {
 	return func(path string, raw json.RawMessage) {
 		var text string
 		if !r.as(path, raw, kindText, &text) {
 			return
 		}
-		if !slices.Contains(all, T(text)) {
-			r.problem(path, "must be one of %q, got %q%s", all, text, didYouMean(text, texts(all)))
+		if T(text) != one && T(text) != other {
+			r.problem(path, "must be %q or %q, got %q", one, other, text)
 			return
 		}
 		*to = T(text)
-	}
-}
-
-// texts returns ts as texts.
-func texts[T ~string](ts []T) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, t := range ts {
-			if !yield(string(t)) {
-				return
-			}
-		}
 	}
 }

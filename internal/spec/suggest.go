@@ -8,9 +8,9 @@ import (
 // didYouMean returns a question about the known text that is the most like text,
 // to be put behind a problem; empty if none is like it.
 func didYouMean(text string, known iter.Seq[string]) string {
-	best, bestDistance := "", len(text)/3+2 // a third of it may be wrong, and one letter of a short one
+	best, bestDistance := "", max(1, len(text)/3)+1 // a third of it may be wrong, and one letter of a short one
 	for k := range known {
-		if d := distance(text, k); d < bestDistance || d == bestDistance && best != "" && k < best {
+		if d := distance(text, k); d < bestDistance || d == bestDistance && k < best {
 			best, bestDistance = k, d
 		}
 	}
