@@ -129,7 +129,7 @@ func (a *api) reconcileCall(ctx context.Context, c bus.Caller, req proto.Reconci
 		}
 	}
 	now := a.now().UTC()
-	reply := proto.ReconcileReply{Source: a.fleet.SourceStatus(), Time: now}
+	reply := proto.ReconcileReply{Sources: a.fleet.Sources(), Time: now}
 	switch {
 	case a.trigger != nil:
 		a.trigger()

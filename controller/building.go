@@ -2,48 +2,78 @@ package controller
 
 import (
 	"context"
+	"fmt"
+	"maps"
 
-	"kedge/proto"
+	"golang.org/x/sync/errgroup"
 )
 
-// wirePipeline makes what turns revisions into releases.
-func (c *Controller) wirePipeline(parts Parts, m *metrics) {
-	c.fleet.Looked(proto.SourceStatus{URL: parts.Source.URL(), Branch: parts.Source.Branch()})
-	c.pipeline = NewPipeline(PipelineOptions{
-		Source: parts.Source, Fleet: c.fleet, Poll: c.o.Config.Source.Poll, Now: c.o.Now, Log: c.log,
-		Deployer: &deployer{
-			source: parts.Source, builder: parts.Builder, cache: parts.Cache, runner: c.runner,
-			fleet: c.fleet, metrics: m, now: c.o.Now, log: c.log,
-		},
-	})
-	c.watch = func(ctx context.Context) error {
-		if parts.Watch == nil {
-			return nil // pushes are found by polling, and by `kedge reconcile`
+// wireChannels makes what turns revisions into releases, for every channel.
+func (c *Controller) wireChannels(parts Parts, m *metrics) error {
+	channels := channelStore{dir: c.path(channelsDir)}
+	for name, src := range parts.Sources {
+		c.fleet.Looked(sourceStatus(name, src))
+		had, err := channels.Load(name)
+		if err != nil {
+			return err
 		}
-		return parts.Watch(ctx, c.pipeline.Trigger)
+		if had.Hosts != nil {
+			c.fleet.Claim(name, had.Hosts)
+		}
+		log := c.log.With("channel", name)
+		c.pipelines[name] = NewPipeline(PipelineOptions{
+			Channel: name, Source: src, Fleet: c.fleet, Poll: c.o.Config.Sources[name].Poll, Now: c.o.Now, Log: log,
+			Deployer: &deployer{
+				channel: name, source: src, builder: parts.Builder, cache: parts.Cache, runner: c.runner,
+				fleet: c.fleet, claims: channels, redo: c.redo, metrics: m, now: c.o.Now, log: log,
+			},
+		})
 	}
+	c.sources = parts.Sources
+	return nil
 }
 
-// build runs the pipeline until ctx ends, if there is one.
+// build runs the pipelines until ctx ends.
 func (c *Controller) build(ctx context.Context) error {
-	if c.pipeline == nil {
-		return nil
-	}
-	return c.pipeline.Run(ctx)
+	return c.eachChannel(ctx, func(ctx context.Context, channel string) error { return c.pipelines[channel].Run(ctx) })
 }
 
-// watchSource watches for pushes until ctx ends, if there is somebody to tell.
-func (c *Controller) watchSource(ctx context.Context) error {
-	if c.watch == nil {
-		return nil
-	}
-	return c.watch(ctx)
+// watchSources watches for pushes until ctx ends.
+func (c *Controller) watchSources(ctx context.Context) error {
+	return c.eachChannel(ctx, func(ctx context.Context, channel string) error {
+		return c.sources[channel].Watch(ctx, c.pipelines[channel].Trigger)
+	})
 }
 
-// trigger returns what makes the pipeline look at its source; nil without one.
+// eachChannel runs do for all channels side by side.
+func (c *Controller) eachChannel(ctx context.Context, do func(ctx context.Context, channel string) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for channel := range maps.Keys(c.pipelines) {
+		g.Go(func() error {
+			if err := do(ctx, channel); err != nil {
+				return fmt.Errorf("channel %s: %w", channel, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// redo has channels begin anew with their newest revisions.
+func (c *Controller) redo(channels []string) {
+	for _, name := range channels {
+		c.pipelines[name].Redo()
+	}
+}
+
+// trigger returns what makes the pipelines look at their sources; nil without any.
 func (c *Controller) trigger() func() {
-	if c.pipeline == nil {
+	if len(c.pipelines) == 0 {
 		return nil
 	}
-	return c.pipeline.Trigger
+	return func() {
+		for _, p := range c.pipelines {
+			p.Trigger()
+		}
+	}
 }

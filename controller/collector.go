@@ -34,10 +34,10 @@ func newFleetCollector(f *Fleet, oldest func() time.Time, unsynced func() int, c
 		rivals:           d("hosts_second_machine", "Hosts that a second machine with the same credentials was heard of, within a quarter of an hour."),
 		ready:            d("hosts_ready", "Hosts that run what was published for them, proven."),
 		problems:         d("hosts_problem", "Hosts that the newest revision did not reach, by reason.", "reason"),
-		checked:          d("source_last_check_timestamp_seconds", "When the source was last looked at; 0 if never."),
-		healthy:          d("source_healthy", "1 if the source could be looked at and its newest revision was published whole."),
-		sourceProblem:    d("source_problem", "1 for the reason why the source could not be looked at, or its newest revision was not published whole; 0 for the others.", "reason"),
-		revision:         d("revision_info", "The newest revisions: seen at the source, and built.", "state", "revision"),
+		checked:          d("source_last_check_timestamp_seconds", "When the source of a channel was last looked at; 0 if never.", "channel"),
+		healthy:          d("source_healthy", "1 if the source of a channel could be looked at and its newest revision was published whole.", "channel"),
+		sourceProblem:    d("source_problem", "1 for the reason why the source of a channel could not be looked at, or its newest revision was not published whole; 0 for the others.", "channel", "reason"),
+		revision:         d("revision_info", "The newest revisions of a channel: seen at the source, and built.", "channel", "state", "revision"),
 		oldestDesc:       d("oldest_assignment_timestamp_seconds", "When the oldest assignment was signed; hosts install nothing once it is 24 h old. 0 if there is none."),
 		unsyncedDesc:     d("hosts_unsynced", "Hosts whose desired state is durable here, but not known to be on NATS."),
 		natsConnectedDes: d("nats_connected", "1 if the controller is connected to NATS."),
@@ -70,13 +70,15 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, reason := range hostReasons() {
 		gauge(c.problems, float64(n.problems[reason]), string(reason))
 	}
-	gauge(c.checked, seconds(v.Source.Checked))
-	gauge(c.healthy, truth(!v.Source.Checked.IsZero() && v.Source.Error == ""))
-	for _, reason := range sourceReasons() {
-		gauge(c.sourceProblem, truth(v.Source.Reason == reason), string(reason))
+	for _, s := range v.Sources {
+		gauge(c.checked, seconds(s.Checked), s.Channel)
+		gauge(c.healthy, truth(!s.Checked.IsZero() && s.Error == ""), s.Channel)
+		for _, reason := range sourceReasons() {
+			gauge(c.sourceProblem, truth(s.Reason == reason), s.Channel, string(reason))
+		}
+		gauge(c.revision, 1, s.Channel, "seen", s.Revision.String())
+		gauge(c.revision, 1, s.Channel, "built", s.Built.String())
 	}
-	gauge(c.revision, 1, "seen", v.Source.Revision.String())
-	gauge(c.revision, 1, "built", v.Revision.String())
 	gauge(c.oldestDesc, seconds(c.oldest()))
 	gauge(c.unsyncedDesc, float64(c.unsynced()))
 	gauge(c.natsConnectedDes, truth(c.connected()))

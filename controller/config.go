@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"kedge/controller/internal/source"
 	"kedge/internal/setup"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -28,25 +27,18 @@ const (
 type Config struct {
 	// StateDir is where everything durable lives: keys, what was last signed
 	// for every host, the embedded NATS server's store, the binary cache.
-	StateDir string          `config:"state_dir"`
-	Source   SourceConfig    `config:"source"`
-	NATS     NATSConfig      `config:"nats"`
-	HTTP     HTTPConfig      `config:"http"`
-	Cache    CacheConfig     `config:"cache"`
-	Build    BuildConfig     `config:"build"`
-	Keys     KeysConfig      `config:"keys"`
-	Reboot   RebootConfig    `config:"reboot"`
-	Enroll   EnrollConfig    `config:"enroll"`
-	Metrics  MetricsConfig   `config:"metrics"`
-	Log      setup.LogConfig `config:"log"`
-}
-
-// A SourceConfig names the git repository that holds the fleet's flake.
-type SourceConfig struct {
-	URL    string        `config:"url"` // as git understands it; a path is one
-	Branch string        `config:"branch"`
-	Subdir string        `config:"subdir"` // of the flake in the repository; empty is its top
-	Poll   time.Duration `config:"poll"`   // how often to look without being asked
+	StateDir string `config:"state_dir"`
+	// Sources are the channels that hosts follow, by name.
+	Sources map[string]SourceConfig `config:"sources"`
+	NATS    NATSConfig              `config:"nats"`
+	HTTP    HTTPConfig              `config:"http"`
+	Cache   CacheConfig             `config:"cache"`
+	Build   BuildConfig             `config:"build"`
+	Keys    KeysConfig              `config:"keys"`
+	Reboot  RebootConfig            `config:"reboot"`
+	Enroll  EnrollConfig            `config:"enroll"`
+	Metrics MetricsConfig           `config:"metrics"`
+	Log     setup.LogConfig         `config:"log"`
 }
 
 // A NATSConfig says where NATS is: in this process, unless URL is given.
@@ -114,7 +106,6 @@ type KeysConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		StateDir: "/var/lib/kedge-controller",
-		Source:   SourceConfig{Branch: "main", Poll: time.Minute},
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     defaultHTTP(),
 		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
@@ -133,14 +124,6 @@ func (c Config) Validate() error {
 		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
 		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(), c.Metrics.problems(),
 	)...)
-}
-
-func (c SourceConfig) problems() []error {
-	problems := []error{between("source.poll", c.Poll, minPoll, maxPoll)}
-	for _, err := range (source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir}).Problems() {
-		problems = append(problems, fmt.Errorf("source.%w", err))
-	}
-	return problems
 }
 
 func (c NATSConfig) problems(tls TLSMode) []error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func load(t *testing.T, text string) (Config, error) {
 }
 
 const goodConfig = `
-source: {url: /srv/fleet.git, poll: 5m}
+sources: {main: {url: /srv/fleet.git, poll: 5m}}
 nats: {advertise: ["tls://build.example:4222"]}
 cache: {urls: ["https://build.example/cache/"]}
 keys: {cache: ["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="]}
@@ -35,7 +36,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Source.Poll != 5*time.Minute || c.Source.Branch != "main" || c.Build.Jobs != 3 || c.HTTP.Listen != "0.0.0.0:443" {
+	if s := c.Sources["main"]; s.Poll != 5*time.Minute || s.Branch != "main" || c.Build.Jobs != 3 || c.HTTP.Listen != "0.0.0.0:443" {
 		t.Errorf("config = %+v", c)
 	}
 	if len(c.Keys.Cache) != 1 || c.Keys.Cache[0].Name() != "cache.nixos.org-1" {
@@ -47,7 +48,8 @@ func TestConfig(t *testing.T) {
 func TestConfigNamesEveryProblem(t *testing.T) {
 	_, err := load(t, `
 state_dir: state
-source: {branch: "", subdir: ../x, poll: 100ms, brnach: main}
+source: {url: /srv/fleet.git}
+sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main}, Main: {url: /srv/fleet.git}}
 nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
 cache: {urls: ["ftp://build"], from: ["ftp://ci"]}
@@ -67,11 +69,11 @@ log: {format: xml}
 		keys = append(keys, key)
 	}
 	for _, want := range []string{
-		"state_dir", "source.url", "source.branch", "source.subdir", "source.poll", "source.brnach", "nats.listen", "nats.credentials_file", "nats.tls",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release", "log.format",
+		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {
-		if !strings.Contains(strings.Join(keys, " "), want) {
+		if !slices.Contains(keys, want) {
 			t.Errorf("no problem is named for %s; there are %v", want, keys)
 		}
 	}
@@ -80,13 +82,33 @@ log: {format: xml}
 	}
 }
 
+// sourceAt returns a channel at a URL.
+func sourceAt(url string) map[string]SourceConfig {
+	c := SourceConfig{URL: url}
+	c.SetDefaults()
+	return map[string]SourceConfig{"main": c}
+}
+
+// TestConfigSaysWhatToWriteInsteadOfTheOldKey: whoever comes from the version that
+// had one source is told how it is written now.
+func TestConfigSaysWhatToWriteInsteadOfTheOldKey(t *testing.T) {
+	_, err := load(t, strings.Replace(goodConfig, "sources: {main: {url: /srv/fleet.git, poll: 5m}}", "source: {url: /srv/fleet.git}", 1))
+	if err == nil || !strings.Contains(err.Error(), "source: must be written as a channel of sources") || !strings.Contains(err.Error(), "sources: {main: {url:") {
+		t.Errorf("error = %v, want one that says what to write", err)
+	}
+	t.Setenv("KEDGE_SOURCE_URL", "/srv/fleet.git")
+	if _, err := load(t, goodConfig); err == nil || !strings.Contains(err.Error(), "KEDGE_SOURCE_URL: unset it: must be written as") {
+		t.Errorf("error = %v, want one that says what to write instead of the variable", err)
+	}
+}
+
 func TestConfigRefusesASourceThatGitIsNotGiven(t *testing.T) {
 	c := DefaultConfig()
 	c.NATS.Advertise, c.Cache.URLs = []string{"tls://build:4222"}, []string{"http://build:8080/cache"}
 	for _, url := range []string{"http://forge/fleet.git", "ext::sh -c id", "https://token@forge/fleet.git", "fleet.git"} {
-		c.Source.URL = url
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "source.url: ") {
-			t.Errorf("source.url %q: error = %v, want one about source.url", url, err)
+		c.Sources = sourceAt(url)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "sources.main.url: ") {
+			t.Errorf("sources.main.url %q: error = %v, want one about it", url, err)
 		}
 	}
 }
@@ -106,7 +128,7 @@ func TestConfigRefusesToAdvertiseWhatTheEmbeddedServerDoesNotSpeak(t *testing.T)
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := DefaultConfig()
-			c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"https://build/cache"}
+			c.Sources, c.Cache.URLs = sourceAt("/srv/fleet.git"), []string{"https://build/cache"}
 			c.HTTP.TLS, c.NATS.Advertise = tt.tls, tt.advertise
 			err := c.Validate()
 			if tt.problem == "" && err != nil || tt.problem != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.problem)) {
@@ -118,7 +140,7 @@ func TestConfigRefusesToAdvertiseWhatTheEmbeddedServerDoesNotSpeak(t *testing.T)
 
 func TestConfigOfAnExternalNATS(t *testing.T) {
 	c := DefaultConfig()
-	c.Source.URL, c.Cache.URLs = "/srv/fleet.git", []string{"http://build:8080/cache"}
+	c.Sources, c.Cache.URLs = sourceAt("/srv/fleet.git"), []string{"http://build:8080/cache"}
 	c.NATS = NATSConfig{URL: "tls://nats.example:4222"}
 	if err := c.Validate(); err != nil {
 		t.Error(err)
@@ -136,7 +158,7 @@ func TestDefaultConfigLacksOnlyWhatNobodyCanGuess(t *testing.T) {
 		key, _, _ := strings.Cut(line, ":")
 		keys = append(keys, key)
 	}
-	if diff := cmp.Diff([]string{"source.url", "nats.advertise", "cache.urls"}, keys); diff != "" {
+	if diff := cmp.Diff([]string{"sources", "nats.advertise", "cache.urls"}, keys); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }

@@ -29,7 +29,8 @@ const (
 	desiredDir      = "desired"
 	hostsDir        = "hosts"
 	operatorsFile   = "operators.json"
-	rolloutFile     = "rollout.json"
+	channelsDir     = "channels"
+	rolloutsDir     = "rollouts"
 	withdrawalsFile = "withdrawals.json"
 	adminFile       = "admin.creds"
 )
@@ -57,8 +58,8 @@ type Controller struct {
 	closers []closer
 
 	fleet     *Fleet
-	pipeline  *Pipeline                   // nil if nothing is built here
-	watch     func(context.Context) error // triggers the pipeline, if there is one; see [Parts.Watch]
+	pipelines map[string]*Pipeline // by channel; none if nothing is built here
+	sources   map[string]Source    // of the pipelines
 	runner    *runner
 	publisher *publish.Publisher
 	keeper    *keeper
@@ -93,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), serving: make(chan struct{})}
+	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), pipelines: map[string]*Pipeline{}, serving: make(chan struct{})}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -156,9 +157,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.start(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipeline": c.build, "rollout": c.runner.run,
+		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
-		"events": c.feeds.events, "sweep": c.feeds.sweep, "source": c.watchSource,
+		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
 		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate,
 	} {
 		g.Go(func() error {

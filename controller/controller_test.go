@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"kedge/controller"
 	"kedge/controller/controllertest"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -43,12 +45,13 @@ type controllerTest struct {
 	*controllertest.Running
 	world    *controllertest.World
 	stateDir string
+	changes  []func(*controller.Config)
 	conn     *bus.Conn // of the administrator
 }
 
-func start(t *testing.T) *controllerTest {
+func start(t *testing.T, changes ...func(*controller.Config)) *controllerTest {
 	t.Helper()
-	c := &controllerTest{world: &controllertest.World{}, stateDir: filepath.Join(t.TempDir(), "state")}
+	c := &controllerTest{world: &controllertest.World{}, changes: changes, stateDir: filepath.Join(t.TempDir(), "state")}
 	c.start(t)
 	t.Cleanup(func() { c.stop(t) })
 	return c
@@ -57,7 +60,7 @@ func start(t *testing.T) *controllerTest {
 func (c *controllerTest) start(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // Cleanup ends it
-	r, err := controllertest.Start(ctx, c.stateDir, c.world, t.Output())
+	r, err := controllertest.Start(ctx, c.stateDir, c.world, t.Output(), c.changes...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,28 +126,33 @@ func wants(h proto.HostName, serial proto.Serial, p proto.StorePath) func(proto.
 	return func(r proto.FleetReply) bool {
 		for _, v := range r.Hosts {
 			if v.Host == h {
-				return v.Want.Serial == serial && v.Want.Toplevel == p && r.Revision == r.Source.Revision
+				return v.Want.Serial == serial && v.Want.Toplevel == p && allBuilt(r)
 			}
 		}
 		return false
 	}
 }
 
+// allBuilt reports whether the newest revision of every channel is built.
+func allBuilt(r proto.FleetReply) bool {
+	return !slices.ContainsFunc(r.Sources, func(s proto.SourceStatus) bool { return !s.IsBuilt() })
+}
+
 // fleet returns NATS as the controller sees it.
 func (c *controllerTest) fleet(t *testing.T) *bus.Fleet {
 	t.Helper()
-	controller, err := bus.Connect(t.Context(), bus.Options{
+	conn, err := bus.Connect(t.Context(), bus.Options{
 		Servers: []string{c.NATSURL()}, Name: "test", Log: slog.New(slog.DiscardHandler),
 		Credentials: filepath.Join(c.stateDir, "keys", "controller.creds"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(controller.Close)
-	if err := controller.AwaitConnected(t.Context()); err != nil {
+	t.Cleanup(conn.Close)
+	if err := conn.AwaitConnected(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return bus.NewFleet(controller, slog.New(slog.DiscardHandler))
+	return bus.NewFleet(conn, slog.New(slog.DiscardHandler))
 }
 
 // desired returns what a host reads.
@@ -228,7 +236,7 @@ func TestControllerKeepsItsFilesToItself(t *testing.T) {
 
 func TestOneControllerPerStateDirectory(t *testing.T) {
 	c := start(t)
-	second, err := controllertest.Start(t.Context(), c.stateDir, c.world, t.Output())
+	second, err := controllertest.Start(t.Context(), c.stateDir, c.world, t.Output(), c.changes...)
 	if err == nil {
 		_ = second.Stop() // the failure is reported below
 	}

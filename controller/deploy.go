@@ -31,6 +31,9 @@ type Source interface {
 	Checkout(ctx context.Context, rev proto.Revision) (source.Tree, error)
 	// Tidy removes what fetches left behind, if there is enough of it.
 	Tidy(ctx context.Context) error
+	// Watch calls moved when there may be a new revision, until ctx ends. It only
+	// waits where nobody tells: then it is found by polling and `kedge reconcile`.
+	Watch(ctx context.Context, moved func()) error
 }
 
 // A Builder builds the hosts' toplevels. One host's failure is in the results;
@@ -49,13 +52,17 @@ var (
 	_ Builder = (*build.Builder)(nil)
 )
 
-// deployer is the way of one revision, from the repository to the rollout.
+// deployer is the way of one revision of a channel, from the repository to the
+// rollout.
 type deployer struct {
+	channel string
 	source  Source
 	builder Builder
 	cache   Pusher
 	runner  *runner
 	fleet   *Fleet
+	claims  claimSaver
+	redo    func(channels []string) // has others begin anew
 	metrics *metrics
 	now     func() time.Time
 	log     *slog.Logger
@@ -63,16 +70,21 @@ type deployer struct {
 
 var _ Deployer = (*deployer)(nil)
 
+// claimSaver makes it durable who follows a channel, before it returns nil.
+type claimSaver interface {
+	Save(channel string, r channelRecord) error
+}
+
 // Deploy implements [Deployer].
 func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Time) error {
 	watch := d.metrics.watch(since, d.now)
 	missed, err := d.deploy(ctx, rev, watch)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		d.metrics.revisions.WithLabelValues(resultSuperseded).Inc()
+		d.metrics.revisions.WithLabelValues(d.channel, resultSuperseded).Inc()
 		return context.Cause(ctx)
 	case err != nil:
-		d.metrics.revisions.WithLabelValues(resultFailed).Inc()
+		d.metrics.revisions.WithLabelValues(d.channel, resultFailed).Inc()
 		return fmt.Errorf("revision %s: %w", rev.Short(), err)
 	}
 	d.log.LogAttrs(ctx, slog.LevelInfo, "revision published",
@@ -81,10 +93,10 @@ func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Ti
 		d.log.WarnContext(ctx, "source not tidied", "err", err)
 	}
 	if missed.count() > 0 {
-		d.metrics.revisions.WithLabelValues(resultPartial).Inc()
+		d.metrics.revisions.WithLabelValues(d.channel, resultPartial).Inc()
 		return fmt.Errorf("revision %s: %w", rev.Short(), missed)
 	}
-	d.metrics.revisions.WithLabelValues(resultSucceeded).Inc()
+	d.metrics.revisions.WithLabelValues(d.channel, resultSucceeded).Inc()
 	return nil
 }
 
@@ -103,6 +115,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err != nil {
 		return nil, err
 	}
+	if evaluations, err = d.claim(ctx, evaluations); err != nil {
+		return nil, err
+	}
 	watch.lap(stageEvaluation)
 	builds, err := d.builder.Build(ctx, evaluations.Hosts)
 	if err != nil {
@@ -115,7 +130,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
 	}
 	watch.lap(stageCache)
-	releases, err := d.runner.sign(rev, builds.Toplevels, closures)
+	releases, err := d.runner.sign(d.channel, rev, builds.Toplevels, closures)
 	if err != nil {
 		return nil, err
 	}
@@ -127,20 +142,47 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	// From here on it is cheaper to go on than to stop in the middle.
 	ctx, cancel := outlast(ctx, publishGrace, publishTimeout)
 	defer cancel()
-	if err := d.runner.begin(ctx, rev, builds.Toplevels, releases); err != nil {
+	if err := d.runner.begin(ctx, d.channel, rev, builds.Toplevels, releases); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	watch.lap(stagePublish)
-	d.fleet.Built(rev)
+	d.fleet.Built(d.channel, rev)
 	d.prune(ctx, builds.Toplevels)
 	return missed, nil
+}
+
+// claim says which hosts follow the channel, and waits for what the other channels
+// claim. It returns e with those as failed that another one claims, too.
+func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evaluations, error) {
+	hosts := slices.Collect(maps.Keys(e.Hosts))
+	hosts = slices.AppendSeq(hosts, maps.Keys(e.Failed))
+	slices.SortFunc(hosts, proto.HostName.Compare)
+	if err := d.claims.Save(d.channel, channelRecord{Hosts: hosts}); err != nil {
+		return e, err
+	}
+	d.redo(d.fleet.Claim(d.channel, hosts))
+	d.fleet.AwaitClaims(ctx)
+	mine := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}, Names: e.Names}
+	for _, h := range hosts {
+		channels := d.fleet.Claimants(h)
+		failed := e.Failed[h]
+		switch {
+		case len(channels) > 1:
+			mine.Failed[h] = build.NewHostError(h, proto.ReasonTwoChannels, &disputedError{channels})
+		case failed != nil:
+			mine.Failed[h] = failed
+		default:
+			mine.Hosts[h] = e.Hosts[h]
+		}
+	}
+	return mine, ctx.Err()
 }
 
 // note shows which hosts the revision reaches, and why it does not reach the
 // others. It returns those of them that the flake means to be reached.
 func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluations, b build.Builds) *missedError {
 	missed := &missedError{names: e.Names}
-	failed := map[proto.HostName]*build.HostError{}
+	failed := make(map[proto.HostName]*build.HostError, len(e.Failed))
 	maps.Copy(failed, e.Failed)
 	maps.Copy(failed, b.Failed)
 	for _, host := range slices.SortedFunc(maps.Keys(failed), proto.HostName.Compare) {
@@ -161,6 +203,8 @@ func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluat
 		case built:
 			d.fleet.Trouble(v.Host, nil)
 			continue
+		case len(d.fleet.Claimants(v.Host)) > 0:
+			continue // of another channel
 		case v.Want.Serial > 0:
 			dropped = append(dropped, v.Host)
 		}

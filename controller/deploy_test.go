@@ -27,6 +27,8 @@ type instantParts struct {
 
 func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
 func (*instantParts) Tidy(context.Context) error                  { return nil }
+func (*instantParts) Watch(context.Context, func()) error         { return nil }
+func (*instantParts) Save(string, channelRecord) error            { return nil }
 func (*instantParts) Checkout(context.Context, proto.Revision) (source.Tree, error) {
 	return source.Tree{}, nil
 }
@@ -70,7 +72,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				r.runner.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
-					source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+					channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 				}
 				ctx, stop := context.WithCancelCause(t.Context())

@@ -1,6 +1,9 @@
 // Package controller turns a git repository into what every host of a fleet
 // shall run, and shows what the hosts made of it.
 //
+// Hosts follow channels, each of which is a branch of a git repository, and which
+// have nothing in common but the hosts' names.
+//
 // The way of a revision, each part behind a small interface of its own: the
 // [Source] sees it, the [Builder] evaluates and builds the toplevel of every
 // host, the [Cacher] copies the closures into the binary cache, the publisher
@@ -11,7 +14,8 @@
 // # What is durable
 //
 // The truth is on disk: desired/<host>.json holds what was last signed for a
-// host, keys/ the keys, rollout.json the rollout. NATS holds a copy of what was
+// host, keys/ the keys, rollouts/ the rollouts, channels/ what
+// else is to be known of a channel. NATS holds a copy of what was
 // signed, which hosts read: what is missing or older there is put again at every
 // connection. A controller that was killed at any instant goes on from there;
 // nothing that a host was told is ever taken back, and no serial is used twice
@@ -20,7 +24,8 @@
 //
 // # Concurrency
 //
-// One goroutine, the pipeline, owns the way from the source to the rollout.
+// One goroutine, the pipeline, owns the way from the source to the rollout of a
+// channel.
 // Everything else either reads the [Fleet] or calls the publisher, and both are
 // safe for concurrent use.
 package controller

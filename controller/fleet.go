@@ -28,8 +28,8 @@ type Fleet struct {
 	version  uint64
 	changed  chan struct{} // closed, and replaced, at every change
 	hosts    map[proto.HostName]*hostState
-	source   proto.SourceStatus
-	revision proto.Revision // the newest that was built
+	sources  map[string]proto.SourceStatus      // by channel
+	claims   map[string]map[proto.HostName]bool // by channel: who follows it; none before that is known
 	caughtUp bool
 }
 
@@ -50,6 +50,8 @@ func NewFleet(now func() time.Time) *Fleet {
 		version: uint64(max(started.UnixMilli(), 1)), //nolint:gosec // not negative
 		changed: make(chan struct{}),
 		hosts:   map[proto.HostName]*hostState{},
+		sources: map[string]proto.SourceStatus{},
+		claims:  map[string]map[proto.HostName]bool{},
 	}
 }
 
@@ -124,20 +126,23 @@ func (f *Fleet) Enrolled(host proto.HostName, k proto.HostKey) {
 	}
 }
 
-// Looked notes how the controller stands to its repository.
+// Looked notes how the controller stands to the repository of a channel. What was
+// built is for [Fleet.Built] to say.
 func (f *Fleet) Looked(s proto.SourceStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.source = s
+	s.Built = f.sources[s.Channel].Built
+	f.sources[s.Channel] = s
 	f.bump(nil)
 }
 
-// Built notes the newest revision that was built.
-func (f *Fleet) Built(r proto.Revision) {
+// Built notes the newest revision of a channel that was built.
+func (f *Fleet) Built(channel string, r proto.Revision) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.revision != r {
-		f.revision = r
+	if s := f.sources[channel]; s.Built != r {
+		s.Built = r
+		f.sources[channel] = s
 		f.bump(nil)
 	}
 }
@@ -165,7 +170,7 @@ func (f *Fleet) View() proto.FleetReply {
 	for _, name := range slices.SortedFunc(maps.Keys(f.hosts), proto.HostName.Compare) {
 		hosts = append(hosts, f.hosts[name].view)
 	}
-	return proto.FleetReply{Version: f.version, Hosts: hosts, Revision: f.revision, Source: f.source}
+	return proto.FleetReply{Version: f.version, Hosts: hosts, Sources: f.sorted()}
 }
 
 // Host returns one host as it is, with the version that changed it last.
@@ -179,11 +184,26 @@ func (f *Fleet) Host(host proto.HostName) (proto.HostReply, bool) {
 	return proto.HostReply{Version: h.version, Host: h.view}, true
 }
 
-// SourceStatus returns how the controller stands to its repository.
-func (f *Fleet) SourceStatus() proto.SourceStatus {
+// SourceStatus returns how the controller stands to the repository of a channel.
+func (f *Fleet) SourceStatus(channel string) proto.SourceStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.source
+	return f.sources[channel]
+}
+
+// Sources returns how the controller stands to all of its repositories.
+func (f *Fleet) Sources() []proto.SourceStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sorted()
+}
+
+// sorted returns the sources by channel. The caller holds the mutex.
+func (f *Fleet) sorted() (sources []proto.SourceStatus) {
+	for _, channel := range slices.Sorted(maps.Keys(f.sources)) {
+		sources = append(sources, f.sources[channel])
+	}
+	return sources
 }
 
 // change applies do to a host's view, under the mutex, and wakes readers.
@@ -201,7 +221,7 @@ func (f *Fleet) change(host proto.HostName, do func(*proto.HostView)) {
 
 // add lists a host. The caller holds the mutex.
 func (f *Fleet) add(host proto.HostName) *hostState {
-	h := &hostState{view: proto.HostView{Host: host, Silent: f.silent(time.Time{})}}
+	h := &hostState{view: proto.HostView{Host: host, Channel: f.follows(host), Silent: f.silent(time.Time{})}}
 	f.hosts[host] = h
 	return h
 }

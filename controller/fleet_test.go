@@ -68,7 +68,7 @@ func TestFleetVersions(t *testing.T) {
 		{"another assignment is news", func(f *Fleet) { f.Want(web1, proto.Target{Serial: 2}) }, true},
 		{"no problem where there was none is none", func(f *Fleet) { f.Trouble(web1, nil) }, false},
 		{"a look at the source is news", func(f *Fleet) { f.Looked(proto.SourceStatus{Checked: now}) }, true},
-		{"the same revision built again is none", func(f *Fleet) { f.Built(proto.Revision{}) }, false},
+		{"the same revision built again is none", func(f *Fleet) { f.Built("main", proto.Revision{}) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := NewFleet(func() time.Time { return now })

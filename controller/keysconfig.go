@@ -21,14 +21,3 @@ func (c KeysConfig) problems() []error {
 	}
 	return nil
 }
-
-// sourceProblems are those of the source: there is none where nothing is built.
-func (c Config) sourceProblems() []error {
-	if c.Keys.SignReleases {
-		return c.Source.problems()
-	}
-	if c.Source.URL != "" {
-		return []error{errors.New("source.url: must be empty where the controller holds no release key (keys.sign_releases): it builds nothing then, and publishes what others signed")}
-	}
-	return nil
-}

@@ -16,7 +16,7 @@ func TestConfigOfKeys(t *testing.T) {
 		{"nobody signs", noSource + "keys: {sign_releases: false}", "keys.release: must name"},
 		{"more than there are must sign", noSource + "keys: {sign_releases: false, release: [" + key + "], release_threshold: 2}", "keys.release_threshold: must be between 1 and 1"},
 		{"the controller and CI must both sign", goodConfig[:strings.Index(goodConfig, "keys")] + "keys: {release: [" + key + "], release_threshold: 2}", "keys.release_threshold: must be 1"},
-		{"a source that nobody builds", goodConfig[:strings.Index(goodConfig, "keys")] + "keys: {sign_releases: false, release: [" + key + "]}", "source.url: must be empty"},
+		{"a source that nobody builds", goodConfig[:strings.Index(goodConfig, "keys")] + "keys: {sign_releases: false, release: [" + key + "]}", "sources: must be empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load(t, c.text)

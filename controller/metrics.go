@@ -39,7 +39,8 @@ type metrics struct {
 	leases    *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// newMetrics registers the metrics of a controller with some channels.
+func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		stages: f.NewHistogramVec(prometheus.HistogramOpts{
@@ -49,8 +50,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"stage"}),
 		revisions: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_revisions_total",
-			Help: "Revisions worked on, by result.",
-		}, []string{"result"}),
+			Help: "Revisions worked on, by channel and result.",
+		}, []string{"channel", "result"}),
 		builds: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_builds_total",
 			Help: "Toplevels built, one for each host and revision, by result.",
@@ -71,8 +72,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, s := range []string{stageSource, stageEvaluation, stageBuild, stageCache, stageSign, stagePublish} {
 		m.stages.WithLabelValues(s)
 	}
-	for _, r := range []string{resultSucceeded, resultPartial, resultFailed, resultSuperseded} {
-		m.revisions.WithLabelValues(r)
+	for _, c := range channels {
+		for _, r := range []string{resultSucceeded, resultPartial, resultFailed, resultSuperseded} {
+			m.revisions.WithLabelValues(c, r)
+		}
 	}
 	for _, r := range append([]string{resultSucceeded}, buildFailures()...) {
 		m.builds.WithLabelValues(r)
@@ -97,6 +100,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func buildFailures() []string {
 	return []string{
 		string(proto.ReasonEvalFailed), string(proto.ReasonBuildFailed), string(proto.ReasonNotAToplevel), string(proto.ReasonDiskFull),
+		string(proto.ReasonTwoChannels),
 	}
 }
 

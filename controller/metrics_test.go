@@ -23,10 +23,10 @@ func TestMetrics(t *testing.T) {
 	f.Apply(s, now)
 	f.Apply(status(web2, 1, proto.PhaseRolledBack), now)
 	f.Trouble(web3, &proto.Problem{Reason: proto.ReasonBuildFailed})
-	f.Looked(proto.SourceStatus{Revision: revision(t, "a"), Checked: now, Error: "there is no flake.nix", Reason: proto.ReasonNoFlake})
+	f.Looked(proto.SourceStatus{Channel: "main", Revision: revision(t, "a"), Checked: now, Error: "there is no flake.nix", Reason: proto.ReasonNoFlake})
 
 	registry := prometheus.NewPedanticRegistry()
-	m := newMetrics(registry)
+	m := newMetrics(registry, "main")
 	registry.MustRegister(newFleetCollector(f, func() time.Time { return now }, func() int { return 1 }, func() bool { return true }))
 
 	problems, err := testutil.GatherAndLint(registry)
@@ -45,6 +45,7 @@ kedge_controller_hosts_problem{reason="eval-failed"} 0
 kedge_controller_hosts_problem{reason="not-a-toplevel"} 0
 kedge_controller_hosts_problem{reason="not-in-revision"} 0
 kedge_controller_hosts_problem{reason="retrying"} 0
+kedge_controller_hosts_problem{reason="two-channels"} 0
 kedge_controller_hosts_problem{reason="withdrawn"} 0
 # HELP kedge_controller_hosts_ready Hosts that run what was published for them, proven.
 # TYPE kedge_controller_hosts_ready gauge
@@ -52,21 +53,22 @@ kedge_controller_hosts_ready 1
 # HELP kedge_controller_hosts_silent Hosts that were not heard of for three heartbeats.
 # TYPE kedge_controller_hosts_silent gauge
 kedge_controller_hosts_silent 0
-# HELP kedge_controller_source_healthy 1 if the source could be looked at and its newest revision was published whole.
+# HELP kedge_controller_source_healthy 1 if the source of a channel could be looked at and its newest revision was published whole.
 # TYPE kedge_controller_source_healthy gauge
-kedge_controller_source_healthy 0
-# HELP kedge_controller_source_problem 1 for the reason why the source could not be looked at, or its newest revision was not published whole; 0 for the others.
+kedge_controller_source_healthy{channel="main"} 0
+# HELP kedge_controller_source_problem 1 for the reason why the source of a channel could not be looked at, or its newest revision was not published whole; 0 for the others.
 # TYPE kedge_controller_source_problem gauge
-kedge_controller_source_problem{reason="bad-host-name"} 0
-kedge_controller_source_problem{reason="build-failed"} 0
-kedge_controller_source_problem{reason="disk-full"} 0
-kedge_controller_source_problem{reason="eval-failed"} 0
-kedge_controller_source_problem{reason="no-branch"} 0
-kedge_controller_source_problem{reason="no-configurations"} 0
-kedge_controller_source_problem{reason="no-flake"} 1
-kedge_controller_source_problem{reason="not-a-toplevel"} 0
-kedge_controller_source_problem{reason="retrying"} 0
-kedge_controller_source_problem{reason="source-unreachable"} 0
+kedge_controller_source_problem{channel="main",reason="bad-host-name"} 0
+kedge_controller_source_problem{channel="main",reason="build-failed"} 0
+kedge_controller_source_problem{channel="main",reason="disk-full"} 0
+kedge_controller_source_problem{channel="main",reason="eval-failed"} 0
+kedge_controller_source_problem{channel="main",reason="no-branch"} 0
+kedge_controller_source_problem{channel="main",reason="no-configurations"} 0
+kedge_controller_source_problem{channel="main",reason="no-flake"} 1
+kedge_controller_source_problem{channel="main",reason="not-a-toplevel"} 0
+kedge_controller_source_problem{channel="main",reason="retrying"} 0
+kedge_controller_source_problem{channel="main",reason="source-unreachable"} 0
+kedge_controller_source_problem{channel="main",reason="two-channels"} 0
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "kedge_controller_hosts_problem",
 		"kedge_controller_hosts_ready", "kedge_controller_hosts_silent", "kedge_controller_source_healthy", "kedge_controller_source_problem"); err != nil {

@@ -28,13 +28,13 @@ func TestHostsThatAreNotInTheRevisionSaySo(t *testing.T) {
 			t.Errorf("web2: %+v is assigned, want serial 1 as before", v.Want)
 		}
 	}
-	if r.Source.Error != "" {
-		t.Errorf("source error = %q: whoever dropped a host meant to", r.Source.Error)
+	if s := r.Sources[0]; s.Error != "" {
+		t.Errorf("source error = %q: whoever dropped a host meant to", s.Error)
 	}
 
 	c.world.Push(controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{web1: two, web2: one}})
 	r = c.await(t, "web2 without a problem", func(r proto.FleetReply) bool {
-		return r.Revision == r.Source.Revision && r.Revision != dropping
+		return r.Sources[0].IsBuilt() && r.Sources[0].Built != dropping
 	})
 	for _, v := range r.Hosts {
 		if v.Problem != nil {

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -33,13 +32,10 @@ var _ Cache = (*cache.Cache)(nil)
 
 // Parts are what runs git and Nix. Tests replace them.
 type Parts struct {
-	Source        Source // nil if nothing is built here
+	Sources       map[string]Source // by channel; none if nothing is built here
 	Builder       Builder
 	Cache         Cache
 	CheckToplevel func(proto.StorePath) error // whether a store path is a NixOS toplevel
-	// Watch calls moved when the source may have a new revision, until ctx
-	// ends. Nil if nobody can tell.
-	Watch func(ctx context.Context, moved func()) error
 }
 
 // NewParts returns the parts that a configuration asks for. They make their
@@ -57,18 +53,14 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
-	parts := Parts{Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}
-	if !c.Keys.SignReleases {
-		return parts, nil
+	parts := Parts{Sources: map[string]Source{}, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}
+	for name, s := range c.Sources {
+		o := s.options()
+		o.Dir, o.Log = filepath.Join(c.StateDir, "sources", name), log.With("channel", name)
+		if parts.Sources[name], err = source.New(o); err != nil {
+			return Parts{}, fmt.Errorf("source of channel %s: %w", name, err)
+		}
 	}
-	repository, err := source.New(source.Options{
-		URL: c.Source.URL, Branch: c.Source.Branch, Subdir: c.Source.Subdir,
-		Dir: filepath.Join(c.StateDir, "source"), Log: log,
-	})
-	if err != nil {
-		return Parts{}, fmt.Errorf("source: %w", err)
-	}
-	parts.Source, parts.Watch = repository, repository.Watch
 	return parts, nil
 }
 

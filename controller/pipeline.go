@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"kedge/proto"
@@ -38,6 +39,7 @@ type Looker interface {
 
 // PipelineOptions is what a [Pipeline] needs. All are required.
 type PipelineOptions struct {
+	Channel  string
 	Source   Looker
 	Deployer Deployer
 	Fleet    *Fleet        // shown how the source stands
@@ -46,11 +48,12 @@ type PipelineOptions struct {
 	Log      *slog.Logger
 }
 
-// A Pipeline watches the source and keeps one deployment under way at most: that
-// of the newest revision.
+// A Pipeline watches the source of one channel and keeps one deployment of it under
+// way at most: that of the newest revision.
 type Pipeline struct {
 	o        PipelineOptions
 	trigger  chan struct{} // asked to look
+	redo     atomic.Bool   // asked to begin anew, whatever became of the newest revision
 	finished chan ended    // from the goroutine of running
 
 	// What follows belongs to the goroutine of Run.
@@ -84,6 +87,13 @@ func (p *Pipeline) Trigger() {
 	case p.trigger <- struct{}{}:
 	default: // it is going to look already
 	}
+}
+
+// Redo asks the pipeline to begin anew with the newest revision, as what is outside
+// of it is not as it was. It returns at once.
+func (p *Pipeline) Redo() {
+	p.redo.Store(true)
+	p.Trigger()
 }
 
 // Run watches until ctx ends, and returns when nothing is under way any more.
@@ -133,15 +143,15 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 	default:
 	}
 	if err != nil {
-		s := p.o.Fleet.SourceStatus()
-		s.URL, s.Branch, s.Checked, s.Error = p.o.Source.URL(), p.o.Source.Branch(), started, err.Error()
-		s.Reason = sourceReason(err)
+		s := p.o.Fleet.SourceStatus(p.o.Channel)
+		s.Checked, s.Error, s.Reason = started, err.Error(), sourceReason(err)
 		p.o.Fleet.Looked(s)
 		p.o.Log.WarnContext(ctx, "source could not be looked at", "err", err, "again_in", p.o.Poll)
 		return
 	}
-	s := proto.SourceStatus{URL: p.o.Source.URL(), Branch: p.o.Source.Branch(), Revision: rev, Checked: started}
-	begin := p.wanted(rev, asked)
+	s := sourceStatus(p.o.Channel, p.o.Source)
+	s.Revision, s.Checked = rev, started
+	begin := p.redo.Swap(false) || p.wanted(rev, asked)
 	s.Working = begin || p.running != nil
 	if p.last.revision == rev && p.last.err != nil && p.running == nil && !begin {
 		s.Error, s.Reason = p.last.err.Error(), sourceReason(p.last.err) // still so, until it is tried again
@@ -151,6 +161,12 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 		p.stop(errSuperseded)
 		p.start(ctx, rev, started)
 	}
+}
+
+// sourceStatus returns how the controller stands to a repository that it has not
+// looked at.
+func sourceStatus(channel string, l Looker) proto.SourceStatus {
+	return proto.SourceStatus{Channel: channel, URL: l.URL(), Branch: l.Branch()}
 }
 
 // wanted reports whether to start on rev.
@@ -192,7 +208,7 @@ func (p *Pipeline) settle(ctx context.Context, e ended) {
 	p.running = nil
 	again := p.last.revision == e.revision && p.last.err != nil
 	p.last = e
-	s := p.o.Fleet.SourceStatus()
+	s := p.o.Fleet.SourceStatus(p.o.Channel)
 	s.Working = false
 	if e.err != nil && s.Revision == e.revision {
 		s.Error, s.Reason = e.err.Error(), sourceReason(e.err)

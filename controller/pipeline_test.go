@@ -113,7 +113,7 @@ func inBubblePolling(t *testing.T, poll time.Duration, do func(t *testing.T, p p
 	synctest.Test(t, func(t *testing.T) {
 		p := pipelineTest{repository: &fakeRepository{}, deployer: &fakeDeployer{takes: time.Second}, fleet: NewFleet(time.Now)}
 		p.Pipeline = NewPipeline(PipelineOptions{
-			Source: p.repository, Deployer: p.deployer, Fleet: p.fleet, Poll: poll,
+			Channel: "main", Source: p.repository, Deployer: p.deployer, Fleet: p.fleet, Poll: poll,
 			Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		})
 		ctx, stop := context.WithCancel(t.Context())
@@ -178,7 +178,7 @@ func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		p.deployer.set(time.Second, errors.New("does not build"))
 		time.Sleep(2 * time.Second)
-		if got := p.fleet.SourceStatus().Error; got != "does not build" {
+		if got := p.fleet.SourceStatus("main").Error; got != "does not build" {
 			t.Errorf("source error = %q", got)
 		}
 		time.Sleep(24 * time.Hour)
@@ -186,7 +186,7 @@ func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 		if n := len(p.deployer.did()) / 2; n < 20 || n > 35 {
 			t.Errorf("tried %d times in a day, want about once an hour", n)
 		}
-		if got := p.fleet.SourceStatus().Error; got != "does not build" {
+		if got := p.fleet.SourceStatus("main").Error; got != "does not build" {
 			t.Errorf("source error = %q after a day", got)
 		}
 		p.deployer.set(time.Second, nil)
@@ -194,9 +194,24 @@ func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 		p.did(t, "begin a")
 		time.Sleep(time.Hour)
 		p.did(t, "begin a", "end a")
-		if got := p.fleet.SourceStatus().Error; got != "" {
+		if got := p.fleet.SourceStatus("main").Error; got != "" {
 			t.Errorf("source error = %q after it went well", got)
 		}
+	})
+}
+
+func TestPipelineBeginsAnewWhenTold(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.Redo()
+		time.Sleep(2 * time.Second)
+		p.did(t, "begin a", "end a", "begin a", "end a")
+		p.repository.set(proto.Revision{}, errors.New("connection refused"))
+		p.Redo() // is not forgotten
+		time.Sleep(2 * time.Second)
+		p.repository.set(revision(t, "a"), nil)
+		time.Sleep(2 * time.Minute)
+		p.did(t, "begin a", "end a", "begin a", "end a", "begin a", "end a")
 	})
 }
 
@@ -232,7 +247,7 @@ func TestPipelineLivesWithoutItsRepository(t *testing.T) {
 		p.repository.set(proto.Revision{}, errors.New("connection refused"))
 		p.Trigger()
 		synctest.Wait()
-		s := p.fleet.SourceStatus()
+		s := p.fleet.SourceStatus("main")
 		if s.Error != "connection refused" || s.Revision != revision(t, "a") || !s.Checked.Equal(time.Now()) {
 			t.Errorf("source = %+v, want the error, now, and the revision seen before", s)
 		}

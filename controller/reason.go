@@ -15,7 +15,7 @@ func sourceReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonSourceUnreachable, proto.ReasonNoBranch, proto.ReasonNoFlake, proto.ReasonNoConfigurations,
 		proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonRetrying,
+		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels,
 	}
 }
 
@@ -23,7 +23,7 @@ func sourceReasons() []proto.Reason {
 func hostReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonNotInRevision, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying,
+		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying, proto.ReasonTwoChannels,
 	}
 }
 

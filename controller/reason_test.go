@@ -42,6 +42,7 @@ func TestSourceReason(t *testing.T) {
 		"no room for what git fetches":         {fmt.Errorf("fetch: %w: git fetch: exit status 128: fatal: write error: No space left on device", source.ErrUnreachable), proto.ReasonDiskFull},
 		"anything else":                        {errors.New("the key is gone"), proto.ReasonRetrying},
 		"hosts that were missed: the first's":  {&missedError{hosts: []*build.HostError{failed("db1", proto.ReasonNotAToplevel), failed("web1", proto.ReasonEvalFailed)}}, proto.ReasonNotAToplevel},
+		"a host that two channels claim":       {&missedError{hosts: []*build.HostError{failed("db1", proto.ReasonTwoChannels)}}, proto.ReasonTwoChannels},
 		"a bad name, of which nothing else is": {&missedError{names: []*build.NameError{{Name: "Web_1"}}, hosts: []*build.HostError{failed("db1", proto.ReasonEvalFailed)}}, proto.ReasonBadHostName},
 	} {
 		got := sourceReason(fmt.Errorf("revision 1: %w", c.err))
@@ -83,7 +84,7 @@ func TestPipelineSaysWhyInAWord(t *testing.T) {
 		shows := func(when string, want proto.Reason) {
 			t.Helper()
 			synctest.Wait()
-			if s := p.fleet.SourceStatus(); s.Reason != want || (s.Error == "") != (want == "") {
+			if s := p.fleet.SourceStatus("main"); s.Reason != want || (s.Error == "") != (want == "") {
 				t.Errorf("%s: source = %+v, want reason %q", when, s, want)
 			}
 		}
@@ -120,14 +121,14 @@ func TestPipelineSaysThatItWorks(t *testing.T) {
 			p.Trigger()
 			time.Sleep(takes / 2) // many looks
 			synctest.Wait()
-			if got, want := p.fleet.SourceStatus().Working, takes > 0; got != want {
+			if got, want := p.fleet.SourceStatus("main").Working, takes > 0; got != want {
 				t.Errorf("step %d: working = %t, want %t", step, got, want)
 			}
 		}
 		p.deployer.set(0, nil)
 		p.Trigger()
 		synctest.Wait()
-		if p.fleet.SourceStatus().Working {
+		if p.fleet.SourceStatus("main").Working {
 			t.Error("still working when it went well")
 		}
 	})

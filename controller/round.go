@@ -17,23 +17,23 @@ import (
 // each publication is waiting for disks.
 const publishAtOnce = 16
 
-// round carries out what is to be done now, until there is nothing left. What
+// round carries out what is to be done now for one rollout, until there is nothing left. What
 // cannot be done for one host is its problem, shown there, and in the error. The
 // caller holds r.mu.
-func (r *runner) round(ctx context.Context) error {
+func (r *runner) round(ctx context.Context, u *underway) error {
 	var problems []error
 	for len(problems) == 0 {
-		actions := rollout.Next(r.rollout, r.observe(), r.now())
+		actions := rollout.Next(u.rollout, r.observe(), r.now())
 		if len(actions) == 0 {
 			break
 		}
-		r.unsaved = true
-		problems = r.carryOut(ctx, actions)
+		u.unsaved = true
+		problems = r.carryOut(ctx, u, actions)
 	}
-	if r.unsaved {
-		err := r.saver.Save(r.rollout)
-		if r.unsaved = err != nil; r.unsaved {
-			problems = append(problems, fmt.Errorf("save rollout %s: %w", r.rollout.ID, err))
+	if u.unsaved {
+		err := r.saver.Save(u.channel, u.rollout)
+		if u.unsaved = err != nil; u.unsaved {
+			problems = append(problems, fmt.Errorf("save rollout %s: %w", u.rollout.ID, err))
 		}
 	}
 	return errors.Join(problems...)
@@ -42,14 +42,14 @@ func (r *runner) round(ctx context.Context) error {
 // carryOut does what actions say: first outside, for all hosts side by side, and
 // then in the rollout, in order. Repeating it after a crash in between does no
 // harm: the fleet then shows what was published.
-func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error {
+func (r *runner) carryOut(ctx context.Context, u *underway, actions []rollout.Action) []error {
 	results := make([]result, len(actions))
 	var g errgroup.Group
 	g.SetLimit(publishAtOnce)
 	for i, a := range actions {
 		if a.Kind == rollout.Publish {
 			g.Go(func() error {
-				results[i].serial, results[i].err = r.publish(ctx, a.Host, a.Toplevel)
+				results[i].serial, results[i].err = r.publish(ctx, u, a.Host, a.Toplevel)
 				return nil
 			})
 		}
@@ -60,7 +60,7 @@ func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error
 	for i, a := range actions {
 		if err := results[i].err; err != nil {
 			r.fleet.Trouble(a.Host, &proto.Problem{
-				Reason: publishReason(err), Message: err.Error(), Revision: r.rollout.Revision, Time: r.now(),
+				Reason: publishReason(err), Message: err.Error(), Revision: u.rollout.Revision, Time: r.now(),
 			})
 			problems = append(problems, err)
 			continue
@@ -70,11 +70,11 @@ func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error
 		}
 		done = append(done, rollout.Result{Action: a, Serial: results[i].serial})
 	}
-	next, err := r.rollout.Apply(done, r.now())
+	next, err := u.rollout.Apply(done, r.now())
 	if err != nil {
 		return append(problems, err)
 	}
-	r.rollout = next
+	u.rollout = next
 	return problems
 }
 
@@ -86,14 +86,17 @@ type result struct {
 
 // publish publishes a toplevel for a host, under the release signed for it. A
 // rollout that outlived its controller has none at hand: it is signed again.
-func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel proto.StorePath) (proto.Serial, error) {
-	signed, at := r.releases[host]
+func (r *runner) publish(ctx context.Context, u *underway, host proto.HostName, toplevel proto.StorePath) (proto.Serial, error) {
+	if channels := r.fleet.Claimants(host); len(channels) > 1 {
+		return 0, &disputedError{channels}
+	}
+	signed, at := u.releases[host]
 	if !at {
 		closures, err := r.closures.Closures(ctx, toplevel)
 		if err != nil {
 			return 0, fmt.Errorf("list closure of %s: %w", toplevel, err)
 		}
-		if signed, err = r.release(host, toplevel, r.rollout.Revision, closures[toplevel]); err != nil {
+		if signed, err = r.release(host, toplevel, u.rollout.Revision, closures[toplevel]); err != nil {
 			return 0, err
 		}
 	}
@@ -101,7 +104,7 @@ func (r *runner) publish(ctx context.Context, host proto.HostName, toplevel prot
 	if err != nil {
 		return 0, err
 	}
-	r.log.InfoContext(ctx, "published", "host", host, "serial", serial, "toplevel", toplevel, "revision", r.rollout.Revision)
+	r.log.InfoContext(ctx, "published", "host", host, "serial", serial, "toplevel", toplevel, "revision", u.rollout.Revision)
 	return serial, nil
 }
 
@@ -130,6 +133,9 @@ func publishReason(err error) proto.Reason {
 	}
 	if errors.Is(err, publish.ErrWithdrawn) {
 		return proto.ReasonWithdrawn
+	}
+	if _, ok := errors.AsType[*disputedError](err); ok {
+		return proto.ReasonTwoChannels
 	}
 	return proto.ReasonRetrying
 }

@@ -2,8 +2,11 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,14 +45,22 @@ type closureLister interface {
 
 // rolloutSaver makes a rollout durable before it returns nil.
 type rolloutSaver interface {
-	Save(r rollout.Rollout) error
+	Save(channel string, r rollout.Rollout) error
 }
 
 // releases holds the signed releases of a revision.
 type releases map[proto.HostName]proto.Envelope
 
-// runner carries out what rollout.Next decides. There is one rollout at a time;
-// a newer one takes the place of the one before.
+// underway is the rollout of one channel.
+type underway struct {
+	channel  string
+	rollout  rollout.Rollout
+	releases releases
+	unsaved  bool // rollout is not durable yet
+}
+
+// runner carries out what rollout.Next decides. There is one rollout of a channel at
+// a time; a newer one takes the place of the one before.
 type runner struct {
 	publisher publisher
 	signer    releaseSigner
@@ -60,14 +71,12 @@ type runner struct {
 	log       *slog.Logger
 
 	mu       sync.Mutex // guards what follows; held for a whole round
-	rollout  rollout.Rollout
-	releases releases
-	unsaved  bool // rollout is not durable yet
+	channels map[string]*underway
 }
 
 // sign makes the releases of those hosts that are to get another toplevel.
-func (r *runner) sign(rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, closures cache.Closures) (releases, error) {
-	now := r.current()
+func (r *runner) sign(channel string, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, closures cache.Closures) (releases, error) {
+	now := r.current(channel)
 	signed := releases{}
 	for host, toplevel := range toplevels {
 		if v, known := r.fleet.Host(host); known && v.Host.Want.Toplevel == toplevel || r.went(now, rev, host, toplevel) {
@@ -96,32 +105,42 @@ func (r *runner) release(host proto.HostName, toplevel proto.StorePath, rev prot
 	return e, nil
 }
 
-// begin starts the rollout of a revision and returns when its first round is
+// begin starts the rollout of a channel's revision and returns when its first round is
 // done: whoever may go at once has been published for. An error means that the
 // rollout could not be made durable, and was not begun. What could not be
 // published is its host's problem, and tried again by run.
-func (r *runner) begin(ctx context.Context, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
+func (r *runner) begin(ctx context.Context, channel string, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
 	var targets []rollout.Target
 	for host, toplevel := range toplevels {
 		targets = append(targets, rollout.Target{Host: host, Toplevel: toplevel})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	u, now := r.of(channel), r.now()
 	next := rollout.New(rev.Short()+"-"+now.UTC().Format("20060102T150405.000"), rev, now, targets)
 	for host, toplevel := range toplevels {
-		if r.went(r.rollout, rev, host, toplevel) {
-			next.Hosts[host] = r.rollout.Hosts[host]
+		if r.went(u.rollout, rev, host, toplevel) {
+			next.Hosts[host] = u.rollout.Hosts[host]
 		}
 	}
-	if err := r.saver.Save(next); err != nil {
+	if err := r.saver.Save(channel, next); err != nil {
 		return fmt.Errorf("begin rollout %s: %w", next.ID, err)
 	}
-	r.rollout, r.releases, r.unsaved = next, signed, false
-	if err := r.round(ctx); err != nil {
-		r.log.WarnContext(ctx, "rollout held up", "rollout", next.ID, "err", err)
+	u.rollout, u.releases, u.unsaved = next, signed, false
+	if err := r.round(ctx, u); err != nil {
+		r.log.WarnContext(ctx, "rollout held up", "channel", channel, "rollout", next.ID, "err", err)
 	}
 	return nil
+}
+
+// of returns what is under way on a channel. The caller holds r.mu.
+func (r *runner) of(channel string) *underway {
+	u, known := r.channels[channel]
+	if !known {
+		u = &underway{channel: channel}
+		r.channels[channel] = u
+	}
+	return u
 }
 
 // went reports whether o, a rollout of rev, gave host this toplevel already, and
@@ -135,10 +154,11 @@ func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName
 }
 
 // resume takes up a rollout that was durable when the controller started.
-func (r *runner) resume(saved rollout.Rollout) {
+func (r *runner) resume(channel string, saved rollout.Rollout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rollout, r.releases = saved, nil
+	u := r.of(channel)
+	u.rollout, u.releases = saved, nil
 }
 
 // forgetReleases has releases that were not published yet signed anew: a key that
@@ -146,24 +166,23 @@ func (r *runner) resume(saved rollout.Rollout) {
 func (r *runner) forgetReleases() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.releases = nil
+	for _, u := range r.channels {
+		u.releases = nil
+	}
 }
 
-// current returns the rollout as it is.
-func (r *runner) current() rollout.Rollout {
+// current returns the rollout of a channel as it is.
+func (r *runner) current(channel string) rollout.Rollout {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rollout
+	return r.of(channel).rollout
 }
 
-// run carries the rollout on as the fleet changes, until ctx ends.
+// run carries the rollouts on as the fleet changes, until ctx ends.
 func (r *runner) run(ctx context.Context) error {
 	for {
 		version := r.fleet.Version()
-		r.mu.Lock()
-		err := r.round(ctx)
-		wait := runnerPause + time.Duration(len(r.rollout.Hosts))*runnerPausePerHost
-		r.mu.Unlock()
+		wait, err := r.rounds(ctx)
 		if err != nil && ctx.Err() == nil {
 			wait = runnerRetry
 			r.log.WarnContext(ctx, "rollout held up", "err", err, "again_in", wait)
@@ -175,6 +194,23 @@ func (r *runner) run(ctx context.Context) error {
 			r.awaitNews(ctx, version)
 		}
 	}
+}
+
+// rounds carries every rollout as far as it goes, whatever becomes of the others. It
+// returns how long to let news come in.
+func (r *runner) rounds(ctx context.Context) (wait time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wait = runnerPause
+	var errs []error
+	for _, channel := range slices.Sorted(maps.Keys(r.channels)) {
+		u := r.channels[channel]
+		if err := r.round(ctx, u); err != nil {
+			errs = append(errs, fmt.Errorf("channel %s: %w", channel, err))
+		}
+		wait += time.Duration(len(u.rollout.Hosts)) * runnerPausePerHost
+	}
+	return wait, errors.Join(errs...)
 }
 
 // awaitNews waits until the fleet is not at version any more, or for a while: a

@@ -85,11 +85,11 @@ func (fakeClosures) Closures(_ context.Context, toplevels ...proto.StorePath) (c
 
 // memorySaver is a disk that may crash.
 type memorySaver struct {
-	saved rollout.Rollout
+	saved rollout.Rollout // of the last channel
 	err   error
 }
 
-func (m *memorySaver) Save(r rollout.Rollout) error {
+func (m *memorySaver) Save(_ string, r rollout.Rollout) error {
 	if m.err == nil {
 		m.saved = r
 	}
@@ -107,7 +107,7 @@ func newRunner() runnerTest {
 	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}}
 	r.runner = &runner{
 		publisher: r.publisher, signer: fakeSigner{}, closures: fakeClosures{}, fleet: fleet, saver: r.saver,
-		now: time.Now, log: slog.New(slog.DiscardHandler),
+		now: time.Now, log: slog.New(slog.DiscardHandler), channels: map[string]*underway{},
 	}
 	return r
 }
@@ -120,11 +120,18 @@ func (r runnerTest) deploy(t *testing.T, rev proto.Revision, toplevels map[proto
 		all = append(all, p)
 	}
 	closures, _ := fakeClosures{}.Closures(t.Context(), all...) // never fails
-	signed, err := r.sign(rev, toplevels, closures)
+	signed, err := r.sign("main", rev, toplevels, closures)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.begin(t.Context(), rev, toplevels, signed)
+	return r.begin(t.Context(), "main", rev, toplevels, signed)
+}
+
+// look carries out what is to be done now, for all channels.
+func (r runnerTest) look(t *testing.T) error {
+	t.Helper()
+	_, err := r.rounds(t.Context())
+	return err
 }
 
 func storePath(t testing.TB, name string) proto.StorePath {
@@ -172,7 +179,7 @@ func TestRunnerLeavesAloneWhatAPersonPublished(t *testing.T) {
 
 	// The same revision again, with a host that did not build before: as after a
 	// restart, or a retry.
-	r.resume(r.saver.saved)
+	r.resume("main", r.saver.saved)
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +205,7 @@ func TestRunnerPublishesAgainWhatWasLost(t *testing.T) {
 
 	again := newRunner() // the rollout is durable, and web2's file; web1's is gone
 	again.fleet.Want(web2, proto.Target{Serial: 1, Toplevel: a})
-	again.resume(r.saver.saved)
+	again.resume("main", r.saver.saved)
 	if err := again.deploy(t, revision(t, "1"), both); err != nil {
 		t.Fatal(err)
 	}
@@ -224,8 +231,8 @@ func TestRunnerGoesOnAfterACrash(t *testing.T) {
 
 	again := newRunner()
 	again.fleet, again.publisher.fleet = r.fleet, r.fleet // what is durable
-	again.resume(r.saver.saved)
-	if err := again.round(t.Context()); err != nil {
+	again.resume("main", r.saver.saved)
+	if err := again.look(t); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"web2=a"}, again.publisher.did()); diff != "" {
@@ -244,7 +251,7 @@ func TestRunnerTakesBackAProblemThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.fleet.Want(web1, proto.Target{Serial: 1, Toplevel: a}) // it was published all the same
-	if err := r.round(t.Context()); err != nil {
+	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
 	if v, _ := r.fleet.Host(web1); v.Host.Problem != nil || len(r.publisher.did()) != 0 {
@@ -265,11 +272,11 @@ func TestRunnerSavesInTheEndWhatCouldNotBeSaved(t *testing.T) {
 	}
 	r.saver.err = syscall.ENOSPC
 	r.fleet.Apply(status(web1, 2, proto.PhaseCommitted), time.Now())
-	if err := r.round(t.Context()); !errors.Is(err, syscall.ENOSPC) {
+	if err := r.look(t); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("error = %v, want that of the disk", err)
 	}
 	r.saver.err = nil
-	if err := r.round(t.Context()); err != nil {
+	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.saver.saved.State; got != rollout.Done {
@@ -294,14 +301,14 @@ func TestRunnerTakesNobodyForSilentBeforeItHeardAll(t *testing.T) {
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current().State; got != rollout.Running {
+	if got := r.current("main").State; got != rollout.Running {
 		t.Errorf("rollout = %s before anybody was heard, want it running", got)
 	}
 	r.fleet.CaughtUp()
-	if err := r.round(t.Context()); err != nil {
+	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current().State; got != rollout.Done {
+	if got := r.current("main").State; got != rollout.Done {
 		t.Errorf("rollout = %s, want done: web1 never said a word", got)
 	}
 }
@@ -316,10 +323,10 @@ func TestRunnerSettles(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.fleet.Apply(status(web1, 1, proto.PhaseCommitted), time.Now())
-	if err := r.round(t.Context()); err != nil {
+	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current(); got.State != rollout.Running || got.Hosts[web1].Verdict != proto.VerdictSucceeded {
+	if got := r.current("main"); got.State != rollout.Running || got.Hosts[web1].Verdict != proto.VerdictSucceeded {
 		t.Errorf("rollout = %+v, want it running, with web1 done", got)
 	}
 
@@ -328,10 +335,10 @@ func TestRunnerSettles(t *testing.T) {
 		Host: web2, Serial: 1, Systems: proto.Systems{Current: a, Proven: a},
 		Conditions: []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusTrue}},
 	}, time.Now())
-	if err := r.round(t.Context()); err != nil {
+	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current(); got.State != rollout.Done || r.saver.saved.State != rollout.Done {
+	if got := r.current("main"); got.State != rollout.Done || r.saver.saved.State != rollout.Done {
 		t.Errorf("rollout = %s, saved %s; want both done", got.State, r.saver.saved.State)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -98,7 +99,7 @@ func (foreignNATS) Revoke(context.Context, natsd.Revoked) error {
 // wire makes the parts of the controller from what was opened.
 func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, operators *enroll.Operators, server *natsd.Server) error {
 	cfg, now := c.o.Config, c.o.Now
-	m := newMetrics(c.o.Registry)
+	m := newMetrics(c.o.Registry, slices.Collect(maps.Keys(parts.Sources))...)
 	busFleet := bus.NewFleet(c.conn, c.log)
 	publisher, err := publish.Open(publish.Options{
 		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
@@ -113,20 +114,22 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		c.keeper.server = server
 	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
-	rollouts := rolloutStore{path: c.path(rolloutFile)}
+	rollouts := rolloutStore{dir: c.path(rolloutsDir)}
 	c.runner = &runner{
 		publisher: publisher, signer: signer, closures: parts.Cache, fleet: c.fleet, saver: rollouts, now: now, log: c.log,
+		channels: map[string]*underway{},
 	}
-	saved, found, err := rollouts.Load()
-	if err != nil {
+	for channel := range parts.Sources {
+		saved, found, err := rollouts.Load(channel)
+		if err != nil {
+			return err
+		}
+		if found {
+			c.runner.resume(channel, saved)
+		}
+	}
+	if err := c.wireChannels(parts, m); err != nil {
 		return err
-	}
-	builds := parts.Source != nil
-	if found && builds {
-		c.runner.resume(saved)
-	}
-	if builds {
-		c.wirePipeline(parts, m)
 	}
 	a := &api{
 		fleet: c.fleet, history: busFleet, trigger: c.trigger(),

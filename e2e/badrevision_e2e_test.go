@@ -120,14 +120,14 @@ func awaitSourceProblem(t *testing.T, f *fleet.Fleet, reason proto.Reason) strin
 		if err := json.Unmarshal([]byte(f.MustKedge(t, "status", "--json")), &r); err != nil {
 			t.Fatalf("read what `kedge status` said: %v", err)
 		}
-		metric := fmt.Sprintf("kedge_controller_source_problem{reason=%q} 1\n", reason)
-		if r.Source.Reason == reason && strings.Contains(controllerMetrics(t, f), metric) {
-			return r.Source.Error
+		metric := fmt.Sprintf("kedge_controller_source_problem{channel=\"main\",reason=%q} 1\n", reason)
+		if s := r.Sources[0]; s.Reason == reason && strings.Contains(controllerMetrics(t, f), metric) {
+			return s.Error
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("the source is %+v, want reason %q, in the metrics too", r.Source, reason)
+			t.Fatalf("the source is %+v, want reason %q, in the metrics too", r.Sources[0], reason)
 		}
 	}
 }

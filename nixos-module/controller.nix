@@ -28,17 +28,30 @@ in
 
     package = mkPackageOption pkgs "kedge" { };
 
-    source = {
-      url = mkOption {
-        type = types.str;
-        example = "/srv/git/fleet.git";
-        description = "The git repository with the fleet's flake: a path or a URL.";
-      };
-      branch = mkOption {
-        type = types.str;
-        default = "main";
-        description = "The branch to deploy.";
-      };
+    sources = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          freeformType = format.type;
+          options = {
+            url = mkOption {
+              type = types.str;
+              example = "/srv/git/fleet.git";
+              description = "The git repository with the flake of the channel's hosts: a path or a URL.";
+            };
+            branch = mkOption {
+              type = types.str;
+              default = "main";
+              description = "The branch to deploy.";
+            };
+          };
+        }
+      );
+      default = { };
+      example.main.url = "/srv/git/fleet.git";
+      description = ''
+        The channels that hosts follow, by name; see `docs/sources.md`. None where the controller
+        builds nothing (`settings.keys.sign_releases = false`).
+      '';
     };
 
     advertise = mkOption {
@@ -87,7 +100,7 @@ in
     settings = mkOption {
       type = types.submodule { freeformType = format.type; };
       default = { };
-      example.source.poll = "5m";
+      example.build.timeout = "2h";
       description = ''
         Further settings of {file}`/etc/kedge/controller.yaml`. A system with a wrong one does not
         build, and `kedge-controller --check-config` names every problem.
@@ -97,8 +110,7 @@ in
 
   config = mkIf cfg.enable {
     services.kedge-controller.settings = {
-      source.url = cfg.source.url;
-      source.branch = cfg.source.branch;
+      inherit (cfg) sources;
       nats.listen = lib.mkDefault "0.0.0.0:4222";
       nats.advertise = cfg.advertise;
       http = {

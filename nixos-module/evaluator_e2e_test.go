@@ -100,7 +100,7 @@ func agentHost(service, host options) options {
 func controllerHost(service, host options) options {
 	o := options{
 		"enable":    true,
-		"source":    options{"url": "/srv/git/fleet.git"},
+		"sources":   options{"main": options{"url": "/srv/git/fleet.git"}},
 		"advertise": []string{"wss://build.example.org/nats"},
 		"cacheUrls": []string{"https://build.example.org/cache/"},
 	}

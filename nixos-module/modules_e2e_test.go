@@ -117,13 +117,13 @@ func testConfiguration(t *testing.T, e evaluator) {
 	}
 	testAgentSettings(t, e)
 
-	got = e.mustEvaluate(t, "controller", controllerHost(options{"settings": options{"source": options{"poll": "5m"}}}, nil))
+	got = e.mustEvaluate(t, "controller", controllerHost(options{"sources": options{"main": options{"url": "/srv/git/fleet.git", "poll": "5m"}}}, nil))
 	want := options{
-		"source": options{"url": "/srv/git/fleet.git", "branch": "main", "poll": "5m"},
-		"nats":   options{"listen": "0.0.0.0:4222", "advertise": []any{"wss://build.example.org/nats"}},
-		"http":   options{"listen": "0.0.0.0:443"},
-		"cache":  options{"urls": []any{"https://build.example.org/cache/"}},
-		"build":  options{"remote": false},
+		"sources": options{"main": options{"url": "/srv/git/fleet.git", "branch": "main", "poll": "5m"}},
+		"nats":    options{"listen": "0.0.0.0:4222", "advertise": []any{"wss://build.example.org/nats"}},
+		"http":    options{"listen": "0.0.0.0:443"},
+		"cache":   options{"urls": []any{"https://build.example.org/cache/"}},
+		"build":   options{"remote": false},
 	}
 	if diff := cmp.Diff(want, got.Settings); diff != "" {
 		t.Errorf("controller.yaml (-want +got):\n%s", diff)
@@ -142,7 +142,8 @@ func testConfiguration(t *testing.T, e evaluator) {
 		{"agent", agentHost(options{"settings": options{"probation": options{"grase": "20s"}}}, nil), "probation.grase"},
 		{"agent", agentHost(options{"servers": []string{"build.example.org"}}, nil), "nats.servers"},
 		{"agent", agentHost(nil, options{"networking": options{"hostName": "Web_1"}}), "host: "},
-		{"controller", controllerHost(options{"settings": options{"source": options{"pol": "5m"}}}, nil), "source.pol"},
+		{"controller", controllerHost(options{"sources": options{"main": options{"url": "/srv/git/fleet.git", "pol": "5m"}}}, nil), "sources.main.pol"},
+		{"controller", controllerHost(options{"sources": options{}}, nil), "sources: must name"},
 		{"controller", controllerHost(options{"cacheUrls": []string{"cache"}}, nil), "cache.urls[0]"},
 	} {
 		err := e.check(t, e.mustEvaluate(t, tt.service, tt.config))
@@ -267,8 +268,8 @@ func testRefusals(t *testing.T, e evaluator) {
 		{"a pin of nothing", "agent", agentHost(options{"pins": []string{"sha256:x"}}, nil), []string{"services.kedge-agent.pins"}},
 		{"an unknown option", "agent", agentHost(options{"server": "x"}, nil), []string{"services.kedge-agent.server", "does not exist"}},
 		{
-			"no source", "controller", controllerHost(options{"source": options{}}, nil),
-			[]string{"services.kedge-controller.source.url", "no value defined"},
+			"no source", "controller", controllerHost(options{"sources": options{"main": options{}}}, nil),
+			[]string{"services.kedge-controller.sources.main.url", "no value defined"},
 		},
 	} {
 		_, err := e.evaluate(t, tt.service, tt.config)

@@ -93,6 +93,9 @@ const MaxWait = 30 * time.Second
 // A HostView is one host as the controller sees it.
 type HostView struct {
 	Host HostName `json:"host"`
+	// Channel is the one that the host follows; empty if none has it in its newest
+	// revision, or more than one.
+	Channel string `json:"channel,omitempty"`
 	// Want is what was last published for the host; zero before the first.
 	Want Target `json:"want,omitzero"`
 	// Status is what the host last said; nil if it never said anything.
@@ -142,17 +145,18 @@ type FleetRequest struct {
 
 // A FleetReply is the fleet, sorted by host.
 type FleetReply struct {
-	Version  uint64       `json:"version"` // grows with every change; begins anew with the controller
-	Hosts    []HostView   `json:"hosts"`
-	Revision Revision     `json:"revision,omitzero"` // the newest that was built
-	Source   SourceStatus `json:"source,omitzero"`
+	Version uint64         `json:"version"` // grows with every change; begins anew with the controller
+	Hosts   []HostView     `json:"hosts"`
+	Sources []SourceStatus `json:"sources,omitempty"` // sorted by channel; none if nothing is built here
 }
 
-// A SourceStatus is how the controller stands to its git repository.
+// A SourceStatus is how the controller stands to the git repository of a channel.
 type SourceStatus struct {
+	Channel  string    `json:"channel"`
 	URL      string    `json:"url,omitempty"`
 	Branch   string    `json:"branch,omitempty"`
 	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
+	Built    Revision  `json:"built,omitzero"`    // the newest that was built
 	Checked  time.Time `json:"checked,omitzero"`  // when the last look began that has ended
 	// Working is true while Revision is being built and published, or what failed
 	// of it tried again.
@@ -162,6 +166,9 @@ type SourceStatus struct {
 	Error  string `json:"error,omitempty"`
 	Reason Reason `json:"reason,omitempty"`
 }
+
+// IsBuilt reports whether the newest revision is built.
+func (s SourceStatus) IsBuilt() bool { return s.Built == s.Revision && !s.Revision.IsZero() }
 
 // A HostRequest asks for one host, waiting as a [FleetRequest] does.
 type HostRequest struct {
@@ -197,7 +204,7 @@ type NumberedEvent struct {
 	Event Event  `json:"event"`
 }
 
-// A ReconcileRequest asks the controller to look at its source at once, and to
+// A ReconcileRequest asks the controller to look at its sources at once, and to
 // ring the doorbells of Hosts.
 type ReconcileRequest struct {
 	Hosts []HostName `json:"hosts,omitempty"`
@@ -205,7 +212,7 @@ type ReconcileRequest struct {
 
 // A ReconcileReply says that the controller will look.
 type ReconcileReply struct {
-	Source SourceStatus `json:"source"` // as it stood when the request came
+	Sources []SourceStatus `json:"sources"` // as they stood when the request came
 	// Time is the controller's clock at that instant: a look that the request
 	// asked for began after it.
 	Time time.Time `json:"time,omitzero"`

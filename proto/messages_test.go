@@ -143,7 +143,7 @@ func calls(t testing.TB) []message {
 	revoked := hostKey
 	revoked.Revoked, revoked.RevokedBy = issued.Add(time.Hour), "eva"
 	view := proto.HostView{
-		Host:   web1,
+		Host: web1, Channel: "main",
 		Want:   proto.Target{Serial: 7, Toplevel: toplevel(t), Revision: revision, Published: issued},
 		Status: &status, Seen: issued,
 		Key:     &hostKey,
@@ -153,13 +153,13 @@ func calls(t testing.TB) []message {
 	signed := desired(t)
 	view.Want.Release = proto.DigestOf(signed.Release.Payload)
 	source := proto.SourceStatus{
-		URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Checked: issued, Working: true,
+		Channel: "main", URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Built: revision, Checked: issued, Working: true,
 		Error: "connection refused", Reason: proto.ReasonSourceUnreachable,
 	}
 	return []message{
 		call("fleet-request", proto.FleetRequest{After: 41, Wait: 30 * time.Second}),
 		call("fleet-reply", proto.FleetReply{
-			Version: 42, Hosts: []proto.HostView{{Host: host(t, "db1"), Silent: true}, view}, Revision: revision, Source: source,
+			Version: 42, Hosts: []proto.HostView{{Host: host(t, "db1"), Silent: true}, view}, Sources: []proto.SourceStatus{source},
 		}),
 		call("host-request", proto.HostRequest{Host: web1, After: 41, Wait: time.Second}),
 		call("host-reply", proto.HostReply{Version: 42, Host: view}),
@@ -167,7 +167,7 @@ func calls(t testing.TB) []message {
 		call("events-request.all", proto.EventsRequest{}),
 		call("events-reply", proto.EventsReply{Events: []proto.NumberedEvent{{Seq: 10, Event: exampleEvent(t)}}, Next: 10}),
 		call("reconcile-request", proto.ReconcileRequest{Hosts: []proto.HostName{web1}}),
-		call("reconcile-reply", proto.ReconcileReply{Source: source, Time: issued.Add(time.Second)}),
+		call("reconcile-reply", proto.ReconcileReply{Sources: []proto.SourceStatus{source}, Time: issued.Add(time.Second)}),
 		call("host-add-request", proto.HostAddRequest{Host: web1, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}),
 		call("host-add-reply", proto.HostAddReply{
 			JWT:            "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ",

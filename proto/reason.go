@@ -101,6 +101,7 @@ const (
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
 	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host
+	ReasonTwoChannels       Reason = "two-channels"       // more than one channel claims the host
 	ReasonBadHostName       Reason = "bad-host-name"      // a name in the flake cannot be a host's
 	ReasonNoConfigurations  Reason = "no-configurations"  // the flake has no nixosConfigurations, or none in it
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix

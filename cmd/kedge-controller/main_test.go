@@ -13,7 +13,7 @@ import (
 
 // good is a configuration without problems.
 const good = `
-source: {url: /srv/fleet.git}
+sources: {main: {url: /srv/fleet.git}}
 nats: {advertise: ["tls://build:4222"]}
 cache: {urls: ["http://build:8080/cache"]}
 log: {level: warn}

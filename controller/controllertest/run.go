@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,13 +28,15 @@ type Running struct {
 	ended    chan error
 }
 
+// Channel is the only one of [Config].
+const Channel = "main"
+
 // Config returns a configuration for tests: free ports on the loopback, and a
 // source that is looked at when asked, not before.
 func Config(stateDir string) controller.Config {
 	c := controller.DefaultConfig()
 	c.StateDir = stateDir
-	c.Source.URL = "/srv/fleet.git"
-	c.Source.Poll = time.Hour
+	c.Sources = map[string]controller.SourceConfig{Channel: {URL: "/srv/fleet.git", Branch: "main", Poll: time.Hour}}
 	c.NATS.Listen = "127.0.0.1:0"
 	c.NATS.Advertise = []string{"nats://build.example:4222"}
 	c.HTTP.Listen = "127.0.0.1:0"
@@ -52,10 +56,7 @@ func Start(ctx context.Context, stateDir string, w *World, logs io.Writer, chang
 	if err != nil {
 		return nil, err
 	}
-	parts := w.Parts(key.Public())
-	if !config.Keys.SignReleases {
-		parts.Source = nil // it builds nothing
-	}
+	parts := w.Parts(key.Public(), slices.Collect(maps.Keys(config.Sources))...)
 	ready := make(chan struct{}, 2) // both states fit
 	registry := prometheus.NewRegistry()
 	c, err := controller.Open(ctx, controller.Options{

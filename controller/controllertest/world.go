@@ -25,13 +25,13 @@ type Flake struct {
 	Missing   string                    // what it lacks that is needed to evaluate it at all
 }
 
-// A World is what a controller runs git and Nix for. The zero value is a
-// repository without a revision. Safe for concurrent use.
+// A World is what a controller runs git and Nix for. The zero value has repositories
+// without a revision, one for each channel. Safe for concurrent use.
 type World struct {
-	mu      sync.Mutex // guards what follows
-	head    proto.Revision
+	mu      sync.Mutex                // guards what follows
+	heads   map[string]proto.Revision // by channel
 	flakes  map[proto.Revision]Flake
-	down    error                    // why the repository cannot be read
+	down    map[string]error         // why the repository of a channel cannot be read
 	foreign map[proto.StorePath]bool // toplevels that others built: true if they are signed
 	builds  int
 	begun   chan struct{} // closed when the first one begins, if somebody waits
@@ -39,8 +39,11 @@ type World struct {
 	rev     int
 }
 
-// Push makes a flake the newest revision, and returns that.
-func (w *World) Push(f Flake) proto.Revision {
+// Push makes a flake the newest revision of [Channel], and returns that.
+func (w *World) Push(f Flake) proto.Revision { return w.PushTo(Channel, f) }
+
+// PushTo makes a flake the newest revision of a channel, and returns that.
+func (w *World) PushTo(channel string, f Flake) proto.Revision {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rev++
@@ -50,25 +53,32 @@ func (w *World) Push(f Flake) proto.Revision {
 		return proto.Revision{}
 	}
 	if w.flakes == nil {
-		w.flakes = map[proto.Revision]Flake{}
+		w.flakes, w.heads = map[proto.Revision]Flake{}, map[string]proto.Revision{}
 	}
-	w.head, w.flakes[rev] = rev, f
+	w.heads[channel], w.flakes[rev] = rev, f
 	return rev
 }
 
-// Amend replaces what the newest revision builds, as if a build that failed for
+// Amend replaces what the newest revision of [Channel] builds, as if a build that failed for
 // want of something outside succeeded now.
 func (w *World) Amend(f Flake) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flakes[w.head] = f
+	w.flakes[w.heads[Channel]] = f
 }
 
-// Down makes the repository unreadable, or readable again if err is nil.
-func (w *World) Down(err error) {
+// Down makes the repository of [Channel] unreadable, or readable again if err is nil.
+func (w *World) Down(err error) { w.DownOf(Channel, err) }
+
+// DownOf makes the repository of a channel unreadable, or readable again if err is
+// nil.
+func (w *World) DownOf(channel string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.down = err
+	if w.down == nil {
+		w.down = map[string]error{}
+	}
+	w.down[channel] = err
 }
 
 // Hold makes builds last until they are ended from outside, or not any more.
@@ -108,11 +118,15 @@ func (w *World) Import(toplevel proto.StorePath, signed bool) {
 	w.foreign[toplevel] = signed
 }
 
-// Parts returns the parts of a controller that work on w.
-func (w *World) Parts(key proto.PublicKey) *controller.Parts {
-	return &controller.Parts{
-		Source: repository{w}, Builder: builder{w}, Cache: binaries{World: w, key: key}, CheckToplevel: w.check,
+// Parts returns the parts of a controller with some channels that work on w.
+func (w *World) Parts(key proto.PublicKey, channels ...string) *controller.Parts {
+	p := controller.Parts{
+		Sources: map[string]controller.Source{}, Builder: builder{w}, Cache: binaries{World: w, key: key}, CheckToplevel: w.check,
 	}
+	for _, channel := range channels {
+		p.Sources[channel] = repository{World: w, channel: channel}
+	}
+	return &p
 }
 
 // Toplevel returns a store path for a name; equal names give equal paths.
@@ -136,8 +150,11 @@ func (w *World) check(toplevel proto.StorePath) error {
 	return &build.NotAToplevelError{Path: toplevel, Missing: []string{"bin/switch-to-configuration"}}
 }
 
-// repository is a World as a git repository.
-type repository struct{ *World }
+// repository is a World as the git repository of a channel.
+type repository struct {
+	*World
+	channel string
+}
 
 // URL implements [controller.Looker].
 func (r repository) URL() string { return "/srv/fleet.git" }
@@ -149,13 +166,14 @@ func (r repository) Branch() string { return "main" }
 func (r repository) Check(context.Context) (proto.Revision, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.down != nil {
-		return proto.Revision{}, fmt.Errorf("check /srv/fleet.git: %w: %w", source.ErrUnreachable, r.down)
+	if err := r.down[r.channel]; err != nil {
+		return proto.Revision{}, fmt.Errorf("check /srv/fleet.git: %w: %w", source.ErrUnreachable, err)
 	}
-	if r.head.IsZero() {
+	head := r.heads[r.channel]
+	if head.IsZero() {
 		return proto.Revision{}, fmt.Errorf("look at /srv/fleet.git: %w", source.ErrNoBranch)
 	}
-	return r.head, nil
+	return head, nil
 }
 
 // Fetch implements [controller.Source].
@@ -168,6 +186,12 @@ func (r repository) Checkout(_ context.Context, rev proto.Revision) (source.Tree
 
 // Tidy implements [controller.Source].
 func (r repository) Tidy(context.Context) error { return nil }
+
+// Watch implements [controller.Source]: nobody tells.
+func (r repository) Watch(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return nil
+}
 
 // builder is a World as Nix.
 type builder struct{ *World }

@@ -116,10 +116,11 @@ func (b *buildHost) config(plain bool) string {
 	if plain {
 		server, cache, tls = "nats://%s:4222", "http://%s:8080/cache/", "off"
 	}
-	return fmt.Sprintf(`source:
-  url: %s
-  branch: main
-  poll: 24h
+	return fmt.Sprintf(`sources:
+  main:
+    url: %s
+    branch: main
+    poll: 24h
 nats:
   listen: 0.0.0.0:4222
   advertise: [%q]

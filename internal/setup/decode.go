@@ -13,8 +13,9 @@ import (
 // A decoder puts values into a configuration and collects what is wrong with
 // them.
 type decoder struct {
-	lenient  bool   // pass over unknown keys
-	origin   string // the variable or flag that is being decoded; empty for the file
+	lenient  bool              // pass over unknown keys
+	retired  map[string]string // see [Retirer]
+	origin   string            // the variable or flag that is being decoded; empty for the file
 	problems []error
 	blamed   map[string]bool // keys in problems
 }
@@ -43,6 +44,8 @@ func (d *decoder) section(prefix string, dst reflect.Value, tree map[string]any)
 		switch {
 		case ok:
 			d.value(prefix+name, value, tree[name])
+		case d.retired[prefix+name] != "":
+			d.problem(prefix+name, "%s", d.retired[prefix+name])
 		case !d.lenient:
 			d.problem(prefix+name, "unknown key; known here: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
@@ -76,9 +79,30 @@ func (d *decoder) value(key string, dst reflect.Value, src any) {
 		d.section(key+".", dst, tree)
 	case t.Kind() == reflect.Slice:
 		d.list(key, dst, src)
+	case t.Kind() == reflect.Map:
+		d.named(key, dst, src)
 	default:
 		d.scalar(key, dst, src)
 	}
+}
+
+// named decodes the sections below key, each under a name that its author chose.
+func (d *decoder) named(key string, dst reflect.Value, src any) {
+	tree, ok := src.(map[string]any)
+	if !ok {
+		d.problem(key, "must be a section of named sections, got %s", show(src))
+		return
+	}
+	sections := reflect.MakeMap(dst.Type())
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		section := reflect.New(dst.Type().Elem())
+		if def, ok := reflect.TypeAssert[Defaulter](section); ok {
+			def.SetDefaults()
+		}
+		d.value(key+"."+name, section.Elem(), tree[name])
+		sections.SetMapIndex(reflect.ValueOf(name), section.Elem())
+	}
+	dst.Set(sections)
 }
 
 func (d *decoder) list(key string, dst reflect.Value, src any) {

@@ -16,9 +16,9 @@
 //
 // A nested struct is a section; fields without the tag are not configured.
 // Values are text, booleans, numbers, durations (text with a unit, such as
-// "30s", never a bare number), types with UnmarshalText, pointers to these, and
-// lists of these or of structs. Maps are not supported: a list of structs with
-// a name says the same and keeps its keys as they were written.
+// "30s", never a bare number), types with UnmarshalText, pointers to these,
+// lists of these or of structs, and maps from names to structs, whose defaults
+// are those of a [Defaulter]. Only a file can hold the last two.
 //
 // [Load] takes nats.servers from the file, from the environment
 // (KEDGE_NATS_SERVERS=a,b) and from the command line (--nats-servers=a,b), the

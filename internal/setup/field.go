@@ -101,7 +101,9 @@ func supported(t reflect.Type) bool {
 			return eachField("", reflect.New(t.Elem()).Elem(), func(string, reflect.Value) error { return nil }) == nil
 		}
 		return supported(t.Elem())
-	case reflect.Struct, reflect.Map, reflect.Array, reflect.Interface, reflect.Func, reflect.Chan,
+	case reflect.Map:
+		return t.Key().Kind() == reflect.String && isSection(t.Elem()) && supported(reflect.SliceOf(t.Elem()))
+	case reflect.Struct, reflect.Array, reflect.Interface, reflect.Func, reflect.Chan,
 		reflect.Complex64, reflect.Complex128, reflect.Uintptr, reflect.UnsafePointer, reflect.Invalid:
 		return false
 	}

@@ -16,6 +16,14 @@ import (
 // nil or the errors.Join of every problem, each as "key: must …, got …".
 type Validator interface{ Validate() error }
 
+// A Defaulter is a section of those that their author names, such as "sources.main":
+// SetDefaults sets what holds in one where nothing else is said.
+type Defaulter interface{ SetDefaults() }
+
+// A Retirer is a configuration that had other keys once: Retired returns what is to
+// be said of each, "must be …", to whoever still writes it.
+type Retirer interface{ Retired() map[string]string }
+
 // A Source says where a configuration comes from.
 type Source[T Validator] struct {
 	// File ends in .yaml, .yml, .toml or .json; empty means no file.
@@ -40,6 +48,9 @@ func Load[T Validator](s Source[T]) (T, error) {
 	var zero T
 	c := s.Default
 	d := decoder{}
+	if r, ok := any(c).(Retirer); ok {
+		d.retired = r.Retired()
+	}
 	root := reflect.ValueOf(&c).Elem()
 	fields, err := fieldsOf(root)
 	if err != nil {

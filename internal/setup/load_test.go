@@ -31,6 +31,23 @@ type testConfig struct {
 	secret string         //nolint:unused // stands for a field that is not configured
 }
 
+// namedConfig has sections that their author names, and had another key once.
+type namedConfig struct {
+	Peers map[string]peerConfig `config:"peers"`
+}
+
+type peerConfig struct {
+	URL  string        `config:"url"`
+	Wait time.Duration `config:"wait"`
+}
+
+func (p *peerConfig) SetDefaults() { p.Wait = time.Minute }
+
+func (namedConfig) Validate() error { return nil }
+func (namedConfig) Retired() map[string]string {
+	return map[string]string{"peer": "must be one of peers"}
+}
+
 type natsConfig struct {
 	Servers []string `config:"servers"`
 	Creds   string   `config:"credentials_file"`
@@ -241,6 +258,30 @@ func TestLoadTellsEveryProblemAtOnce(t *testing.T) {
 			wantConfig(t, got, testConfig{})
 		})
 	}
+}
+
+func TestLoadReadsNamedSections(t *testing.T) {
+	for name, text := range map[string]string{
+		"c.yaml": "peers:\n  a: {url: x}\n  b-2: {wait: 5s}\n",
+		"c.toml": "[peers.a]\nurl = \"x\"\n[peers.b-2]\nwait = \"5s\"\n",
+		"c.json": `{"peers": {"a": {"url": "x"}, "b-2": {"wait": "5s"}}}`,
+	} {
+		got, err := Load(Source[namedConfig]{File: write(t, name, text)})
+		want := namedConfig{Peers: map[string]peerConfig{"a": {URL: "x", Wait: time.Minute}, "b-2": {Wait: 5 * time.Second}}}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+	t.Setenv("KTEST_PEER_URL", "x")
+	_, err := Load(Source[namedConfig]{File: write(t, "c.yaml", "peer: {url: x}\npeers: {a: {ulr: x}, b: 3}\n"), EnvPrefix: "KTEST"})
+	wantProblems(t, err, []string{
+		"peer: must be one of peers",
+		"peers.a.ulr: unknown key; known here: url, wait",
+		"peers.b: must be a section, got 3",
+		"KTEST_PEER_URL: unset it: must be one of peers",
+	})
+	_, err = Load(Source[namedConfig]{File: write(t, "d.yaml", "peers: [a]\n")})
+	wantProblems(t, err, []string{"peers: must be a section of named sections, got a list"})
 }
 
 func TestLoadNamesTheParsersOfTypes(t *testing.T) {

@@ -79,14 +79,24 @@ func (o overrides) reportUnknown(d *decoder, names []string) {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		if strings.HasPrefix(name, o.prefix+"_") && !slices.Contains(names, name) {
-			d.problem(name, "unknown variable; unset it, or correct its name")
+			d.problem(name, "%s", o.unknown(d, name))
 		}
 	}
 }
 
+// unknown says what to do about a variable that sets nothing.
+func (o overrides) unknown(d *decoder, name string) string {
+	for key, said := range d.retired {
+		if f := (field{key: key}); strings.HasPrefix(name, f.envName(o.prefix)+"_") {
+			return "unset it: " + said
+		}
+	}
+	return "unknown variable; unset it, or correct its name"
+}
+
 // settable reports whether f can be written as one text: anything but a list of
-// structs.
+// structs, or named ones.
 func settable(f field) bool {
 	t := f.value.Type()
-	return t.Kind() != reflect.Slice || !isSection(t.Elem())
+	return t.Kind() != reflect.Map && (t.Kind() != reflect.Slice || !isSection(t.Elem()))
 }

@@ -131,7 +131,7 @@ func setup(env *testscript.Env) error {
 func (s *script) ci(c *controller.Config) {
 	c.Keys.Spare = s.spares
 	if len(s.releases) > 0 {
-		c.Source.URL = ""
+		c.Sources = nil
 		c.Keys.SignReleases, c.Keys.Release, c.Keys.ReleaseThreshold = false, s.releases, 2
 	}
 }

@@ -21,13 +21,13 @@ func (k *kedge) reconcile() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "reconcile [HOST...]",
-		Short: "Make the controller look at its repository now, and the named hosts at what they shall run",
-		Long: `Make the controller look at its git repository now, and try again what failed.
+		Short: "Make the controller look at its repositories now, and the named hosts at what they shall run",
+		Long: `Make the controller look at its git repositories now, and try again what failed.
 Hosts that are named look at once at what they shall run. It does not wait for
 any of that, unless asked to. A push to a repository on its own machine it sees
 by itself; of one elsewhere a post-receive hook may tell it.`,
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision is published, and the named hosts (or all that are in it) have come to a verdict")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the newest revision of every channel is published, or of those that the named hosts follow, and the hosts have come to a verdict")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		hosts, err := parseHosts(args)
 		if err != nil {
@@ -45,7 +45,7 @@ by itself; of one elsewhere a post-receive hook may tell it.`,
 			switch {
 			case !wait:
 				return nil
-			case r.Source.URL == "":
+			case len(r.Sources) == 0:
 				return errors.New("there is no revision to wait for: this controller builds nothing; see kedge publish --wait")
 			}
 			return k.await(ctx, conn, judgeRevision(r.Time, hosts))
@@ -54,20 +54,22 @@ by itself; of one elsewhere a post-receive hook may tell it.`,
 	return cmd
 }
 
-// judgeRevision waits until the source was looked at after before, the revision
-// found is published, and the hosts have come to what they come to. Without hosts
-// that is all that are in it, and whatever else is wrong with it.
+// judgeRevision waits until the sources were looked at after before, the revisions
+// found are published, and the hosts have come to what they come to. Without hosts
+// that is all sources, all hosts that are in one, and whatever else is wrong with it.
 func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 	return func(r proto.FleetReply) ([]judged, bool, error) {
-		if !r.Source.Checked.After(before) {
-			return nil, false, nil
-		}
-		built := r.Revision == r.Source.Revision && !r.Revision.IsZero()
-		switch {
-		case r.Source.Error != "" && (!built || !missedSome(r, before, len(hosts) > 0)):
-			return nil, false, errors.New(r.Source.Error)
-		case !built:
-			return nil, false, nil
+		working := false
+		for _, s := range followed(r, hosts) {
+			switch {
+			case !s.Checked.After(before):
+				return nil, false, nil
+			case s.Error != "" && (!s.IsBuilt() || !missedSome(r, s, before, len(hosts) > 0)):
+				return nil, false, fmt.Errorf("channel %s: %s", s.Channel, s.Error)
+			case !s.IsBuilt():
+				return nil, false, nil
+			}
+			working = working || s.Working
 		}
 		var verdicts []judged
 		for _, v := range r.Hosts {
@@ -78,21 +80,40 @@ func judgeRevision(before time.Time, hosts []proto.HostName) judge {
 		for _, h := range hosts {
 			verdicts = append(verdicts, judgeHost(viewOf(h, r), r, before))
 		}
-		known := len(hosts) > 0 || !r.Source.Working
+		known := len(hosts) > 0 || !working
 		return verdicts, known && allEnded(verdicts), nil
 	}
 }
 
-// missedSome reports whether an error of the source is that a part of the newest
+// followed returns the sources that hosts follow; all of them without hosts, and if
+// one of them follows none.
+func followed(r proto.FleetReply, hosts []proto.HostName) (sources []proto.SourceStatus) {
+	if len(hosts) == 0 {
+		return r.Sources
+	}
+	for _, s := range r.Sources {
+		if slices.ContainsFunc(hosts, func(h proto.HostName) bool { return viewOf(h, r).Channel == s.Channel }) {
+			sources = append(sources, s)
+		}
+	}
+	if slices.ContainsFunc(hosts, func(h proto.HostName) bool { return viewOf(h, r).Channel == "" }) {
+		return r.Sources
+	}
+	return sources
+}
+
+// missedSome reports whether an error of a source is that a part of its newest
 // revision was not published: for hosts, as their own problems say, or under names
 // that are none, which is not what somebody waits for who named others. Any other
 // error is about the source itself, and means that nobody knows what the newest
 // revision is.
-func missedSome(r proto.FleetReply, before time.Time, named bool) bool {
-	if named && r.Source.Reason == proto.ReasonBadHostName {
+func missedSome(r proto.FleetReply, s proto.SourceStatus, before time.Time, named bool) bool {
+	if named && s.Reason == proto.ReasonBadHostName {
 		return true
 	}
-	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool { return isIn(v) && fresh(v.Problem, r, before) })
+	return slices.ContainsFunc(r.Hosts, func(v proto.HostView) bool {
+		return (v.Channel == s.Channel || v.Channel == "") && isIn(v) && fresh(v.Problem, r, before)
+	})
 }
 
 // isIn reports whether the newest revision has a host. If it has then something
@@ -113,10 +134,11 @@ func viewOf(h proto.HostName, r proto.FleetReply) proto.HostView {
 	return r.Hosts[i]
 }
 
-// fresh reports whether p, which may be nil, is what came of the newest revision
-// since before.
+// fresh reports whether p, which may be nil, is what came of a newest revision since
+// before.
 func fresh(p *proto.Problem, r proto.FleetReply, before time.Time) bool {
-	return p != nil && p.Revision == r.Revision && p.Time.After(before)
+	return p != nil && p.Time.After(before) &&
+		slices.ContainsFunc(r.Sources, func(s proto.SourceStatus) bool { return s.Built == p.Revision })
 }
 
 // judgeHost judges what the newest revision came to for one host.

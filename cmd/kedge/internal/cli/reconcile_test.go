@@ -23,7 +23,7 @@ func committed(t *testing.T, name string, rev proto.Revision) proto.HostView {
 		t.Fatal(err)
 	}
 	return proto.HostView{
-		Host: host, Want: proto.Target{Serial: 1, Revision: rev},
+		Host: host, Channel: "main", Want: proto.Target{Serial: 1, Revision: rev},
 		Status: &proto.Status{Host: host, Serial: 1, Deployment: proto.DeploymentStatus{
 			Serial: 1, Phase: proto.PhaseCommitted, Verdict: proto.VerdictSucceeded,
 		}},
@@ -69,8 +69,8 @@ func TestJudgeRevision(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			verdicts, done, err := judgeRevision(before, nil)(proto.FleetReply{
-				Hosts: []proto.HostView{tt.host}, Revision: tt.built,
-				Source: proto.SourceStatus{Revision: newest, Checked: tt.checked, Error: tt.err},
+				Hosts:   []proto.HostView{tt.host},
+				Sources: []proto.SourceStatus{{Channel: "main", Revision: newest, Built: tt.built, Checked: tt.checked, Error: tt.err}},
 			})
 			var got outcome
 			if len(verdicts) > 0 {
@@ -114,12 +114,12 @@ func TestJudgeRevisionOfHostsThatAreNotInIt(t *testing.T) {
 		"another error beside a dropped host":   {named: []proto.HostName{web1.Host}, db1: droppedNow, reason: proto.ReasonSourceUnreachable, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source := proto.SourceStatus{Revision: newest, Checked: after, Working: tt.working, Reason: tt.reason}
+			source := proto.SourceStatus{Channel: "main", Revision: newest, Built: newest, Checked: after, Working: tt.working, Reason: tt.reason}
 			if tt.reason != "" {
 				source.Error = "it is as the reason says"
 			}
 			verdicts, done, err := judgeRevision(before, tt.named)(proto.FleetReply{
-				Hosts: []proto.HostView{web1, tt.db1}, Revision: newest, Source: source,
+				Hosts: []proto.HostView{web1, tt.db1}, Sources: []proto.SourceStatus{source},
 			})
 			var got []outcome
 			for _, v := range verdicts {

@@ -106,7 +106,7 @@ func (k *kedge) showHost(host proto.HostName) view {
 	}
 }
 
-// drawFleet writes a line for each host, and what is wrong with the source.
+// drawFleet writes a line for each host, and what is wrong with the sources.
 func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 	t := table{{"HOST", "GENERATION", "REVISION", "PHASE", "VERDICT", "SINCE", "NOTE"}}
 	for _, v := range r.Hosts {
@@ -119,8 +119,10 @@ func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 			terminal.Dash(d.Phase), terminal.Dash(d.Verdict), terminal.Since(d.Since, now), note(v, now))
 	}
 	t.draw(w)
-	if r.Source.Error != "" {
-		fmt.Fprintf(w, "\nsource: %s\n", terminal.Printable(because(string(r.Source.Reason), "", r.Source.Error)))
+	for _, s := range r.Sources {
+		if s.Error != "" {
+			fmt.Fprintf(w, "\nchannel %s: %s\n", s.Channel, terminal.Printable(because(string(s.Reason), "", s.Error)))
+		}
 	}
 }
 

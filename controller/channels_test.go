@@ -1,0 +1,118 @@
+package controller_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kedge/controller"
+	"kedge/controller/controllertest"
+	"kedge/proto"
+)
+
+// twoChannels is a controller with the channels main and testing.
+func twoChannels(t *testing.T) *controllerTest {
+	t.Helper()
+	return start(t, func(c *controller.Config) {
+		c.Sources["testing"] = controller.SourceConfig{URL: "/srv/testing.git", Branch: "main", Poll: time.Hour}
+	})
+}
+
+// channel returns how a channel's source stands.
+func channel(r proto.FleetReply, name string) proto.SourceStatus {
+	for _, s := range r.Sources {
+		if s.Channel == name {
+			return s
+		}
+	}
+	return proto.SourceStatus{}
+}
+
+// hostIn returns how a host stands.
+func hostIn(r proto.FleetReply, h proto.HostName) proto.HostView {
+	for _, v := range r.Hosts {
+		if v.Host == h {
+			return v
+		}
+	}
+	return proto.HostView{}
+}
+
+func flake(hosts map[proto.HostName]proto.StorePath) controllertest.Flake {
+	return controllertest.Flake{Toplevels: hosts}
+}
+
+func TestChannelsAreTheirHostsOwn(t *testing.T) {
+	c := twoChannels(t)
+	web1, test1 := hostName(t, "web1"), hostName(t, "test1")
+	one, two := toplevel(t, "one"), toplevel(t, "two")
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one}))
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{test1: one}))
+	r := c.await(t, "both channels", func(r proto.FleetReply) bool {
+		return wants(web1, 1, one)(r) && wants(test1, 1, one)(r)
+	})
+	for _, want := range []struct {
+		host    proto.HostName
+		channel string
+	}{{web1, "main"}, {test1, "testing"}} {
+		if v := hostIn(r, want.host); v.Channel != want.channel || v.Problem != nil {
+			t.Errorf("%s follows %q with problem %+v, want %s without", want.host, v.Channel, v.Problem, want.channel)
+		}
+	}
+
+	// What is wrong with one is no business of the other.
+	c.world.DownOf("testing", errors.New("connection refused"))
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: two}))
+	r = c.await(t, "a channel that cannot be read, and another one", func(r proto.FleetReply) bool {
+		return channel(r, "testing").Error != "" && wants(web1, 2, two)(r)
+	})
+	if s := channel(r, "main"); s.Error != "" {
+		t.Errorf("main: error = %q, which is of testing", s.Error)
+	}
+	if v := hostIn(r, test1); v.Problem != nil || v.Want.Serial != 1 {
+		t.Errorf("test1 is %+v, want it as it was", v)
+	}
+	c.stop(t)
+	c.start(t) // with testing down
+	c.await(t, "the hosts after a restart", func(r proto.FleetReply) bool {
+		return channel(r, "main").IsBuilt() && channel(r, "testing").Error != "" &&
+			hostIn(r, test1).Problem == nil && hostIn(r, test1).Channel == "testing"
+	})
+}
+
+// TestAHostOfTwoChannelsGetsNothingNew: neither from the one that had it, nor from
+// the one that took it, until there is one again.
+func TestAHostOfTwoChannelsGetsNothingNew(t *testing.T) {
+	c := twoChannels(t)
+	web1, both := hostName(t, "web1"), hostName(t, "both")
+	one, two, three := toplevel(t, "one"), toplevel(t, "two"), toplevel(t, "three")
+	disputed := func(r proto.FleetReply) bool {
+		v := hostIn(r, both)
+		return v.Problem != nil && v.Problem.Reason == proto.ReasonTwoChannels && v.Channel == ""
+	}
+	c.stop(t)
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one, both: one}))
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{both: two}))
+	c.start(t)
+	c.await(t, "nothing for the host that is in both from the start", func(r proto.FleetReply) bool {
+		return wants(web1, 1, one)(r) && disputed(r) && hostIn(r, both).Want.Serial == 0
+	})
+
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{hostName(t, "test1"): two}))
+	c.await(t, "the host of main alone", wants(both, 1, one))
+
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{both: two}))
+	c.await(t, "a dispute", disputed)
+	c.stop(t)
+	c.start(t) // what was claimed is durable
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: three, both: three}))
+	c.await(t, "the other host of main alone", func(r proto.FleetReply) bool {
+		return wants(web1, 2, three)(r) && disputed(r) && hostIn(r, both).Want.Toplevel == one
+	})
+
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: three}))
+	r := c.await(t, "the host of testing alone", wants(both, 2, two))
+	if v := hostIn(r, both); v.Channel != "testing" || v.Problem != nil {
+		t.Errorf("the host follows %q with problem %+v, want testing without", v.Channel, v.Problem)
+	}
+}

@@ -1,0 +1,64 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"kedge/controller/internal/source"
+	"kedge/internal/setup"
+	"kedge/proto"
+)
+
+// A SourceConfig names the git repository that holds the flake of a channel's hosts.
+type SourceConfig struct {
+	URL    string        `config:"url"` // as git understands it; a path is one
+	Branch string        `config:"branch"`
+	Subdir string        `config:"subdir"` // of the flake in the repository; empty is its top
+	Poll   time.Duration `config:"poll"`   // how often to look without being asked
+}
+
+var _ setup.Defaulter = (*SourceConfig)(nil)
+
+// SetDefaults implements [setup.Defaulter].
+func (c *SourceConfig) SetDefaults() { c.Branch, c.Poll = "main", time.Minute }
+
+// options returns what is said of the repository.
+func (c SourceConfig) options() source.Options {
+	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir}
+}
+
+// problems are what is wrong with c, whose key is key.
+func (c SourceConfig) problems(key string) []error {
+	problems := []error{between(key+".poll", c.Poll, minPoll, maxPoll)}
+	for _, err := range c.options().Problems() {
+		problems = append(problems, fmt.Errorf("%s.%w", key, err))
+	}
+	return problems
+}
+
+// Retired implements [setup.Retirer].
+func (Config) Retired() map[string]string {
+	return map[string]string{
+		"source": "must be written as a channel of sources, which can be several: sources: {main: {url: …, branch: …}}",
+	}
+}
+
+// sourceProblems are those of the sources: there is none where nothing is built.
+func (c Config) sourceProblems() (problems []error) {
+	switch {
+	case !c.Keys.SignReleases && len(c.Sources) > 0:
+		return []error{errors.New("sources: must be empty where the controller holds no release key (keys.sign_releases): it builds nothing then, and publishes what others signed")}
+	case c.Keys.SignReleases && len(c.Sources) == 0:
+		return []error{errors.New("sources: must name at least one channel, such as sources: {main: {url: /srv/git/fleet.git}}")}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		if _, err := proto.ParseHostName(name); err != nil { // the same kind of label
+			problems = append(problems, fmt.Errorf("sources.%s: must be the name of a channel, 1 to 63 of a-z, 0-9 and hyphens", name))
+		}
+		problems = append(problems, c.Sources[name].problems("sources."+name)...)
+	}
+	return problems
+}
