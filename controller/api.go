@@ -87,12 +87,12 @@ func requestResult(err error) string {
 }
 
 func (a *api) fleetCall(ctx context.Context, _ bus.Caller, req proto.FleetRequest) (proto.FleetReply, error) {
-	if req.After != 0 {
+	if req.After != 0 && req.Continue.IsZero() {
 		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
 		defer cancel()
 		a.fleet.Await(ctx, req.After)
 	}
-	return a.fleet.View(), nil
+	return a.fleet.Page(req.Continue, req.Limit)
 }
 
 func (a *api) hostCall(ctx context.Context, _ bus.Caller, req proto.HostRequest) (proto.HostReply, error) {

@@ -141,13 +141,19 @@ type Problem struct {
 type FleetRequest struct {
 	After uint64        `json:"after,omitempty"` // a FleetReply's Version
 	Wait  time.Duration `json:"wait,omitempty"`  // nanoseconds, at most MaxWait
+	Limit int           `json:"limit,omitempty"` // of hosts, at most; zero is as many as a reply holds
+	// Continue is that of the page before, of which this one is the next; it does not
+	// wait.
+	Continue HostName `json:"continue,omitzero"`
 }
 
-// A FleetReply is the fleet, sorted by host.
+// A FleetReply is the fleet, or a page of it, sorted by host.
 type FleetReply struct {
-	Version uint64         `json:"version"` // grows with every change; begins anew with the controller
-	Hosts   []HostView     `json:"hosts"`
-	Sources []SourceStatus `json:"sources,omitempty"` // sorted by channel; none if nothing is built here
+	Version uint64     `json:"version"` // grows with every change; begins anew with the controller
+	Hosts   []HostView `json:"hosts"`
+	// Continue is what to send for the next page; empty if there are no more hosts.
+	Continue HostName       `json:"continue,omitzero"`
+	Sources  []SourceStatus `json:"sources,omitempty"` // sorted by channel; none if nothing is built here
 }
 
 // A SourceStatus is how the controller stands to the git repository of a channel.

@@ -161,6 +161,8 @@ func calls(t testing.TB) []message {
 		call("fleet-reply", proto.FleetReply{
 			Version: 42, Hosts: []proto.HostView{{Host: host(t, "db1"), Silent: true}, view}, Sources: []proto.SourceStatus{source},
 		}),
+		call("fleet-request.page", proto.FleetRequest{Limit: 2, Continue: web1}),
+		call("fleet-reply.page", proto.FleetReply{Version: 42, Hosts: []proto.HostView{{Host: web1}}, Continue: web1}),
 		call("host-request", proto.HostRequest{Host: web1, After: 41, Wait: time.Second}),
 		call("host-reply", proto.HostReply{Version: 42, Host: view}),
 		call("events-request", proto.EventsRequest{After: 9, Host: web1, Limit: 50, Last: true, Wait: time.Second}),

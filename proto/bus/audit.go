@@ -57,7 +57,8 @@ func (f *Fleet) ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.Audi
 		first = max(state.FirstSeq, state.LastSeq-min(state.LastSeq, limit)+1)
 	}
 	reply := proto.AuditReply{Entries: []proto.NumberedEntry{}, Next: max(min(r.After, state.LastSeq), first-1)}
-	for seq := first; seq <= state.LastSeq && seq < first+limit; seq++ {
+	size, sizes := 0, []int{} // of all entries, and of each
+	for seq := first; seq <= state.LastSeq && seq < first+limit && (r.Last || size < pageBytes); seq++ {
 		reply.Next = seq
 		m, err := s.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -68,7 +69,11 @@ func (f *Fleet) ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.Audi
 		}
 		if e, err := proto.ParseAuditEntry(m.Data); err == nil {
 			reply.Entries = append(reply.Entries, proto.NumberedEntry{Seq: seq, Entry: e})
+			size, sizes = size+len(m.Data), append(sizes, len(m.Data))
 		}
+	}
+	for ; len(sizes) > 1 && size-sizes[0] >= pageBytes; sizes = sizes[1:] { // of the newest only
+		size, reply.Entries = size-sizes[0], reply.Entries[1:]
 	}
 	return reply, nil
 }

@@ -55,7 +55,7 @@ func (h history) last(ctx context.Context, limit int) (proto.EventsReply, error)
 			return p.reply(), nil
 		}
 		err := h.read(ctx, start, func(c jetstream.Consumer) error { return h.fill(ctx, c, &p) })
-		if err != nil || len(p.events) >= limit || start <= h.state.FirstSeq {
+		if err != nil || len(p.events) >= limit || p.bytes >= pageBytes || start <= h.state.FirstSeq {
 			return p.reply(), err
 		}
 	}
@@ -139,7 +139,8 @@ type page struct {
 	limit  int
 	newest bool // drop the oldest rather than stop when full
 	events []proto.NumberedEvent
-	bytes  int
+	sizes  []int // of events, as they came
+	bytes  int   // of all of them
 	next   uint64
 }
 
@@ -149,19 +150,21 @@ func (p *page) full() bool {
 	return !p.newest && (len(p.events) >= p.limit || p.bytes >= pageBytes)
 }
 
-// room returns how many events may be asked for.
+// room returns how many events may be asked for: all of them are in the page then,
+// so that it is at most twice as large as it should be.
 func (p *page) room() int {
 	if p.newest {
 		return pullMessages
 	}
-	return p.limit - len(p.events)
+	return min(p.limit-len(p.events), pageBytes/proto.MaxEvent)
 }
 
 func (p *page) add(e proto.NumberedEvent, size int) {
-	p.events = append(p.events, e)
+	p.events, p.sizes = append(p.events, e), append(p.sizes, size)
 	p.bytes += size
-	if p.newest && len(p.events) > p.limit {
-		p.events = p.events[1:]
+	for p.newest && (len(p.events) > p.limit || p.bytes-p.sizes[0] >= pageBytes) {
+		p.bytes -= p.sizes[0]
+		p.events, p.sizes = p.events[1:], p.sizes[1:]
 	}
 	p.skip(e.Seq)
 }

@@ -109,6 +109,25 @@ func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, r
 	return rep, fmt.Errorf("%s: %w", e.Name(), err)
 }
 
+// callFleet asks for the whole fleet.
+func callFleet(ctx context.Context, conn *bus.Conn, req proto.FleetRequest) (proto.FleetReply, error) {
+	return allPages(req, func(req proto.FleetRequest) (proto.FleetReply, error) {
+		return call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, req)
+	})
+}
+
+// allPages asks until it has every host. The version is that of the first page: what
+// has changed since then is news to whoever waits for news.
+func allPages(req proto.FleetRequest, ask func(proto.FleetRequest) (proto.FleetReply, error)) (proto.FleetReply, error) {
+	all, err := ask(req)
+	for err == nil && !all.Continue.IsZero() {
+		var page proto.FleetReply
+		page, err = ask(proto.FleetRequest{Continue: all.Continue, Limit: req.Limit})
+		all.Hosts, all.Continue = append(all.Hosts, page.Hosts...), page.Continue
+	}
+	return all, err
+}
+
 // pause waits for retryDelay, or less if ctx ends.
 func pause(ctx context.Context) {
 	t := time.NewTimer(retryDelay)

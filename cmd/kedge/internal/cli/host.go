@@ -104,7 +104,7 @@ func (k *kedge) hostList() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
-				r, err := call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{})
+				r, err := callFleet(ctx, conn, proto.FleetRequest{})
 				if err != nil {
 					return err
 				}

@@ -95,7 +95,7 @@ func (k *kedge) print(s shown, asJSON, watch bool) error {
 }
 
 func (k *kedge) showFleet(ctx context.Context, conn *bus.Conn, after uint64, wait time.Duration) (shown, error) {
-	r, err := call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{After: after, Wait: wait})
+	r, err := callFleet(ctx, conn, proto.FleetRequest{After: after, Wait: wait})
 	return shown{version: r.Version, answer: r, draw: func(w io.Writer) { drawFleet(w, r, k.Now()) }}, err
 }
 

@@ -38,7 +38,7 @@ func (j judged) String() string {
 // the way how each host ends. It fails if one ends badly, or ctx ends before.
 func (k *kedge) await(ctx context.Context, conn *bus.Conn, j judge) error {
 	return k.watch(ctx, func(ctx context.Context, req proto.FleetRequest) (proto.FleetReply, error) {
-		return call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, req)
+		return callFleet(ctx, conn, req)
 	}, j)
 }
 
