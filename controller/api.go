@@ -45,6 +45,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointHostRevoke, a.identities.revoke)
 	handle(a, s, proto.EndpointHostToken, a.identities.token)
 	handle(a, s, proto.EndpointOperatorAdd, a.identities.addOperator)
+	handle(a, s, proto.EndpointOperatorToken, a.identities.addToken)
 	handle(a, s, proto.EndpointOperatorList, a.identities.listOperators)
 	handle(a, s, proto.EndpointOperatorRevoke, a.identities.revokeOperator)
 	handle(a, s, proto.EndpointNATSConfig, a.identities.natsConfig)

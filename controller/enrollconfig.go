@@ -40,10 +40,18 @@ func (c Config) enrollURLs() []string {
 	if len(c.Enroll.URLs) > 0 {
 		return c.Enroll.URLs
 	}
+	return c.urlsOf(proto.EnrollPath)
+}
+
+// apiURLs returns where the API is served over HTTP.
+func (c Config) apiURLs() []string { return c.urlsOf(strings.TrimSuffix(proto.APIPath, "/")) }
+
+// urlsOf returns where something is that is served beside the cache.
+func (c Config) urlsOf(path string) []string {
 	var urls []string
 	for _, cache := range c.Cache.URLs {
 		if base, ours := strings.CutSuffix(strings.TrimSuffix(cache, "/"), "/cache"); ours {
-			urls = append(urls, base+proto.EnrollPath)
+			urls = append(urls, base+path)
 		}
 	}
 	return urls

@@ -45,6 +45,7 @@ type identities struct {
 	anchors   func() proto.HostAddReply // what hosts need today, without a JWT
 	lifetime  time.Duration             // of a host's credentials
 	urls      []string                  // under which hosts reach the enrolment
+	apiURLs   []string                  // under which operators reach the API over HTTP
 	audit     func(context.Context, proto.AuditEntry)
 	wake      func() // has hosts told what they are to have
 	now       func() time.Time

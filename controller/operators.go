@@ -2,10 +2,13 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nkeys"
 
@@ -19,21 +22,14 @@ const maxOperatorName = 128
 
 // addOperator vouches for an operator's key.
 func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.OperatorAddRequest) (proto.OperatorAddReply, error) {
-	switch {
-	case req.Name != strings.TrimSpace(req.Name) || req.Name == "" || len(req.Name) > maxOperatorName || req.Name == proto.ServiceName:
-		return proto.OperatorAddReply{}, bus.Errorf(bus.CodeBadRequest, "name: must be a name of at most %d bytes, and not %q", maxOperatorName, proto.ServiceName)
-	case req.Role.Subjects() == nil:
-		return proto.OperatorAddReply{}, bus.Errorf(bus.CodeBadRequest, "role: must be viewer, operator or admin, got %q", req.Role)
-	case !nkeys.IsValidPublicUserKey(req.PublicKey):
+	if err := checkOperator(req.Name, req.Role, req.For); err != nil {
+		return proto.OperatorAddReply{}, err
+	}
+	if !nkeys.IsValidPublicUserKey(req.PublicKey) {
 		return proto.OperatorAddReply{}, bus.Errorf(bus.CodeBadRequest, "public_key: must be the public key of a NATS user, such as U…")
-	case req.For < 0:
-		return proto.OperatorAddReply{}, bus.Errorf(bus.CodeBadRequest, "for: must not be negative")
 	}
 	now := i.now().UTC()
-	op := proto.Operator{Name: req.Name, Role: req.Role, PublicKey: req.PublicKey, Added: now, By: c.Name}
-	if req.For > 0 {
-		op.Expires = now.Add(req.For).Truncate(time.Second)
-	}
+	op := proto.Operator{Name: req.Name, Role: req.Role, PublicKey: req.PublicKey, Added: now, By: c.Name, Expires: until(now, req.For)}
 	jwt, err := i.authority.OperatorJWT(op.Role, op.Name, op.PublicKey, op.Expires)
 	if err != nil {
 		return proto.OperatorAddReply{}, err
@@ -52,6 +48,50 @@ func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.Op
 	return proto.OperatorAddReply{JWT: jwt, Operator: op, Access: proto.Access{Format: proto.Format1, Servers: today.Servers, Pins: today.Pins}}, nil
 }
 
+// checkOperator says what is wrong with an operator who is to be added.
+func checkOperator(name string, role proto.Role, lifetime time.Duration) error {
+	switch {
+	case name != strings.TrimSpace(name) || name == "" || len(name) > maxOperatorName || name == proto.ServiceName:
+		return bus.Errorf(bus.CodeBadRequest, "name: must be a name of at most %d bytes, and not %q", maxOperatorName, proto.ServiceName)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return bus.Errorf(bus.CodeBadRequest, "name: must be one line of text")
+	case role.Subjects() == nil:
+		return bus.Errorf(bus.CodeBadRequest, "role: must be viewer, operator or admin, got %q", role)
+	case lifetime < 0:
+		return bus.Errorf(bus.CodeBadRequest, "for: must not be negative")
+	}
+	return nil
+}
+
+// until returns when what is made now, for a time, expires; never if that is zero.
+func until(now time.Time, lifetime time.Duration) time.Time {
+	if lifetime == 0 {
+		return time.Time{}
+	}
+	return now.Add(lifetime).Truncate(time.Second)
+}
+
+// addToken lets whoever has a token, which never came here, call the API over HTTP. NATS
+// has no part in that.
+func (i *identities) addToken(ctx context.Context, c bus.Caller, req proto.OperatorTokenRequest) (proto.OperatorTokenReply, error) {
+	if err := checkOperator(req.Name, req.Role, req.For); err != nil {
+		return proto.OperatorTokenReply{}, err
+	}
+	if b, err := hex.DecodeString(req.Hash); err != nil || len(b) != sha256.Size || req.Hash != strings.ToLower(req.Hash) {
+		return proto.OperatorTokenReply{}, bus.Errorf(bus.CodeBadRequest, "hash: must be that of a token")
+	}
+	now := i.now().UTC()
+	op := proto.Operator{Name: req.Name, Role: req.Role, TokenHash: req.Hash, Added: now, By: c.Name, Expires: until(now, req.For)}
+	if err := i.operators.Add(op); err != nil {
+		return proto.OperatorTokenReply{}, refused(err)
+	}
+	i.audit(ctx, proto.AuditEntry{
+		Time: now, Actor: c.Name, Act: proto.ActOperatorToken, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.TokenHash),
+	})
+	i.log.InfoContext(ctx, "token of an operator made", "name", op.Name, "role", op.Role, "hash", op.TokenHash, "by", c.Name, "expires", op.Expires)
+	return proto.OperatorTokenReply{Operator: op, URLs: i.apiURLs, Pins: i.anchors().Pins}, nil
+}
+
 func (i *identities) listOperators(context.Context, bus.Caller, proto.OperatorListRequest) (proto.OperatorListReply, error) {
 	return proto.OperatorListReply{Operators: i.operators.List()}, nil
 }
@@ -59,17 +99,24 @@ func (i *identities) listOperators(context.Context, bus.Caller, proto.OperatorLi
 // revokeOperator lets an operator in no more, who may be the caller.
 func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto.OperatorRevokeRequest) (proto.OperatorRevokeReply, error) {
 	now := i.now().UTC()
-	op, err := i.operators.Revoke(req.Name, now, c.Name)
+	revoked, err := i.operators.Revoke(req.Name, now, c.Name)
 	if errors.Is(err, enroll.ErrUnknownOperator) {
 		return proto.OperatorRevokeReply{}, bus.Errorf(bus.CodeNotFound, "%v; see kedge operator list", err)
 	}
 	if err != nil {
 		return proto.OperatorRevokeReply{}, err
 	}
-	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActOperatorRevoke, Message: op.Name + ", " + op.PublicKey})
-	i.log.WarnContext(ctx, "operator revoked", "name", op.Name, "key", op.PublicKey, "by", c.Name)
-	if err := i.tell(ctx); err != nil {
-		return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", op.Name, err)
+	keys := false
+	for _, op := range revoked {
+		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActOperatorRevoke, Message: op.Name + ", " + op.Credential()})
+		i.log.WarnContext(ctx, "operator revoked", "name", op.Name, "key", op.Credential(), "by", c.Name)
+		keys = keys || op.PublicKey != ""
 	}
-	return proto.OperatorRevokeReply{Operator: op}, nil
+	last := len(revoked) - 1
+	if keys { // of a token NATS knows nothing
+		if err := i.tell(ctx); err != nil {
+			return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", req.Name, err)
+		}
+	}
+	return proto.OperatorRevokeReply{Operator: revoked[last], Others: revoked[:last]}, nil
 }

@@ -25,6 +25,7 @@ const (
 	EndpointHostToken      Endpoint = "admin.host-token"      // HostTokenRequest → HostTokenReply
 	EndpointHostReset      Endpoint = "admin.host-reset"      // HostResetRequest → HostResetReply
 	EndpointOperatorAdd    Endpoint = "admin.operator-add"    // OperatorAddRequest → OperatorAddReply
+	EndpointOperatorToken  Endpoint = "admin.operator-token"  // OperatorTokenRequest → OperatorTokenReply
 	EndpointOperatorList   Endpoint = "admin.operator-list"   // OperatorListRequest → OperatorListReply
 	EndpointOperatorRevoke Endpoint = "admin.operator-revoke" // OperatorRevokeRequest → OperatorRevokeReply
 	EndpointNATSConfig     Endpoint = "admin.nats-config"     // ExternalConfigRequest → ExternalConfigReply
@@ -41,7 +42,7 @@ func Endpoints() []Endpoint {
 		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
 		EndpointReconcile,
 		EndpointHostAdd, EndpointHostRevoke, EndpointHostToken, EndpointHostReset,
-		EndpointOperatorAdd, EndpointOperatorList, EndpointOperatorRevoke, EndpointNATSConfig,
+		EndpointOperatorAdd, EndpointOperatorToken, EndpointOperatorList, EndpointOperatorRevoke, EndpointNATSConfig,
 		EndpointPublish, EndpointWithdraw, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
 	}
 }

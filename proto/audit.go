@@ -24,6 +24,7 @@ const (
 	ActSecondMachine Act = "second-machine" // turned a machine away that would be a host
 
 	ActOperatorAdd    Act = "operator-add"    // issued credentials to an operator
+	ActOperatorToken  Act = "operator-token"  // let whoever has a token call the API over HTTP
 	ActOperatorRevoke Act = "operator-revoke" // let an operator in no more
 
 	ActLeaseAcquire Act = "lease-acquire" // let a host reboot
@@ -37,7 +38,7 @@ type AuditEntry struct {
 	Format   int       `json:"format"`
 	Time     time.Time `json:"time"`
 	Actor    string    `json:"actor"`         // an operator's name, or ServiceName for the controller itself
-	Key      string    `json:"key,omitempty"` // public, of the actor's credentials
+	Key      string    `json:"key,omitempty"` // public, of the actor's credentials; of a token, its hash
 	Act      Act       `json:"act"`
 	From     string    `json:"from,omitempty"` // the address that it was done from
 	Host     HostName  `json:"host,omitzero"`

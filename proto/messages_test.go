@@ -2,6 +2,7 @@ package proto_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +157,9 @@ func calls(t testing.TB) []message {
 		Channel: "main", URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Built: revision, Checked: issued, Working: true,
 		Error: "connection refused", Reason: proto.ReasonSourceUnreachable,
 	}
+	bearer := proto.Operator{
+		Name: "grafana", Role: proto.RoleViewer, TokenHash: strings.Repeat("3f", 32), Added: issued, By: "ada", Expires: issued.Add(time.Hour),
+	}
 	return []message{
 		call("fleet-request", proto.FleetRequest{After: 41, Wait: 30 * time.Second}),
 		call("fleet-reply", proto.FleetReply{
@@ -189,11 +193,13 @@ func calls(t testing.TB) []message {
 		call("host-token-request", proto.HostTokenRequest{Host: web1, Hash: "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", For: time.Hour}),
 		call("host-token-reply", proto.HostTokenReply{Expires: issued.Add(time.Hour), URLs: []string{"https://build/enroll"}, Pins: []proto.Pin{pin(t)}}),
 		call("operator-add-request", proto.OperatorAddRequest{Name: "eva", Role: proto.RoleOperator, PublicKey: operator.PublicKey, For: time.Hour}),
+		call("operator-token-request", proto.OperatorTokenRequest{Name: "grafana", Role: proto.RoleViewer, Hash: bearer.TokenHash, For: time.Hour}),
+		call("operator-token-reply", proto.OperatorTokenReply{Operator: bearer, URLs: []string{"https://build.example/api/v1"}, Pins: []proto.Pin{pin(t)}}),
 		call("operator-add-reply", proto.OperatorAddReply{JWT: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ", Operator: operator, Access: proto.Access{Format: proto.Format1, Servers: []string{"tls://build:4222"}, Pins: []proto.Pin{pin(t)}}}),
 		call("operator-list-request", proto.OperatorListRequest{}),
-		call("operator-list-reply", proto.OperatorListReply{Operators: []proto.Operator{operator}}),
+		call("operator-list-reply", proto.OperatorListReply{Operators: []proto.Operator{operator, bearer}}),
 		call("operator-revoke-request", proto.OperatorRevokeRequest{Name: "eva"}),
-		call("operator-revoke-reply", proto.OperatorRevokeReply{Operator: operator}),
+		call("operator-revoke-reply", proto.OperatorRevokeReply{Operator: operator, Others: []proto.Operator{bearer}}),
 		call("external-config-request", proto.ExternalConfigRequest{SelfSigned: true}),
 		call("external-config-reply", proto.ExternalConfigReply{Text: "operator: …"}),
 		call("audit-request", proto.AuditRequest{After: 9, Limit: 50, Last: true}),

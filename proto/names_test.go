@@ -79,7 +79,7 @@ func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "reconcile"}},
 		{proto.RoleAdmin, []string{
 			"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "reconcile",
-			"host-add", "host-revoke", "host-token", "host-reset", "operator-add", "operator-list", "operator-revoke", "nats-config",
+			"host-add", "host-revoke", "host-token", "host-reset", "operator-add", "operator-token", "operator-list", "operator-revoke", "nats-config",
 			"publish", "withdraw", "key-add", "key-retire", "lease-free",
 		}},
 		{"stranger", nil},

@@ -1,12 +1,16 @@
 package proto
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // An Operator is somebody who was given credentials to call the API with.
 type Operator struct {
 	Name      string    `json:"name"` // as the audit has it
 	Role      Role      `json:"role"`
-	PublicKey string    `json:"public_key"` // a NATS user NKey, "U…"
+	PublicKey string    `json:"public_key,omitempty"` // a NATS user NKey, "U…"; empty for who has a token
+	TokenHash string    `json:"token_hash,omitempty"` // see [OperatorToken.Hash]; empty for who has a key
 	Added     time.Time `json:"added"`
 	By        string    `json:"by"`
 	Expires   time.Time `json:"expires,omitzero"` // zero is never
@@ -15,8 +19,12 @@ type Operator struct {
 	RevokedBy string    `json:"revoked_by,omitempty"`
 }
 
+// Credential returns what tells o's credentials from others: a public key, or the hash
+// of a token.
+func (o Operator) Credential() string { return cmp.Or(o.PublicKey, o.TokenHash) }
+
 // An OperatorAddRequest asks for credentials of an operator, whose private key never
-// leaves who made it. One of the same name does not count any more.
+// leaves who made it. Another key of the same name does not count any more.
 type OperatorAddRequest struct {
 	Name      string        `json:"name"`
 	Role      Role          `json:"role"`
@@ -44,9 +52,11 @@ type OperatorRevokeRequest struct {
 	Name string `json:"name"`
 }
 
-// An OperatorRevokeReply is the operator whose credentials were taken back.
+// An OperatorRevokeReply is the operator whose credentials were taken back: the newest
+// of them, and the others that counted.
 type OperatorRevokeReply struct {
-	Operator Operator `json:"operator"`
+	Operator Operator   `json:"operator"`
+	Others   []Operator `json:"others,omitempty"`
 }
 
 // An AuditRequest asks for entries of the audit after a sequence number, oldest

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,13 @@ const operatorsFormat = 1
 
 // ErrUnknownOperator says that nobody of that name has credentials that count.
 var ErrUnknownOperator = errors.New("has no credentials that count")
+
+// Why a token does not let its bearer in.
+var (
+	ErrUnknownToken = errors.New("the token is nobody's")
+	ErrTokenRevoked = errors.New("the token was revoked")
+	ErrTokenExpired = errors.New("the token has expired")
+)
 
 // roll is the file of the operators.
 type roll struct {
@@ -41,32 +49,57 @@ func OpenOperators(path string) (*Operators, error) {
 	return o, nil
 }
 
-// Add adds an operator, durably. Others of the same name do not count any more.
+// Add adds an operator, durably. Other keys of the same name do not count any more; or,
+// where op has a token, other tokens.
 func (o *Operators) Add(op proto.Operator) error {
 	return o.change(func(r *roll) error {
 		for _, other := range r.Operators {
-			if other.PublicKey == op.PublicKey {
-				return fmt.Errorf("key %s %w: make another one", op.PublicKey, ErrTaken)
+			if other.Credential() == op.Credential() {
+				return fmt.Errorf("key %s %w: make another one", op.Credential(), ErrTaken)
 			}
 		}
-		r.revoke(op.Name, op.Added, op.By)
+		r.revoke(op.Added, op.By, func(other proto.Operator) bool {
+			return other.Name == op.Name && (other.TokenHash == "") == (op.TokenHash == "")
+		})
 		r.Operators = append(r.Operators, op)
 		return nil
 	})
 }
 
-// Revoke takes back, durably, the credentials of the operator called name. The error
-// wraps [ErrUnknownOperator] if there are none that count.
-func (o *Operators) Revoke(name string, at time.Time, by string) (op proto.Operator, err error) {
+// Revoke takes back, durably, all credentials of the operator called name, and returns
+// those that counted, the newest last. The error wraps [ErrUnknownOperator] if there are
+// none.
+func (o *Operators) Revoke(name string, at time.Time, by string) (revoked []proto.Operator, err error) {
 	err = o.change(func(r *roll) error {
-		i := r.revoke(name, at, by)
-		if i < 0 {
+		revoked = r.revoke(at, by, func(op proto.Operator) bool { return op.Name == name })
+		if len(revoked) == 0 {
 			return fmt.Errorf("operator %q %w", name, ErrUnknownOperator)
 		}
-		op = r.Operators[i]
 		return nil
 	})
-	return op, err
+	return revoked, err
+}
+
+// Bearer returns the operator whose token t is. The error is [ErrUnknownToken], or says,
+// with the operator, why the token does not count any more. How long it takes tells
+// nothing of any token.
+func (o *Operators) Bearer(t proto.OperatorToken, now time.Time) (proto.Operator, error) {
+	hash := []byte(t.Hash())
+	var bearer proto.Operator
+	for _, op := range o.List() {
+		if subtle.ConstantTimeCompare([]byte(op.TokenHash), hash) == 1 {
+			bearer = op
+		}
+	}
+	switch {
+	case bearer.TokenHash == "":
+		return proto.Operator{}, ErrUnknownToken
+	case !bearer.Revoked.IsZero():
+		return bearer, ErrTokenRevoked
+	case !bearer.Expires.IsZero() && !now.Before(bearer.Expires):
+		return bearer, ErrTokenExpired
+	}
+	return bearer, nil
 }
 
 // List returns every operator that there was, the oldest first.
@@ -76,11 +109,11 @@ func (o *Operators) List() []proto.Operator {
 	return slices.Clone(o.roll.Operators)
 }
 
-// Revoked is as [Book.Revoked].
+// Revoked is as [Book.Revoked]. Tokens are no keys.
 func (o *Operators) Revoked(before time.Time) []string {
 	var keys []string
 	for _, op := range o.List() {
-		if !op.Revoked.IsZero() && (op.Expires.IsZero() || !op.Expires.Before(before)) {
+		if op.PublicKey != "" && !op.Revoked.IsZero() && (op.Expires.IsZero() || !op.Expires.Before(before)) {
 			keys = append(keys, op.PublicKey)
 		}
 	}
@@ -102,14 +135,13 @@ func (o *Operators) change(do func(r *roll) error) error {
 	return nil
 }
 
-// revoke takes back the credentials of name, and returns the place of the last of
-// those that counted, or -1.
-func (r *roll) revoke(name string, at time.Time, by string) int {
-	last := -1
+// revoke takes back credentials that count, and returns them.
+func (r *roll) revoke(at time.Time, by string, which func(proto.Operator) bool) (revoked []proto.Operator) {
 	for i := range r.Operators {
-		if op := &r.Operators[i]; op.Name == name && op.Revoked.IsZero() {
-			op.Revoked, op.RevokedBy, last = at, by, i
+		if op := &r.Operators[i]; op.Revoked.IsZero() && which(*op) {
+			op.Revoked, op.RevokedBy = at, by
+			revoked = append(revoked, *op)
 		}
 	}
-	return last
+	return revoked
 }

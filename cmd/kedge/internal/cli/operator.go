@@ -19,7 +19,7 @@ func (k *kedge) operator() *cobra.Command {
 		Use:   "operator",
 		Short: "Say who may call the controller, and as what",
 	}
-	cmd.AddCommand(k.operatorAdd(), k.operatorList(), k.operatorRevoke())
+	cmd.AddCommand(k.operatorAdd(), k.operatorToken(), k.operatorList(), k.operatorRevoke())
 	return cmd
 }
 
@@ -33,7 +33,7 @@ func (k *kedge) operatorAdd() *cobra.Command {
 owner only, with how to connect in a file beside it that ends in .json. The key is made here; its private half goes nowhere else. A viewer looks; an
 operator also acts within what is configured; an admin says what runs where, and who is
 who. The audit calls whoever has them NAME. Credentials of that name that were made
-before do not count any more.`,
+before do not count any more; a token for the API over HTTP does.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
@@ -128,7 +128,11 @@ func (k *kedge) drawOperators(operators []proto.Operator) {
 		if !o.Revoked.IsZero() {
 			note = fmt.Sprintf("revoked %s ago by %s", terminal.Since(o.Revoked, k.Now()), o.RevokedBy)
 		}
-		t.add(o.Name, string(o.Role), o.PublicKey[:min(len(o.PublicKey), shortKey)], terminal.Since(o.Added, k.Now()), o.By, expires(o.Expires, k.Now()), note)
+		key := o.PublicKey[:min(len(o.PublicKey), shortKey)]
+		if o.TokenHash != "" {
+			key = "token " + o.TokenHash[:min(len(o.TokenHash), shortKey)]
+		}
+		t.add(o.Name, string(o.Role), key, terminal.Since(o.Added, k.Now()), o.By, expires(o.Expires, k.Now()), note)
 	}
 	t.draw(k.Stdout)
 }
@@ -137,7 +141,7 @@ func (k *kedge) operatorRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Let an operator in no more",
-		Long:  "Let an operator in no more. Whoever is connected with these credentials is disconnected at once.",
+		Long:  "Let an operator in no more, neither with credentials nor with a token. Whoever is connected with these credentials is disconnected at once.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
@@ -145,8 +149,12 @@ func (k *kedge) operatorRevoke() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(k.Stdout, "%s: revoked %s\n", terminal.Printable(r.Operator.Name), terminal.Printable(r.Operator.PublicKey))
-				return err
+				for _, o := range append(r.Others, r.Operator) {
+					if _, err := fmt.Fprintf(k.Stdout, "%s: revoked %s\n", terminal.Printable(o.Name), terminal.Printable(o.Credential())); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}

@@ -1,0 +1,85 @@
+package enroll_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/enroll"
+	"kedge/proto"
+)
+
+func TestATokenCountsUntilItIsRevokedOrExpires(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "operators.json")
+	now := time.Date(2026, 11, 26, 21, 0, 0, 0, time.UTC)
+	open := func() *enroll.Operators {
+		t.Helper()
+		o, err := enroll.OpenOperators(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	o := open()
+	add := func(op proto.Operator) {
+		t.Helper()
+		op.Added, op.By = now, "admin"
+		if err := o.Add(op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second, other := proto.NewOperatorToken(), proto.NewOperatorToken(), proto.NewOperatorToken()
+	add(proto.Operator{Name: "eva", Role: proto.RoleOperator, PublicKey: "UEVA"})
+	add(proto.Operator{Name: "eva", Role: proto.RoleViewer, TokenHash: first.Hash(), Expires: now.Add(time.Hour)})
+	add(proto.Operator{Name: "adam", Role: proto.RoleAdmin, TokenHash: other.Hash()})
+
+	is := func(what string, token proto.OperatorToken, at time.Time, name string, want error) {
+		t.Helper()
+		if op, err := o.Bearer(token, at); op.Name != name || !errors.Is(err, want) {
+			t.Errorf("%s: the bearer is %q, %v; want %q, %v", what, op.Name, err, name, want)
+		}
+	}
+	is("a token", first, now, "eva", nil)
+	is("nobody's", second, now, "", enroll.ErrUnknownToken)
+	is("no token at all", proto.OperatorToken{}, now, "", enroll.ErrUnknownToken)
+	is("in its last second", first, now.Add(time.Hour-time.Nanosecond), "eva", nil)
+	is("expired", first, now.Add(time.Hour), "eva", enroll.ErrTokenExpired)
+	is("for ever", other, now.AddDate(100, 0, 0), "adam", nil)
+
+	add(proto.Operator{Name: "eva", Role: proto.RoleAdmin, TokenHash: second.Hash()})
+	is("replaced", first, now, "eva", enroll.ErrTokenRevoked)
+	is("in its place", second, now, "eva", nil)
+	if got := o.Revoked(now); len(got) != 0 {
+		t.Errorf("NATS is told of %q, want nobody: the key of eva counts, and tokens are no keys", got)
+	}
+	if err := o.Add(proto.Operator{Name: "eve", TokenHash: other.Hash()}); !errors.Is(err, enroll.ErrTaken) {
+		t.Errorf("the token of adam for eve: error = %v, want %v", err, enroll.ErrTaken)
+	}
+
+	o = open()
+	is("after a restart", second, now, "eva", nil)
+	revoked, err := o.Revoke("eva", now, "admin")
+	if err != nil || len(revoked) != 2 || revoked[0].PublicKey != "UEVA" || revoked[1].TokenHash != second.Hash() {
+		t.Errorf("revoked %+v, %v; want the key and the token", revoked, err)
+	}
+	o = open()
+	is("revoked", second, now, "eva", enroll.ErrTokenRevoked)
+	is("of somebody else", other, now, "adam", nil)
+	if got := o.Revoked(now); !slices.Equal(got, []string{"UEVA"}) {
+		t.Errorf("NATS is told of %q, want the key of eva", got)
+	}
+
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []proto.OperatorToken{first, second, other} {
+		if strings.Contains(string(b), strings.TrimPrefix(token.Reveal(), "kedge_")) || !strings.Contains(string(b), token.Hash()) {
+			t.Errorf("the book has %s, want hashes alone", b)
+		}
+	}
+}
