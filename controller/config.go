@@ -75,14 +75,6 @@ type CacheConfig struct {
 	Public bool `config:"public"`
 }
 
-// A BuildConfig bounds builds.
-type BuildConfig struct {
-	Jobs      int           `config:"jobs"`            // at once; 0 means one for each processor
-	Remote    bool          `config:"remote"`          // whether Nix is to look for remote builders, as nix.conf names them
-	Timeout   time.Duration `config:"timeout"`         // of one revision's build
-	MaxSilent time.Duration `config:"max_silent_time"` // of one derivation's builder without a word; as in nix.conf
-}
-
 // A KeysConfig says which keys the controller has, which are made on its first
 // start, in the state directory, and whose count beside them; see docs/keys.md.
 type KeysConfig struct {
@@ -108,7 +100,7 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/kedge-controller",
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     defaultHTTP(),
-		Build:    BuildConfig{Remote: true, Timeout: time.Hour, MaxSilent: 10 * time.Minute},
+		Build:    defaultBuild(),
 		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
 		Enroll:   defaultEnroll(),
@@ -167,17 +159,6 @@ func (c CacheConfig) problems() []error {
 		if err := proto.ValidateCacheURL(u); err != nil {
 			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
 		}
-	}
-	return problems
-}
-
-func (c BuildConfig) problems() []error {
-	problems := []error{
-		between("build.timeout", c.Timeout, minTimeout, maxTimeout),
-		between("build.max_silent_time", c.MaxSilent, minTimeout, maxTimeout),
-	}
-	if c.Jobs < 0 {
-		problems = append(problems, fmt.Errorf("build.jobs: must not be negative, got %d", c.Jobs))
 	}
 	return problems
 }

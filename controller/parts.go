@@ -49,7 +49,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
 	}
-	builder, err := build.New(buildOptions(c.Build, cli, binaries.URL(), log))
+	builder, err := build.New(buildOptions(c, cli, binaries.URL(), log))
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
@@ -81,8 +81,13 @@ func nixSettings(c BuildConfig) []nix.Setting {
 // buildOptions returns how to build. One evaluation is not given the time of a
 // whole build: a host whose evaluation has no end is waited for, and meanwhile
 // holds up all others.
-func buildOptions(c BuildConfig, cli build.Nix, copyTo string, log *slog.Logger) build.Options {
-	return build.Options{Nix: cli, CopyTo: copyTo, BuildTimeout: c.Timeout, MaxSilent: c.MaxSilent, Log: log}
+func buildOptions(c Config, cli build.Nix, copyTo string, log *slog.Logger) build.Options {
+	b := c.Build
+	return build.Options{
+		Nix: cli, CopyTo: copyTo, BuildTimeout: b.Timeout, MaxSilent: b.MaxSilent, Log: log,
+		Workers: b.EvalWorkers, Memory: b.EvalMemory,
+		Keep: b.KeepRevisions, Evaluations: filepath.Join(c.StateDir, "evaluations"), Revisions: b.KeepRevisions,
+	}
 }
 
 // keyName returns what new keys are called after: this machine, if it has a name

@@ -9,9 +9,14 @@ import (
 )
 
 func TestAnEvaluationIsNotGivenTheTimeOfABuild(t *testing.T) {
-	o := buildOptions(BuildConfig{Timeout: 5 * time.Hour, MaxSilent: time.Hour}, nil, "", nil)
+	c := DefaultConfig()
+	c.Build.Timeout, c.Build.MaxSilent, c.Build.EvalWorkers = 5*time.Hour, time.Hour, 3
+	o := buildOptions(c, nil, "", nil)
 	if o.BuildTimeout != 5*time.Hour || o.MaxSilent != time.Hour || o.EvalTimeout != 0 {
 		t.Errorf("build %s, silence %s, evaluation %s; want 5h, 1h and the default", o.BuildTimeout, o.MaxSilent, o.EvalTimeout)
+	}
+	if o.Workers != 3 || o.Memory != 4096 || o.Revisions != 10 || o.Keep != 10 || o.Evaluations != "/var/lib/kedge-controller/evaluations" {
+		t.Errorf("options: got %+v", o)
 	}
 }
 

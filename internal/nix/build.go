@@ -63,6 +63,9 @@ type EvalOptions struct {
 	Installable string
 	// Apply is a Nix function that is applied to it; empty means none.
 	Apply string
+	// Memory is how many MiB the evaluator may use before it fails; zero means no
+	// bound. It is held to that itself, and by the kernel to twice as much.
+	Memory int
 }
 
 // Eval evaluates an attribute of a flake and returns it as JSON. Derivations
@@ -73,12 +76,12 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 	if o.Apply != "" {
 		args = append(args, "--apply", o.Apply)
 	}
-	out, err := c.run(ctx, "nix", args, []string{o.Installable},
-		Setting{"extra-experimental-features", "nix-command flakes"})
-	if err != nil {
+	argv := c.argv("nix", args, []string{o.Installable}, []Setting{{"extra-experimental-features", "nix-command flakes"}})
+	var out bytes.Buffer
+	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, &out); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSpace(out), nil
+	return bytes.TrimSpace(out.Bytes()), nil
 }
 
 // EvalInto evaluates as [CLI.Eval] does and decodes the result into v.

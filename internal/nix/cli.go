@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -71,18 +72,34 @@ func (c *CLI) Version(ctx context.Context) (string, error) {
 // run runs program with args, the settings, and operands after "--", and
 // returns its standard output.
 func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
-	argv := c.argv(program, args, operands, settings)
 	var stdout bytes.Buffer
-	stderr := command.Tail{Limit: stderrLimit}
-	cmd := c.command(ctx, argv, &stderr)
-	cmd.Stdout = &stdout
-	start := time.Now()
-	err := cmd.Run()
-	c.log(ctx, argv, time.Since(start), err)
+	err := c.stream(ctx, c.argv(program, args, operands, settings), memory{}, &stdout)
 	if err != nil {
-		return nil, failure(ctx, cmd, &stderr, err)
+		return nil, err
 	}
 	return stdout.Bytes(), nil
+}
+
+// stream runs a command in bounded memory and has out take its standard output as
+// it comes. An error of out stops it.
+func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer) error {
+	stderr := command.Tail{Limit: stderrLimit}
+	cmd := c.command(ctx, argv, &stderr)
+	cmd.Env = append(cmd.Env, m.environ()...)
+	cmd.Stdout = out
+	start := time.Now()
+	err := cmd.Start()
+	if err == nil {
+		err = m.limit(cmd.Process.Pid)
+		if ended := cmd.Wait(); ended != nil {
+			err = ended
+		}
+	}
+	c.log(ctx, argv, time.Since(start), err)
+	if err != nil {
+		return failure(ctx, cmd, &stderr, err)
+	}
+	return nil
 }
 
 func (c *CLI) argv(program string, args, operands []string, settings []Setting) []string {

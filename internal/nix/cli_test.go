@@ -22,7 +22,7 @@ func fakeNix(t *testing.T, body string) (*CLI, func() []string) {
 	dir := t.TempDir()
 	calls := filepath.Join(dir, "calls")
 	script := "#!/bin/sh\necho \"${0##*/} $*\" >>" + calls + "\n" + body + "\n"
-	for _, name := range []string{"nix", "nix-store"} {
+	for _, name := range []string{"nix", "nix-store", evalJobs} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}

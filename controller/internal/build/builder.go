@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -16,6 +19,8 @@ import (
 // concurrent use and end with their context.
 type Nix interface {
 	EvalInto(ctx context.Context, o nix.EvalOptions, v any) error
+	HasEvalJobs() bool
+	EvalJobs(ctx context.Context, o nix.EvalJobsOptions, each func(nix.Job)) error
 	Realise(ctx context.Context, o nix.RealiseOptions) error
 	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
 	Requisites(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
@@ -27,7 +32,8 @@ const (
 	defaultEvalTimeout  = 10 * time.Minute
 	defaultBuildTimeout = 2 * time.Hour
 	defaultMaxSilent    = 10 * time.Minute
-	defaultParallel     = 2
+	defaultMemory       = 4 << 10
+	defaultRevisions    = 10
 
 	// queryTimeout bounds the questions to the store about one build that failed.
 	queryTimeout = 10 * time.Minute
@@ -41,7 +47,10 @@ type Options struct {
 	EvalTimeout  time.Duration // of one process; defaults to 10 min
 	BuildTimeout time.Duration // of one Build; defaults to 2 h
 	MaxSilent    time.Duration // of one derivation's builder without a word; defaults to 10 min
-	Parallel     int           // evaluations at once, where hosts are evaluated one by one; defaults to 2
+	Workers      int           // evaluations at once; defaults to one for each processor, as far as memory suffices
+	Memory       int           // MiB for each; defaults to 4 GiB
+	Evaluations  string        // directory of what revisions evaluated to; empty for none
+	Revisions    int           // how many of them are kept; defaults to 10
 	CopyTo       string        // store that gets what is built, unless anything fails: saves a process later
 	Store        string        // where the store is looked at; defaults to proto.StoreDir
 	Log          *slog.Logger  // required
@@ -49,7 +58,8 @@ type Options struct {
 
 // A Builder evaluates and builds. It is safe for concurrent use.
 type Builder struct {
-	o Options
+	o    Options
+	book book
 
 	mu    sync.Mutex
 	valid map[proto.StorePath]bool // toplevels that are there, and rooted
@@ -75,16 +85,23 @@ func New(o Options) (*Builder, error) {
 	if o.MaxSilent == 0 {
 		o.MaxSilent = defaultMaxSilent
 	}
-	if o.Parallel == 0 {
-		o.Parallel = defaultParallel
+	if o.Memory == 0 {
+		o.Memory = defaultMemory
+	}
+	if o.Workers == 0 {
+		o.Workers = workers(o.Memory)
+	}
+	if o.Revisions == 0 {
+		o.Revisions = defaultRevisions
 	}
 	if o.Store == "" {
 		o.Store = proto.StoreDir
 	}
-	if o.Keep < 0 || o.Parallel < 0 || o.EvalTimeout < 0 || o.BuildTimeout < 0 || o.MaxSilent < 0 {
-		return nil, errors.New("builder options: Keep, Parallel and all times must not be negative")
+	if min(o.Keep, o.Workers, o.Memory, o.Revisions) < 0 || min(o.EvalTimeout, o.BuildTimeout, o.MaxSilent) < 0 {
+		return nil, errors.New("builder options: numbers and times must not be negative")
 	}
-	return &Builder{o: o, valid: make(map[proto.StorePath]bool)}, nil
+	pages := book{dir: o.Evaluations, keep: o.Revisions, store: o.Store, log: o.Log}
+	return &Builder{o: o, book: pages, valid: make(map[proto.StorePath]bool)}, nil
 }
 
 // Builds is what became of a set of hosts.
@@ -168,3 +185,16 @@ func (b *Builder) judge(hosts map[proto.HostName]Evaluation, failures map[proto.
 	}
 	return builds
 }
+
+// workers is how many evaluations that use so many MiB each may run at once on this
+// machine.
+func workers(memory int) int {
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return 1
+	}
+	room := machine.Totalram * uint64(machine.Unit) / mebibyte / uint64(memory) //nolint:gosec // positive
+	return max(min(runtime.NumCPU(), int(room)), 1)                             //nolint:gosec // small
+}
+
+const mebibyte = 1 << 20

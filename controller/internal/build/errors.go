@@ -103,6 +103,11 @@ func explain(err error) error {
 	return &saidError{text: cut(unindent(said)), err: err}
 }
 
+// explainText is explain for what Nix said and a command passed on.
+func explainText(said string) error {
+	return errors.New(cut(unindent(strings.TrimPrefix(strings.TrimSpace(said), "error:"))))
+}
+
 // A saidError is an error in Nix's own words.
 type saidError struct {
 	text string

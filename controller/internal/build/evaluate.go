@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -20,22 +18,6 @@ const (
 	attribute = "nixosConfigurations"
 	flakeFile = "flake.nix"
 )
-
-// evaluateAll is applied to all hosts. A host whose evaluation throws becomes
-// null, one whose name cannot be a host's an empty set. (Errors that Nix cannot
-// catch, such as a missing attribute, fail the whole evaluation.)
-const evaluateAll = `hosts: builtins.mapAttrs (name: host:
-  let
-    toplevel = host.config.system.build.toplevel;
-    result = { drv = toplevel.drvPath; out = toplevel.outPath; };
-    tried = builtins.tryEval (builtins.deepSeq result result);
-  in
-    if builtins.match "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" name == null then { }
-    else if tried.success then tried.value
-    else null) hosts`
-
-// evaluateOne is applied to one host.
-const evaluateOne = `host: let toplevel = host.config.system.build.toplevel; in { drv = toplevel.drvPath; out = toplevel.outPath; }`
 
 // An Evaluation is how a host's toplevel is made, and where it will be.
 type Evaluation struct {
@@ -53,82 +35,133 @@ type Evaluations struct {
 	Names []*NameError
 }
 
-// Evaluate evaluates every host of a flake. An error is about the flake as a
-// whole: a [*FlakeError], unless ctx ended.
+// Evaluate evaluates every host of a flake, as far as it was not done before for a
+// reference that names a revision. An error is about the flake as a whole: a
+// [*FlakeError], unless ctx ended.
 func (b *Builder) Evaluate(ctx context.Context, flakeRef string) (Evaluations, error) {
-	var all map[string]*Evaluation
-	if err := b.eval(ctx, flakeRef, attribute, evaluateAll, &all); err != nil {
-		if ctx.Err() != nil {
+	s, known := b.book.recall(ctx, flakeRef)
+	if !known {
+		var err error
+		if s, err = b.survey(ctx, flakeRef); err != nil {
 			return Evaluations{}, err
 		}
-		// One of the hosts, or the flake: asking for the names tells.
-		var names []string
-		if namesErr := b.eval(ctx, flakeRef, attribute, "builtins.attrNames", &names); namesErr != nil {
-			return Evaluations{}, flakeError(ctx, flakeRef, namesErr)
-		}
-		b.o.Log.DebugContext(ctx, "hosts are evaluated one by one", "hosts", len(names), "err", err)
-		all = make(map[string]*Evaluation, len(names))
-		for _, name := range names {
-			all[name] = nil
-		}
 	}
-	if len(all) == 0 {
-		return Evaluations{}, &FlakeError{Ref: flakeRef, Missing: attribute, Err: errNoHosts}
-	}
-	return b.sortOut(ctx, flakeRef, all)
-}
-
-// sortOut parses what all hosts evaluated to, and evaluates alone those that
-// failed.
-func (b *Builder) sortOut(ctx context.Context, flakeRef string, all map[string]*Evaluation) (Evaluations, error) {
 	result := Evaluations{
-		Hosts:  make(map[proto.HostName]Evaluation, len(all)),
+		Hosts:  make(map[proto.HostName]Evaluation, len(s.Names)),
 		Failed: make(map[proto.HostName]*HostError),
 	}
-	var again []proto.HostName
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	var missing []proto.HostName
+	for _, name := range s.Names {
 		host, err := proto.ParseHostName(name)
 		if err != nil {
 			result.Names = append(result.Names, &NameError{Name: name, Err: err})
 			continue
 		}
-		if e := all[name]; e != nil {
+		if e := s.Hosts[name]; e != nil {
 			result.Hosts[host] = *e
 		} else {
-			again = append(again, host)
+			missing = append(missing, host)
 		}
 	}
+	if len(missing) > b.chunk() {
+		missing = b.many(ctx, flakeRef, missing, result)
+	}
+	err := b.alone(ctx, flakeRef, missing, result)
+	if len(result.Hosts) > 0 {
+		b.book.remember(ctx, flakeRef, s.Names, result.Hosts)
+	}
+	return result, err
+}
 
-	evaluations, failures := make([]Evaluation, len(again)), make([]error, len(again))
+// A survey is what there is in a flake, and what could be learned of it at once.
+type survey struct {
+	Names []string `json:"names"`
+	// Hosts are null if they threw, and missing if they were not looked at.
+	Hosts map[string]*Evaluation `json:"hosts"`
+}
+
+// surveyOf is applied to all hosts. It evaluates them if they are not more than
+// there is room for in one process. (Errors that Nix cannot catch, such as a
+// missing attribute, fail the whole evaluation.)
+const surveyOf = `hosts:
+  let
+    names = builtins.attrNames hosts;
+    isHost = name: builtins.match "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" name != null;
+    evaluate = ` + evaluateTried + `;
+    some = if builtins.length names > %d then [ ] else builtins.filter isHost names;
+  in {
+    inherit names;
+    hosts = builtins.listToAttrs (builtins.map (name: { inherit name; value = evaluate hosts.${name}; }) some);
+  }`
+
+// evaluateOne is applied to one host; evaluateTried, too, and returns null if that
+// throws.
+const (
+	evaluateOne   = `host: let toplevel = host.config.system.build.toplevel; in { drv = toplevel.drvPath; out = toplevel.outPath; }`
+	evaluateTried = `host: let
+      result = (` + evaluateOne + `) host;
+      tried = builtins.tryEval (builtins.deepSeq result result);
+    in if tried.success then tried.value else null`
+)
+
+// survey asks for all hosts, or for their names alone if one of them fails that.
+func (b *Builder) survey(ctx context.Context, flakeRef string) (survey, error) {
+	var s survey
+	if err := b.eval(ctx, flakeRef, attribute, fmt.Sprintf(surveyOf, b.chunk()), &s); err != nil {
+		if ctx.Err() != nil {
+			return survey{}, err
+		}
+		// One of the hosts, or the flake: asking for the names tells.
+		if namesErr := b.eval(ctx, flakeRef, attribute, "builtins.attrNames", &s.Names); namesErr != nil {
+			return survey{}, flakeError(ctx, flakeRef, namesErr)
+		}
+		b.o.Log.DebugContext(ctx, "hosts are evaluated one by one", "hosts", len(s.Names), "err", err)
+	}
+	if len(s.Names) == 0 {
+		return survey{}, &FlakeError{Ref: flakeRef, Missing: attribute, Err: errNoHosts}
+	}
+	return s, nil
+}
+
+// alone evaluates hosts in a process of its own each, and adds what came of it to
+// result. The error says that ctx ended.
+func (b *Builder) alone(ctx context.Context, flakeRef string, hosts []proto.HostName, result Evaluations) error {
+	evaluations, failures := make([]Evaluation, len(hosts)), make([]error, len(hosts))
 	var group errgroup.Group
-	group.SetLimit(b.o.Parallel)
-	for i, host := range again {
+	group.SetLimit(b.o.Workers)
+	for i, host := range hosts {
 		group.Go(func() error {
 			failures[i] = b.eval(ctx, flakeRef, fmt.Sprintf("%s.%q", attribute, host), evaluateOne, &evaluations[i])
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return Evaluations{}, err
-	}
+	_ = group.Wait() // every error is among the failures
 	if err := context.Cause(ctx); err != nil {
-		return Evaluations{}, fmt.Errorf("evaluate %s: %w", flakeRef, err)
+		return fmt.Errorf("evaluate %s: %w", flakeRef, err)
 	}
-	for i, host := range again {
+	for i, host := range hosts {
 		if err := failures[i]; err != nil {
-			result.Failed[host] = NewHostError(host, proto.ReasonEvalFailed, explain(err))
+			result.Failed[host] = NewHostError(host, proto.ReasonEvalFailed, b.explainEval(err))
 		} else {
 			result.Hosts[host] = evaluations[i]
 		}
 	}
-	return result, nil
+	return nil
 }
 
-// eval evaluates an attribute of a flake, in bounded time.
+// eval evaluates an attribute of a flake, in bounded time and memory.
 func (b *Builder) eval(ctx context.Context, flakeRef, path, apply string, v any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.EvalTimeout, fmt.Errorf("no end within %s", b.o.EvalTimeout))
 	defer cancel()
-	return b.o.Nix.EvalInto(ctx, nix.EvalOptions{Installable: flakeRef + "#" + path, Apply: apply}, v)
+	return b.o.Nix.EvalInto(ctx, nix.EvalOptions{Installable: flakeRef + "#" + path, Apply: apply, Memory: b.o.Memory}, v)
+}
+
+// explainEval is explain for an evaluation, whose memory is bounded.
+func (b *Builder) explainEval(err error) error {
+	if nix.OutOfMemory(err) {
+		return fmt.Errorf("it needs more memory than an evaluation may use, %d MiB (build.eval_memory): %w", b.o.Memory, explain(err))
+	}
+	return explain(err)
 }
 
 func flakeError(ctx context.Context, ref string, err error) error {

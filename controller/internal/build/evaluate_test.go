@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,7 +33,7 @@ func TestEvaluateStartsOneProcessForAllHosts(t *testing.T) {
 
 func TestAHostThatThrowsIsEvaluatedAloneForItsMessage(t *testing.T) {
 	f := &fakeNix{
-		answers: map[string]string{"nixosConfigurations": strings.Replace(hosts(t, "web1"), "{", `{"web2":null,`, 1)},
+		answers: map[string]string{"nixosConfigurations": hosts(t, "web1", "!web2")},
 		stderr:  map[string]string{attributeOf("web2"): "error:\n       … while evaluating\n\n       error: Failed assertions:\n       - no file system\n"},
 	}
 	got, err := newBuilder(t, f).Evaluate(t.Context(), "path:/x")
@@ -74,7 +75,7 @@ func TestOneHostCanFailTheEvaluationOfAll(t *testing.T) {
 func TestANameThatIsNoHostNameIsLeftOut(t *testing.T) {
 	for _, whole := range []bool{true, false} {
 		f := &fakeNix{answers: map[string]string{
-			"nixosConfigurations":  strings.Replace(hosts(t, "web1"), "{", `{"Web.Two":{},"a b":{},`, 1),
+			"nixosConfigurations":  hosts(t, "Web.Two", "a b", "web1"),
 			"!nixosConfigurations": `["Web.Two","a b","web1"]`,
 			attributeOf("web1"):    one(t, "web1"),
 		}}
@@ -108,7 +109,7 @@ func TestAFlakeThatHasNothingToEvaluate(t *testing.T) {
 			nil, "error: flake 'path:/x' does not provide attribute 'packages.x86_64-linux.nixosConfigurations', 'nixosConfigurations'",
 			"nixosConfigurations", proto.ReasonNoConfigurations,
 		},
-		"no hosts": {map[string]string{"nixosConfigurations": "{}"}, "", "nixosConfigurations", proto.ReasonNoConfigurations},
+		"no hosts": {map[string]string{"nixosConfigurations": hosts(t)}, "", "nixosConfigurations", proto.ReasonNoConfigurations},
 		"no flake.nix": {
 			nil, "error: path '/nix/store/0ccnxa25whszw7mgbgyzdm4nqc0zwnm8-source/flake.nix' does not exist", "flake.nix", proto.ReasonNoFlake,
 		},
@@ -167,12 +168,24 @@ func one(t *testing.T, name string) string {
 	return fmt.Sprintf(`{"drv":%q,"out":%q}`, e.Derivation, e.Toplevel)
 }
 
+// hosts returns a survey of hosts, those with a "!" before their name being broken.
 func hosts(t *testing.T, names ...string) string {
-	var parts []string
+	s := survey{Hosts: map[string]*Evaluation{}}
 	for _, n := range slices.Sorted(slices.Values(names)) {
-		parts = append(parts, fmt.Sprintf("%q:%s", n, one(t, n)))
+		n, broken := strings.CutPrefix(n, "!")
+		s.Names = append(s.Names, n)
+		if _, err := proto.ParseHostName(n); err != nil {
+			continue
+		}
+		s.Hosts[n] = nil
+		if !broken {
+			e := evaluation(t, n)
+			s.Hosts[n] = &e
+		}
 	}
-	return "{" + strings.Join(parts, ",") + "}"
+	data, err := json.Marshal(s)
+	must(t, err)
+	return string(data)
 }
 
 // comparers compare the values of proto that hide their fields.

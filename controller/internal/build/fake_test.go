@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,16 +24,20 @@ type fakeNix struct {
 	store string
 
 	mu       sync.Mutex
-	calls    []string                     // what was evaluated, and what was built
-	answers  map[string]string            // attribute path, with "!" before it for the names → JSON; missing: an error
-	stderr   map[string]string            // of evaluations that fail
-	broken   map[proto.StorePath]bool     // derivations that do not build
-	hangs    map[proto.StorePath]bool     // derivations whose build has no end
-	notASys  map[proto.StorePath]bool     // derivations that build something else
-	requires map[proto.StorePath][]string // what else a derivation needs
-	buildErr string                       // stderr of a build that fails
-	mute     bool                         // the store answers no question
-	silent   time.Duration                // how long a builder may say nothing, in the last build
+	calls    []string                                            // what was evaluated, and what was built
+	answers  map[string]string                                   // attribute path, with "!" before it for the names → JSON; missing: an error
+	stderr   map[string]string                                   // of evaluations that fail
+	broken   map[proto.StorePath]bool                            // derivations that do not build
+	hangs    map[proto.StorePath]bool                            // derivations whose build has no end
+	notASys  map[proto.StorePath]bool                            // derivations that build something else
+	requires map[proto.StorePath][]string                        // what else a derivation needs
+	buildErr string                                              // stderr of a build that fails
+	fatal    map[string]bool                                     // hosts whose evaluation fails the process
+	jobs     func(ctx context.Context, each func(nix.Job)) error // nix-eval-jobs; nil for none
+	evalJobs nix.EvalJobsOptions                                 // of the last call
+	memory   int                                                 // of the last evaluation
+	mute     bool                                                // the store answers no question
+	silent   time.Duration                                       // how long a builder may say nothing, in the last build
 }
 
 // EvalInto implements Nix.
@@ -46,12 +51,41 @@ func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.memory = o.Memory
+	if list, some := strings.CutPrefix(o.Apply, evaluateSome[:strings.Index(evaluateSome, "%s")]); some {
+		return f.evalSome(path, strings.Fields(strings.NewReplacer("]", "", ")", "", `"`, "").Replace(list)), v)
+	}
 	f.calls = append(f.calls, path)
 	answer, ok := f.answers[path]
 	if !ok {
 		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: errors.New("exit status 1")}
 	}
 	return json.Unmarshal([]byte(answer), v)
+}
+
+// evalSome answers for some hosts, together.
+func (f *fakeNix) evalSome(path string, hosts []string, v any) error {
+	f.calls = append(f.calls, path+" "+strings.Join(hosts, " "))
+	answers := map[string]json.RawMessage{}
+	for _, name := range hosts {
+		if f.fatal[name] {
+			return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: "error: out of memory", Err: errors.New("exit status 1")}
+		}
+		answers[name] = json.RawMessage(cmp.Or(f.answers[attributeOf(name)], "null"))
+	}
+	data, err := json.Marshal(answers)
+	must(f.t, err)
+	return json.Unmarshal(data, v)
+}
+
+// HasEvalJobs implements Nix.
+func (f *fakeNix) HasEvalJobs() bool { return f.jobs != nil }
+
+// EvalJobs implements Nix.
+func (f *fakeNix) EvalJobs(ctx context.Context, o nix.EvalJobsOptions, each func(nix.Job)) error {
+	f.calls = append(f.calls, "jobs")
+	f.evalJobs = o
+	return f.jobs(ctx, each)
 }
 
 // Realise implements Nix.
@@ -110,7 +144,7 @@ func (f *fakeNix) Requisites(_ context.Context, paths ...proto.StorePath) ([]pro
 func newBuilder(t *testing.T, f *fakeNix) *Builder {
 	t.Helper()
 	f.t, f.store = t, t.TempDir()
-	b, err := New(Options{Nix: f, Roots: filepath.Join(t.TempDir(), "roots"), Store: f.store, Keep: 2, Log: slog.New(slog.DiscardHandler)})
+	b, err := New(Options{Nix: f, Roots: filepath.Join(t.TempDir(), "roots"), Store: f.store, Keep: 2, Workers: 2, Memory: 2 * hostMemory, Evaluations: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	return b
 }

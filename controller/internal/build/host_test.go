@@ -111,6 +111,64 @@ func TestRealFlakeWithoutHosts(t *testing.T) {
 	}
 }
 
+// hog is a host that needs more memory than there is for one.
+const hog = `hog.config.system.build.toplevel =
+  let all = builtins.genList (i: builtins.genList (j: toString (i * j)) 1000) 40000; in builtins.deepSeq all (throw "it was enough");`
+
+// evalJobsScript is nix-eval-jobs, as far as it is used here: what it takes and
+// what it writes is from its source (2.32), and Nix evaluates. Debian has none.
+const evalJobsScript = `#!/bin/bash
+while [ $# -gt 1 ]; do
+  case $1 in
+  --flake) ;;
+  --select) select=$2; shift;;
+  --workers|--max-memory-size) shift;;
+  --option) shift 2;;
+  *) echo "error: unrecognised flag '$1'" >&2; exit 1;;
+  esac
+  shift
+done
+eval() { nix eval --raw --extra-experimental-features 'nix-command flakes' "$@"; }
+names=$(eval "$1" --apply "root: builtins.toString (builtins.attrNames (($select) root))") || exit 1
+for name in $names; do
+  eval "$1" --apply "root: let d = (($select) root).\"$name\"; in builtins.toJSON {
+    attr = \"$name\"; attrPath = [ \"$name\" ]; inherit (d) name drvPath system; outputs.out = d.outPath; }" 2>/tmp/evaljobs.err ||
+    eval --impure --expr "builtins.toJSON { attr = \"$name\"; attrPath = [ \"$name\" ]; error = builtins.readFile /tmp/evaljobs.err; }"
+  echo
+done
+`
+
+// TestRealFlakeOfManyHosts has more hosts than one process may evaluate.
+func TestRealFlakeOfManyHosts(t *testing.T) {
+	ref := flake(t, realHosts, "missing.config = { };"+hog)
+	bin := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(bin, "nix-eval-jobs"), []byte(evalJobsScript), 0o755))
+	for name, path := range map[string]string{"a few at a time": "", "nix-eval-jobs": bin + ":"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PATH", path+os.Getenv("PATH"))
+			b := realBuilder(t)
+			b.o.Memory, b.o.Workers = hostMemory, 2
+			got, err := b.Evaluate(t.Context(), ref)
+			must(t, err)
+			for _, name := range []string{"web1", "1db", "fails", "depends", "not-a-system"} {
+				if e := got.Hosts[host(t, name)]; e.Derivation.IsZero() || e.Toplevel.IsZero() {
+					t.Errorf("%s: got %v", name, e)
+				}
+			}
+			for name, want := range map[string]string{
+				"throws": "this host is broken", "missing": "attribute 'system' missing", "hog": "out of memory",
+			} {
+				if failed := got.Failed[host(t, name)]; failed == nil || !strings.Contains(failed.Error(), want) {
+					t.Errorf("%s: got %v, want it to fail with %q", name, failed, want)
+				}
+			}
+			if len(got.Hosts) != 5 || len(got.Failed) != 3 || len(got.Names) != 1 {
+				t.Errorf("evaluated %v, failed %v, names %v", got.Hosts, got.Failed, got.Names)
+			}
+		})
+	}
+}
+
 // flake writes a flake and returns its reference.
 func flake(t *testing.T, text, more string) string {
 	t.Helper()

@@ -1,0 +1,33 @@
+package controller
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// problemKeys returns the keys that problems are about.
+func problemKeys(problems []error) []string {
+	var keys []string
+	for line := range strings.Lines(errors.Join(problems...).Error()) {
+		key, _, _ := strings.Cut(line, ":")
+		keys = append(keys, key)
+	}
+	return slices.Compact(keys)
+}
+
+func TestBuildConfigNamesEveryProblem(t *testing.T) {
+	c := BuildConfig{Jobs: -1, EvalWorkers: -1, EvalMemory: 4 << 30, KeepRevisions: 0}
+	want := []string{
+		"build.timeout", "build.max_silent_time", "build.eval_workers", "build.eval_memory", "build.keep_revisions", "build.jobs",
+	}
+	if diff := cmp.Diff(want, problemKeys(c.problems())); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	if problems := defaultBuild().problems(); errors.Join(problems...) != nil {
+		t.Errorf("defaults: %v", problems)
+	}
+}
