@@ -60,6 +60,7 @@ type deployer struct {
 	builder Builder
 	cache   Pusher
 	runner  *runner
+	differ  differ
 	fleet   *Fleet
 	claims  claimSaver
 	redo    func(channels []string) // has others begin anew
@@ -130,6 +131,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
 	}
 	watch.lap(stageCache)
+	d.differ.compare(ctx, builds.Toplevels, closures)
 	releases, err := d.runner.sign(d.channel, rev, builds.Toplevels, closures)
 	if err != nil {
 		return nil, err

@@ -73,6 +73,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
 					channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 				}
 				ctx, stop := context.WithCancelCause(t.Context())

@@ -37,7 +37,8 @@ type Fleet struct {
 type hostState struct {
 	view    proto.HostView
 	version uint64
-	boots   []string // that were heard of, the newest last; bounded
+	boots   []string       // that were heard of, the newest last; bounded
+	changes *proto.Changes // with the packages, which view lacks; never written to
 }
 
 // NewFleet returns a fleet without hosts. Versions begin at the present time,
@@ -181,7 +182,9 @@ func (f *Fleet) Host(host proto.HostName) (proto.HostReply, bool) {
 	if !known {
 		return proto.HostReply{}, false
 	}
-	return proto.HostReply{Version: h.version, Host: h.view}, true
+	view := h.view
+	view.Changes = h.changes
+	return proto.HostReply{Version: h.version, Host: view}, true
 }
 
 // SourceStatus returns how the controller stands to the repository of a channel.

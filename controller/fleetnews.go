@@ -71,3 +71,18 @@ func (f *Fleet) bump(h *hostState) {
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
+
+// Change notes how what was built or published for a host differs from what it runs.
+func (f *Fleet) Change(host proto.HostName, c proto.Changes) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known {
+		h = f.add(host)
+	}
+	h.changes = &c
+	counts := c
+	counts.Packages = nil
+	h.view.Changes = &counts
+	f.bump(h)
+}

@@ -62,6 +62,7 @@ type importer struct {
 	signer    releaseOpener
 	publisher orderPublisher
 	runner    *runner // signs what came without a release
+	differ    differ
 	log       *slog.Logger
 }
 
@@ -93,12 +94,13 @@ func (i *importer) publish(ctx context.Context, actor string, targets []proto.Pu
 	}
 	var published []proto.Published
 	for _, t := range found {
+		changes := i.differ.compareOne(ctx, t.host, t.toplevel, closures[t.toplevel])
 		serial, err := i.publishOne(ctx, actor, t, closures[t.toplevel])
 		if err != nil {
 			return nil, fmt.Errorf("published for %d of %d hosts, then: %w", len(published), len(targets), err)
 		}
 		i.log.InfoContext(ctx, "published", "host", t.host, "serial", serial, "toplevel", t.toplevel, "by", actor)
-		published = append(published, proto.Published{Host: t.host, Serial: serial})
+		published = append(published, proto.Published{Host: t.host, Serial: serial, Changes: changes})
 		prune(ctx, i.builder, i.fleet, t.host, i.log)
 	}
 	return published, nil

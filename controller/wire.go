@@ -138,6 +138,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, builder: parts.Builder,
 			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...),
 			signer:  signer, publisher: publisher, runner: c.runner, log: c.log,
+			differ: differ{closures: parts.Cache, fleet: c.fleet, log: c.log},
 		},
 	}
 	c.service = bus.NewService(bus.ServiceOptions{

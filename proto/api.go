@@ -112,6 +112,9 @@ type HostView struct {
 	// Problem says why the newest revision did not reach this host, such as a
 	// build that failed; nil if it did.
 	Problem *Problem `json:"problem,omitempty"`
+	// Changes is how the toplevel that was last built, or published, for the host
+	// differs from what it ran by then; nil if that is not known.
+	Changes *Changes `json:"changes,omitempty"`
 }
 
 // A Rival is a second machine with a host's credentials.
@@ -271,6 +274,7 @@ type PublishReply struct {
 
 // Published is one host's share of a [PublishReply].
 type Published struct {
-	Host   HostName `json:"host"`
-	Serial Serial   `json:"serial"`
+	Host    HostName `json:"host"`
+	Serial  Serial   `json:"serial"`
+	Changes *Changes `json:"changes,omitempty"` // as in a [HostView]
 }

@@ -150,6 +150,10 @@ func calls(t testing.TB) []message {
 		Key:     &hostKey,
 		Rival:   &proto.Rival{Seen: issued, Message: "two machines take turns"},
 		Problem: &proto.Problem{Reason: proto.ReasonBuildFailed, Message: "builder failed with exit code 3", Revision: revision, Time: issued},
+		Changes: &proto.Changes{
+			From: toplevel(t), To: toplevel(t), Size: -4096, Added: 1, Removed: 2, Upgraded: 3, Downgraded: 4, Changed: 5, Boot: []string{"kernel"},
+			Packages: []proto.PackageChange{{Name: "linux", Kind: proto.ChangeUpgraded, From: []string{"6.12.1"}, To: []string{"6.12.8"}, Size: 4096}},
+		},
 	}
 	signed := desired(t)
 	view.Want.Release = proto.DigestOf(signed.Release.Payload)

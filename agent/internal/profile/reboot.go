@@ -2,20 +2,13 @@ package profile
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"kedge/internal/bootparts"
 	"kedge/proto"
 )
-
-// paramsFile is the one part of what is booted that is no link.
-const paramsFile = "kernel-params"
-
-// bootParts returns the names of what takes effect at a boot only: what NixOS'
-// own automatic upgrade compares, and the parameters.
-func bootParts() []string { return []string{"kernel", "initrd", "kernel-modules", paramsFile} }
 
 // RebootFor returns which parts of toplevel, which is present, the host would
 // run with a reboot only; see [System.RebootPending].
@@ -35,34 +28,5 @@ func (s System) unlikeBooted(system string) (parts []string, err error) {
 	if _, err := os.Lstat(booted); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	for _, name := range bootParts() {
-		have, err := bootPart(booted, name)
-		if err != nil {
-			return nil, err
-		}
-		want, err := bootPart(system, name)
-		if err != nil {
-			return nil, err
-		}
-		if have != want {
-			parts = append(parts, name)
-		}
-	}
-	return parts, nil
-}
-
-// bootPart returns what tells one part of a system from that of another; empty
-// if it has none.
-func bootPart(system, name string) (text string, err error) {
-	file := filepath.Join(system, name)
-	if name == paramsFile {
-		b, readErr := os.ReadFile(file)
-		text, err = string(b), readErr
-	} else {
-		text, err = os.Readlink(file)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("compare with the booted system: %w", err)
-	}
-	return text, nil
+	return bootparts.Changed(booted, system)
 }

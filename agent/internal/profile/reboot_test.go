@@ -10,7 +10,7 @@ import (
 )
 
 func TestReboot(t *testing.T) {
-	booted := map[string]string{"kernel": "/nix/store/linux-1/bzImage", "initrd": "/nix/store/initrd-1/initrd", "kernel-modules": "/nix/store/modules-1", paramsFile: "quiet"}
+	booted := map[string]string{"kernel": "/nix/store/linux-1/bzImage", "initrd": "/nix/store/initrd-1/initrd", "kernel-modules": "/nix/store/modules-1", "kernel-params": "quiet"}
 	for _, tt := range []struct {
 		name   string
 		booted map[string]string
@@ -80,7 +80,7 @@ func writeParts(t *testing.T, dir string, parts map[string]string) {
 	for name, is := range parts {
 		file := filepath.Join(dir, name)
 		err := os.WriteFile(file, []byte(is), 0o600)
-		if name != paramsFile {
+		if name != "kernel-params" {
 			err = os.Remove(file)
 			if err == nil {
 				err = os.Symlink(is, file)

@@ -36,6 +36,9 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	} else {
 		line("Wanted", "nothing was ever published")
 	}
+	if c := v.Changes; c != nil {
+		line("Changes", "%s", changesLine(*c))
+	}
 	if p := v.Problem; p != nil {
 		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), terminal.Since(p.Time, now))
 	}
@@ -47,6 +50,10 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 		}
 	}
 	t.draw(w)
+	if c := v.Changes; c != nil && len(c.Packages) > 0 {
+		fmt.Fprintf(w, "\nFrom %s to %s\n", c.From, c.To)
+		drawChanges(w, *c)
+	}
 	if v.Problem != nil {
 		drawLines(w, "\nProblem", []string{v.Problem.Message})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -70,6 +71,9 @@ only tells what would change.`,
 			}
 			for _, p := range r.Published {
 				fmt.Fprintf(k.Stdout, "%s: published as serial %s\n", p.Host, p.Serial)
+				if p.Changes != nil {
+					fmt.Fprintf(k.Stdout, "%s: %s\n", p.Host, terminal.Printable(changesLine(*p.Changes)))
+				}
 			}
 			if !wait {
 				return nil
