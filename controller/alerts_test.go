@@ -49,6 +49,7 @@ func metricNames(t *testing.T) (names []string) {
 	}
 	f.Apply(s, time.Now())
 	f.Trouble(host(t, "web1"), &proto.Problem{Reason: proto.ReasonBuildFailed})
+	f.Looked(proto.SourceStatus{Channel: "main", Error: "no", Reason: proto.ReasonNoFlake})
 	registry := prometheus.NewPedanticRegistry()
 	newMetrics(registry)
 	registry.MustRegister(newHostCollector(f, hostSeries),

@@ -65,16 +65,6 @@ func (c NATSTLSConfig) outbound() outbound.Options {
 	return outbound.Options{CAFile: c.CAFile, Pins: c.Pins}
 }
 
-// A CacheConfig says where hosts find the binary cache.
-type CacheConfig struct {
-	URLs []string `config:"urls"` // of this controller's; tried in order; they travel in every assignment
-	// From are the URLs of caches that others fill, such as CI. What is published
-	// and is not in the local store is fetched from there.
-	From []string `config:"from"`
-	// Public lets everybody read it, also without the token of an assignment.
-	Public bool `config:"public"`
-}
-
 // A KeysConfig says which keys the controller has, which are made on its first
 // start, in the state directory, and whose count beside them; see docs/keys.md.
 type KeysConfig struct {
@@ -100,6 +90,7 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/kedge-controller",
 		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
 		HTTP:     defaultHTTP(),
+		Cache:    defaultCache(),
 		Build:    defaultBuild(),
 		Keys:     KeysConfig{ReleaseThreshold: 1, SignReleases: true},
 		Reboot:   RebootConfig{MaxConcurrent: 1},
@@ -143,24 +134,6 @@ func (c NATSConfig) problems(tls TLSMode) []error {
 		problems = append(problems, embeddedURL(fmt.Sprintf("nats.advertise[%d]", i), u, tls))
 	}
 	return append(problems, bus.CheckServers("nats.advertise", c.Advertise))
-}
-
-func (c CacheConfig) problems() []error {
-	if len(c.URLs) == 0 {
-		return []error{errors.New(`cache.urls: must name at least one URL under which hosts reach the binary cache, such as "https://build.example/cache"`)}
-	}
-	var problems []error
-	for i, u := range c.URLs {
-		if err := proto.ValidateCacheURL(u); err != nil {
-			problems = append(problems, fmt.Errorf("cache.urls[%d]: %w", i, err))
-		}
-	}
-	for i, u := range c.From {
-		if err := proto.ValidateCacheURL(u); err != nil {
-			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
-		}
-	}
-	return problems
 }
 
 func absolute(key, path string) error {

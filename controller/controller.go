@@ -65,6 +65,8 @@ type Controller struct {
 	keeper    *keeper
 	feeds     *feeds
 	leases    *leases
+	kept      *keptRevisions
+	retention *retention // nil if nobody prunes the cache
 	enrolment http.Handler
 	renewals  func(context.Context) error // of hosts' credentials
 	serving   chan struct{}               // closed once operators' calls are answered
@@ -95,6 +97,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 		o.Notify = func(string) {}
 	}
 	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), pipelines: map[string]*Pipeline{}, serving: make(chan struct{})}
+	c.kept = &keptRevisions{path: c.path(keptRevisionsFile), max: o.Config.Cache.KeepRevisions}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -160,7 +163,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollout": c.runner.run,
 		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
-		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate,
+		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

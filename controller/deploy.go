@@ -59,6 +59,7 @@ type deployer struct {
 	source  Source
 	builder Builder
 	cache   Pusher
+	kept    *keptRevisions
 	runner  *runner
 	differ  differ
 	fleet   *Fleet
@@ -129,6 +130,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	missed := d.note(ctx, rev, evaluations, builds)
 	if err != nil {
 		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
+	}
+	if err := d.kept.note(d.channel, rev, builds.Toplevels); err != nil {
+		d.log.WarnContext(ctx, "the cache may lose this revision before others", "revision", rev, "err", err)
 	}
 	watch.lap(stageCache)
 	d.differ.compare(ctx, builds.Toplevels, closures)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				r.runner.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
+					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
 					channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),

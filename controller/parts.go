@@ -35,6 +35,7 @@ type Parts struct {
 	Sources       map[string]Source // by channel; none if nothing is built here
 	Builder       Builder
 	Cache         Cache
+	Pruner        Pruner                      // of Cache; nil if nobody prunes it
 	CheckToplevel func(proto.StorePath) error // whether a store path is a NixOS toplevel
 }
 
@@ -53,7 +54,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
-	parts := Parts{Sources: map[string]Source{}, Builder: builder, Cache: binaries, CheckToplevel: build.CheckToplevel}
+	parts := Parts{Sources: map[string]Source{}, Builder: builder, Cache: binaries, Pruner: binaries, CheckToplevel: build.CheckToplevel}
 	for name, s := range c.Sources {
 		o := s.options()
 		o.Dir, o.Log = filepath.Join(c.StateDir, "sources", name), log.With("channel", name)

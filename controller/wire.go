@@ -175,7 +175,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	return nil
+	return c.wireRetention(parts)
 }
 
 // locate tells where a caller is whom NATS sees come from our own HTTP server; nil

@@ -37,21 +37,28 @@ const (
 	defaultTimeout                 = 2 * time.Hour // of a first copy of a whole fleet
 )
 
+// Where closure lists are.
+const (
+	closuresDir = "closures"
+	listSuffix  = ".txt"
+)
+
 // cacheInfo makes Nix ask for many paths at once, and before it asks
 // cache.nixos.org, whose priority is 40.
 const cacheInfo = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 30\n"
 
 // Options says where the cache is.
 type Options struct {
-	Nix         Nix           // required
-	Dir         string        // of the cache; required
-	KeyFile     string        // of the key that signs what we built; required
-	KeyName     string        // of a new key; required
-	Rand        io.Reader     // makes a new key; defaults to crypto/rand
-	From        []string      // URLs of the caches that [Cache.Bring] fetches from
-	MaxRequests int           // served at the same time; defaults to 1024
-	Timeout     time.Duration // of one call that runs Nix, with the wait for others; defaults to 2 h
-	Log         *slog.Logger  // required
+	Nix         Nix              // required
+	Dir         string           // of the cache; required
+	KeyFile     string           // of the key that signs what we built; required
+	KeyName     string           // of a new key; required
+	Rand        io.Reader        // makes a new key; defaults to crypto/rand
+	From        []string         // URLs of the caches that [Cache.Bring] fetches from
+	MaxRequests int              // served at the same time; defaults to 1024
+	Timeout     time.Duration    // of one call that runs Nix, with the wait for others; defaults to 2 h
+	Log         *slog.Logger     // required
+	Now         func() time.Time // defaults to time.Now
 }
 
 // A Cache is a binary cache. It is safe for concurrent use.
@@ -64,11 +71,18 @@ type Cache struct {
 	maxRequests int
 	timeout     time.Duration
 	log         *slog.Logger
+	now         func() time.Time
+	remove      func(file string) error
+	reads       reads
 
 	writing chan struct{} // full while the directory is written; capacity 1
 
 	mu    sync.Mutex // guards known
 	known walked     // paths that are there, whole and on the disk
+
+	counting sync.Mutex // guards what follows
+	usage    Usage
+	counted  time.Time
 }
 
 // plainPath is what a path must be made of to stand in the URL of a store, where
@@ -89,6 +103,9 @@ func Open(o Options) (*Cache, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
@@ -106,7 +123,7 @@ func Open(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
-	for _, sub := range []string{"nar", "closures"} {
+	for _, sub := range []string{"nar", closuresDir} {
 		if err := durable.MkdirAll(filepath.Join(dir, sub), dirPerm); err != nil {
 			return nil, fmt.Errorf("open cache %s: %w", dir, err)
 		}
@@ -117,6 +134,7 @@ func Open(o Options) (*Cache, error) {
 	return &Cache{
 		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(), from: o.From,
 		maxRequests: o.MaxRequests, timeout: o.Timeout, log: o.Log,
+		now: o.Now, remove: os.Remove, reads: newReads(),
 		writing: make(chan struct{}, 1), known: make(walked),
 	}, nil
 }
@@ -141,6 +159,11 @@ func (c *Cache) url(signing bool) string {
 		query.Set("secret-key", c.keyFile)
 	}
 	return "file://" + c.dir + "?" + query.Encode()
+}
+
+// listFile returns the file of a system's closure list.
+func (c *Cache) listFile(system proto.StorePath) string {
+	return filepath.Join(c.dir, closuresDir, system.Base()+listSuffix)
 }
 
 // replace writes a file durably, unless it has that content.

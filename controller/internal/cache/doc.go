@@ -10,6 +10,8 @@
 // closure lists are made, too, so that what the release pins is what is served,
 // and no process has to be started to ask.
 //
+// [Cache.Prune] removes what nobody needs any more, while others read.
+//
 //	nix-cache-info
 //	<hash>.narinfo        one per store path
 //	nar/<hash>.nar.zst

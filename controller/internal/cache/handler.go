@@ -104,5 +104,6 @@ func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	c.reads.note(r.URL.Path[1:], c.now())
 	http.ServeContent(w, r, "", stat.ModTime(), f)
 }

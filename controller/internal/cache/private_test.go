@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/proto"
 )
@@ -183,7 +184,7 @@ func TestClosuresAreForgottenWhenThereAreMany(t *testing.T) {
 // closure of 2,000 paths.
 func BenchmarkHandler(b *testing.B) {
 	dir := b.TempDir()
-	c := &Cache{dir: dir, maxRequests: defaultMaxRequests}
+	c := &Cache{dir: dir, maxRequests: defaultMaxRequests, now: time.Now, reads: newReads()}
 	for _, sub := range []string{"nar", "closures"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			b.Fatal(err)

@@ -41,12 +41,11 @@ func (c *Cache) Relay(ctx context.Context, toplevels ...proto.StorePath) (Closur
 func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	select {
-	case c.writing <- struct{}{}:
-		defer func() { <-c.writing }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("cache %s: wait for another copy: %w", c.dir, context.Cause(ctx))
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	found, err := c.fill(ctx, ours, toplevels)
 	if err != nil {
 		return nil, err
@@ -132,7 +131,10 @@ func (c *Cache) sync(found walked, closures Closures) error {
 	}
 	for t, closure := range closures {
 		group.Go(func() error {
-			return replace(filepath.Join(c.dir, "closures", t.Base()+".txt"), closure.Text())
+			if err := replace(c.listFile(t), closure.Text()); err != nil {
+				return err
+			}
+			return os.Chtimes(c.listFile(t), c.now(), c.now()) // it is needed now
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -122,7 +122,7 @@ func (r *reach) all(systems []proto.StorePath) []*set {
 // read reads a closure list; nil if there is none that can be read. The caller
 // holds r.mu.
 func (r *reach) read(system proto.StorePath) *set {
-	text, err := os.ReadFile(filepath.Join(r.dir, "closures", system.Base()+".txt"))
+	text, err := os.ReadFile(filepath.Join(r.dir, closuresDir, system.Base()+listSuffix))
 	if err != nil {
 		return nil
 	}

@@ -69,19 +69,9 @@ func (c *Cache) walk(toplevel proto.StorePath, ours bool, found walked) ([]gap, 
 // lookUp returns what the cache says about p, after looking whether it can be
 // fetched.
 func (c *Cache) lookUp(p proto.StorePath) (narInfo, error) {
-	info, known := c.recall(p)
-	if !known {
-		text, err := os.ReadFile(c.narInfoFile(p))
-		if err != nil {
-			return narInfo{}, err
-		}
-		if info.Info, err = narinfo.Parse(text); err != nil {
-			return narInfo{}, err
-		}
-		if info.Path != p {
-			return narInfo{}, fmt.Errorf("%w: it is about %s", narinfo.ErrInvalid, info.Path)
-		}
-		info.ours = info.SignedBy(c.key)
+	info, err := c.describe(p)
+	if err != nil {
+		return narInfo{}, err
 	}
 	stat, err := os.Stat(filepath.Join(c.dir, info.File))
 	switch {
@@ -92,6 +82,25 @@ func (c *Cache) lookUp(p proto.StorePath) (narInfo, error) {
 	case info.FileSize >= 0 && stat.Size() != info.FileSize:
 		return narInfo{}, fmt.Errorf("%w: %s has %d bytes, want %d", narinfo.ErrInvalid, info.File, stat.Size(), info.FileSize)
 	}
+	return info, nil
+}
+
+// describe returns what the cache says about p, whether it can be fetched or not.
+func (c *Cache) describe(p proto.StorePath) (info narInfo, err error) {
+	if info, known := c.recall(p); known {
+		return info, nil
+	}
+	text, err := os.ReadFile(c.narInfoFile(p))
+	if err != nil {
+		return narInfo{}, err
+	}
+	if info.Info, err = narinfo.Parse(text); err != nil {
+		return narInfo{}, err
+	}
+	if info.Path != p {
+		return narInfo{}, fmt.Errorf("%w: it is about %s", narinfo.ErrInvalid, info.Path)
+	}
+	info.ours = info.SignedBy(c.key)
 	return info, nil
 }
 
@@ -150,5 +159,5 @@ func (c *Cache) forget(p proto.StorePath) {
 }
 
 func (c *Cache) narInfoFile(p proto.StorePath) string {
-	return filepath.Join(c.dir, p.Hash()+".narinfo")
+	return filepath.Join(c.dir, p.Hash()+narInfoSuffix)
 }
