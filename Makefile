@@ -43,7 +43,7 @@ format: prepare ## format every Go file
 
 .PHONY: manual
 manual: ## write docs/man and docs/reference anew, when commands have changed
-	go test -count=1 -run='^TestTheManualSaysWhatThereIs$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller -update
+	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller ./agent ./controller -update
 
 .PHONY: vendor-hash
 vendor-hash: ## write nixos-module/vendor-hash anew, when what the programs import has changed

@@ -1,0 +1,192 @@
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pages returns every Markdown file of the project, by name below its root.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != ".." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel("..", path)
+		all[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("found %d pages only", len(all))
+	}
+	return all
+}
+
+// TestLinks: every link within the project leads to a file, and to a heading in it.
+func TestLinks(t *testing.T) {
+	all := pages(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for name, text := range all {
+		for _, m := range link.FindAllStringSubmatch(prose(text), -1) {
+			target := m[1]
+			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+				continue
+			}
+			file, heading, _ := strings.Cut(target, "#")
+			path := name
+			if file != "" {
+				path = filepath.Join(filepath.Dir(name), file)
+			}
+			if _, err := os.Stat(filepath.Join("..", path)); err != nil {
+				t.Errorf("%s links to %s, which is not there", name, target)
+			} else if page, is := all[path]; heading != "" && is && !slices.Contains(anchors(page), heading) {
+				t.Errorf("%s links to %s, and there is no such heading", name, target)
+			}
+		}
+	}
+}
+
+// prose returns a page without its blocks of code.
+func prose(text string) string {
+	return regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
+}
+
+// anchors returns where links into a page may lead, as forges make them from headings.
+func anchors(page string) (all []string) {
+	for line := range strings.Lines(prose(page)) {
+		if heading, is := strings.CutPrefix(strings.TrimLeft(strings.TrimSpace(line), "#"), " "); is && strings.HasPrefix(line, "#") {
+			heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
+			all = append(all, strings.ReplaceAll(heading, " ", "-"))
+		}
+	}
+	return all
+}
+
+// A command is what there is to say on a command line.
+type command struct {
+	flags []string
+	group bool // something has to follow
+}
+
+// commands returns the commands, by what is typed, from what the programs say of themselves.
+func commands(t *testing.T) map[string]command {
+	t.Helper()
+	all := map[string]command{}
+	for _, program := range []string{"kedge", "kedge-agent", "kedge-controller"} {
+		text, err := os.ReadFile("reference/" + program + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for section := range strings.SplitSeq("\n"+string(text), "\n## ") {
+			name, body, _ := strings.Cut(section, "\n")
+			if name = strings.TrimSpace(name); name == "" {
+				continue
+			}
+			c := command{group: strings.Contains(body, "](#"+strings.ReplaceAll(name, " ", "-")+"-")}
+			for _, m := range regexp.MustCompile(`(?m)^ +(?:(-\w), )?(--[\w-]+)`).FindAllStringSubmatch(body, -1) {
+				c.flags = append(c.flags, m[1], m[2])
+			}
+			all[name] = c
+		}
+	}
+	all["kedge-agent transact"] = command{} // it shows to nobody: the agent starts it
+	return all
+}
+
+// TestCommands: every command line in the documentation is one that the programs take, as far as its name and
+// its flags go.
+func TestCommands(t *testing.T) {
+	there := commands(t)
+	inline := regexp.MustCompile("`((?:kedge|kedge-agent|kedge-controller) [^`\n]+)`")
+	block := regexp.MustCompile(`(?m)^(?:    |\s*\$ |.*# )?((?:kedge|kedge-agent|kedge-controller) [a-z-][^\n#|]*)`)
+	seen := 0
+	for name, text := range pages(t) {
+		if name == "CHANGELOG.md" || strings.HasPrefix(name, filepath.Join("docs", "reference")) {
+			continue
+		}
+		var lines []string
+		for _, m := range inline.FindAllStringSubmatch(prose(text), -1) {
+			lines = append(lines, m[1])
+		}
+		for _, code := range codeBlocks(text) {
+			for _, m := range block.FindAllStringSubmatch(code, -1) {
+				lines = append(lines, m[1])
+			}
+		}
+		for _, line := range lines {
+			seen++
+			if problem := wrong(there, strings.Fields(line)); problem != "" {
+				t.Errorf("%s: %q: %s", name, line, problem)
+			}
+		}
+	}
+	if seen < 80 {
+		t.Errorf("looked at %d command lines only", seen)
+	}
+}
+
+// codeBlocks returns the blocks of code of a page, fenced or indented.
+func codeBlocks(text string) []string {
+	blocks := regexp.MustCompile("(?s)```(?:sh|console|)\n(.*?)```").FindAllString(text, -1)
+	return append(blocks, regexp.MustCompile(`(?m)^    .*$`).FindAllString(prose(text), -1)...)
+}
+
+// wrong returns what the programs would not take of a command line; empty for nothing.
+func wrong(there map[string]command, words []string) string {
+	name, rest := words[0], words[1:]
+	for len(rest) > 0 {
+		if _, is := there[name+" "+rest[0]]; !is {
+			break
+		}
+		name, rest = name+" "+rest[0], rest[1:]
+	}
+	c := there[name]
+	if c.group && len(rest) > 0 && regexp.MustCompile(`^[a-z][a-z-]*$`).MatchString(rest[0]) {
+		return "there is no command " + name + " " + rest[0]
+	}
+	for _, word := range rest {
+		flag, _, _ := strings.Cut(strings.Trim(word, "[],;:()…"), "=")
+		if word == "--" {
+			break
+		}
+		if strings.HasPrefix(flag, "-") && !slices.Contains(c.flags, flag) && flag != "-" {
+			return name + " has no flag " + flag
+		}
+	}
+	return ""
+}
+
+func TestWrong(t *testing.T) {
+	there := map[string]command{"kedge": {group: true}, "kedge host": {group: true}, "kedge host add": {flags: []string{"--out", "-o"}}}
+	for line, want := range map[string]string{
+		"kedge host add web1 --out=x -o y": "",
+		"kedge host":                       "",
+		"kedge host …":                     "",
+		"kedge hots add":                   "there is no command kedge hots",
+		"kedge host ad web1":               "there is no command kedge host ad",
+		"kedge host add --ouf x":           "kedge host add has no flag --ouf",
+	} {
+		if got := wrong(there, strings.Fields(line)); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
