@@ -175,6 +175,44 @@ func wrong(there map[string]command, words []string) string {
 	return ""
 }
 
+// TestReasons: whoever meets a reason finds it in the page for those in trouble.
+func TestReasons(t *testing.T) {
+	text, err := os.ReadFile("../proto/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`(?m)^\s+Reason\w+ +Reason = "([^"]+)"`).FindAllStringSubmatch(string(text), -1)
+	if len(reasons) < 80 {
+		t.Fatalf("found %d reasons only", len(reasons))
+	}
+	for _, m := range reasons {
+		if !strings.Contains(string(page), "`"+m[1]+"`") {
+			t.Errorf("troubleshooting.md says nothing of %s", m[1])
+		}
+	}
+}
+
+// TestEveryPageIsListed: the index names every page.
+func TestEveryPageIsListed(t *testing.T) {
+	index, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if file != "README.md" && !strings.Contains(string(index), "("+file+")") {
+			t.Errorf("README.md does not list %s", file)
+		}
+	}
+}
+
 func TestWrong(t *testing.T) {
 	there := map[string]command{"kedge": {group: true}, "kedge host": {group: true}, "kedge host add": {flags: []string{"--out", "-o"}}}
 	for line, want := range map[string]string{
