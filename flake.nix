@@ -51,6 +51,11 @@
         ];
       };
 
+      templates.default = {
+        path = ./examples/fleet;
+        description = "A fleet with a build host, waves, checks and a reboot window";
+      };
+
       devShells = forAll (pkgs: {
         default = pkgs.mkShell {
           packages = [

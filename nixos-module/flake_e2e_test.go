@@ -54,6 +54,7 @@ func TestFlake(t *testing.T) {
 			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": agent}),
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),
+			"templates": set{"default": set{"type": "template", "description": "A fleet with a build host, waves, checks and a reboot window"}},
 			"overlays":  set{"default": set{"type": "nixpkgs-overlay"}},
 			"nixosModules": set{
 				"agent":      set{"type": "nixos-module"},

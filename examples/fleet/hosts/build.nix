@@ -1,0 +1,11 @@
+{
+  imports = [ ./hardware.nix ];
+
+  services.kedge-controller = {
+    enable = true;
+    sources.main.url = "/srv/git/fleet.git"; # this flake
+    advertise = [ "wss://build.example.org/nats" ];
+    cacheUrls = [ "https://build.example.org/cache/" ];
+    openFirewall = true;
+  };
+}
