@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/controller/internal/httpapi"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -30,12 +31,13 @@ type api struct {
 	importer   *importer
 	leases     *leases
 	keys       *keyAPI
+	http       *httpapi.Handler
 	metrics    *metrics
 	now        func() time.Time
 	log        *slog.Logger
 }
 
-// register makes s answer every endpoint.
+// register makes s, and HTTP, answer every endpoint.
 func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointFleet, a.fleetCall)
 	handle(a, s, proto.EndpointHost, a.hostCall)
@@ -56,13 +58,15 @@ func (a *api) register(s *bus.Service) {
 	a.keys.register(a, s)
 }
 
-// handle is [bus.Handle], counting.
+// handle makes s, and HTTP, answer the calls to e with h, and counts them.
 func handle[Req, Rep any](a *api, s *bus.Service, e proto.Endpoint, h func(context.Context, bus.Caller, Req) (Rep, error)) {
-	bus.Handle(s, e, func(ctx context.Context, c bus.Caller, req Req) (Rep, error) {
+	counted := func(ctx context.Context, c bus.Caller, req Req) (Rep, error) {
 		rep, err := h(ctx, c, req)
 		a.metrics.requests.WithLabelValues(e.Name(), requestResult(err)).Inc()
 		return rep, err
-	})
+	}
+	bus.Handle(s, e, counted)
+	httpapi.Handle(a.http, e, counted)
 }
 
 // requestOK is the result of a call that was answered as asked; the others are

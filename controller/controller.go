@@ -15,6 +15,7 @@ import (
 
 	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/httpapi"
 	"kedge/controller/internal/pass"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/sign"
@@ -71,6 +72,7 @@ type Controller struct {
 	renewals  func(context.Context) error // of hosts' credentials
 	serving   chan struct{}               // closed once operators' calls are answered
 	service   *bus.Service
+	http      *httpapi.Handler
 	web       *web
 	visitors  *visitors                // of NATS, by way of web
 	cert      *certificate.Certificate // nil without TLS
@@ -161,7 +163,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollout": c.runner.run,
-		"operator API": c.service.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
+		"operator API": c.service.Run, "operator API over HTTP": c.http.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
 		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune,
 	} {

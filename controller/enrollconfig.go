@@ -48,7 +48,7 @@ func (c Config) apiURLs() []string { return c.urlsOf(strings.TrimSuffix(proto.AP
 
 // urlsOf returns where something is that is served beside the cache.
 func (c Config) urlsOf(path string) []string {
-	var urls []string
+	urls := []string{} // JSON knows a list of nothing from nothing
 	for _, cache := range c.Cache.URLs {
 		if base, ours := strings.CutSuffix(strings.TrimSuffix(cache, "/"), "/cache"); ours {
 			urls = append(urls, base+path)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kedge/controller/internal/httpapi"
 	"kedge/controller/internal/natsd"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -41,7 +42,7 @@ func TestALargeFleetFitsThroughNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	serving := make(chan struct{}, 1)
-	a := &api{fleet: f, metrics: newMetrics(prometheus.NewRegistry())}
+	a := &api{fleet: f, http: httpapi.New(httpapi.Options{}), metrics: newMetrics(prometheus.NewRegistry())}
 	s := bus.NewService(bus.ServiceOptions{
 		Conn: connected(t, server, server.ControllerCredentials()), Version: "0.0.0-test", Log: slog.New(slog.DiscardHandler),
 		Serving: func() { serving <- struct{}{} },

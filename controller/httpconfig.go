@@ -21,6 +21,9 @@ type HTTPConfig struct {
 	// MetricsFrom are the networks whose addresses may read /metrics, and what
 	// exactly is wrong at /readyz. What came through another HTTP proxy may not.
 	MetricsFrom []netip.Prefix `config:"metrics_from"`
+	// TrustedProxies are the networks of HTTP proxies before this port that say in
+	// X-Forwarded-For whose request it is. What others say there is not believed.
+	TrustedProxies []netip.Prefix `config:"trusted_proxies"`
 }
 
 // A TLSMode is on or off.
@@ -55,6 +58,11 @@ func (c HTTPConfig) problems() []error {
 	}
 	if c.KeyFile != "" {
 		problems = append(problems, absolute("http.key_file", c.KeyFile))
+	}
+	for i, p := range c.TrustedProxies {
+		if !p.IsValid() || p.Bits() == 0 {
+			problems = append(problems, fmt.Errorf("http.trusted_proxies[%d]: must be the network of a proxy, such as 10.0.0.7/32", i))
+		}
 	}
 	for i, p := range c.MetricsFrom {
 		if !p.IsValid() {

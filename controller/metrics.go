@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"kedge/controller/internal/httpapi"
 	"kedge/proto"
 )
 
@@ -35,6 +36,7 @@ type metrics struct {
 	revisions *prometheus.CounterVec
 	builds    *prometheus.CounterVec
 	requests  *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
 	ends      *prometheus.CounterVec
 	leases    *prometheus.CounterVec
 }
@@ -60,6 +62,10 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 			Name: "kedge_controller_api_requests_total",
 			Help: "Calls of the operator API, by endpoint and result.",
 		}, []string{"endpoint", "result"}),
+		refusals: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "kedge_controller_api_refusals_total",
+			Help: "Requests to the API over HTTP that were refused before they were a call, by why.",
+		}, []string{"code"}),
 		ends: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_deployments_total",
 			Help: "Deployments that hosts reported to have ended, by verdict.",
@@ -84,6 +90,9 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 		for _, r := range requestResults() {
 			m.requests.WithLabelValues(e.Name(), r)
 		}
+	}
+	for _, c := range httpapi.RefusalCodes() {
+		m.refusals.WithLabelValues(string(c))
 	}
 	for _, r := range leaseResults() {
 		m.leases.WithLabelValues(r)

@@ -35,6 +35,7 @@ const (
 type pages struct {
 	cache   http.Handler
 	enrol   http.Handler
+	api     http.Handler // bounds what it reads by itself
 	metrics prometheus.Gatherer
 	ready   func() error // why the controller is not ready, or nil
 	nats    string       // address of NATS' WebSocket; empty for none
@@ -42,6 +43,8 @@ type pages struct {
 	visitors *visitors
 	// insiders are the networks that see what goes on here.
 	insiders []netip.Prefix
+	// proxies say truly from whom they had a request.
+	proxies []netip.Prefix
 }
 
 // handler serves p.
@@ -61,7 +64,10 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 	if p.nats != "" {
 		m.Handle("GET "+natsPath, natsProxy(p.nats, p.visitors, log))
 	}
-	return http.MaxBytesHandler(m, maxBody)
+	all := http.NewServeMux()
+	all.Handle(proto.APIPath, p.api)
+	all.Handle("/", http.MaxBytesHandler(m, maxBody))
+	return believing(p.proxies, all)
 }
 
 // errNotReady is all that strangers are told.

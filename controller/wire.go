@@ -13,10 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/controller/internal/enroll"
+	"kedge/controller/internal/httpapi"
 	"kedge/controller/internal/lease"
 	"kedge/controller/internal/natsd"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/sign"
+	apidocs "kedge/docs/api"
 	"kedge/internal/durable"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -141,6 +143,11 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 			differ: differ{closures: parts.Cache, fleet: c.fleet, log: c.log},
 		},
 	}
+	a.http = httpapi.New(httpapi.Options{
+		Bearer: operators.Bearer, Description: apidocs.OpenAPI(), Now: now, Log: c.log,
+		Refused: func(code bus.Code) { m.refusals.WithLabelValues(string(code)).Inc() },
+	})
+	c.http = a.http
 	c.service = bus.NewService(bus.ServiceOptions{
 		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
 		Locate: c.locate(server),

@@ -62,6 +62,11 @@ func (e Endpoint) Role() Role {
 	return Role(role)
 }
 
+// Reads reports whether the call changes nothing.
+func (e Endpoint) Reads() bool {
+	return e.Role() == RoleViewer || e == EndpointOperatorList || e == EndpointNATSConfig
+}
+
 // A Role is what an operator may do. Each includes those before it.
 type Role string
 
@@ -71,6 +76,11 @@ const (
 	RoleOperator Role = "operator" // and act within what is configured
 	RoleAdmin    Role = "admin"    // and say what runs where, and who is who
 )
+
+// Includes reports whether r may do what o may.
+func (r Role) Includes(o Role) bool {
+	return o.Subjects() != nil && len(r.Subjects()) >= len(o.Subjects())
+}
 
 // ServiceName is the name of the micro service.
 const ServiceName = "kedge"

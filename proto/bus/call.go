@@ -93,9 +93,9 @@ func encodeReply(m *nats.Msg, v any) error {
 	return nil
 }
 
-// decodeRequest decodes b into v. Unlike readers of messages it refuses fields
-// that it does not know: whoever asks for something must not be given less.
-func decodeRequest(b []byte, v any) error {
+// DecodeRequest decodes a request into v. Unlike readers of messages it refuses fields
+// that it does not know: whoever asks for something must not be given less. The error is an [*APIError].
+func DecodeRequest(b []byte, v any) error {
 	if len(b) > MaxRequest {
 		return Errorf(CodeBadRequest, "request has %d bytes, at most %d are read", len(b), MaxRequest)
 	}

@@ -13,7 +13,7 @@ import (
 // A Caller is who makes a call, as the server vouches for it.
 type Caller struct {
 	Name      string // the name that the credentials were issued for
-	PublicKey string // of the user, "U…"
+	PublicKey string // of the user, "U…"; the hash of a token, over HTTP
 	Address   string // the client's, as the server sees it
 }
 
@@ -43,8 +43,8 @@ func callerOf(r micro.Request, locate func(id uint64) string) Caller {
 // callerKey is the key of a context's caller.
 type callerKey struct{}
 
-// withCaller returns a context for what c asked for.
-func withCaller(ctx context.Context, c Caller) context.Context {
+// WithCaller returns a context for what c asked for; see [Fleet.Audit].
+func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 

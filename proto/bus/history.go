@@ -173,5 +173,5 @@ func (p *page) add(e proto.NumberedEvent, size int) {
 func (p *page) skip(seq uint64) { p.next = max(p.next, seq) }
 
 func (p *page) reply() proto.EventsReply {
-	return proto.EventsReply{Events: p.events, Next: p.next}
+	return proto.EventsReply{Events: append([]proto.NumberedEvent{}, p.events...), Next: p.next}
 }

@@ -66,11 +66,20 @@ func Handle[Req, Rep any](s *Service, e proto.Endpoint, h func(context.Context, 
 	}
 	s.endpoints = append(s.endpoints, endpoint{name: e, answer: func(ctx context.Context, caller Caller, body []byte) (any, error) {
 		var req Req
-		if err := decodeRequest(body, &req); err != nil {
+		if err := DecodeRequest(body, &req); err != nil {
 			return nil, err
 		}
 		return h(ctx, caller, req)
 	}})
+}
+
+// Endpoints returns the calls that s answers.
+func (s *Service) Endpoints() []proto.Endpoint {
+	var names []proto.Endpoint
+	for _, e := range s.endpoints {
+		names = append(names, e.name)
+	}
+	return names
 }
 
 // Run answers calls until ctx ends, and returns nil when those under way are
@@ -143,7 +152,7 @@ type request struct {
 // accept starts to answer r, without keeping the next calls waiting.
 func (s *Service) accept(ctx context.Context, r request) {
 	err := s.begin(s.rooms[r.name.Role()], func() {
-		rep, err := r.answer(withCaller(ctx, r.caller), r.caller, r.body)
+		rep, err := r.answer(WithCaller(ctx, r.caller), r.caller, r.body)
 		if err != nil {
 			s.fail(ctx, r, err)
 			return

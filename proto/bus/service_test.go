@@ -157,7 +157,7 @@ func TestRequestsAreStrict(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var r proto.FleetRequest
-			err := decodeRequest([]byte(test.body), &r)
+			err := DecodeRequest([]byte(test.body), &r)
 			if test.ok != (err == nil) {
 				t.Fatalf("got %v", err)
 			}
@@ -184,7 +184,7 @@ func FuzzDecodeRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r proto.PublishRequest
-		err := decodeRequest(b, &r)
+		err := DecodeRequest(b, &r)
 		if known, is := errors.AsType[*APIError](err); err != nil && (!is || known.Code != CodeBadRequest) {
 			t.Errorf("%q: got error %v", b, err)
 		}

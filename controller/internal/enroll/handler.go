@@ -6,15 +6,21 @@ import (
 	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nkeys"
 
+	"kedge/controller/internal/client"
 	"kedge/proto"
+)
+
+// How many requests are answered within a window, of everybody and of one client: a
+// site behind one address enrols within minutes.
+const (
+	limitOfAll = 1200
+	limitOfOne = 120
 )
 
 // maxAtOnce is how many requests are carried out at a time: each may write to disk.
@@ -43,7 +49,7 @@ type Handler struct {
 	log    *slog.Logger
 	now    func() time.Time
 	nonces nonces
-	limits *limits
+	limits *client.Limit
 	room   chan struct{}
 }
 
@@ -51,14 +57,14 @@ var _ http.Handler = (*Handler)(nil)
 
 // NewHandler returns a handler for desk.
 func NewHandler(desk Desk, now func() time.Time, log *slog.Logger) *Handler {
-	return &Handler{desk: desk, log: log, now: now, nonces: newNonces(), limits: newLimits(), room: make(chan struct{}, maxAtOnce)}
+	return &Handler{desk: desk, log: log, now: now, nonces: newNonces(), limits: client.NewLimit(limitOfAll, limitOfOne), room: make(chan struct{}, maxAtOnce)}
 }
 
 // ServeHTTP implements http.Handler. There is one path and two methods; anything
 // else is not there.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	from := clientAddress(r)
+	from := client.Address(r)
 	body, err := h.serve(r, from)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
@@ -73,7 +79,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.Log(r.Context(), level(refusal), "enrolment refused", "from", from, "status", refusal.Status, "err", refusal.Text)
 	}
 	if refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(int(window.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(client.Window.Seconds())))
 	}
 	http.Error(w, refusal.Text, refusal.Status)
 }
@@ -89,7 +95,7 @@ func level(r *RefusalError) slog.Level {
 // serve returns the answer.
 func (h *Handler) serve(r *http.Request, from string) ([]byte, error) {
 	switch {
-	case !h.limits.allow(from, h.now()):
+	case !h.limits.Allow(from, h.now()):
 		return nil, &RefusalError{http.StatusTooManyRequests, "too many requests from here; try again in a minute"}
 	case r.URL.Path != proto.EnrollPath || r.URL.RawQuery != "":
 		return nil, &RefusalError{http.StatusNotFound, "there is nothing here"}
@@ -164,17 +170,4 @@ func (h *Handler) carryOut(ctx context.Context, r proto.EnrollRequest, from stri
 		return proto.EnrollReply{}, &RefusalError{http.StatusForbidden, ErrToken.Error()}
 	}
 	return h.desk.Redeem(ctx, t, r, from)
-}
-
-// clientAddress returns where r comes from, without the port. What a proxy claims is
-// not believed.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return "unknown"
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap().WithZone("").String()
-	}
-	return "unknown"
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
+	"kedge/controller/internal/client"
 	"kedge/proto"
 )
 
@@ -202,7 +203,7 @@ func TestOneClientDoesNotKeepOthersOut(t *testing.T) {
 			t.Errorf("from %s: got %d, want %d", from, code, want)
 		}
 	}
-	s.at = s.at.Add(window)
+	s.at = s.at.Add(client.Window)
 	if code := get("[2001:db8::1]:1"); code != http.StatusOK {
 		t.Errorf("a minute later: got %d", code)
 	}
