@@ -92,7 +92,7 @@ func (i *importer) publish(ctx context.Context, actor string, targets []proto.Pu
 	if err != nil {
 		return nil, fmt.Errorf("copy into the cache: %w", err)
 	}
-	var published []proto.Published
+	published := []proto.Published{}
 	for _, t := range found {
 		changes := i.differ.compareOne(ctx, t.host, t.toplevel, closures[t.toplevel])
 		serial, err := i.publishOne(ctx, actor, t, closures[t.toplevel])

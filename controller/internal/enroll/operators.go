@@ -106,7 +106,7 @@ func (o *Operators) Bearer(t proto.OperatorToken, now time.Time) (proto.Operator
 func (o *Operators) List() []proto.Operator {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.roll.Operators)
+	return append([]proto.Operator{}, o.roll.Operators...)
 }
 
 // Revoked is as [Book.Revoked]. Tokens are no keys.

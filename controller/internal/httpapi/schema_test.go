@@ -70,7 +70,8 @@ var goLink = regexp.MustCompile(`\[([A-Za-z.]+)\]`)
 
 // plain makes one line of a comment, without the links of Go.
 func plain(comment string) string {
-	return goLink.ReplaceAllString(strings.Join(strings.Fields(comment), " "), "$1")
+	text := goLink.ReplaceAllString(strings.Join(strings.Fields(comment), " "), "$1")
+	return strings.ReplaceAll(text, "MaxWait", proto.MaxWait.String())
 }
 
 func firstSentence(s string) string {
