@@ -63,6 +63,8 @@
             pkgs.golangci-lint
             pkgs.nats-server
             pkgs.natscli
+            pkgs.curl
+            pkgs.jq
           ];
         };
       });

@@ -23,6 +23,7 @@ buildGoModule {
       ../cmd
       ../controller
       ../docs/alerts
+      ../docs/api
       ../docs/dashboards
       ../docs/man
       ../internal

@@ -67,12 +67,11 @@ type Error struct {
 const retryAfter = 5
 
 func writeError(w http.ResponseWriter, e *bus.APIError) {
-	switch e.Code {
-	case codeTooMany:
+	if e.Code == codeTooMany {
 		w.Header().Set("Retry-After", strconv.Itoa(int(client.Window.Seconds())))
-	case bus.CodeUnavailable:
+	}
+	if e.Code == bus.CodeUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-	default:
 	}
 	b, err := encode(ErrorReply{Error: Error{Code: e.Code, Message: e.Message}})
 	if err != nil { // cannot be: two strings

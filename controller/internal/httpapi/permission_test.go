@@ -22,6 +22,7 @@ import (
 // box is a controller that runs, with the tokens of those who call it.
 type box struct {
 	*controllertest.Running
+	world  *controllertest.World
 	admin  *bus.Conn
 	client *http.Client
 	tokens map[string]string // by whose
@@ -33,7 +34,8 @@ type box struct {
 func startBox(t *testing.T) *box {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // Cleanup ends it
-	r, err := controllertest.Start(ctx, t.TempDir(), &controllertest.World{}, t.Output(), controllertest.WithTLS, func(c *controller.Config) {
+	world := &controllertest.World{}
+	r, err := controllertest.Start(ctx, t.TempDir(), world, t.Output(), controllertest.WithTLS, func(c *controller.Config) {
 		c.HTTP.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	if err != nil {
@@ -59,7 +61,7 @@ func startBox(t *testing.T) *box {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	b := &box{Running: r, admin: conn, client: &http.Client{Transport: transport}, tokens: map[string]string{"nobody": ""}}
+	b := &box{Running: r, world: world, admin: conn, client: &http.Client{Transport: transport}, tokens: map[string]string{"nobody": ""}}
 	for _, role := range []proto.Role{proto.RoleViewer, proto.RoleOperator, proto.RoleAdmin} {
 		b.token(t, string(role), role, time.Hour)
 	}

@@ -103,7 +103,7 @@ func (s *schemas) of(t reflect.Type) object {
 	case t.Implements(textType):
 		return object{"type": "string"}
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // no message has others
 	case reflect.Pointer:
 		return s.of(t.Elem())
 	case reflect.String:
@@ -142,8 +142,7 @@ func (s *schemas) request(t reflect.Type) object {
 
 func (s *schemas) structure(t reflect.Type) object {
 	properties, required := object{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		properties[name] = commented(s.of(f.Type), s.docs[t.Name()+"."+f.Name])
 		if !strings.Contains(options, "omit") {
@@ -173,8 +172,7 @@ func commented(o object, doc string) object {
 
 // parameters returns the fields of a request as those of a query.
 func (s *schemas) parameters(t reflect.Type) (list []object) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema, doc := s.of(f.Type), s.docs[t.Name()+"."+f.Name]
 		if f.Type == reflect.TypeFor[time.Duration]() {
