@@ -92,9 +92,32 @@ func (k *kedge) credentialsFile() (string, error) {
 	return "", fmt.Errorf("no credentials: none of %v can be read; name a file with --creds or KEDGE_CREDS", usual)
 }
 
+// NATS that is told who is revoked has no controller for some milliseconds, and a
+// controller that is started anew is away for less than absentFor. What reached
+// nobody may be asked again, whatever it asks for.
+const (
+	absentFor   = time.Second
+	absentPause = 50 * time.Millisecond
+)
+
+// reach calls until somebody is there, for a moment at most.
+func reach(ctx context.Context, call func() error) error {
+	moment, cancel := context.WithTimeout(ctx, absentFor)
+	defer cancel()
+	for {
+		if err := call(); !errors.Is(err, bus.ErrNoResponders) || !wait(moment, absentPause) {
+			return err
+		}
+	}
+}
+
 // call makes one call. Refusals by the controller read as what it said.
 func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, req Req) (Rep, error) {
-	rep, err := bus.Call[Req, Rep](ctx, conn, e, req)
+	var rep Rep
+	err := reach(ctx, func() (err error) {
+		rep, err = bus.Call[Req, Rep](ctx, conn, e, req)
+		return err
+	})
 	var said *bus.APIError
 	switch {
 	case err == nil:
@@ -129,11 +152,16 @@ func allPages(req proto.FleetRequest, ask func(proto.FleetRequest) (proto.FleetR
 }
 
 // pause waits for retryDelay, or less if ctx ends.
-func pause(ctx context.Context) {
-	t := time.NewTimer(retryDelay)
+func pause(ctx context.Context) { wait(ctx, retryDelay) }
+
+// wait waits for d, and reports whether ctx has not ended by then.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
