@@ -132,8 +132,8 @@ func TestRefusesAnOlderSerial(t *testing.T) {
 	stop() // the floor is on the disk
 	w.start()
 	w.assign(6, pathB)
-	w.awaitStatus("a refusal", func(s proto.Status) bool {
-		return condition(s, proto.ConditionAccepted).Reason == proto.ReasonRollback
+	w.awaitStatus("a refusal that says what was accepted", func(s proto.Status) bool {
+		return condition(s, proto.ConditionAccepted).Reason == proto.ReasonRollback && s.Floor == 7
 	})
 }
 

@@ -62,6 +62,7 @@ func (a *Agent) Status() proto.Status {
 		Deployment: d.record.Status(),
 		Trust:      a.Config.Trust.trust().Status(),
 		Challenge:  d.floor.Challenge,
+		Floor:      d.floor.Serial,
 	}
 	if v.order != nil {
 		s.Serial = v.order.Assignment.Serial

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"kedge/controller/internal/backup"
 	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/enroll"
 	"kedge/controller/internal/httpapi"
@@ -116,6 +117,9 @@ func (c *Controller) open(ctx context.Context) error {
 		return err
 	}
 	c.closing("lock", lock.Close)
+	if err := backup.Unfinished(cfg.StateDir); err != nil {
+		return err
+	}
 	signer, err := c.openSigner(ctx)
 	if err != nil {
 		return err

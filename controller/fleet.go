@@ -187,6 +187,19 @@ func (f *Fleet) Host(host proto.HostName) (proto.HostReply, bool) {
 	return proto.HostReply{Version: h.version, Host: view}, true
 }
 
+// Accepted returns the highest serial that a host says it accepted; zero if it never
+// said one.
+func (f *Fleet) Accepted(host proto.HostName) proto.Serial {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known || h.view.Status == nil {
+		return 0
+	}
+	s := h.view.Status
+	return max(s.Floor, s.Serial, s.Deployment.Serial)
+}
+
 // SourceStatus returns how the controller stands to the repository of a channel.
 func (f *Fleet) SourceStatus(channel string) proto.SourceStatus {
 	f.mu.Lock()

@@ -105,7 +105,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	busFleet := bus.NewFleet(c.conn, c.log)
 	publisher, err := publish.Open(publish.Options{
 		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
-		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Now: now, Log: c.log,
+		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Accepted: c.fleet.Accepted, Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err

@@ -247,7 +247,7 @@ func exampleStatus(t testing.TB) proto.Status {
 	revision := parsed(t, proto.ParseRevision, revisionText)
 	other := parsed(t, proto.ParseStorePath, otherText)
 	return proto.Status{
-		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7, Refused: 8,
+		Format: proto.Format1, Host: host(t, "web1"), Time: issued, Agent: "0.1.0", BootID: "3f2504e0-4f89-11d3-9a0c-0305e82c3301", Serial: 7, Floor: 7, Refused: 8,
 		Systems: proto.Systems{Current: other, Booted: other, Profile: other, Proven: other, Revision: revision, Generation: 12, Specialisation: "docked"},
 		Deployment: proto.DeploymentStatus{
 			ID: "7-1", Serial: 7, Toplevel: toplevel(t), Revision: revision, Specialisation: "docked",

@@ -16,6 +16,8 @@ type Status struct {
 	BootID string    `json:"boot_id"` // of the running kernel
 	// Serial is that of the newest assignment that the host accepted.
 	Serial Serial `json:"serial,omitempty"`
+	// Floor is the highest serial that the host ever accepted: it takes none below it.
+	Floor Serial `json:"floor,omitempty"`
 	// Refused is that of the newest assignment if it was refused; zero if none was, or
 	// none came with a trusted signature.
 	Refused Serial  `json:"refused,omitempty"`

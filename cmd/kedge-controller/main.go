@@ -72,7 +72,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return run(cmd.Context(), c, stderr)
 		},
 	})
-	root.AddCommand(natsConfig(&file, stdout))
+	root.AddCommand(natsConfig(&file, stdout), backup(&file), restore(&file, stdout))
 	return root
 }
 

@@ -51,7 +51,7 @@ func TestEveryCommandTakesFlagsBeforeTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range [][]string{nil, {"run"}} {
+	for _, name := range [][]string{nil, {"run"}, {"backup"}, {"restore"}} {
 		cmd, _, err := command(t.Output(), t.Output()).Find(name)
 		if err != nil {
 			t.Fatal(err)
@@ -66,5 +66,45 @@ func TestEveryCommandTakesFlagsBeforeTheFile(t *testing.T) {
 		if c.HTTP.Listen != "127.0.0.1:1" || c.Log.Level != slog.LevelDebug || c.Log.Format != setup.LogJSON {
 			t.Errorf("%s: %+v, %+v", cmd.Name(), c.HTTP, c.Log)
 		}
+	}
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	config := func(state string) string { return good + "state_dir: " + at(state) + "\n" }
+	for name, text := range map[string]string{"old.yaml": config("old"), "new.yaml": config("new"), "phrase": "correct horse\n"} {
+		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(at("old/keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(at("old/keys/controller"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		cmd := command(&out, &out)
+		cmd.SetArgs(args)
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	if _, err := run("--config", at("old.yaml"), "backup", at("backup")); err == nil || !strings.Contains(err.Error(), "passphrase-file") {
+		t.Errorf("backup without a secret: %v", err)
+	}
+	if out, err := run("--config", at("old.yaml"), "backup", at("backup"), "--passphrase-file", at("phrase")); err != nil || out != "" {
+		t.Fatalf("backup: %q, %v", out, err)
+	}
+	out, err := run("--config", at("new.yaml"), "restore", at("backup"), "--passphrase-file", at("phrase"))
+	if err != nil || !strings.HasPrefix(out, "restored what ") {
+		t.Errorf("restore: %q, %v", out, err)
+	}
+	if key, err := os.ReadFile(at("new/keys/controller")); err != nil || string(key) != "secret" {
+		t.Errorf("key = %q, %v", key, err)
+	}
+	if _, err := run("--config", at("none.yaml"), "backup", at("backup"), "--passphrase-file", at("phrase")); err == nil {
+		t.Error("backup without a configuration succeeded")
 	}
 }

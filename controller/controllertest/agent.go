@@ -53,7 +53,7 @@ func (a Agent) Run(ctx context.Context) error {
 
 // look reads the desired state, and deploys it if it is new.
 func (a *Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error {
-	s.Time = time.Now().UTC()
+	s.Time, s.Floor = time.Now().UTC(), a.Floor.Serial
 	raw, err := host.Desired(ctx)
 	if errors.Is(err, bus.ErrNoDesired) {
 		return host.PublishStatus(ctx, *s)
@@ -66,7 +66,7 @@ func (a *Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error
 		return err
 	}
 	order, err := desired.Verify(a.Trust, a.Host, a.Floor, time.Now())
-	a.Floor, s.Challenge = order.Floor, order.Floor.Challenge
+	a.Floor, s.Challenge, s.Floor = order.Floor, order.Floor.Challenge, order.Floor.Serial
 	if err != nil {
 		r := proto.RefusalOf(err)
 		s.Refused = r.Serial

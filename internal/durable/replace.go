@@ -29,6 +29,13 @@ func Remove(path string) error {
 	return disk{}.remove(path)
 }
 
+// Rename moves the file, link or directory from to the path to, where there is nothing
+// or something that it may replace, durably. The error wraps fs.ErrNotExist if from is
+// not there.
+func Rename(from, to string) error {
+	return disk{}.move(from, to)
+}
+
 // MkdirAll makes the directory path and the missing ones above it, durably.
 // Directories that exist keep their permissions.
 func MkdirAll(path string, perm fs.FileMode) error {
@@ -111,6 +118,19 @@ func (d disk) rename(temp, path string) error {
 		return errors.Join(err, d.discard(temp))
 	}
 	return d.syncDir(filepath.Dir(path))
+}
+
+func (d disk) move(from, to string) error {
+	if err := d.do("rename", func() error { return os.Rename(from, to) }); err != nil {
+		return err // names operation and paths already
+	}
+	if err := d.syncDir(filepath.Dir(to)); err != nil {
+		return fmt.Errorf("rename %s to %s: %w", from, to, err)
+	}
+	if err := d.syncDir(filepath.Dir(from)); err != nil {
+		return fmt.Errorf("rename %s to %s: %w", from, to, err)
+	}
+	return nil
 }
 
 func (d disk) remove(path string) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -96,6 +98,32 @@ func (f *Fleet) GetDesired(ctx context.Context, host proto.HostName) (Raw, error
 		return Raw{}, fmt.Errorf("desired state of %s: %w", host, err)
 	}
 	return r, nil
+}
+
+// DesiredHosts returns every host that a desired state was published of, sorted.
+func (f *Fleet) DesiredHosts(ctx context.Context) ([]proto.HostName, error) {
+	a, err := f.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list desired states: %w", err)
+	}
+	s, err := a.js.Stream(ctx, bucketStream+proto.BucketDesired)
+	if err != nil {
+		return nil, fmt.Errorf("list desired states: %w", translate(err))
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(proto.AllDesiredKeys))
+	if err != nil {
+		return nil, fmt.Errorf("list desired states: %w", translate(err))
+	}
+	var hosts []proto.HostName
+	for subject := range info.State.Subjects {
+		host, err := proto.ParseHostName(subject[strings.LastIndexByte(subject, '.')+1:])
+		if err != nil {
+			continue // nobody's
+		}
+		hosts = append(hosts, host)
+	}
+	slices.SortFunc(hosts, proto.HostName.Compare)
+	return hosts, nil
 }
 
 // Ring rings the doorbell of host, if it listens.

@@ -3,6 +3,7 @@ package natsd_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -180,5 +181,28 @@ func publishStatus(t *testing.T, h *bus.Host, host, agent string) {
 	t.Helper()
 	if err := h.PublishStatus(t.Context(), proto.Status{Host: hostName(t, host), Time: time.Now(), Agent: agent}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestDesiredHosts(t *testing.T) {
+	w := newWorld(t)
+	fleet := w.fleet(t)
+	for _, want := range [][]string{nil, {"web1"}, {"db-1", "web1"}} {
+		if len(want) > 0 {
+			if _, err := fleet.PutDesired(t.Context(), hostName(t, want[0]), []byte("x"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hosts, err := fleet.DesiredHosts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, h := range hosts {
+			got = append(got, h.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("hosts = %q, want %q", got, want)
+		}
 	}
 }

@@ -18,6 +18,8 @@ const busTimeout = 10 * time.Second
 type Bus interface {
 	PutDesired(ctx context.Context, host proto.HostName, data []byte, last uint64) (uint64, error)
 	GetDesired(ctx context.Context, host proto.HostName) (bus.Raw, error)
+	// DesiredHosts returns every host that there is a state of.
+	DesiredHosts(ctx context.Context) ([]proto.HostName, error)
 	Audit(ctx context.Context, e proto.AuditEntry) error
 }
 
@@ -38,6 +40,13 @@ func (b boundedBus) GetDesired(ctx context.Context, host proto.HostName) (bus.Ra
 	ctx, cancel := context.WithTimeoutCause(ctx, busTimeout, bus.ErrTimeout)
 	defer cancel()
 	return b.bus.GetDesired(ctx, host)
+}
+
+// DesiredHosts implements [Bus].
+func (b boundedBus) DesiredHosts(ctx context.Context) ([]proto.HostName, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, busTimeout, bus.ErrTimeout)
+	defer cancel()
+	return b.bus.DesiredHosts(ctx)
 }
 
 // Audit implements [Bus].

@@ -10,8 +10,8 @@
 // Serials only grow. If the bus holds a statement that this controller's keys
 // signed and that is newer than the file, which happens when the file was
 // restored from a backup or another controller was at work, then it is adopted,
-// and the next statement goes above it. Of a host whose file is gone nothing is
-// known until something is published for it: then the bus is asked, and the same
-// holds. What is there and was not signed by us is no statement, and is
+// and the next statement goes above it. The same holds of hosts whose file is gone.
+// Where the bus was lost, too, hosts say what they accepted last, and what is said to
+// them is signed anew above that. What is there and was not signed by us is no statement, and is
 // overwritten.
 package publish

@@ -33,6 +33,10 @@ func newHost(r Record) *host {
 	return h
 }
 
+// found notes that the bus has something of h, of which nothing is known. The caller
+// holds h.mu.
+func (h *host) found() { h.shown.Store(&standing{unsynced: true}) }
+
 // set notes what was signed last for h, and whether the bus holds it. The caller
 // holds h.mu.
 func (h *host) set(r Record, synced bool) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kedge/controller/internal/sign"
@@ -57,6 +58,9 @@ type Options struct {
 	// Since tells from which second on a host has its key: a token that is older does
 	// not count, and so another is made. Nil where that never changes.
 	Since func(proto.HostName) time.Time
+	// Accepted returns the highest serial that a host said it accepted, which may be
+	// zero: below it, it takes nothing, whatever became of what was known here. Optional.
+	Accepted func(proto.HostName) proto.Serial
 	// Published hears of what was made durable for a host, before it is on the
 	// bus. It must not call the publisher. Optional.
 	Published func(proto.HostName, proto.Target)
@@ -72,6 +76,7 @@ type Publisher struct {
 	mu    sync.Mutex // guards hosts, not what they hold
 	hosts map[proto.HostName]*host
 
+	listed      atomic.Bool // every host is known that the bus has something of
 	withdrawals withdrawals
 }
 
@@ -82,6 +87,9 @@ func Open(o Options) (*Publisher, error) {
 	}
 	if o.Published == nil {
 		o.Published = func(proto.HostName, proto.Target) {}
+	}
+	if o.Accepted == nil {
+		o.Accepted = func(proto.HostName) proto.Serial { return 0 }
 	}
 	if o.Since == nil {
 		o.Since = func(proto.HostName) time.Time { return time.Time{} }
@@ -118,6 +126,13 @@ func (p *Publisher) Publish(ctx context.Context, actor string, o Order) (proto.S
 	h := p.host(r.Host)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	known := h.record
+	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
+		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
+	}
+	if h.record.newer(known) && h.record.says(r, o) {
+		return h.record.Target.Serial, nil // it was published, and that was forgotten here
+	}
 	if err := p.publish(ctx, h, r, o); err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
@@ -127,9 +142,6 @@ func (p *Publisher) Publish(ctx context.Context, actor string, o Order) (proto.S
 
 // publish publishes r, which is in o. The caller holds h.mu.
 func (p *Publisher) publish(ctx context.Context, h *host, r proto.Release, o Order) error {
-	if err := p.look(ctx, r.Host, h); err != nil && !bus.Transient(err) {
-		return err
-	}
 	if err := p.takes(r, o, h.record); err != nil {
 		return err
 	}
@@ -181,7 +193,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 		return p.spared(r, o, before)
 	}
 	now := p.o.Now().UTC()
-	serial := before.Target.Serial + 1
+	serial := max(before.Target.Serial, p.accepted(before.Target.Serial, r.Host)) + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
 		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Caches: p.o.Caches,
 		CacheToken: p.o.Token(r.Host, now),
@@ -197,6 +209,16 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 		Token:   p.private,
 		Release: max(r.Serial, before.Release),
 	}, before, o.Release, assignment), nil
+}
+
+// accepted returns the highest serial that a host accepted, where serial is what is
+// known here: zero if it says one that no host would have taken after that.
+func (p *Publisher) accepted(serial proto.Serial, host proto.HostName) proto.Serial {
+	a := p.o.Accepted(host)
+	if a > serial && a-serial > proto.MaxSerialJump {
+		return 0
+	}
+	return a
 }
 
 func target(r proto.Release, release proto.Envelope, serial proto.Serial, published time.Time) proto.Target {

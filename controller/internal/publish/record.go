@@ -63,6 +63,11 @@ func (r Record) newer(o Record) bool {
 	return r.Issued.After(o.Issued)
 }
 
+// says reports whether r is what o, whose release is release, would have said.
+func (r Record) says(release proto.Release, o Order) bool {
+	return o.Assignment == nil && r.Target.Toplevel == release.Toplevel && r.Mode == o.Mode
+}
+
 // A Shelf keeps records, and the list of withdrawals, which is nil before the
 // first. What saves makes something durable before it returns nil, and leaves what
 // was before in place if it fails.

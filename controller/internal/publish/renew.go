@@ -45,7 +45,9 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 	if h.record.Host.IsZero() {
 		return nil
 	}
-	next, err := p.renewed(h.record, now)
+	// What the bus may hold is looked at first: it may be what the host accepted.
+	behind := h.synced && h.record.Target.Serial < p.accepted(h.record.Target.Serial, name)
+	next, err := p.renewed(h.record, behind, now)
 	if err != nil {
 		return err
 	}
@@ -56,8 +58,8 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 }
 
 // renewed returns what is to be said at an instant in the place of r, which may be
-// r itself.
-func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
+// r itself. It is behind if its host takes nothing that old.
+func (p *Publisher) renewed(r Record, behind bool, now time.Time) (next Record, err error) {
 	next = r
 	next.Desired.Withdrawals = p.withdrawals.list()
 	switch {
@@ -65,7 +67,7 @@ func (p *Publisher) renewed(r Record, now time.Time) (next Record, err error) {
 		if a, opens := p.o.Signer.OpenAssignment(r.Desired.Assignment); opens == nil && !r.Desired.CacheToken.IsZero() {
 			next.Desired.CacheToken = p.spareToken(a)
 		}
-	case r.Issued.After(now.Add(maxAhead)) && !p.withdrawals.has(r.Target.Release):
+	case (r.Issued.After(now.Add(maxAhead)) || behind) && !p.withdrawals.has(r.Target.Release):
 		return p.again(r, r)
 	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), p.outlived(r, now), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
 		next.Issued, next.Token = now, p.private

@@ -31,14 +31,18 @@ func (p *Publisher) Forget() {
 		h.set(h.record, false)
 		h.mu.Unlock()
 	}
+	p.listed.Store(false)
 }
 
 // Sync brings the bus to what is durable, for every host that is not in step as
 // far as is known: after a start, after [Publisher.Forget], and whenever the bus
 // could not be reached. It costs nothing when all are. What is newer on the bus,
-// and ours, is adopted. The error says which hosts are not in step; of those that
+// and ours, is adopted, also of hosts that nothing is known of. The error says which hosts are not in step; of those that
 // got no answer it names one. The others are, and another call goes on from there.
 func (p *Publisher) Sync(ctx context.Context) error {
+	if err := p.list(ctx); err != nil {
+		return err
+	}
 	var unanswered atomic.Int32
 	names := p.names()
 	problems := make([]error, len(names))
@@ -63,6 +67,28 @@ func (p *Publisher) Sync(ctx context.Context) error {
 	return errors.Join(append(problems, ctx.Err())...)
 }
 
+// list makes known, once after [Publisher.Forget], every host that the bus has
+// something of: what was known of it here may be lost.
+func (p *Publisher) list(ctx context.Context) error {
+	if p.listed.Load() {
+		return nil
+	}
+	names, err := p.o.Bus.DesiredHosts(ctx)
+	if err != nil {
+		return fmt.Errorf("list desired states: %w", err)
+	}
+	for _, name := range names {
+		h := p.host(name)
+		h.mu.Lock()
+		if h.record.Host.IsZero() && !h.seen {
+			h.found()
+		}
+		h.mu.Unlock()
+	}
+	p.listed.Store(true)
+	return nil
+}
+
 // Unsynced returns how many hosts have something durable that is not known to be
 // on the bus. It waits for no publication.
 func (p *Publisher) Unsynced() int {
@@ -79,11 +105,15 @@ func (p *Publisher) syncHost(ctx context.Context, name proto.HostName) error {
 	h := p.host(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.synced || h.record.Host.IsZero() {
+	if h.synced {
 		return nil
 	}
 	if err := p.look(ctx, name, h); err != nil {
 		return err
+	}
+	if h.record.Host.IsZero() { // what is there is not ours, and we have nothing to say
+		h.set(h.record, false)
+		return nil
 	}
 	if h.synced {
 		return nil

@@ -34,6 +34,8 @@ func (b *fleetBus) GetDesired(context.Context, proto.HostName) (bus.Raw, error) 
 	return bus.Raw{}, bus.ErrNoDesired
 }
 
+func (b *fleetBus) DesiredHosts(context.Context) ([]proto.HostName, error) { return nil, nil }
+
 func (b *fleetBus) Audit(context.Context, proto.AuditEntry) error { return nil }
 
 // openFleet returns the publisher of n hosts, none of which is on the bus yet.

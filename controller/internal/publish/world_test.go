@@ -227,6 +227,13 @@ func (b *fakeBus) GetDesired(_ context.Context, host proto.HostName) (bus.Raw, e
 	return bus.Raw{Data: b.data[host], Seq: b.seqs[host]}, nil
 }
 
+func (b *fakeBus) DesiredHosts(context.Context) ([]proto.HostName, error) {
+	if b.down {
+		return nil, bus.ErrNotConnected
+	}
+	return slices.Collect(maps.Keys(b.data)), nil
+}
+
 func (b *fakeBus) Audit(_ context.Context, e proto.AuditEntry) error {
 	if b.down {
 		return bus.ErrNotConnected
