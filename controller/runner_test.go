@@ -104,6 +104,7 @@ type runnerTest struct {
 
 func newRunner() runnerTest {
 	fleet := NewFleet(time.Now)
+	fleet.CaughtUp()
 	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}}
 	r.runner = &runner{
 		publisher: r.publisher, signer: fakeSigner{}, closures: fakeClosures{}, fleet: fleet, saver: r.saver,
@@ -298,6 +299,8 @@ func TestRunnerBeginsNothingThatIsNotDurable(t *testing.T) {
 
 func TestRunnerTakesNobodyForSilentBeforeItHeardAll(t *testing.T) {
 	r := newRunner()
+	r.runner.fleet = NewFleet(time.Now)
+	r.publisher.fleet = r.runner.fleet
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}); err != nil {
 		t.Fatal(err)
 	}

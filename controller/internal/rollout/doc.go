@@ -1,9 +1,11 @@
 // Package rollout decides which host may get a revision now.
 //
-// It is pure: [Next] looks at a rollout, the fleet and the time, and says what
-// to do; [Rollout.Apply] returns the rollout after it was done. Whoever runs a
-// rollout carries out the actions, asks again until there are none, and then
-// saves the rollout:
+// It is pure: [Plan] makes a rollout of what a flake says about it, [Next] looks
+// at the rollout, the fleet and the time, and says what to do; [Rollout.Apply]
+// returns the rollout after it was done; [Rollout.Pause] and its like return it
+// after a person did something; [Explain] says who goes when, and why not yet.
+// Whoever runs a rollout carries out the actions, asks again until there are none,
+// and then saves the rollout:
 //
 //	for each change of the fleet, and now and then:
 //		for actions := Next(r, fleet, now); len(actions) > 0; actions = Next(r, fleet, now) {
@@ -12,10 +14,52 @@
 //		save r
 //
 // A crash at any point costs nothing: an effect that was carried out and not
-// saved shows in the fleet, and Next does not ask for it again. A rollout that
-// another one took the place of is forgotten.
+// saved shows in the fleet, and Next does not ask for it again. What a person did
+// is saved before they are told.
 //
-// A wave ends when every host of it that can be heard has come to a verdict.
-// Hosts that are silent hold nothing up; they converge when they come back.
-// For now a rollout has one wave, with everybody.
+// # Waves
+//
+// Waves go one after the other: those of the spec, then the rest, then the
+// controller's own host, alone. A host goes with the first wave that selects it.
+// Whose members they are is fixed when a wave starts: the hosts that it selects,
+// without those that were never heard of and those that are held. These go with
+// the rest, and with it whoever joined meanwhile.
+//
+// A wave that has a canary goes in two steps: some of its hosts, and, once they
+// are through and soaked, the others. Where a spec asks for a number, they are
+// chosen by a hash of the revision and the host's name from those that are
+// online and get something new, so that a retry has the same and another revision
+// has others. Where it names them and none of those is online, one host is chosen
+// in the same way.
+//
+// A wave ends when everybody in it is through and nobody has changed for as long
+// as it soaks. Hosts that had the toplevel already are through without soaking. A
+// wave in which nobody gets anything new needs no approval and no window.
+//
+// # Hosts
+//
+// A host is through when it came to a verdict, when it was offline when it was
+// published to, or when it fell silent. Offline hosts hold nothing up; they
+// converge when they come back, and are charged to their wave if they then fail,
+// as long as the rollout lasts. A host is silent if it was online, and then was
+// not heard of, or said nothing about its assignment, for as long as the spec
+// allows. An inconclusive verdict is no verdict, for its agent tries again; after
+// half an hour without a better one it is a failure. A held host is not published
+// to, and nobody waits for it.
+//
+// # Budgets
+//
+// Each wave that was started is charged for its failed and silent hosts, as
+// percentages of its members; its canary, likewise, as percentages of the
+// canaries. A host that had the toplevel already is charged like any other: it
+// shows what the toplevel does. When a budget is broken nobody else is published
+// to; the rollout halts, or reverts. Halted, it still takes verdicts, and goes on
+// when a person says so, with another try for those who failed.
+//
+// # Reverting
+//
+// Whoever was published to gets back what it had before, all at once but for the
+// limit of the wave that was under way, the controller's own host alone and last.
+// Canaries, soaks, approvals, windows and freezes do not count; holds do. Left
+// alone is who had nothing before, and for whom somebody else has published since.
 package rollout

@@ -1,136 +1,122 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
-// A Fleet is what the controller knows of its hosts. A host that is missing
-// was never heard of.
-type Fleet map[proto.HostName]Host
-
-// A Host is one host of the fleet as far as rollouts look at it.
-type Host struct {
-	// Toplevel and Serial are what was last published for the host, by any
-	// rollout or person; zero before the first time.
-	Toplevel proto.StorePath
-	Serial   proto.Serial
-	// Reported and Verdict are what the host last said: of which assignment,
-	// and what it came to.
-	Reported proto.Serial
-	Verdict  proto.Verdict
-	// Silent is true when the host was not heard of for some time, or never.
-	Silent bool
-}
-
-// A Kind says what an action does. Only Publish has an effect outside the
-// rollout.
-type Kind string
-
-// The kinds of actions.
-const (
-	StartWave Kind = "start-wave"
-	Publish   Kind = "publish" // assign Host its Toplevel, durably, and let it know
-	Keep      Kind = "keep"    // Host was assigned Toplevel already, as Serial
-	Settle    Kind = "settle"  // Host came to Verdict
-	EndWave   Kind = "end-wave"
-	Finish    Kind = "finish"
-)
-
-// An Action is one thing to do now. Fields that its kind does not name are
-// zero.
-type Action struct {
-	Kind     Kind            `json:"kind"`
-	Wave     int             `json:"wave"`
-	Host     proto.HostName  `json:"host,omitzero"`
-	Toplevel proto.StorePath `json:"toplevel,omitzero"`
-	Serial   proto.Serial    `json:"serial,omitempty"`
-	Verdict  proto.Verdict   `json:"verdict,omitempty"`
-}
-
 // Next returns what to do now, in the order in which to do it; nothing while
 // there is only waiting to do. It performs no I/O and reads no clock.
+//
+// What hosts came to is asked for alone, and so is the end of a rollout whose
+// budget that breaks, so that nobody is published to who would not be if all of
+// it were known.
 func Next(r Rollout, f Fleet, now time.Time) []Action {
-	if r.State != Running {
+	return view{r, f, now}.next()
+}
+
+// next decides; see [Next].
+func (v view) next() []Action {
+	if v.State.Ended() {
 		return nil
 	}
-	if r.Wave == len(r.Waves) {
-		return []Action{{Kind: Finish, Wave: r.Wave}}
+	if seen := v.observed(); len(seen) > 0 {
+		return seen
 	}
-	wave := r.Waves[r.Wave]
-	var actions []Action
+	switch v.State {
+	case Running:
+		if why := v.broken(); why != "" {
+			return []Action{{Kind: v.reaction(), Wave: v.Wave, Why: why}}
+		}
+		return v.proceed()
+	case Reverting:
+		return v.proceed()
+	case Paused, Halted, Done, Reverted, Aborted, Superseded:
+	}
+	return nil
+}
+
+func (v view) reaction() Kind {
+	if v.OnBroken == spec.Revert {
+		return Revert
+	}
+	return Halt
+}
+
+// proceed returns what brings the current wave on.
+func (v view) proceed() []Action {
+	if v.Wave == len(v.Waves) {
+		return []Action{{Kind: Finish, Wave: v.Wave}}
+	}
+	wave := v.Waves[v.Wave]
 	if wave.Started.IsZero() {
-		actions = append(actions, Action{Kind: StartWave, Wave: r.Wave})
+		return v.start(wave)
 	}
-	through := true
-	for _, h := range wave.Hosts {
-		if a, ok := r.nextFor(h, f[h]); ok {
-			actions = append(actions, a)
-		}
-		through = through && r.through(h, f)
+	if actions := v.send(wave); len(actions) > 0 {
+		return actions
 	}
-	if len(actions) == 0 && through && !now.Before(r.lastChange(wave).Add(wave.Soak)) {
-		actions = append(actions, Action{Kind: EndWave, Wave: r.Wave})
+	switch soaked, through := v.soaked(wave); {
+	case !through || v.now.Before(soaked):
+		return nil
+	case wave.canarying():
+		return []Action{{Kind: Widen, Wave: v.Wave}}
 	}
-	return actions
+	return []Action{{Kind: EndWave, Wave: v.Wave}}
 }
 
-// nextFor returns what to do for a host of the current wave, if anything.
-func (r Rollout) nextFor(name proto.HostName, h Host) (Action, bool) {
-	p := r.Hosts[name]
-	a := Action{Wave: r.Wave, Host: name}
-	switch p.State {
-	case Waiting:
-		a.Kind, a.Toplevel = Publish, p.Toplevel
-		if h.Toplevel == p.Toplevel && h.Serial > 0 {
-			a.Kind, a.Serial = Keep, h.Serial
-		}
-		return a, true
-	case Published, Settled:
-		a.Kind, a.Verdict = Settle, verdict(p, h)
-		return a, final(a.Verdict) && a.Verdict != p.Verdict
+// start returns the start of wave, unless somebody would be published to who must
+// not be yet.
+func (v view) start(wave Wave) []Action {
+	members := v.members(wave)
+	moving := slices.DeleteFunc(slices.Clone(members), func(h proto.HostName) bool { return !v.moving(h) })
+	if len(moving) > 0 && v.gate(wave).wait != WaitNone {
+		return nil
 	}
-	return Action{}, false
+	return []Action{{Kind: StartWave, Wave: v.Wave, Hosts: members, Canary: v.canary(wave, len(members), moving)}}
 }
 
-// verdict returns what came of the assignment in p.
-func verdict(p Progress, h Host) proto.Verdict {
+// members returns the hosts with which wave starts.
+func (v view) members(wave Wave) []proto.HostName {
 	switch {
-	case h.Serial > p.Serial || h.Reported > p.Serial:
-		return proto.VerdictSuperseded // somebody published something else since
-	case h.Reported == p.Serial:
-		return h.Verdict
-	default:
-		return proto.VerdictPending
+	case v.State == Reverting || wave.has(v.Own):
+		return wave.Hosts
+	case wave.Rest:
+		return v.unsent()
 	}
+	return slices.DeleteFunc(slices.Clone(wave.Hosts), func(h proto.HostName) bool {
+		return !v.fleet.Hosts[h].known() || v.held(h) != ""
+	})
 }
 
-func final(v proto.Verdict) bool {
-	return v != proto.VerdictNone && v != proto.VerdictPending
-}
-
-// through reports whether the wave need not wait for the host any more.
-func (r Rollout) through(name proto.HostName, f Fleet) bool {
-	h, heardOf := f[name]
-	switch r.Hosts[name].State {
-	case Waiting:
-		return false
-	case Published:
-		return h.Silent || !heardOf
-	case Settled:
-		return true
-	}
-	return false
-}
-
-// lastChange returns when a host of the wave last changed.
-func (r Rollout) lastChange(w Wave) time.Time {
-	last := w.Started
-	for _, h := range w.Hosts {
-		if since := r.Hosts[h].Since; since.After(last) {
-			last = since
+// send returns what to do for those of wave who wait and may go: what was done for
+// them already, or else who is published to.
+func (v view) send(wave Wave) []Action {
+	var done, publish []Action
+	shut, free := v.gate(wave).wait != WaitNone, v.free(wave)
+	for _, name := range wave.stage() {
+		p, h := v.Hosts[name], v.fleet.Hosts[name]
+		a := Action{Wave: v.Wave, Host: name, Offline: !h.online()}
+		switch {
+		case p.State != Waiting:
+		case p.has(h):
+			a.Kind, a.Serial = Keep, h.Serial
+			done = append(done, a)
+		case p.overtaken(h):
+			done = append(done, Action{Kind: Settle, Wave: v.Wave, Host: name, Verdict: proto.VerdictSuperseded})
+		case shut || v.held(name) != "" || free == 0:
+		default:
+			a.Kind, a.Toplevel, a.Release, a.Before = Publish, p.Toplevel, p.Release, p.back(h)
+			publish = append(publish, a)
+			if h.online() {
+				free--
+			}
 		}
 	}
-	return last
+	if len(done) > 0 {
+		return done
+	}
+	return publish
 }

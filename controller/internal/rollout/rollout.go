@@ -1,161 +1,132 @@
 package rollout
 
 import (
-	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"kedge/internal/spec"
 	"kedge/proto"
 )
-
-// format1 is the only format of an encoded rollout so far.
-const format1 = 1
 
 // A State is how a rollout as a whole stands. Values reach the disk.
 type State string
 
 // The states of a rollout.
 const (
-	Running State = "running"
-	Done    State = "done" // every wave has ended
+	Running    State = "running"
+	Paused     State = "paused"     // by a person; takes verdicts, and publishes nothing
+	Halted     State = "halted"     // by a broken budget; likewise
+	Reverting  State = "reverting"  // those who went get back what they had before
+	Done       State = "done"       // every wave has ended
+	Reverted   State = "reverted"   // everybody was given back what they had before
+	Aborted    State = "aborted"    // a person ended it; hosts stay where they are
+	Superseded State = "superseded" // another rollout took its place
 )
 
-// A HostState is how far a rollout has come with one host. Values reach the
-// disk.
-type HostState string
-
-// The states of a host in a rollout.
-const (
-	Waiting   HostState = "waiting"   // for its wave
-	Published HostState = "published" // its assignment can be read; no verdict yet
-	Settled   HostState = "settled"   // it came to a verdict
-)
-
-// A Target says which toplevel a host shall get.
-type Target struct {
-	Host     proto.HostName
-	Toplevel proto.StorePath
+// Ended reports whether a rollout in state s is over: nothing happens any more
+// unless a person reverts it.
+func (s State) Ended() bool {
+	switch s {
+	case Done, Reverted, Aborted, Superseded:
+		return true
+	case Running, Paused, Halted, Reverting:
+	}
+	return false
 }
 
-// A Rollout brings a revision to hosts, wave by wave. Values are not changed
-// once they are made: [Rollout.Apply] returns another one.
-type Rollout struct {
-	ID       string                      `json:"id"`
-	Revision proto.Revision              `json:"revision,omitzero"`
-	Created  time.Time                   `json:"created"`
-	Ended    time.Time                   `json:"ended,omitzero"`
-	State    State                       `json:"state"`
-	Wave     int                         `json:"wave"` // index of the current wave; len(Waves) after the last
-	Waves    []Wave                      `json:"waves"`
-	Hosts    map[proto.HostName]Progress `json:"hosts"`
-}
-
-// A Wave is the hosts that go together. Its members are fixed when the rollout
-// is made.
-type Wave struct {
-	Name    string           `json:"name"`
-	Hosts   []proto.HostName `json:"hosts"`          // sorted
-	Soak    time.Duration    `json:"soak,omitempty"` // between the last verdict and the wave's end, nanoseconds
-	Started time.Time        `json:"started,omitzero"`
-	Ended   time.Time        `json:"ended,omitzero"`
-}
-
-// has reports whether h goes with the wave.
-func (w Wave) has(h proto.HostName) bool {
-	_, ok := slices.BinarySearchFunc(w.Hosts, h, proto.HostName.Compare)
-	return ok
-}
-
-// Progress is how far a rollout has come with one host.
-type Progress struct {
-	Toplevel proto.StorePath `json:"toplevel"`
-	State    HostState       `json:"state"`
-	Serial   proto.Serial    `json:"serial,omitempty"` // of the assignment, once published
-	Kept     bool            `json:"kept,omitempty"`   // the host had been assigned this toplevel already
-	Verdict  proto.Verdict   `json:"verdict,omitempty"`
-	Since    time.Time       `json:"since"` // in this state, with this verdict, since
-}
-
-// New returns a rollout of targets in one wave, named "all". Of two targets for
-// one host the last one counts.
-func New(id string, revision proto.Revision, now time.Time, targets []Target) Rollout {
-	r := Rollout{
-		ID: id, Revision: revision, Created: now, State: Running,
-		Hosts: make(map[proto.HostName]Progress, len(targets)),
-	}
-	for _, t := range targets {
-		r.Hosts[t.Host] = Progress{Toplevel: t.Toplevel, State: Waiting, Since: now}
-	}
-	everybody := slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare)
-	r.Waves = []Wave{{Name: "all", Hosts: everybody}}
-	return r
-}
-
-// encoded is a rollout on disk or in a bucket.
-type encoded struct {
-	Format int `json:"format"`
-	Rollout
-}
-
-// Encode returns r as JSON, with a format number.
-func (r Rollout) Encode() ([]byte, error) {
-	b, err := json.Marshal(encoded{format1, r})
-	if err != nil {
-		return nil, fmt.Errorf("encode rollout %s: %w", r.ID, err)
-	}
-	return b, nil
-}
-
-// Parse parses what [Rollout.Encode] returned. Errors wrap
-// [proto.ErrUnknownFormat] or [proto.ErrMalformed].
-func Parse(b []byte) (Rollout, error) {
-	var head struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(b, &head); err != nil {
-		return Rollout{}, fmt.Errorf("rollout: %w: %w", proto.ErrMalformed, err)
-	}
-	if head.Format != format1 {
-		return Rollout{}, fmt.Errorf("rollout: %w %d, this version knows %d", proto.ErrUnknownFormat, head.Format, format1)
-	}
-	var e encoded
-	if err := json.Unmarshal(b, &e); err != nil {
-		return Rollout{}, fmt.Errorf("rollout: %w: %w", proto.ErrMalformed, err)
-	}
-	if err := e.validate(); err != nil {
-		return Rollout{}, fmt.Errorf("rollout %s: %w: %w", e.ID, proto.ErrMalformed, err)
-	}
-	return e.Rollout, nil
-}
-
-// validate reports what would make Next or Apply meaningless.
-func (r Rollout) validate() error {
-	switch r.State {
-	case Running, Done:
-	default:
-		return fmt.Errorf("state %q is not known", r.State)
-	}
-	if r.Wave < 0 || r.Wave > len(r.Waves) {
-		return fmt.Errorf("it is in wave %d of %d", r.Wave, len(r.Waves))
-	}
-	for _, w := range r.Waves {
-		if !slices.IsSortedFunc(w.Hosts, proto.HostName.Compare) {
-			return fmt.Errorf("wave %s is not sorted", w.Name)
-		}
-		for _, h := range w.Hosts {
-			if _, ok := r.Hosts[h]; !ok {
-				return fmt.Errorf("wave %s names %s, which has no target", w.Name, h)
-			}
-		}
-	}
-	for h, p := range r.Hosts {
-		switch p.State {
-		case Waiting, Published, Settled:
-		default:
-			return fmt.Errorf("state %q of %s is not known", p.State, h)
-		}
+// from returns the states from which s may be entered.
+func (s State) from() []State {
+	switch s {
+	case Running:
+		return []State{Paused, Halted}
+	case Paused, Halted, Done:
+		return []State{Running}
+	case Reverting:
+		return []State{Running, Paused, Halted, Done, Aborted}
+	case Reverted:
+		return []State{Reverting}
+	case Aborted, Superseded:
+		return []State{Running, Paused, Halted, Reverting}
 	}
 	return nil
 }
+
+// An Act is who did something, when, and why.
+type Act struct {
+	By  string    `json:"by,omitempty"` // an operator; empty for the controller itself
+	At  time.Time `json:"at"`
+	Why string    `json:"why,omitempty"`
+}
+
+// A Rollout brings a revision to hosts, wave by wave. Values are not changed
+// once they are made: [Rollout.Apply] and the acts return others.
+type Rollout struct {
+	ID       string         `json:"id"`
+	Channel  string         `json:"channel,omitempty"`
+	Revision proto.Revision `json:"revision,omitzero"`
+	Created  time.Time      `json:"created"`
+	State    State          `json:"state"`
+	Entered  Act            `json:"entered,omitzero"` // how it came into State; zero if it has been running all the time
+	Own      proto.HostName `json:"own,omitzero"`     // the controller's own host, which goes alone and last
+	// Approval is true if a person has to approve of the rollout before anything is
+	// published; Approved who did.
+	Approval    bool                        `json:"approval,omitempty"`
+	Approved    Act                         `json:"approved,omitzero"`
+	Freeze      string                      `json:"freeze,omitempty"`       // why the spec lets nothing new out; empty if it does
+	SilentAfter time.Duration               `json:"silent_after,omitempty"` // nanoseconds; zero if silence is nothing to charge
+	OnBroken    spec.Reaction               `json:"on_broken_budget,omitempty"`
+	Wave        int                         `json:"wave"` // index of the current wave; len(Waves) after the last
+	Waves       []Wave                      `json:"waves"`
+	Hosts       map[proto.HostName]Progress `json:"hosts"`
+}
+
+// A Wave is hosts that go together. Hosts are whom the spec selects until the wave
+// starts, and its members from then on; sorted. With Rest they are, at the start,
+// all who have not gone by then, but for the controller's own host.
+type Wave struct {
+	Name  string           `json:"name"`
+	Rest  bool             `json:"rest,omitempty"`
+	Hosts []proto.HostName `json:"hosts"`
+
+	// Canary is how many hosts go before the others, or else which: those of the
+	// canary's selector until the wave starts, and the chosen ones from then on;
+	// sorted.
+	CanarySize spec.Amount      `json:"canary_size,omitzero"`
+	Canary     []proto.HostName `json:"canary,omitempty"`
+	CanarySoak time.Duration    `json:"canary_soak,omitempty"` // nanoseconds
+
+	MaxInFlight spec.Amount   `json:"max_in_flight,omitzero"`
+	Soak        time.Duration `json:"soak,omitempty"` // from the last change of a host to the wave's end, nanoseconds
+	Approval    bool          `json:"approval,omitempty"`
+	Approved    Act           `json:"approved,omitzero"`
+	Budget      spec.Budget   `json:"budget,omitzero"`
+	Windows     spec.Windows  `json:"windows,omitzero"`
+
+	Started time.Time `json:"started,omitzero"`
+	Widened time.Time `json:"widened,omitzero"` // when the others may follow the canary; zero without one
+	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// has reports whether h goes with the wave.
+func (w Wave) has(h proto.HostName) bool { return contains(w.Hosts, h) }
+
+// canarying reports whether only the canary may go.
+func (w Wave) canarying() bool { return len(w.Canary) > 0 && w.Widened.IsZero() }
+
+// stage returns who may go.
+func (w Wave) stage() []proto.HostName {
+	if w.canarying() {
+		return w.Canary
+	}
+	return w.Hosts
+}
+
+// contains reports whether h is one of sorted.
+func contains(sorted []proto.HostName, h proto.HostName) bool {
+	_, ok := slices.BinarySearchFunc(sorted, h, proto.HostName.Compare)
+	return ok
+}
+
+// limit returns how many of w's hosts may be at work at a time, where that is
+// limited.
+func (w Wave) limit() int { return max(1, w.MaxInFlight.Of(len(w.Hosts))) }

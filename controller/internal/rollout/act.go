@@ -1,0 +1,159 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kedge/internal/spec"
+	"kedge/proto"
+)
+
+// What an act may be refused for.
+var (
+	ErrState   = errors.New("that is not possible in its state")
+	ErrNoPause = errors.New("it waits for no approval, and for the end of no soak")
+)
+
+// Pause returns r, which is running, so that it publishes nothing until it is
+// resumed. Who was published to goes on, and time to soak passes.
+func (r Rollout) Pause(a Act) (Rollout, error) { return r.enter("pause", Paused, a) }
+
+// Resume returns r, which is paused, so that it goes on.
+func (r Rollout) Resume(a Act) (Rollout, error) {
+	if r.State != Paused {
+		return r, r.refuse("resume", ErrState)
+	}
+	return r.enter("resume", Running, a)
+}
+
+// Abort returns r, which has not ended, ended where it is: every host keeps what
+// it was assigned last.
+func (r Rollout) Abort(a Act) (Rollout, error) { return r.enter("abort", Aborted, a) }
+
+// Supersede returns r, which has not ended, ended because another rollout takes its
+// place.
+func (r Rollout) Supersede(a Act) (Rollout, error) { return r.enter("supersede", Superseded, a) }
+
+// Promote returns r, which is running, with what it waits for now and a person may
+// spare it: its approval and that of its wave, the soak of a canary, or the soak of
+// a wave. Verdicts, windows, holds and freezes are waited for all the same.
+func (r Rollout) Promote(f Fleet, a Act) (Rollout, error) {
+	if r.State != Running || r.Wave == len(r.Waves) {
+		return r, r.refuse("promote", ErrState)
+	}
+	next := r.clone()
+	wave := &next.Waves[r.Wave]
+	v := view{r, f, a.At}
+	soaked, through := v.soaked(*wave)
+	switch {
+	case v.unapproved(*wave):
+		next.Approved, wave.Approved = a, a
+	case wave.Started.IsZero() || !through || !a.At.Before(soaked):
+		return r, r.refuse("promote", ErrNoPause)
+	case wave.canarying():
+		wave.Widened = a.At
+	default:
+		wave.Ended = a.At
+		next.Wave++
+	}
+	return next, nil
+}
+
+// Retry returns r, which is halted, so that it goes on, from the first wave in which
+// a host failed or fell silent, by publishing to these once more. Where one of them
+// is a canary the others of its wave wait for it again.
+func (r Rollout) Retry(a Act) (Rollout, error) {
+	if r.State != Halted {
+		return r, r.refuse("retry", ErrState)
+	}
+	next := r.clone()
+	bad := func(h proto.HostName) bool { c := r.Hosts[h].charge(); return c == failure || c == silence }
+	for h, p := range r.Hosts {
+		if bad(h) {
+			next.Hosts[h] = p.again(a.At)
+		}
+	}
+	for i := range next.Waves {
+		wave := &next.Waves[i]
+		if slices.ContainsFunc(wave.Hosts, bad) {
+			next.Wave = min(next.Wave, i)
+		}
+		if slices.ContainsFunc(wave.Canary, bad) {
+			wave.Widened = time.Time{}
+		}
+		if i >= next.Wave {
+			wave.Ended = time.Time{}
+		}
+	}
+	return next.enter("retry", Running, a)
+}
+
+// revertWave is the name of the wave that goes back.
+const revertWave = "revert"
+
+// Revert returns r, which may be done or aborted, but not superseded, so that those
+// who were published to get back what they had before.
+func (r Rollout) Revert(a Act) (Rollout, error) {
+	next := r.clone()
+	if err := next.goBack(a); err != nil {
+		return r, r.refuse("revert", err)
+	}
+	return next, nil
+}
+
+// goBack makes r, whose waves and hosts are its own, revert. Instead of the waves
+// that were not started it gets one of those who have something to go back to, and
+// one of the controller's own host.
+func (r *Rollout) goBack(a Act) error {
+	if err := r.turn(Reverting, a); err != nil {
+		return err
+	}
+	back := Wave{Name: revertWave}
+	for i, wave := range r.Waves {
+		if wave.Started.IsZero() {
+			r.Waves = r.Waves[:i]
+			break
+		}
+		if wave.Ended.IsZero() {
+			r.Waves[i].Ended = a.At
+		}
+		if limit := wave.MaxInFlight; !limit.IsZero() && (back.MaxInFlight.IsZero() || wave.limit() < back.limit()) {
+			back.MaxInFlight = spec.Count(wave.limit())
+		}
+	}
+	own := Wave{Name: r.Own.String()}
+	for h, p := range r.Hosts {
+		p, ok := p.reverted(a.At)
+		if !ok {
+			continue
+		}
+		r.Hosts[h] = p
+		if h == r.Own {
+			own.Hosts = append(own.Hosts, h)
+		} else {
+			back.Hosts = append(back.Hosts, h)
+		}
+	}
+	slices.SortFunc(back.Hosts, proto.HostName.Compare)
+	r.Wave = len(r.Waves)
+	r.Waves = append(r.Waves, back, own)
+	if len(own.Hosts) == 0 {
+		r.Waves = r.Waves[:r.Wave+1]
+	}
+	return nil
+}
+
+// enter returns r in state s, if it may be entered.
+func (r Rollout) enter(act string, s State, a Act) (Rollout, error) {
+	next := r
+	if err := next.turn(s, a); err != nil {
+		return r, r.refuse(act, err)
+	}
+	return next, nil
+}
+
+func (r Rollout) refuse(act string, err error) error {
+	return fmt.Errorf("%s rollout %s, which is %s: %w", act, r.ID, r.State, err)
+}

@@ -1,0 +1,149 @@
+package rollout
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"kedge/proto"
+)
+
+// A Wait is what a host waits for before it is published to.
+type Wait string
+
+// What hosts wait for. Where several are true of a host, the first of these is
+// told.
+const (
+	WaitNone     Wait = ""          // nothing: it goes now, or it went
+	WaitOver     Wait = "over"      // nothing any more: the rollout has ended, or goes back
+	WaitHeld     Wait = "held"      // its release
+	WaitHalted   Wait = "halted"    // a person who retries, reverts or aborts: a budget is broken
+	WaitPaused   Wait = "paused"    // a person who resumes
+	WaitFrozen   Wait = "frozen"    // a thaw
+	WaitWave     Wait = "wave"      // an earlier wave
+	WaitCanary   Wait = "canary"    // the canary of its wave
+	WaitSoak     Wait = "soak"      // the soak of the earlier wave, or of the canary
+	WaitApproval Wait = "approval"  // a person who promotes
+	WaitWindow   Wait = "window"    // an open window
+	WaitInFlight Wait = "in-flight" // others that are at work
+)
+
+// A HostPlan says when a host goes, and why not yet.
+type HostPlan struct {
+	Host     proto.HostName
+	Progress Progress
+	Wave     int  // index of the wave it goes with; len(Waves) if it goes with none
+	Canary   bool // it goes before the others of its wave
+	Offline  bool // it cannot be heard, so that nobody waits for it
+	// Now is true if it is published to now: it is in what [Next] answers, as soon as
+	// it answers with publications.
+	Now  bool
+	Wait Wait
+	// At is when that is over, if nothing else comes in between; zero if no clock
+	// decides it.
+	At time.Time
+	// Why says in words what Wait is about: which wave, which budget, or what a person
+	// said.
+	Why string
+}
+
+// Explain says of every host of r when it goes, and why not yet, in the order of
+// waves and names. It takes for done what [Next] asks for, but for publications.
+func Explain(r Rollout, f Fleet, now time.Time) []HostPlan {
+	v := view{r, f, now}.settled()
+	going := map[proto.HostName]bool{}
+	for _, a := range v.next() {
+		going[a.Host] = true
+	}
+	plans := make([]HostPlan, 0, len(v.Hosts))
+	waves := v.waveOf()
+	for name, p := range v.Hosts {
+		h := HostPlan{Host: name, Progress: p, Wave: waves[name], Offline: !f.Hosts[name].online(), Now: going[name]}
+		h.Canary = h.Wave < len(v.Waves) && contains(v.Waves[h.Wave].Canary, name)
+		if p.State == Waiting && !h.Now {
+			g := v.gateOf(name, h.Wave)
+			h.Wait, h.At, h.Why = g.wait, g.at, g.why
+		}
+		plans = append(plans, h)
+	}
+	slices.SortFunc(plans, func(a, b HostPlan) int {
+		return cmp.Or(cmp.Compare(a.Wave, b.Wave), a.Host.Compare(b.Host))
+	})
+	return plans
+}
+
+// settled returns v after everything that there is to do but publish.
+func (v view) settled() view {
+	for {
+		actions := v.next()
+		if len(actions) == 0 || actions[0].Kind == Publish {
+			return v
+		}
+		done := make([]Result, len(actions))
+		for i, a := range actions {
+			done[i].Action = a
+		}
+		r, err := v.Apply(done, v.now)
+		if err != nil {
+			return v // never, for Next asked for it
+		}
+		v.Rollout = r
+	}
+}
+
+// waveOf returns with which wave each host goes, or went last. Whoever was left
+// behind by one goes with the rest.
+func (v view) waveOf() map[proto.HostName]int {
+	of := make(map[proto.HostName]int, len(v.Hosts))
+	rest := slices.IndexFunc(v.Waves, func(w Wave) bool { return w.Rest && w.Started.IsZero() })
+	if rest < 0 {
+		rest = len(v.Waves)
+	}
+	for h := range v.Hosts {
+		of[h] = rest
+	}
+	for i, w := range v.Waves {
+		for _, h := range w.Hosts {
+			if w.Ended.IsZero() || v.Hosts[h].State != Waiting {
+				of[h] = i
+			}
+		}
+	}
+	return of
+}
+
+// gateOf returns what a host waits for that goes with a wave, but not now.
+func (v view) gateOf(h proto.HostName, wave int) gate {
+	switch held := v.held(h); {
+	case v.State.Ended() || wave == len(v.Waves):
+		return gate{wait: WaitOver, why: string(v.State)}
+	case held != "":
+		return gate{wait: WaitHeld, why: held}
+	case v.State == Halted:
+		return gate{wait: WaitHalted, why: v.Entered.Why}
+	case v.State == Paused:
+		return gate{wait: WaitPaused, why: v.Entered.Why}
+	}
+	current := v.Waves[v.Wave]
+	g := v.gate(current)
+	switch {
+	case g.wait == WaitFrozen:
+		return g
+	case wave > v.Wave:
+		return v.behind(current, current.canarying(), WaitWave)
+	case current.canarying() && !contains(current.Canary, h):
+		return v.behind(current, false, WaitCanary)
+	case g.wait != WaitNone:
+		return g
+	}
+	return gate{wait: WaitInFlight, why: current.Name}
+}
+
+// behind returns what somebody waits for who goes after those of wave who go now:
+// for them, or, unless more of it follow, for the end of their soak.
+func (v view) behind(wave Wave, more bool, them Wait) gate {
+	if until, through := v.soaked(wave); through && !more && !wave.Started.IsZero() {
+		return gate{wait: WaitSoak, at: until, why: wave.Name}
+	}
+	return gate{wait: them, why: wave.Name}
+}

@@ -1,0 +1,172 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"kedge/internal/spec"
+	"kedge/proto"
+)
+
+// A Target says which toplevel a host shall get.
+type Target struct {
+	Host     proto.HostName
+	Toplevel proto.StorePath
+}
+
+// A Draft is what a rollout is planned from.
+type Draft struct {
+	ID       string // required
+	Channel  string
+	Revision proto.Revision
+	Created  time.Time // required
+	Spec     spec.Spec
+	Targets  []Target       // of two for one host the last one counts
+	Own      proto.HostName // the controller's own host, if it is a target; zero if it has none
+	Fleet    Fleet          // as it is now: what hosts go back to
+	Previous Rollout        // whose place this one takes; zero for none
+}
+
+// Plan returns the rollout of a revision as its spec wants it, with everything of
+// the spec in it that it needs.
+func Plan(d Draft) (Rollout, error) {
+	s := d.Spec.Rollout
+	r := Rollout{
+		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Created: d.Created, State: Running,
+		Approval: s.Approval, Freeze: s.Freeze, SilentAfter: s.SilentAfter, OnBroken: s.OnBrokenBudget,
+		Hosts: make(map[proto.HostName]Progress, len(d.Targets)),
+	}
+	r.add(d)
+	if _, ok := r.Hosts[d.Own]; ok {
+		r.Own = d.Own
+	}
+	r.Waves = waves(d.Spec, r.Own, slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare))
+	if err := r.validate(); err != nil {
+		return Rollout{}, fmt.Errorf("plan rollout %s: %w", d.ID, err)
+	}
+	return r, nil
+}
+
+// New returns a rollout of targets in one wave that nothing stops.
+func New(id string, revision proto.Revision, now time.Time, targets []Target) (Rollout, error) {
+	return Plan(Draft{ID: id, Revision: revision, Created: now, Targets: targets})
+}
+
+// add makes d's targets hosts of r, whose hosts are its own.
+func (r *Rollout) add(d Draft) {
+	for _, t := range d.Targets {
+		r.Hosts[t.Host] = Progress{
+			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
+			Before: Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
+		}
+	}
+}
+
+// waves returns the waves that s makes of hosts, which are sorted: its own, without
+// those that select nobody, the rest, and the controller's own host.
+func waves(s spec.Spec, own proto.HostName, hosts []proto.HostName) (all []Wave) {
+	others := slices.DeleteFunc(slices.Clone(hosts), func(h proto.HostName) bool { return h == own })
+	left := slices.Clone(others)
+	for _, sw := range s.Rollout.Waves {
+		var members []proto.HostName
+		left = slices.DeleteFunc(left, func(h proto.HostName) bool {
+			if !s.Match(sw.Hosts, h) {
+				return false
+			}
+			members = append(members, h)
+			return true
+		})
+		if len(members) > 0 {
+			all = append(all, wave(s, sw, members))
+		}
+	}
+	rest := Wave{Name: spec.RestWave, Rest: true, Hosts: left, Budget: s.Rollout.Budget, Windows: s.Rollout.Windows}
+	if len(s.Rollout.Waves) == 0 {
+		rest.Name = spec.AllWave
+	}
+	all = append(all, rest)
+	if !own.IsZero() {
+		rest.Name, rest.Rest, rest.Hosts = own.String(), false, []proto.HostName{own}
+		all = append(all, rest)
+	}
+	return all
+}
+
+// wave returns the wave of members that sw describes.
+func wave(s spec.Spec, sw spec.Wave, members []proto.HostName) Wave {
+	w := Wave{
+		Name: sw.Name, Hosts: members, CanarySize: sw.Canary.Size, CanarySoak: sw.Canary.Soak,
+		MaxInFlight: sw.MaxInFlight, Soak: sw.Soak, Approval: sw.Approval, Budget: s.Rollout.Budget, Windows: s.Rollout.Windows,
+	}
+	for _, h := range members {
+		if s.Match(sw.Canary.Hosts, h) {
+			w.Canary = append(w.Canary, h)
+		}
+	}
+	if sw.Budget != nil {
+		w.Budget = *sw.Budget
+	}
+	if sw.Windows != nil {
+		w.Windows = *sw.Windows
+	}
+	return w
+}
+
+var errTooLate = errors.New("its last wave has started")
+
+// Join returns r with those targets of d that it does not have, such as hosts of
+// its revision that could not be built before. They go with the rest. Whoever
+// comes when the rest has started, or when r is over, needs a rollout of their
+// own; that is an error.
+func (r Rollout) Join(d Draft) (Rollout, error) {
+	d.Targets = slices.DeleteFunc(slices.Clone(d.Targets), func(t Target) bool { _, has := r.Hosts[t.Host]; return has })
+	if len(d.Targets) == 0 {
+		return r, nil
+	}
+	rest := slices.IndexFunc(r.Waves, func(w Wave) bool { return w.Rest && w.Started.IsZero() })
+	if r.State.Ended() || r.State == Reverting || rest < 0 {
+		return r, fmt.Errorf("join rollout %s: %w", r.ID, errTooLate)
+	}
+	next := r.clone()
+	next.add(d)
+	next.Waves[rest].Hosts = slices.Clone(next.Waves[rest].Hosts)
+	for _, t := range d.Targets {
+		next.Waves[rest].Hosts = append(next.Waves[rest].Hosts, t.Host)
+	}
+	slices.SortFunc(next.Waves[rest].Hosts, proto.HostName.Compare)
+	next.Waves[rest].Hosts = slices.Compact(next.Waves[rest].Hosts)
+	return next, nil
+}
+
+// unsent returns who waits, sorted, without the controller's own host.
+func (r Rollout) unsent() (hosts []proto.HostName) {
+	for h, p := range r.Hosts {
+		if p.State == Waiting && h != r.Own {
+			hosts = append(hosts, h)
+		}
+	}
+	slices.SortFunc(hosts, proto.HostName.Compare)
+	return hosts
+}
+
+// Left returns the targets of hosts that r never published to, in the order of
+// their names: once it has ended, those that were held, and all whom it had not
+// come to when a person ended it.
+func (r Rollout) Left() []Target {
+	var left []Target
+	for _, h := range slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare) {
+		if p := r.Hosts[h]; p.State == Waiting && p.After == 0 {
+			left = append(left, Target{Host: h, Toplevel: p.Toplevel})
+		}
+	}
+	return left
+}
+
+// clone returns r with waves and hosts of its own.
+func (r Rollout) clone() Rollout {
+	r.Waves, r.Hosts = slices.Clone(r.Waves), maps.Clone(r.Hosts)
+	return r
+}

@@ -1,0 +1,123 @@
+package rollout
+
+import (
+	"time"
+
+	"kedge/proto"
+)
+
+// A HostState is how far a rollout has come with one host. Values reach the
+// disk.
+type HostState string
+
+// The states of a host in a rollout.
+const (
+	Waiting   HostState = "waiting"   // for its wave
+	Published HostState = "published" // its assignment can be read; no verdict yet
+	Settled   HostState = "settled"   // it came to a verdict
+	Silent    HostState = "silent"    // it was online, and said nothing for too long
+	Offline   HostState = "offline"   // it was offline when it was published to, and has not come to a verdict yet
+)
+
+// An Assigned is what a host was told to run; zero for nothing.
+type Assigned struct {
+	Toplevel proto.StorePath `json:"toplevel"`
+	Release  proto.Digest    `json:"release,omitzero"` // of the release's payload
+}
+
+// Progress is how far a rollout has come with one host.
+type Progress struct {
+	Toplevel proto.StorePath `json:"toplevel"`
+	State    HostState       `json:"state"`
+	// Before is what the host goes back to: what it had when it was published to,
+	// or, if it had failed with that, what it had before. A rollout that goes back
+	// has it in Toplevel and Release, and leaves Before zero.
+	Before  Assigned      `json:"before,omitzero"`
+	Release proto.Digest  `json:"release,omitzero"` // of Toplevel, if the host is given that back
+	Serial  proto.Serial  `json:"serial,omitempty"` // of the assignment, once published
+	After   proto.Serial  `json:"after,omitempty"`  // of the last assignment that no longer counts; zero unless it goes again
+	Kept    bool          `json:"kept,omitempty"`   // the host had been assigned this toplevel already
+	Hold    string        `json:"hold,omitempty"`   // why the spec wants nothing published for it; empty if it does
+	Verdict proto.Verdict `json:"verdict,omitempty"`
+	// Doubted is when the first inconclusive verdict came after which there was none
+	// that is final.
+	Doubted time.Time `json:"doubted,omitzero"`
+	Since   time.Time `json:"since"` // in this state, with this verdict, since
+}
+
+// moved reports whether the rollout brings the host something new.
+func (p Progress) moved() bool { return p.Before.Toplevel != p.Toplevel }
+
+// has reports whether h was assigned what it shall get.
+func (p Progress) has(h Host) bool { return h.Toplevel == p.Toplevel && h.Serial > p.After }
+
+// overtaken reports whether somebody published something else for h since it
+// was last published to by the rollout, which it waits for to do again.
+func (p Progress) overtaken(h Host) bool { return p.After > 0 && h.Serial > p.After && !p.has(h) }
+
+// verdict returns what came of the assignment in p.
+func (p Progress) verdict(h Host) proto.Verdict {
+	switch {
+	case h.Serial > p.Serial || h.Reported > p.Serial:
+		return proto.VerdictSuperseded // somebody published something else since
+	case h.Reported == p.Serial:
+		return h.Verdict
+	}
+	return proto.VerdictPending
+}
+
+// A charge is what a budget counts a host as.
+type charge int
+
+const (
+	none    charge = iota // nothing came of it yet, or nothing that it could help
+	success               // as its assignment asked
+	failure
+	silence
+)
+
+func (p Progress) charge() charge {
+	switch {
+	case p.State == Silent:
+		return silence
+	case p.State == Settled && failed(p.Verdict):
+		return failure
+	case p.State == Settled && p.Verdict != proto.VerdictSuperseded:
+		return success
+	}
+	return none
+}
+
+// again returns p as it waits to be published to anew.
+func (p Progress) again(now time.Time) Progress {
+	return Progress{
+		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Since: now,
+	}
+}
+
+// back returns what h goes back to from something new: what it has, or, if it
+// failed with that or is to try it once more, what it went back to from there.
+func (p Progress) back(h Host) Assigned {
+	if h.Toplevel.IsZero() || h.failed() || p.After > 0 {
+		return p.Before
+	}
+	return Assigned{Toplevel: h.Toplevel, Release: h.Release}
+}
+
+// reverted returns p as it waits to be given back what it had before, and whether there
+// is anything to give.
+func (p Progress) reverted(now time.Time) (Progress, bool) {
+	if p.State == Waiting && p.After == 0 || p.Before.Toplevel.IsZero() || !p.moved() {
+		return p, false
+	}
+	p = p.again(now)
+	p.Toplevel, p.Release, p.Before = p.Before.Toplevel, p.Before.Release, Assigned{}
+	return p, true
+}
+
+// failed reports whether v is a failure. That something was superseded says nothing
+// about it.
+func failed(v proto.Verdict) bool { return v.Bad() && v != proto.VerdictSuperseded }
+
+// final reports whether v is a verdict.
+func final(v proto.Verdict) bool { return v != proto.VerdictNone && v != proto.VerdictPending }

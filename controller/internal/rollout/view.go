@@ -1,0 +1,126 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"kedge/proto"
+)
+
+// doubt is how long an inconclusive verdict is none: as long as an agent waits
+// at most before it tries again, by when it has several times.
+const doubt = 30 * time.Minute
+
+// A view is a rollout, the fleet and the time, looked at together.
+type view struct {
+	Rollout
+	fleet Fleet
+	now   time.Time
+}
+
+// observed returns what hosts came to that the rollout does not know yet, in the
+// order of their names.
+func (v view) observed() (actions []Action) {
+	for name, p := range v.Hosts {
+		if p.State == Waiting {
+			continue
+		}
+		if a := v.observe(name, p, v.fleet.Hosts[name]); a.Kind != "" {
+			a.Wave, a.Host = v.Wave, name
+			actions = append(actions, a)
+		}
+	}
+	slices.SortFunc(actions, func(a, b Action) int { return a.Host.Compare(b.Host) })
+	return actions
+}
+
+func (v view) observe(name proto.HostName, p Progress, h Host) Action {
+	verdict := p.verdict(h)
+	settled := p.State == Settled && p.Verdict == verdict
+	switch {
+	case settled:
+	case verdict == proto.VerdictInconclusive && p.Doubted.IsZero():
+		return Action{Kind: Doubt}
+	case verdict == proto.VerdictInconclusive && v.now.Before(p.Doubted.Add(doubt)):
+	case final(verdict):
+		return Action{Kind: Settle, Verdict: verdict}
+	case p.State == Published && v.held(name) == "" && v.quiet(p, h):
+		return Action{Kind: Silence}
+	}
+	return Action{}
+}
+
+// quiet reports whether h has said nothing for too long.
+func (v view) quiet(p Progress, h Host) bool {
+	if v.SilentAfter == 0 {
+		return h.Silent
+	}
+	since := later(p.Since, v.fleet.Since)
+	if h.Reported == p.Serial {
+		since = later(since, h.Seen)
+	}
+	return !v.now.Before(since.Add(v.SilentAfter))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// held returns why nothing is published for a host, or nothing.
+func (v view) held(name proto.HostName) string {
+	if why := v.fleet.Hosts[name].Held; why != "" {
+		return why
+	}
+	return v.Hosts[name].Hold
+}
+
+// moving reports whether a host that may go would be published to.
+func (v view) moving(name proto.HostName) bool {
+	p, h := v.Hosts[name], v.fleet.Hosts[name]
+	return p.State == Waiting && !p.has(h) && !p.overtaken(h) && v.held(name) == ""
+}
+
+// free returns how many more of wave may be at work; negative if any number may.
+func (v view) free(wave Wave) int {
+	if wave.MaxInFlight.IsZero() {
+		return -1
+	}
+	free := wave.limit()
+	for name, p := range v.Hosts {
+		if p.State == Published && v.held(name) == "" {
+			free--
+		}
+	}
+	return max(free, 0)
+}
+
+// through reports whether nobody need wait for a host any more.
+func (v view) through(name proto.HostName) bool {
+	switch v.Hosts[name].State {
+	case Waiting, Published:
+		return v.held(name) != ""
+	case Settled, Silent, Offline:
+	}
+	return true
+}
+
+// soaked returns until when those of wave soak who may go, and whether all of them
+// are through.
+func (v view) soaked(wave Wave) (until time.Time, through bool) {
+	soak := wave.Soak
+	if wave.canarying() {
+		soak = wave.CanarySoak
+	}
+	for _, name := range wave.stage() {
+		if !v.through(name) {
+			return time.Time{}, false
+		}
+		if p := v.Hosts[name]; p.State != Waiting && p.moved() {
+			until = later(until, p.Since.Add(soak))
+		}
+	}
+	return until, true
+}
