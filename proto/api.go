@@ -19,7 +19,11 @@ const (
 	EndpointWithdrawals    Endpoint = "viewer.withdrawals"    // WithdrawalsRequest → WithdrawalsReply
 	EndpointKeyStatus      Endpoint = "viewer.key-status"     // KeyStatusRequest → KeyStatusReply
 	EndpointAudit          Endpoint = "viewer.audit"          // AuditRequest → AuditReply
+	EndpointRolloutList    Endpoint = "viewer.rollout-list"   // RolloutListRequest → RolloutListReply
+	EndpointRolloutShow    Endpoint = "viewer.rollout-show"   // RolloutShowRequest → RolloutShowReply
+	EndpointRolloutPlan    Endpoint = "viewer.rollout-plan"   // RolloutPlanRequest → RolloutPlanReply
 	EndpointReconcile      Endpoint = "operator.reconcile"    // ReconcileRequest → ReconcileReply
+	EndpointRolloutAct     Endpoint = "operator.rollout-act"  // RolloutActRequest → RolloutActReply
 	EndpointHostAdd        Endpoint = "admin.host-add"        // HostAddRequest → HostAddReply
 	EndpointHostRevoke     Endpoint = "admin.host-revoke"     // HostRevokeRequest → HostRevokeReply
 	EndpointHostToken      Endpoint = "admin.host-token"      // HostTokenRequest → HostTokenReply
@@ -40,7 +44,8 @@ const (
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
-		EndpointReconcile,
+		EndpointRolloutList, EndpointRolloutShow, EndpointRolloutPlan,
+		EndpointReconcile, EndpointRolloutAct,
 		EndpointHostAdd, EndpointHostRevoke, EndpointHostToken, EndpointHostReset,
 		EndpointOperatorAdd, EndpointOperatorToken, EndpointOperatorList, EndpointOperatorRevoke, EndpointNATSConfig,
 		EndpointPublish, EndpointWithdraw, EndpointKeyAdd, EndpointKeyRetire, EndpointLeaseFree,
@@ -125,6 +130,9 @@ type HostView struct {
 	// Changes is how the toplevel that was last built, or published, for the host
 	// differs from what it ran by then; nil if that is not known.
 	Changes *Changes `json:"changes,omitempty"`
+	// Waits is what has to come before the rollout under way gives this host something
+	// new; nil if it waits for nothing, or has it.
+	Waits *RolloutWait `json:"waits,omitempty"`
 }
 
 // A Rival is a second machine with a host's credentials.
@@ -168,6 +176,9 @@ type FleetReply struct {
 	// Continue is what to send for the next page; empty if there are no more hosts.
 	Continue HostName       `json:"continue,omitzero"`
 	Sources  []SourceStatus `json:"sources,omitempty"` // sorted by channel; none if nothing is built here
+	// Rollouts are those under way, and the last one of a channel that has none, by
+	// channel.
+	Rollouts []RolloutView `json:"rollouts,omitempty"`
 }
 
 // A SourceStatus is how the controller stands to the git repository of a channel.

@@ -154,6 +154,7 @@ func calls(t testing.TB) []message {
 			From: toplevel(t), To: toplevel(t), Size: -4096, Added: 1, Removed: 2, Upgraded: 3, Downgraded: 4, Changed: 5, Boot: []string{"kernel"},
 			Packages: []proto.PackageChange{{Name: "linux", Kind: proto.ChangeUpgraded, From: []string{"6.12.1"}, To: []string{"6.12.8"}, Size: 4096}},
 		},
+		Waits: &proto.RolloutWait{For: proto.ReasonAwaitingApproval, Message: "wave web waits for an approval"},
 	}
 	signed := desired(t)
 	view.Want.Release = proto.DigestOf(signed.Release.Payload)
@@ -164,10 +165,11 @@ func calls(t testing.TB) []message {
 	bearer := proto.Operator{
 		Name: "grafana", Role: proto.RoleViewer, TokenHash: strings.Repeat("3f", 32), Added: issued, By: "ada", Expires: issued.Add(time.Hour),
 	}
-	return []message{
+	return append(rolloutCalls(t),
 		call("fleet-request", proto.FleetRequest{After: 41, Wait: 30 * time.Second}),
 		call("fleet-reply", proto.FleetReply{
 			Version: 42, Hosts: []proto.HostView{{Host: host(t, "db1"), Silent: true}, view}, Sources: []proto.SourceStatus{source},
+			Rollouts: []proto.RolloutView{rolloutView(t)},
 		}),
 		call("fleet-request.page", proto.FleetRequest{Limit: 2, Continue: web1}),
 		call("fleet-reply.page", proto.FleetReply{Version: 42, Hosts: []proto.HostView{{Host: web1}}, Continue: web1}),
@@ -237,7 +239,7 @@ func calls(t testing.TB) []message {
 		}}}),
 		call("publish-request", proto.PublishRequest{Targets: []proto.PublishTarget{{Host: web1, Toplevel: toplevel(t)}}}),
 		call("publish-reply", proto.PublishReply{Published: []proto.Published{{Host: web1, Serial: 8}}}),
-	}
+	)
 }
 
 // exampleStatus is the status of a host whose newest deployment was rolled

@@ -83,9 +83,9 @@ const (
 	ReasonInhibited         Reason = "inhibited"          // somebody on the host holds back what was fetched
 	ReasonNoLease           Reason = "no-lease"           // as many hosts as may reboot at a time do already
 	ReasonTried             Reason = "tried"              // ran what it shall only try
-	ReasonHeld              Reason = "held"               // its policy is to wait for a person
+	ReasonHeld              Reason = "held"               // its policy, or somebody's wish, is to wait for a person
 	ReasonAwaitingBoot      Reason = "awaiting-boot"      // takes effect when somebody boots the host
-	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot
+	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot, or get something new
 	ReasonAwaitingLease     Reason = "awaiting-lease"     // waits for its turn to reboot
 	ReasonLooping           Reason = "looping"            // was asked for the same system again and again
 	ReasonVerifying         Reason = "verifying"          // reads the store after a boot before which there was no orderly end
@@ -107,6 +107,21 @@ const (
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
 	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
 	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
+)
+
+// What a host waits for before a rollout gives it something new; [ReasonHeld] and
+// [ReasonOutsideWindow] are others.
+const (
+	ReasonEarlierWave      Reason = "earlier-wave"      // hosts that go before it
+	ReasonAwaitingCanary   Reason = "awaiting-canary"   // the canaries of its own wave
+	ReasonSoaking          Reason = "soaking"           // the wave before it, or its canaries, are watched for a while
+	ReasonAwaitingApproval Reason = "awaiting-approval" // a person has to let its wave go
+	ReasonInFlight         Reason = "in-flight"         // as many hosts as may go at a time do already
+	ReasonFrozen           Reason = "frozen"            // nothing new goes out
+	ReasonPaused           Reason = "paused"            // a person paused the rollout
+	ReasonHalted           Reason = "halted"            // a budget halted the rollout
+	ReasonAborted          Reason = "aborted"           // a person ended the rollout
+	ReasonReverted         Reason = "reverted"          // the rollout is taken back
 )
 
 // RefusalReasons returns the reasons for which [Desired.Verify] refuses.

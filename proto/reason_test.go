@@ -53,7 +53,7 @@ func reasonBlocks(t *testing.T) (blocks [][]proto.Reason) {
 		})
 		blocks = append(blocks, block)
 	}
-	const want = 4
+	const want = 5
 	if len(blocks) != want {
 		t.Fatalf("reason.go has %d blocks of constants, this test knows %d", len(blocks), want)
 	}
