@@ -26,11 +26,19 @@ type Record struct {
 	Desired proto.Desired  `json:"desired"`
 	Mode    proto.Mode     `json:"mode,omitempty"` // of the assignment
 	Reset   time.Time      `json:"reset,omitzero"` // when the one in Desired was put there
-	// Before are the toplevels that the host was to run before, the last one first:
-	// it may run one of them still, or go back to it.
-	Before []proto.StorePath `json:"before,omitempty"`
+	// Before is what the host was to run before, each toplevel once, the last one
+	// first: it may run one of them still, or go back to it.
+	Before []Former `json:"before,omitempty"`
 	// Token reports whether the assignment has a token for the cache.
 	Token bool `json:"token,omitempty"`
+}
+
+// A Former is what a release said that was assigned to a host before.
+type Former struct {
+	Toplevel proto.StorePath `json:"toplevel"`
+	Revision proto.Revision  `json:"revision,omitzero"`
+	Closure  proto.Digest    `json:"closure,omitzero"`
+	Release  proto.Digest    `json:"release,omitzero"` // of its payload
 }
 
 // maxBefore is how many toplevels are remembered.
@@ -40,11 +48,22 @@ const maxBefore = 8
 // says.
 func (r Record) after(o Record) Record {
 	r.Before = o.Before
-	if last := o.Target.Toplevel; !last.IsZero() && last != r.Target.Toplevel {
-		others := slices.DeleteFunc(slices.Clone(o.Before), func(p proto.StorePath) bool { return p == last || p == r.Target.Toplevel })
-		r.Before = append([]proto.StorePath{last}, others[:min(len(others), maxBefore-1)]...)
+	if last := o.former(); !last.Toplevel.IsZero() && last.Toplevel != r.Target.Toplevel {
+		others := slices.DeleteFunc(slices.Clone(o.Before), func(f Former) bool {
+			return f.Toplevel == last.Toplevel || f.Toplevel == r.Target.Toplevel
+		})
+		r.Before = append([]Former{last}, others[:min(len(others), maxBefore-1)]...)
 	}
 	return r
+}
+
+// former returns what the release in r says; zero before the first.
+func (r Record) former() Former {
+	f := Former{Toplevel: r.Target.Toplevel, Revision: r.Target.Revision, Release: r.Target.Release}
+	if release, err := proto.ReadRelease(r.Desired.Release); err == nil { // it was verified when it was taken
+		f.Closure = release.Closure
+	}
+	return f
 }
 
 // toplevels returns all that the host may run.
@@ -52,7 +71,11 @@ func (r Record) toplevels() []proto.StorePath {
 	if r.Target.Toplevel.IsZero() {
 		return nil
 	}
-	return append([]proto.StorePath{r.Target.Toplevel}, r.Before...)
+	all := []proto.StorePath{r.Target.Toplevel}
+	for _, f := range r.Before {
+		all = append(all, f.Toplevel)
+	}
+	return all
 }
 
 // newer reports whether r says something later than o does.
