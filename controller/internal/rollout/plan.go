@@ -22,7 +22,8 @@ type Draft struct {
 	ID       string // required
 	Channel  string
 	Revision proto.Revision
-	Created  time.Time // required
+	Instead  proto.Revision // see [Rollout]
+	Created  time.Time      // required
 	Spec     spec.Spec
 	Targets  []Target       // of two for one host the last one counts
 	Own      proto.HostName // the controller's own host, if it is a target; zero if it has none
@@ -35,7 +36,7 @@ type Draft struct {
 func Plan(d Draft) (Rollout, error) {
 	s := d.Spec.Rollout
 	r := Rollout{
-		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Created: d.Created, State: Running,
+		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Instead: d.Instead, Created: d.Created, State: Running,
 		Approval: s.Approval, Freeze: s.Freeze, SilentAfter: s.SilentAfter, OnBroken: s.OnBrokenBudget,
 		Hosts: make(map[proto.HostName]Progress, len(d.Targets)),
 	}

@@ -64,10 +64,13 @@ type Rollout struct {
 	ID       string         `json:"id"`
 	Channel  string         `json:"channel,omitempty"`
 	Revision proto.Revision `json:"revision,omitzero"`
-	Created  time.Time      `json:"created"`
-	State    State          `json:"state"`
-	Entered  Act            `json:"entered,omitzero"` // how it came into State; zero if it has been running all the time
-	Own      proto.HostName `json:"own,omitzero"`     // the controller's own host, which goes alone and last
+	// Instead is the revision that a person went back from to this one, and which does
+	// not go out any more; zero if nobody did.
+	Instead proto.Revision `json:"instead,omitzero"`
+	Created time.Time      `json:"created"`
+	State   State          `json:"state"`
+	Entered Act            `json:"entered,omitzero"` // how it came into State; zero if it has been running all the time
+	Own     proto.HostName `json:"own,omitzero"`     // the controller's own host, which goes alone and last
 	// Approval is true if a person has to approve of the rollout before anything is
 	// published; Approved who did.
 	Approval    bool                        `json:"approval,omitempty"`
