@@ -52,7 +52,8 @@ func metricNames(t *testing.T) (names []string) {
 	f.Looked(proto.SourceStatus{Channel: "main", Error: "no", Reason: proto.ReasonNoFlake})
 	registry := prometheus.NewPedanticRegistry()
 	newMetrics(registry)
-	registry.MustRegister(newHostCollector(f, hostSeries),
+	f.Rolled(proto.RolloutShowReply{Rollout: proto.RolloutView{Channel: "main"}})
+	registry.MustRegister(newHostCollector(f, hostSeries), newRolloutCollector(f.Rollouts, func() int { return 0 }),
 		newFleetCollector(f, time.Now, func() int { return 0 }, func() bool { return true }))
 	all, err := registry.Gather()
 	if err != nil {

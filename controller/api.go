@@ -31,6 +31,7 @@ type api struct {
 	importer   *importer
 	leases     *leases
 	keys       *keyAPI
+	rollouts   *rollouts
 	http       *httpapi.Handler
 	metrics    *metrics
 	now        func() time.Time
@@ -56,6 +57,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointLeaseList, a.leases.list)
 	handle(a, s, proto.EndpointLeaseFree, a.leases.free)
 	a.keys.register(a, s)
+	a.rollouts.register(a, s)
 }
 
 // handle makes s, and HTTP, answer the calls to e with h, and counts them.

@@ -36,6 +36,7 @@ type Config struct {
 	Build   BuildConfig             `config:"build"`
 	Keys    KeysConfig              `config:"keys"`
 	Reboot  RebootConfig            `config:"reboot"`
+	Rollout RolloutConfig           `config:"rollout"`
 	Enroll  EnrollConfig            `config:"enroll"`
 	Metrics MetricsConfig           `config:"metrics"`
 	Log     setup.LogConfig         `config:"log"`
@@ -105,7 +106,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
-		c.Keys.problems(), c.Reboot.problems(), c.Enroll.problems(), c.Metrics.problems(),
+		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.Metrics.problems(),
 	)...)
 }
 

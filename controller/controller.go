@@ -33,6 +33,7 @@ const (
 	operatorsFile   = "operators.json"
 	channelsDir     = "channels"
 	rolloutsDir     = "rollouts"
+	holdsFile       = "holds.json"
 	withdrawalsFile = "withdrawals.json"
 	adminFile       = "admin.creds"
 )
@@ -62,7 +63,7 @@ type Controller struct {
 	fleet     *Fleet
 	pipelines map[string]*Pipeline // by channel; none if nothing is built here
 	sources   map[string]Source    // of the pipelines
-	runner    *runner
+	rollouts  *rollouts
 	publisher *publish.Publisher
 	keeper    *keeper
 	feeds     *feeds
@@ -166,7 +167,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.start(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollout": c.runner.run,
+		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollouts": c.rollouts.run,
 		"operator API": c.service.Run, "operator API over HTTP": c.http.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
 		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune,

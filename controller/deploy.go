@@ -136,7 +136,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	}
 	watch.lap(stageCache)
 	d.differ.compare(ctx, builds.Toplevels, closures)
-	releases, err := d.runner.sign(d.channel, rev, builds.Toplevels, closures)
+	releases, err := d.runner.sign(rev, builds.Toplevels, closures)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	// From here on it is cheaper to go on than to stop in the middle.
 	ctx, cancel := outlast(ctx, publishGrace, publishTimeout)
 	defer cancel()
-	if err := d.runner.begin(ctx, d.channel, rev, builds.Toplevels, releases); err != nil {
+	if err := d.runner.begin(ctx, rev, evaluations.Spec, builds.Toplevels, releases); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	watch.lap(stagePublish)
@@ -168,7 +168,7 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 	}
 	d.redo(d.fleet.Claim(d.channel, hosts))
 	d.fleet.AwaitClaims(ctx)
-	mine := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}, Names: e.Names}
+	mine := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}, Names: e.Names, Spec: e.Spec}
 	for _, h := range hosts {
 		channels := d.fleet.Claimants(h)
 		failed := e.Failed[h]
@@ -228,14 +228,15 @@ func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluat
 // prune lets go of toplevels that nobody runs or shall run.
 func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto.StorePath) {
 	for host := range toplevels {
-		prune(ctx, d.builder, d.fleet, host, d.log)
+		prune(ctx, d.builder, d.fleet, host, d.log, d.runner.keeps(host)...)
 	}
 }
 
-// prune lets go of a host's toplevels that it neither runs nor shall run.
-func prune(ctx context.Context, b Builder, f *Fleet, host proto.HostName, log *slog.Logger) {
+// prune lets go of a host's toplevels that it neither runs nor shall run, and that are
+// not kept for it.
+func prune(ctx context.Context, b Builder, f *Fleet, host proto.HostName, log *slog.Logger, kept ...proto.StorePath) {
 	r, _ := f.Host(host)
-	keep := []proto.StorePath{r.Host.Want.Toplevel}
+	keep := append([]proto.StorePath{r.Host.Want.Toplevel}, kept...)
 	if s := r.Host.Status; s != nil {
 		keep = append(keep, s.Systems.Toplevel(), s.Systems.Proven)
 	}

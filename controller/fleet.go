@@ -30,6 +30,7 @@ type Fleet struct {
 	hosts    map[proto.HostName]*hostState
 	sources  map[string]proto.SourceStatus      // by channel
 	claims   map[string]map[proto.HostName]bool // by channel: who follows it; none before that is known
+	rollouts map[string]rolloutState            // by channel
 	caughtUp bool
 }
 
@@ -53,6 +54,8 @@ func NewFleet(now func() time.Time) *Fleet {
 		hosts:   map[proto.HostName]*hostState{},
 		sources: map[string]proto.SourceStatus{},
 		claims:  map[string]map[proto.HostName]bool{},
+
+		rollouts: map[string]rolloutState{},
 	}
 }
 
@@ -171,7 +174,7 @@ func (f *Fleet) View() proto.FleetReply {
 	for _, name := range slices.SortedFunc(maps.Keys(f.hosts), proto.HostName.Compare) {
 		hosts = append(hosts, f.hosts[name].view)
 	}
-	return proto.FleetReply{Version: f.version, Hosts: hosts, Sources: f.sorted()}
+	return proto.FleetReply{Version: f.version, Hosts: hosts, Sources: f.sorted(), Rollouts: f.views()}
 }
 
 // Host returns one host as it is, with the version that changed it last.

@@ -47,7 +47,7 @@ func (f *Fleet) page(after proto.HostName, limit int) proto.FleetReply {
 		from++
 	}
 	names = names[from:]
-	page := proto.FleetReply{Version: f.version, Hosts: []proto.HostView{}, Sources: f.sorted()}
+	page := proto.FleetReply{Version: f.version, Hosts: []proto.HostView{}, Sources: f.sorted(), Rollouts: f.views()}
 	for _, name := range names[:min(limit, len(names))] {
 		page.Hosts = append(page.Hosts, f.hosts[name].view)
 	}

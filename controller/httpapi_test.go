@@ -16,7 +16,7 @@ import (
 // every call there is.
 func TestEveryCallIsServedOnBoth(t *testing.T) {
 	a := &api{
-		identities: &identities{}, leases: &leases{}, keys: &keyAPI{},
+		identities: &identities{}, leases: &leases{}, keys: &keyAPI{}, rollouts: &rollouts{},
 		http: httpapi.New(httpapi.Options{}), metrics: newMetrics(prometheus.NewRegistry()),
 	}
 	s := bus.NewService(bus.ServiceOptions{Log: slog.New(slog.DiscardHandler)})

@@ -61,7 +61,8 @@ type importer struct {
 	trusted   []proto.PublicKey           // keys that sign store paths
 	signer    releaseOpener
 	publisher orderPublisher
-	runner    *runner // signs what came without a release
+	releaser  releaser // signs what came without a release
+	rollouts  *rollouts
 	differ    differ
 	log       *slog.Logger
 }
@@ -101,7 +102,7 @@ func (i *importer) publish(ctx context.Context, actor string, targets []proto.Pu
 		}
 		i.log.InfoContext(ctx, "published", "host", t.host, "serial", serial, "toplevel", t.toplevel, "by", actor)
 		published = append(published, proto.Published{Host: t.host, Serial: serial, Changes: changes})
-		prune(ctx, i.builder, i.fleet, t.host, i.log)
+		prune(ctx, i.builder, i.fleet, t.host, i.log, i.rollouts.keeps(t.host)...)
 	}
 	return published, nil
 }
@@ -109,7 +110,7 @@ func (i *importer) publish(ctx context.Context, actor string, targets []proto.Pu
 func (i *importer) publishOne(ctx context.Context, actor string, t imported, closure proto.Closure) (proto.Serial, error) {
 	if t.order.Release.PayloadType == "" {
 		var err error
-		if t.order.Release, err = i.runner.release(t.host, t.toplevel, proto.Revision{}, closure); err != nil {
+		if t.order.Release, err = i.releaser.release(t.host, t.toplevel, proto.Revision{}, closure.Digest()); err != nil {
 			return 0, err
 		}
 	}

@@ -27,7 +27,7 @@ var _ truthKeeper = (*publish.Publisher)(nil)
 type keyAPI struct {
 	publisher truthKeeper
 	signer    *sign.Signer
-	runner    *runner
+	rollouts  *rollouts
 	fleet     *Fleet
 	audit     func(ctx context.Context, e proto.AuditEntry)
 	wake      func() // has what changed told to the hosts

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -93,14 +94,18 @@ func buildOptions(c Config, cli build.Nix, copyTo string, log *slog.Logger) buil
 
 // keyName returns what new keys are called after: this machine, if it has a name
 // that can be part of one.
-func keyName() string {
+func keyName() string { return cmp.Or(machineName(), "controller") }
+
+// machineName returns the name of this machine, if it could be a host's; else nothing.
+func machineName() string {
 	name, err := os.Hostname()
 	if err != nil {
-		return "controller"
+		return ""
 	}
 	label, _, _ := strings.Cut(strings.ToLower(name), ".")
-	if h, err := proto.ParseHostName(label); err == nil {
-		return h.String()
+	h, err := proto.ParseHostName(label)
+	if err != nil {
+		return ""
 	}
-	return "controller"
+	return h.String()
 }

@@ -151,26 +151,13 @@ func (r *retention) needed() ([]proto.StorePath, error) {
 	return once, nil
 }
 
-// toplevels returns what the rollouts are to bring to hosts.
-func (r *runner) toplevels() []proto.StorePath {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []proto.StorePath
-	for _, u := range r.channels {
-		for _, h := range u.rollout.Hosts {
-			all = append(all, h.Toplevel)
-		}
-	}
-	return all
-}
-
 // wireRetention makes what prunes the cache, if somebody can.
 func (c *Controller) wireRetention(parts Parts) error {
 	if parts.Pruner == nil {
 		return nil
 	}
 	c.retention = &retention{
-		cache: parts.Pruner, config: c.o.Config.Cache, fleet: c.fleet, toplevels: c.publisher.Toplevels, rollouts: c.runner.toplevels,
+		cache: parts.Pruner, config: c.o.Config.Cache, fleet: c.fleet, toplevels: c.publisher.Toplevels, rollouts: c.rollouts.toplevels,
 		revisions: c.kept, now: c.o.Now, log: c.log,
 	}
 	newRetentionMetrics(c.retention, c.o.Registry)

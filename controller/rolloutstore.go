@@ -1,52 +1,121 @@
 package controller
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"kedge/controller/internal/rollout"
 	"kedge/internal/durable"
 )
 
-// rolloutStore keeps the rollout of each channel in a file, and nowhere else: nobody signs it, so
-// a copy that came from NATS could not be believed. Whoever could write there
-// would choose what the controller signs next.
+// currentRollout is the name of the file of a channel's current rollout. No ID is
+// like it.
+const currentRollout = "current"
+
+// keptRollouts is how many rollouts of a channel are remembered after another one
+// took their place.
+const keptRollouts = 20
+
+// rolloutStore keeps rollouts in files, and nowhere else: nobody signs them, so a copy
+// that came from NATS could not be believed. Whoever could write there would choose
+// what the controller signs next.
+//
+// There is a folder for each channel, with the current rollout in current.json, and
+// those before it in a file each, under their IDs.
 type rolloutStore struct{ dir string }
 
 var _ rolloutSaver = rolloutStore{}
 
 // Save implements [rolloutSaver].
-func (s rolloutStore) Save(channel string, r rollout.Rollout) error {
+func (s rolloutStore) Save(r rollout.Rollout) error { return s.write(r, currentRollout) }
+
+// Retire implements [rolloutSaver].
+func (s rolloutStore) Retire(r rollout.Rollout) error {
+	if err := s.write(r, r.ID); err != nil {
+		return err
+	}
+	past, err := s.past(r.Channel)
+	if err != nil {
+		return err
+	}
+	for _, old := range past[min(len(past), keptRollouts):] {
+		if err := durable.Remove(s.path(old.Channel, old.ID)); err != nil {
+			return fmt.Errorf("forget rollout %s: %w", old.ID, err)
+		}
+	}
+	return nil
+}
+
+func (s rolloutStore) write(r rollout.Rollout, name string) error {
 	data, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	if err := durable.MkdirAll(filepath.Join(s.dir, channel), 0o700); err != nil {
-		return err
+	if err := durable.MkdirAll(filepath.Join(s.dir, r.Channel), 0o700); err != nil {
+		return fmt.Errorf("save rollout %s: %w", r.ID, err)
 	}
-	return durable.WriteFile(s.path(channel), data, 0o600)
+	return durable.WriteFile(s.path(r.Channel, name), data, 0o600)
 }
 
-// Load returns the rollout of a channel to go on with. There is none before the
+// Load returns the rollout of a channel to go on with, if there is one, and those
+// before it, the newest first.
+func (s rolloutStore) Load(channel string) (current rollout.Rollout, found bool, past []rollout.Rollout, err error) {
+	current, err = s.read(channel, currentRollout)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return current, false, nil, err
+	}
+	found = err == nil
+	past, err = s.past(channel)
+	past = slices.DeleteFunc(past, func(r rollout.Rollout) bool { return found && r.ID == current.ID })
+	return current, found, past, err
+}
+
+// past returns the rollouts of a channel that are not current any more, the newest
 // first.
-func (s rolloutStore) Load(channel string) (r rollout.Rollout, found bool, err error) {
-	data, err := os.ReadFile(s.path(channel))
-	if errors.Is(err, fs.ErrNotExist) {
-		return rollout.Rollout{}, false, nil
+func (s rolloutStore) past(channel string) (past []rollout.Rollout, err error) {
+	files, err := os.ReadDir(filepath.Join(s.dir, channel))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the rollouts of channel %s: %w", channel, err)
 	}
-	if err != nil {
-		return rollout.Rollout{}, false, fmt.Errorf("load the rollout: %w", err)
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok || id == currentRollout || strings.HasPrefix(id, ".") {
+			continue // a temporary file of a write that never ended
+		}
+		r, err := s.read(channel, id)
+		if err != nil {
+			return nil, err
+		}
+		past = append(past, r)
 	}
-	r, err = rollout.Parse(data)
-	if err != nil {
-		return rollout.Rollout{}, false, fmt.Errorf("load the rollout from %s: %w; move the file away to begin with the newest revision", s.path(channel), err)
-	}
-	return r, true, nil
+	slices.SortFunc(past, func(a, b rollout.Rollout) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(b.ID, a.ID))
+	})
+	return past, nil
 }
 
-func (s rolloutStore) path(channel string) string {
-	return filepath.Join(s.dir, channel, "current.json")
+func (s rolloutStore) read(channel, name string) (rollout.Rollout, error) {
+	path := s.path(channel, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return rollout.Rollout{}, fmt.Errorf("load a rollout: %w", err)
+	}
+	r, err := rollout.Parse(data)
+	switch {
+	case err != nil:
+		return rollout.Rollout{}, fmt.Errorf("load the rollout from %s: %w; move the file away to begin with the newest revision", path, err)
+	case r.Channel != channel:
+		return rollout.Rollout{}, fmt.Errorf("load the rollout from %s: it is of channel %q; move the file away to begin with the newest revision", path, r.Channel)
+	}
+	return r, nil
+}
+
+func (s rolloutStore) path(channel, name string) string {
+	return filepath.Join(s.dir, channel, name+".json")
 }

@@ -99,7 +99,7 @@ func (k *keyAPI) retire(ctx context.Context, c bus.Caller, req proto.KeyRetireRe
 	if err := k.signer.Retire(req.Name); err != nil {
 		return proto.KeyRetireReply{}, refused(err)
 	}
-	k.runner.forgetReleases()
+	k.rollouts.forgetReleases()
 	k.wake()
 	k.audit(ctx, proto.AuditEntry{Time: k.now().UTC(), Actor: c.Name, Act: proto.ActKeyRetire, Message: keys[i].Key.String()})
 	k.log.WarnContext(ctx, "key retired", "key", keys[i].Key, "needed_by", hostNames(needed), "by", c.Name)

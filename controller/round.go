@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,42 +16,81 @@ import (
 )
 
 // publishAtOnce is how many hosts are published for at the same time: most of
-// each publication is waiting for disks.
-const publishAtOnce = 16
+// each publication is waiting for disks. After so many as publishTogether whoever
+// wants to pause the rollout has a chance to.
+const (
+	publishAtOnce   = 16
+	publishTogether = 16 * publishAtOnce
+)
 
-// round carries out what is to be done now for one rollout, until there is nothing left. What
-// cannot be done for one host is its problem, shown there, and in the error. The
-// caller holds r.mu.
-func (r *runner) round(ctx context.Context, u *underway) error {
+// round carries out what is to be done now, until there is nothing left. What
+// cannot be done for one host is its problem, shown there, and in the error.
+func (r *runner) round(ctx context.Context) error {
+	r.rounds.Lock()
+	defer r.rounds.Unlock()
+	if !r.fleet.IsCaughtUp() {
+		return nil // it must not take a whole fleet for silent that it has not heard yet
+	}
 	var problems []error
-	for len(problems) == 0 {
-		actions := rollout.Next(u.rollout, r.observe(), r.now())
-		if len(actions) == 0 {
-			break
-		}
-		u.unsaved = true
-		problems = r.carryOut(ctx, u, actions)
+	for more := true; more && len(problems) == 0; {
+		more, problems = r.step(ctx)
 	}
-	if u.unsaved {
-		err := r.saver.Save(u.channel, u.rollout)
-		if u.unsaved = err != nil; u.unsaved {
-			problems = append(problems, fmt.Errorf("save rollout %s: %w", u.rollout.ID, err))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unsaved {
+		if err := r.save(r.rollout); err != nil {
+			problems = append(problems, err)
 		}
 	}
+	r.show()
 	return errors.Join(problems...)
+}
+
+// step carries out what is to be done now, and reports whether there was anything.
+func (r *runner) step(ctx context.Context) (more bool, problems []error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rollout.ID == "" {
+		return false, nil
+	}
+	if err := r.late(ctx); err != nil {
+		return false, []error{err}
+	}
+	r.seen = r.observe()
+	actions, acts := rollout.Next(r.rollout, r.seen, r.now()), r.acts
+	for some := range slices.Chunk(actions, publishTogether) {
+		r.unsaved = true
+		problems = append(problems, r.carryOut(ctx, some)...)
+		r.mu.Unlock()
+		r.mu.Lock()
+		if acts != r.acts {
+			break // what comes next is to be decided anew
+		}
+	}
+	return len(actions) > 0, problems
+}
+
+// save makes next, which is the rollout, or what it becomes, durable. The caller holds
+// r.mu.
+func (r *runner) save(next rollout.Rollout) error {
+	if err := r.saver.Save(next); err != nil {
+		return fmt.Errorf("save rollout %s: %w", next.ID, err)
+	}
+	r.rollout, r.unsaved = next, false
+	return nil
 }
 
 // carryOut does what actions say: first outside, for all hosts side by side, and
 // then in the rollout, in order. Repeating it after a crash in between does no
-// harm: the fleet then shows what was published.
-func (r *runner) carryOut(ctx context.Context, u *underway, actions []rollout.Action) []error {
+// harm: the fleet then shows what was published. The caller holds r.mu.
+func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error {
 	results := make([]result, len(actions))
 	var g errgroup.Group
 	g.SetLimit(publishAtOnce)
 	for i, a := range actions {
 		if a.Kind == rollout.Publish {
 			g.Go(func() error {
-				results[i].serial, results[i].err = r.publish(ctx, u, a.Host, a.Toplevel)
+				results[i].serial, results[i].err = r.publish(ctx, a)
 				return nil
 			})
 		}
@@ -59,10 +100,9 @@ func (r *runner) carryOut(ctx context.Context, u *underway, actions []rollout.Ac
 	var done []rollout.Result
 	for i, a := range actions {
 		if err := results[i].err; err != nil {
-			r.fleet.Trouble(a.Host, &proto.Problem{
-				Reason: publishReason(err), Message: err.Error(), Revision: u.rollout.Revision, Time: r.now(),
-			})
-			problems = append(problems, err)
+			if !r.refuse(ctx, a, err) {
+				problems = append(problems, err)
+			}
 			continue
 		}
 		if a.Kind == rollout.Publish || a.Kind == rollout.Keep {
@@ -70,11 +110,14 @@ func (r *runner) carryOut(ctx context.Context, u *underway, actions []rollout.Ac
 		}
 		done = append(done, rollout.Result{Action: a, Serial: results[i].serial})
 	}
-	next, err := u.rollout.Apply(done, r.now())
+	next, err := r.rollout.Apply(done, r.now())
 	if err != nil {
 		return append(problems, err)
 	}
-	u.rollout = next
+	r.rollout = next
+	for _, d := range done {
+		r.tell(ctx, d.Action)
+	}
 	return problems
 }
 
@@ -84,46 +127,95 @@ type result struct {
 	err    error
 }
 
-// publish publishes a toplevel for a host, under the release signed for it. A
-// rollout that outlived its controller has none at hand: it is signed again.
-func (r *runner) publish(ctx context.Context, u *underway, host proto.HostName, toplevel proto.StorePath) (proto.Serial, error) {
-	if channels := r.fleet.Claimants(host); len(channels) > 1 {
-		return 0, &disputedError{channels}
+// refuse notes that a host could not be published for, and reports whether that is not
+// to be tried again: then nobody waits for the host any more. The caller holds r.mu.
+func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
+	r.fleet.Trouble(a.Host, &proto.Problem{
+		Reason: publishReason(err), Message: err.Error(), Revision: r.rollout.Revision, Time: r.now(),
+	})
+	if !errors.Is(err, publish.ErrWithdrawn) {
+		return false
 	}
-	signed, at := u.releases[host]
-	if !at {
-		closures, err := r.closures.Closures(ctx, toplevel)
-		if err != nil {
-			return 0, fmt.Errorf("list closure of %s: %w", toplevel, err)
-		}
-		if signed, err = r.release(host, toplevel, u.rollout.Revision, closures[toplevel]); err != nil {
-			return 0, err
-		}
+	r.log.WarnContext(ctx, "host is given nothing", "host", a.Host, "rollout", r.rollout.ID, "err", err)
+	if r.refused == nil {
+		r.refused = map[proto.HostName]string{}
+	}
+	r.refused[a.Host] = err.Error()
+	return true
+}
+
+// publish publishes what an action says, under the release signed for it.
+func (r *runner) publish(ctx context.Context, a rollout.Action) (proto.Serial, error) {
+	signed, err := r.releaseFor(ctx, a)
+	if err != nil {
+		return 0, err
 	}
 	serial, err := r.publisher.Publish(ctx, proto.ServiceName, publish.Order{Release: signed, Mode: proto.ModeSwitch})
 	if err != nil {
 		return 0, err
 	}
-	r.log.InfoContext(ctx, "published", "host", host, "serial", serial, "toplevel", toplevel, "revision", u.rollout.Revision)
+	r.log.InfoContext(ctx, "published", "host", a.Host, "serial", serial, "toplevel", a.Toplevel, "rollout", r.rollout.ID)
 	return serial, nil
 }
 
-// observe returns the fleet as a rollout sees it. Hosts that were not heard of
-// hold no wave up, but only once it is known that they were not: a controller
-// that has just started must not take a whole fleet for silent.
+// releaseFor returns the release to publish. A rollout that outlived its controller has
+// none at hand: it is signed again. What a host had before is released again, as what
+// it was then.
+func (r *runner) releaseFor(ctx context.Context, a rollout.Action) (proto.Envelope, error) {
+	rev := r.rollout.Revision
+	if back := r.rollout.State == rollout.Reverting; back || !r.rollout.Instead.IsZero() {
+		f, known, err := r.publisher.Former(a.Host, a.Toplevel, a.Release)
+		if err != nil {
+			return proto.Envelope{}, err
+		}
+		if known {
+			return r.release(a.Host, a.Toplevel, f.Revision, f.Closure)
+		}
+		if back {
+			rev = proto.Revision{} // nobody knows any more
+		}
+	} else if signed, at := r.releases[a.Host]; at {
+		return signed, nil
+	}
+	closures, err := r.closures.Closures(ctx, a.Toplevel)
+	if err != nil {
+		return proto.Envelope{}, fmt.Errorf("list closure of %s: %w", a.Toplevel, err)
+	}
+	return r.release(a.Host, a.Toplevel, rev, closures[a.Toplevel].Digest())
+}
+
+// observe returns the fleet as a rollout sees it. The caller holds r.mu.
 func (r *runner) observe() rollout.Fleet {
-	fleet, caughtUp := rollout.Fleet{}, r.fleet.IsCaughtUp()
+	f := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: r.heard()}
+	if h := r.holds.freeze(r.channel); h != nil && r.rollout.Instead.IsZero() {
+		f.Frozen = h.text()
+	}
 	for _, v := range r.fleet.View().Hosts {
-		h := rollout.Host{Toplevel: v.Want.Toplevel, Serial: v.Want.Serial, Silent: v.Silent || v.Seen.IsZero() && caughtUp}
+		h := rollout.Host{
+			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
+			Seen: v.Seen, Silent: v.Silent || v.Seen.IsZero(), Held: r.refused[v.Host],
+		}
+		if held := r.holds.host(v.Host); held != nil {
+			h.Held = held.text()
+		}
 		if s := v.Status; s != nil {
 			h.Reported, h.Verdict = s.Deployment.Serial, s.Deployment.Verdict
 			if s.Serial == v.Want.Serial && s.Runs(v.Want.Toplevel) {
 				h.Reported, h.Verdict = v.Want.Serial, proto.VerdictSucceeded // there was nothing to deploy
 			}
 		}
-		fleet[v.Host] = h
+		f.Hosts[v.Host] = h
 	}
-	return fleet
+	return f
+}
+
+// listening returns since when hosts are listened to, for a connection that has been as
+// it is since an instant: while there is none nobody's silence means anything.
+func listening(started, now, since time.Time, connected bool) time.Time {
+	if !connected {
+		return now
+	}
+	return later(started, since)
 }
 
 // publishReason says in a word why something could not be published.
@@ -133,9 +225,6 @@ func publishReason(err error) proto.Reason {
 	}
 	if errors.Is(err, publish.ErrWithdrawn) {
 		return proto.ReasonWithdrawn
-	}
-	if _, ok := errors.AsType[*disputedError](err); ok {
-		return proto.ReasonTwoChannels
 	}
 	return proto.ReasonRetrying
 }

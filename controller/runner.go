@@ -2,17 +2,15 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -31,6 +29,7 @@ const (
 type publisher interface {
 	Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error)
 	NextRelease(host proto.HostName) proto.Serial
+	Former(host proto.HostName, toplevel proto.StorePath, release proto.Digest) (f publish.Former, known bool, err error)
 }
 
 // releaseSigner signs releases; see [sign.Signer].
@@ -43,40 +42,66 @@ type closureLister interface {
 	Closures(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
 }
 
-// rolloutSaver makes a rollout durable before it returns nil.
+// A rolloutSaver keeps the rollouts of a channel. What it was given is durable when it
+// returns nil.
 type rolloutSaver interface {
-	Save(channel string, r rollout.Rollout) error
+	// Save keeps r as the channel's current rollout.
+	Save(r rollout.Rollout) error
+	// Retire remembers r, which is current no more, or will not be soon.
+	Retire(r rollout.Rollout) error
 }
 
 // releases holds the signed releases of a revision.
 type releases map[proto.HostName]proto.Envelope
 
-// underway is the rollout of one channel.
-type underway struct {
-	channel  string
-	rollout  rollout.Rollout
-	releases releases
-	unsaved  bool // rollout is not durable yet
+// A releaser makes releases.
+type releaser struct {
+	signer    releaseSigner
+	publisher publisher
 }
 
-// runner carries out what rollout.Next decides. There is one rollout of a channel at
-// a time; a newer one takes the place of the one before.
-type runner struct {
-	publisher publisher
-	signer    releaseSigner
-	closures  closureLister
-	fleet     *Fleet
-	saver     rolloutSaver
-	now       func() time.Time
-	log       *slog.Logger
+func (r releaser) release(host proto.HostName, toplevel proto.StorePath, rev proto.Revision, closure proto.Digest) (proto.Envelope, error) {
+	e, err := r.signer.Release(proto.Release{
+		Host: host, Serial: r.publisher.NextRelease(host), Toplevel: toplevel, Revision: rev, Closure: closure,
+	})
+	if err != nil {
+		return proto.Envelope{}, fmt.Errorf("sign release for %s: %w", host, err)
+	}
+	return e, nil
+}
 
-	mu       sync.Mutex // guards what follows; held for a whole round
-	channels map[string]*underway
+// runner carries out what rollout.Next decides for one channel, and what people do to
+// its rollout. There is one rollout at a time; a newer one takes the place of the one
+// before.
+type runner struct {
+	releaser
+
+	channel  string
+	own      proto.HostName // the controller's own host; zero if it is none that is known
+	closures closureLister
+	fleet    *Fleet
+	heard    func() time.Time // since when hosts are listened to without a break
+	saver    rolloutSaver
+	holds    *holds
+	audit    func(ctx context.Context, e proto.AuditEntry)
+	now      func() time.Time
+	log      *slog.Logger
+
+	rounds sync.Mutex // held for a whole round: there is one at a time
+	mu     sync.Mutex // guards what follows; held while a few hosts are published for
+
+	rollout  rollout.Rollout   // has no ID before the first
+	past     []rollout.Rollout // those before it, the newest first
+	releases releases
+	refused  map[proto.HostName]string // why hosts cannot be given what the rollout has for them
+	acts     uint64                    // counts what changed the rollout other than a round
+	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
+	unsaved  bool                      // rollout is not durable yet
 }
 
 // sign makes the releases of those hosts that are to get another toplevel.
-func (r *runner) sign(channel string, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, closures cache.Closures) (releases, error) {
-	now := r.current(channel)
+func (r *runner) sign(rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, closures cache.Closures) (releases, error) {
+	now := r.current()
 	signed := releases{}
 	for host, toplevel := range toplevels {
 		if v, known := r.fleet.Host(host); known && v.Host.Want.Toplevel == toplevel || r.went(now, rev, host, toplevel) {
@@ -86,7 +111,7 @@ func (r *runner) sign(channel string, rev proto.Revision, toplevels map[proto.Ho
 		if !known {
 			return nil, fmt.Errorf("sign release for %s: closure of %s is not known", host, toplevel)
 		}
-		e, err := r.release(host, toplevel, rev, closure)
+		e, err := r.release(host, toplevel, rev, closure.Digest())
 		if err != nil {
 			return nil, err
 		}
@@ -95,52 +120,18 @@ func (r *runner) sign(channel string, rev proto.Revision, toplevels map[proto.Ho
 	return signed, nil
 }
 
-func (r *runner) release(host proto.HostName, toplevel proto.StorePath, rev proto.Revision, closure proto.Closure) (proto.Envelope, error) {
-	e, err := r.signer.Release(proto.Release{
-		Host: host, Serial: r.publisher.NextRelease(host), Toplevel: toplevel, Revision: rev, Closure: closure.Digest(),
-	})
-	if err != nil {
-		return proto.Envelope{}, fmt.Errorf("sign release for %s: %w", host, err)
+// begin has a revision go out as its spec says, and returns when the first round of
+// that is done: whoever may go at once has been published for. An error means that the
+// rollout could not be made durable, and was not begun. What could not be published is
+// its host's problem, and tried again by run.
+func (r *runner) begin(ctx context.Context, rev proto.Revision, s spec.Spec, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
+	if err := r.follow(ctx, rev, s, toplevels, signed); err != nil {
+		return err
 	}
-	return e, nil
-}
-
-// begin starts the rollout of a channel's revision and returns when its first round is
-// done: whoever may go at once has been published for. An error means that the
-// rollout could not be made durable, and was not begun. What could not be
-// published is its host's problem, and tried again by run.
-func (r *runner) begin(ctx context.Context, channel string, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
-	var targets []rollout.Target
-	for host, toplevel := range toplevels {
-		targets = append(targets, rollout.Target{Host: host, Toplevel: toplevel})
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	u, now := r.of(channel), r.now()
-	next := rollout.New(rev.Short()+"-"+now.UTC().Format("20060102T150405.000"), rev, now, targets)
-	for host, toplevel := range toplevels {
-		if r.went(u.rollout, rev, host, toplevel) {
-			next.Hosts[host] = u.rollout.Hosts[host]
-		}
-	}
-	if err := r.saver.Save(channel, next); err != nil {
-		return fmt.Errorf("begin rollout %s: %w", next.ID, err)
-	}
-	u.rollout, u.releases, u.unsaved = next, signed, false
-	if err := r.round(ctx, u); err != nil {
-		r.log.WarnContext(ctx, "rollout held up", "channel", channel, "rollout", next.ID, "err", err)
+	if err := r.round(ctx); err != nil {
+		r.log.WarnContext(ctx, "rollout held up", "rollout", r.current().ID, "err", err)
 	}
 	return nil
-}
-
-// of returns what is under way on a channel. The caller holds r.mu.
-func (r *runner) of(channel string) *underway {
-	u, known := r.channels[channel]
-	if !known {
-		u = &underway{channel: channel}
-		r.channels[channel] = u
-	}
-	return u
 }
 
 // went reports whether o, a rollout of rev, gave host this toplevel already, and
@@ -153,12 +144,13 @@ func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName
 	return member && o.Revision == rev && p.Toplevel == toplevel && p.State != rollout.Waiting && v.Host.Want.Serial >= p.Serial
 }
 
-// resume takes up a rollout that was durable when the controller started.
-func (r *runner) resume(channel string, saved rollout.Rollout) {
+// resume takes up what was durable when the controller started: the rollout, if there
+// was one, and those before it.
+func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	u := r.of(channel)
-	u.rollout, u.releases = saved, nil
+	r.rollout, r.past, r.releases, r.refused = saved, past, nil, nil
+	r.show()
 }
 
 // forgetReleases has releases that were not published yet signed anew: a key that
@@ -166,23 +158,29 @@ func (r *runner) resume(channel string, saved rollout.Rollout) {
 func (r *runner) forgetReleases() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, u := range r.channels {
-		u.releases = nil
-	}
+	r.releases = nil
 }
 
-// current returns the rollout of a channel as it is.
-func (r *runner) current(channel string) rollout.Rollout {
+// current returns the rollout as it is.
+func (r *runner) current() rollout.Rollout {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.of(channel).rollout
+	return r.rollout
 }
 
-// run carries the rollouts on as the fleet changes, until ctx ends.
+// keeps returns what the rollout has for a host, or gives back to it: it must not be
+// collected, though nobody runs it.
+func (r *runner) keeps(host proto.HostName) []proto.StorePath {
+	p := r.current().Hosts[host]
+	return []proto.StorePath{p.Toplevel, p.Before.Toplevel}
+}
+
+// run carries the rollout on as the fleet changes, until ctx ends.
 func (r *runner) run(ctx context.Context) error {
 	for {
 		version := r.fleet.Version()
-		wait, err := r.rounds(ctx)
+		err := r.round(ctx)
+		wait := runnerPause + time.Duration(len(r.current().Hosts))*runnerPausePerHost
 		if err != nil && ctx.Err() == nil {
 			wait = runnerRetry
 			r.log.WarnContext(ctx, "rollout held up", "err", err, "again_in", wait)
@@ -194,23 +192,6 @@ func (r *runner) run(ctx context.Context) error {
 			r.awaitNews(ctx, version)
 		}
 	}
-}
-
-// rounds carries every rollout as far as it goes, whatever becomes of the others. It
-// returns how long to let news come in.
-func (r *runner) rounds(ctx context.Context) (wait time.Duration, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	wait = runnerPause
-	var errs []error
-	for _, channel := range slices.Sorted(maps.Keys(r.channels)) {
-		u := r.channels[channel]
-		if err := r.round(ctx, u); err != nil {
-			errs = append(errs, fmt.Errorf("channel %s: %w", channel, err))
-		}
-		wait += time.Duration(len(u.rollout.Hosts)) * runnerPausePerHost
-	}
-	return wait, errors.Join(errs...)
 }
 
 // awaitNews waits until the fleet is not at version any more, or for a while: a

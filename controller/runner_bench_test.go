@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kedge/controller/internal/cache"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -20,12 +21,12 @@ func BenchmarkRunner(b *testing.B) {
 	closures := cache.Closures{a: proto.Closure{{Path: a, NarHash: "sha256:0", NarSize: 1}}}
 	for b.Loop() {
 		r := newRunner()
-		signed, err := r.sign("main", revision(b, "1"), toplevels, closures)
+		signed, err := r.sign(revision(b, "1"), toplevels, closures)
 		if err != nil {
 			b.Fatal(err)
 		}
 		began := time.Now()
-		if err := r.begin(b.Context(), "main", revision(b, "1"), toplevels, signed); err != nil {
+		if err := r.begin(b.Context(), revision(b, "1"), spec.Spec{}, toplevels, signed); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/begin")
@@ -33,7 +34,7 @@ func BenchmarkRunner(b *testing.B) {
 		for h := range toplevels {
 			r.fleet.Apply(status(h, 1, proto.PhaseCommitted), time.Now())
 		}
-		if _, err := r.rounds(b.Context()); err != nil {
+		if err := r.round(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/settle")

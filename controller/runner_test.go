@@ -15,19 +15,27 @@ import (
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
 // fakePublisher publishes into a fleet. It fails for hosts that fail names.
 type fakePublisher struct {
-	fleet *Fleet
-	fail  map[proto.HostName]error
+	fleet     *Fleet
+	fail      map[proto.HostName]error
+	withdrawn map[proto.HostName]error // what is given back to whom
+	former    map[proto.StorePath]publish.Former
 
 	mu        sync.Mutex // guards published
 	published []string
 }
 
 func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
+
+func (p *fakePublisher) Former(name proto.HostName, toplevel proto.StorePath, _ proto.Digest) (publish.Former, bool, error) {
+	f, known := p.former[toplevel]
+	return f, known, p.withdrawn[name]
+}
 
 func (p *fakePublisher) Publish(_ context.Context, _ string, o publish.Order) (proto.Serial, error) {
 	release := string(o.Release.Payload) // what fakeSigner made
@@ -85,13 +93,21 @@ func (fakeClosures) Closures(_ context.Context, toplevels ...proto.StorePath) (c
 
 // memorySaver is a disk that may crash.
 type memorySaver struct {
-	saved rollout.Rollout // of the last channel
+	saved rollout.Rollout
+	past  []rollout.Rollout // the newest first
 	err   error
 }
 
-func (m *memorySaver) Save(_ string, r rollout.Rollout) error {
+func (m *memorySaver) Save(r rollout.Rollout) error {
 	if m.err == nil {
 		m.saved = r
+	}
+	return m.err
+}
+
+func (m *memorySaver) Retire(r rollout.Rollout) error {
+	if m.err == nil {
+		m.past = append([]rollout.Rollout{r}, m.past...)
 	}
 	return m.err
 }
@@ -100,15 +116,23 @@ type runnerTest struct {
 	*runner
 	publisher *fakePublisher
 	saver     *memorySaver
+	audits    *[]proto.AuditEntry
 }
 
 func newRunner() runnerTest {
 	fleet := NewFleet(time.Now)
 	fleet.CaughtUp()
-	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}}
+	return newRunnerOf(fleet)
+}
+
+// newRunnerOf returns a runner that has nothing yet, over a fleet.
+func newRunnerOf(fleet *Fleet) runnerTest {
+	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}, audits: new([]proto.AuditEntry)}
 	r.runner = &runner{
-		publisher: r.publisher, signer: fakeSigner{}, closures: fakeClosures{}, fleet: fleet, saver: r.saver,
-		now: time.Now, log: slog.New(slog.DiscardHandler), channels: map[string]*underway{},
+		releaser: releaser{fakeSigner{}, r.publisher}, channel: "main", closures: fakeClosures{}, fleet: fleet, saver: r.saver,
+		heard: func() time.Time { return fleet.started }, holds: &holds{},
+		audit: func(_ context.Context, e proto.AuditEntry) { *r.audits = append(*r.audits, e) },
+		now:   time.Now, log: slog.New(slog.DiscardHandler),
 	}
 	return r
 }
@@ -121,18 +145,17 @@ func (r runnerTest) deploy(t *testing.T, rev proto.Revision, toplevels map[proto
 		all = append(all, p)
 	}
 	closures, _ := fakeClosures{}.Closures(t.Context(), all...) // never fails
-	signed, err := r.sign("main", rev, toplevels, closures)
+	signed, err := r.sign(rev, toplevels, closures)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.begin(t.Context(), "main", rev, toplevels, signed)
+	return r.begin(t.Context(), rev, spec.Spec{}, toplevels, signed)
 }
 
 // look carries out what is to be done now, for all channels.
 func (r runnerTest) look(t *testing.T) error {
 	t.Helper()
-	_, err := r.rounds(t.Context())
-	return err
+	return r.round(t.Context())
 }
 
 func storePath(t testing.TB, name string) proto.StorePath {
@@ -180,7 +203,7 @@ func TestRunnerLeavesAloneWhatAPersonPublished(t *testing.T) {
 
 	// The same revision again, with a host that did not build before: as after a
 	// restart, or a retry.
-	r.resume("main", r.saver.saved)
+	r.resume(r.saver.saved, nil)
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: a, web2: b}); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +229,7 @@ func TestRunnerPublishesAgainWhatWasLost(t *testing.T) {
 
 	again := newRunner() // the rollout is durable, and web2's file; web1's is gone
 	again.fleet.Want(web2, proto.Target{Serial: 1, Toplevel: a})
-	again.resume("main", r.saver.saved)
+	again.resume(r.saver.saved, nil)
 	if err := again.deploy(t, revision(t, "1"), both); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +255,7 @@ func TestRunnerGoesOnAfterACrash(t *testing.T) {
 
 	again := newRunner()
 	again.fleet, again.publisher.fleet = r.fleet, r.fleet // what is durable
-	again.resume("main", r.saver.saved)
+	again.resume(r.saver.saved, nil)
 	if err := again.look(t); err != nil {
 		t.Fatal(err)
 	}
@@ -298,20 +321,18 @@ func TestRunnerBeginsNothingThatIsNotDurable(t *testing.T) {
 }
 
 func TestRunnerTakesNobodyForSilentBeforeItHeardAll(t *testing.T) {
-	r := newRunner()
-	r.runner.fleet = NewFleet(time.Now)
-	r.publisher.fleet = r.runner.fleet
+	r := newRunnerOf(NewFleet(time.Now))
 	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current("main").State; got != rollout.Running {
+	if got := r.current().State; got != rollout.Running {
 		t.Errorf("rollout = %s before anybody was heard, want it running", got)
 	}
 	r.fleet.CaughtUp()
 	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current("main").State; got != rollout.Done {
+	if got := r.current().State; got != rollout.Done {
 		t.Errorf("rollout = %s, want done: web1 never said a word", got)
 	}
 }
@@ -329,7 +350,7 @@ func TestRunnerSettles(t *testing.T) {
 	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current("main"); got.State != rollout.Running || got.Hosts[web1].Verdict != proto.VerdictSucceeded {
+	if got := r.current(); got.State != rollout.Running || got.Hosts[web1].Verdict != proto.VerdictSucceeded {
 		t.Errorf("rollout = %+v, want it running, with web1 done", got)
 	}
 
@@ -341,7 +362,7 @@ func TestRunnerSettles(t *testing.T) {
 	if err := r.look(t); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.current("main"); got.State != rollout.Done || r.saver.saved.State != rollout.Done {
+	if got := r.current(); got.State != rollout.Done || r.saver.saved.State != rollout.Done {
 		t.Errorf("rollout = %s, saved %s; want both done", got.State, r.saver.saved.State)
 	}
 }

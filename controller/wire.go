@@ -116,19 +116,8 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		c.keeper.server = server
 	}
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
-	rollouts := rolloutStore{dir: c.path(rolloutsDir)}
-	c.runner = &runner{
-		publisher: publisher, signer: signer, closures: parts.Cache, fleet: c.fleet, saver: rollouts, now: now, log: c.log,
-		channels: map[string]*underway{},
-	}
-	for channel := range parts.Sources {
-		saved, found, err := rollouts.Load(channel)
-		if err != nil {
-			return err
-		}
-		if found {
-			c.runner.resume(channel, saved)
-		}
+	if err := c.wireRollouts(parts, signer, busFleet); err != nil {
+		return err
 	}
 	if err := c.wireChannels(parts, m); err != nil {
 		return err
@@ -139,9 +128,10 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		importer: &importer{
 			fleet: c.fleet, relay: parts.Cache, check: parts.CheckToplevel, builder: parts.Builder,
 			trusted: append([]proto.PublicKey{parts.Cache.PublicKey()}, cfg.Keys.Cache...),
-			signer:  signer, publisher: publisher, runner: c.runner, log: c.log,
+			signer:  signer, publisher: publisher, releaser: releaser{signer, publisher}, rollouts: c.rollouts, log: c.log,
 			differ: differ{closures: parts.Cache, fleet: c.fleet, log: c.log},
 		},
+		rollouts: c.rollouts,
 	}
 	a.http = httpapi.New(httpapi.Options{
 		Bearer: operators.Bearer, Description: apidocs.OpenAPI(), Now: now, Log: c.log,
@@ -163,7 +153,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	a.identities.know()
 	a.keys = &keyAPI{
-		publisher: publisher, signer: signer, runner: c.runner, fleet: c.fleet, audit: a.audit, wake: c.keeper.wake, now: now, log: c.log,
+		publisher: publisher, signer: signer, rollouts: c.rollouts, fleet: c.fleet, audit: a.audit, wake: c.keeper.wake, now: now, log: c.log,
 	}
 	c.enrolment = enroll.NewHandler(a.identities, now, c.log)
 	c.renewals = func(ctx context.Context) error {
@@ -176,6 +166,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	for _, collector := range []prometheus.Collector{
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),
 		newLeaseCollector(c.leases.ledger, now),
+		newRolloutCollector(c.fleet.Rollouts, c.rollouts.held),
 		newHostCollector(c.fleet, cfg.Metrics.Hosts),
 	} {
 		if err := c.o.Registry.Register(collector); err != nil {

@@ -15,6 +15,39 @@ const awaitTimeout = 30 * time.Second
 
 // AwaitHost waits until a host is as ok says.
 func (r *Running) AwaitHost(ctx context.Context, host proto.HostName, ok func(proto.HostView) bool) error {
+	return r.await(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		var last proto.HostReply
+		for {
+			reply, err := bus.Call[proto.HostRequest, proto.HostReply](ctx, conn, proto.EndpointHost, proto.HostRequest{Host: host, After: last.Version, Wait: proto.MaxWait})
+			if err != nil {
+				return fmt.Errorf("await %s, which was %+v: %w", host, last.Host, err)
+			}
+			if last = reply; ok(reply.Host) {
+				return nil
+			}
+		}
+	})
+}
+
+// AwaitRollout waits until the rollout of [Channel] is as ok says.
+func (r *Running) AwaitRollout(ctx context.Context, ok func(proto.RolloutShowReply) bool) error {
+	return r.await(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		var last proto.RolloutShowReply
+		for {
+			reply, err := bus.Call[proto.RolloutShowRequest, proto.RolloutShowReply](ctx, conn, proto.EndpointRolloutShow,
+				proto.RolloutShowRequest{Rollout: Channel, After: last.Version, Wait: proto.MaxWait})
+			if err != nil {
+				return fmt.Errorf("await the rollout, which was %+v: %w", last.Rollout, err)
+			}
+			if last = reply; ok(reply) {
+				return nil
+			}
+		}
+	})
+}
+
+// await runs look with a connection of the administrator, and a deadline.
+func (r *Running) await(ctx context.Context, look func(context.Context, *bus.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, awaitTimeout)
 	defer cancel()
 	conn, err := bus.Connect(ctx, bus.Options{
@@ -27,14 +60,5 @@ func (r *Running) AwaitHost(ctx context.Context, host proto.HostName, ok func(pr
 	if err := conn.AwaitConnected(ctx); err != nil {
 		return err
 	}
-	var last proto.HostReply
-	for {
-		reply, err := bus.Call[proto.HostRequest, proto.HostReply](ctx, conn, proto.EndpointHost, proto.HostRequest{Host: host, After: last.Version, Wait: proto.MaxWait})
-		if err != nil {
-			return fmt.Errorf("await %s, which was %+v: %w", host, last.Host, err)
-		}
-		if last = reply; ok(reply.Host) {
-			return nil
-		}
-	}
+	return look(ctx, conn)
 }

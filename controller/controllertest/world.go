@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +16,7 @@ import (
 	"kedge/controller/internal/build"
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/source"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -23,6 +26,7 @@ type Flake struct {
 	Broken    map[proto.HostName]string // hosts that do not build, and why
 	Names     []string                  // of what cannot be a host
 	Missing   string                    // what it lacks that is needed to evaluate it at all
+	Kedge     string                    // its output kedge, as JSON; empty for none
 }
 
 // A World is what a controller runs git and Nix for. The zero value has repositories
@@ -208,7 +212,11 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 	if f.Missing != "" {
 		return build.Evaluations{}, &build.FlakeError{Ref: ref, Missing: f.Missing, Err: errors.New("error: there is none")}
 	}
-	e := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}}
+	rollouts, err := spec.Parse([]byte(f.Kedge), slices.Collect(maps.Keys(f.Toplevels)))
+	if err != nil {
+		return build.Evaluations{}, err
+	}
+	e := build.Evaluations{Spec: rollouts, Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}}
 	for host, toplevel := range f.Toplevels {
 		e.Hosts[host] = build.Evaluation{Toplevel: toplevel}
 	}

@@ -23,6 +23,8 @@ func TestAlerts(t *testing.T) {
 		{"test", "rules", filepath.Join(alerts, "kedge-agent.test.yml")},
 		{"check", "rules", filepath.Join(alerts, "kedge-controller.rules.yml")},
 		{"test", "rules", filepath.Join(alerts, "kedge-controller.test.yml")},
+		{"check", "rules", filepath.Join(alerts, "kedge-rollouts.rules.yml")},
+		{"test", "rules", filepath.Join(alerts, "kedge-rollouts.test.yml")},
 	} {
 		if said, err := command.Run(t.Context(), command.Command{Args: append([]string{promtool}, args...)}); err != nil {
 			t.Errorf("%v\n%s", err, said)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kedge/internal/nix"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -33,6 +34,8 @@ type Evaluations struct {
 	Failed map[proto.HostName]*HostError
 	// Names are what cannot be the name of a host. They were not evaluated.
 	Names []*NameError
+	// Spec is what the flake says about its rollouts.
+	Spec spec.Spec
 }
 
 // Evaluate evaluates every host of a flake, as far as it was not done before for a

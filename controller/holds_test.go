@@ -1,0 +1,77 @@
+package controller
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kedge/proto"
+)
+
+func TestHoldsOutliveTheController(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holds.json")
+	h, err := openHolds(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web1, since := host(t, "web1"), time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	do := func(req proto.RolloutActRequest) {
+		t.Helper()
+		if err := h.change(func(b *heldBack) { b.apply(req, hold{Reason: req.Reason, By: "ada", Since: since}) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1, host(t, "web2")}, Reason: "one"})
+	do(proto.RolloutActRequest{Act: proto.RolloutActFreeze, Reason: "two"})
+	do(proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "testing", Reason: "three"})
+	do(proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{host(t, "web2")}})
+
+	again, err := openHolds(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := proto.RolloutHold{Reason: "two", By: "ada", Since: since}
+	one := proto.RolloutHold{Host: web1, Reason: "one", By: "ada", Since: since}
+	want := []proto.RolloutHold{all, {Channel: "testing", Reason: "three", By: "ada", Since: since}, one}
+	if diff := cmp.Diff(want, again.list(""), cmpopts.EquateComparable(proto.HostName{})); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]proto.RolloutHold{all, one}, again.list("main"), cmpopts.EquateComparable(proto.HostName{})); diff != "" {
+		t.Errorf("what concerns main (-want +got):\n%s", diff)
+	}
+	if got := again.freeze("testing"); got == nil || got.Reason != "three" {
+		t.Errorf("testing is frozen by %+v, want its own", got)
+	}
+	do(proto.RolloutActRequest{Act: proto.RolloutActThaw})
+	do(proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "testing"})
+	if h.freeze("testing") != nil || h.freeze("main") != nil {
+		t.Error("frozen after a thaw")
+	}
+}
+
+func TestHoldsAreNotForgottenByADamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holds.json")
+	if err := os.WriteFile(path, []byte(`{"format":1,`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openHolds(path); err == nil {
+		t.Error("a torn file was taken for none")
+	}
+}
+
+func TestHoldsThatAreNotDurableAreNone(t *testing.T) {
+	h, err := openHolds(filepath.Join(t.TempDir(), "nowhere", "holds.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.change(func(b *heldBack) { b.All = &hold{} }); err == nil {
+		t.Error("saved where nothing can be")
+	}
+	if h.freeze("main") != nil {
+		t.Error("frozen though that is not durable")
+	}
+}

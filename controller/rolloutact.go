@@ -1,0 +1,240 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// act does what a person asks for, and leaves a trace of it. It is durable when it is
+// answered.
+func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest) (proto.RolloutActReply, error) {
+	switch req.Act {
+	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw:
+		return o.holdBack(ctx, c, req)
+	case proto.RolloutActPause, proto.RolloutActResume, proto.RolloutActPromote, proto.RolloutActAbort, proto.RolloutActRetry, proto.RolloutActRevert:
+	default:
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "act: must be set")
+	}
+	r, known, err := o.find(req.Rollout)
+	if err != nil {
+		return proto.RolloutActReply{}, err
+	}
+	if now := r.current(); now.ID != known.ID {
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeRefused, "rollout %s has ended: it is %s; that of channel %s is %s now", known.ID, known.State, r.channel, now.ID)
+	}
+	view, err := r.act(ctx, c, req, known.ID)
+	if err != nil {
+		return proto.RolloutActReply{}, err
+	}
+	return proto.RolloutActReply{Rollout: &view}, nil
+}
+
+// act does what a person asks for with the rollout that has an ID, unless another one
+// took its place meanwhile.
+func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest, id string) (proto.RolloutView, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rollout.ID != id {
+		return proto.RolloutView{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)
+	}
+	before := r.rollout
+	if err := r.change(ctx, req, rollout.Act{By: c.Name, At: r.now().UTC(), Why: req.Reason}); err != nil {
+		return proto.RolloutView{}, err
+	}
+	r.audit(ctx, proto.AuditEntry{
+		Time: r.now().UTC(), Actor: c.Name, Act: req.Act.Audit(), Revision: r.rollout.Revision, Message: traceOf(before.ID, req),
+	})
+	r.log.InfoContext(ctx, "a person acted on the rollout", "act", req.Act, "rollout", r.rollout.ID, "by", c.Name, "reason", req.Reason, "was", before.State, "is", r.rollout.State)
+	r.show()
+	return r.fleet.Rollout(r.channel).Rollout, nil
+}
+
+// traceOf is what the audit says of an act on a rollout.
+func traceOf(id string, req proto.RolloutActRequest) string {
+	if req.To != "" {
+		id += " to " + req.To
+	}
+	if req.Reason != "" {
+		id += ": " + req.Reason
+	}
+	return id
+}
+
+// change makes the rollout durably what it is after an act. The caller holds r.mu.
+func (r *runner) change(ctx context.Context, req proto.RolloutActRequest, a rollout.Act) error {
+	if req.To != "" {
+		return r.goBackTo(ctx, req.To, a)
+	}
+	next, err := r.rollout, error(nil)
+	switch req.Act {
+	case proto.RolloutActPause:
+		next, err = next.Pause(a)
+	case proto.RolloutActResume:
+		next, err = next.Resume(a)
+	case proto.RolloutActPromote:
+		next, err = next.Promote(r.observe(), a)
+	case proto.RolloutActAbort:
+		next, err = next.Abort(a)
+	case proto.RolloutActRetry:
+		next, err = next.Retry(a)
+	case proto.RolloutActRevert:
+		next, err = next.Revert(a)
+	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw: // concern no rollout
+	}
+	if err != nil {
+		return bus.Errorf(bus.CodeRefused, "%v; %s", err, advice(r.rollout.State))
+	}
+	if err := r.save(next); err != nil {
+		return err
+	}
+	r.acts++
+	return nil
+}
+
+// advice says what can be done to a rollout in a state.
+func advice(s rollout.State) string {
+	switch s {
+	case rollout.Running:
+		return "it can be paused, aborted and reverted, and promoted while it soaks or waits for an approval"
+	case rollout.Paused:
+		return "it can be resumed, aborted and reverted"
+	case rollout.Halted:
+		return "it can be retried, aborted and reverted; or push what mends it"
+	case rollout.Reverting:
+		return "it can be aborted: then hosts keep what they have by then"
+	case rollout.Done:
+		return "it can be reverted"
+	case rollout.Aborted:
+		return "it can be reverted; the next revision begins another one"
+	case rollout.Reverted, rollout.Superseded:
+		return "it has ended; the next revision begins another one, and kedge rollout revert --to goes back to an earlier one"
+	}
+	return ""
+}
+
+// goBackTo has the channel's hosts go back to what an earlier rollout gave them, which
+// is named by its ID, or by its revision. The caller holds r.mu.
+func (r *runner) goBackTo(ctx context.Context, name string, a rollout.Act) error {
+	rev, former, err := r.formerly(name)
+	if err != nil {
+		return err
+	}
+	now := r.rollout
+	s := restOf(now)
+	s.Rollout.Approval, s.Rollout.Freeze = false, ""
+	s.Rollout.Windows = spec.Windows{}
+	for host, p := range former {
+		if _, still := now.Hosts[host]; !still || p == now.Hosts[host].Toplevel {
+			delete(former, host) // it follows another channel, or is there already
+		}
+	}
+	if len(former) == 0 {
+		return bus.Errorf(bus.CodeRefused, "every host has what %s gave it already", name)
+	}
+	d := r.draft(rev, s, targets(former))
+	if d.Instead = now.Instead; d.Instead.IsZero() {
+		d.Instead = now.Revision
+	}
+	if err := r.replace(ctx, d, nil); err != nil {
+		return err
+	}
+	marked := r.rollout
+	marked.Entered = a
+	for i := range marked.Waves {
+		marked.Waves[i].MaxInFlight = strictest(now.Waves)
+	}
+	return r.save(marked)
+}
+
+// minNamed is how much of a revision names it at least.
+const minNamed = 7
+
+// formerly returns the revision of the newest earlier rollout that is named by its ID,
+// or by its revision, and what the rollouts of that revision had for their hosts. The
+// caller holds r.mu.
+func (r *runner) formerly(name string) (rev proto.Revision, former map[proto.HostName]proto.StorePath, err error) {
+	i := slices.IndexFunc(r.past, func(o rollout.Rollout) bool {
+		return o.ID == name || len(name) >= minNamed && len(o.Revision.String()) >= len(name) && o.Revision.String()[:len(name)] == name
+	})
+	if i < 0 {
+		return rev, nil, bus.Errorf(bus.CodeNotFound, "no earlier rollout of channel %s is called %q, or has a revision that begins so; see kedge rollout list", r.channel, name)
+	}
+	rev, former = r.past[i].Revision, map[proto.HostName]proto.StorePath{}
+	for _, o := range r.past[i:] {
+		if o.Revision != rev {
+			continue
+		}
+		for host, p := range o.Hosts {
+			if _, newer := former[host]; !newer && p.Release.IsZero() { // else it went back from there
+				former[host] = p.Toplevel
+			}
+		}
+	}
+	return rev, former, nil
+}
+
+// strictest returns the smallest of the waves' limits; zero if none has one.
+func strictest(waves []rollout.Wave) (least spec.Amount) {
+	for _, w := range waves {
+		if limit := w.MaxInFlight; !limit.IsZero() && (least.IsZero() || limit.Of(len(w.Hosts)) < least.Of(len(w.Hosts))) {
+			least = limit
+		}
+	}
+	return least
+}
+
+// holdBack changes what people keep from going out.
+func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.RolloutActRequest) (proto.RolloutActReply, error) {
+	if err := o.checkHold(req); err != nil {
+		return proto.RolloutActReply{}, err
+	}
+	h := hold{Reason: req.Reason, By: c.Name, Since: o.now().UTC()}
+	if err := o.holds.change(func(b *heldBack) { b.apply(req, h) }); err != nil {
+		return proto.RolloutActReply{}, fmt.Errorf("save what is held: %w", err)
+	}
+	e := proto.AuditEntry{Time: h.Since, Actor: c.Name, Act: req.Act.Audit(), Message: req.Reason}
+	switch {
+	case len(req.Hosts) == 1:
+		e.Host = req.Hosts[0]
+	case len(req.Hosts) > 1:
+		e.Message = hostNames(req.Hosts) + ": " + req.Reason
+	case req.Rollout != "":
+		e.Message = "channel " + req.Rollout + ": " + req.Reason
+	}
+	o.audit(ctx, e)
+	o.log.InfoContext(ctx, "a person acted on what is held", "act", req.Act, "channel", req.Rollout, "hosts", hostNames(req.Hosts), "by", c.Name, "reason", req.Reason)
+	o.fleet.Stir() // the runners look again
+	return proto.RolloutActReply{Holds: o.holds.list("")}, nil
+}
+
+// checkHold reports what is wrong with a request to hold something back, or not to.
+func (o *rollouts) checkHold(req proto.RolloutActRequest) error {
+	onHosts := req.Act == proto.RolloutActHold || req.Act == proto.RolloutActRelease
+	begins := req.Act == proto.RolloutActHold || req.Act == proto.RolloutActFreeze
+	switch {
+	case begins && req.Reason == "":
+		return bus.Errorf(bus.CodeBadRequest, "reason: must be set: others will ask why")
+	case onHosts && len(req.Hosts) == 0:
+		return bus.Errorf(bus.CodeBadRequest, "hosts: must name at least one")
+	case !onHosts && req.Rollout != "" && o.runners[req.Rollout] == nil:
+		return unknownChannel(req.Rollout)
+	}
+	for _, host := range req.Hosts {
+		if _, known := o.fleet.Host(host); !known {
+			return unknownHost(host)
+		}
+	}
+	if names := o.holds.missing(req.Hosts); req.Act == proto.RolloutActRelease && names != "" {
+		return bus.Errorf(bus.CodeRefused, "not held by anybody: %s; one that its flake holds (kedge.hosts.NAME.hold) is released there", names)
+	}
+	if req.Act == proto.RolloutActThaw && !o.holds.frozen(req.Rollout) {
+		return bus.Errorf(bus.CodeRefused, "nothing of that is frozen by anybody; see kedge rollout list; what the flake freezes (kedge.rollout.freeze) is thawed there")
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"kedge/controller/controllertest"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+const webFirst = `{"rollout": {"waves": [{"name": "web", "hosts": "web1"}], "budget": {"failed": 0}}}`
+
+// awaitRollout waits until the rollout of a channel is as ok says.
+func (c *controllerTest) awaitRollout(t *testing.T, what string, ok func(proto.RolloutShowReply) bool) proto.RolloutShowReply {
+	t.Helper()
+	var last proto.RolloutShowReply
+	if err := c.AwaitRollout(t.Context(), func(r proto.RolloutShowReply) bool { last = r; return ok(r) }); err != nil {
+		t.Fatalf("await %s: %v", what, err)
+	}
+	return last
+}
+
+func inState(id string, s proto.RolloutState) func(proto.RolloutShowReply) bool {
+	return func(r proto.RolloutShowReply) bool { return (id == "" || r.Rollout.ID == id) && r.Rollout.State == s }
+}
+
+func (c *controllerTest) act(t *testing.T, req proto.RolloutActRequest) (proto.RolloutActReply, error) {
+	t.Helper()
+	return bus.Call[proto.RolloutActRequest, proto.RolloutActReply](t.Context(), c.conn, proto.EndpointRolloutAct, req)
+}
+
+// agent runs a host that ends every deployment in a phase, until the test ends.
+func (c *controllerTest) agent(t *testing.T, name string, phase proto.Phase) {
+	t.Helper()
+	a := controllertest.Agent{
+		Host: hostName(t, name), Server: c.NATSURL(), Credentials: c.credentials(t, name), Trust: c.Trust(), Phase: phase,
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }() // waited for below
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil && !errors.Is(err, bus.ErrClosed) {
+			t.Logf("agent %s: %v", name, err)
+		}
+	})
+}
+
+// TestRolloutActs: a rollout is watched and steered by calls, over a restart, and what
+// people did is in the audit.
+func TestRolloutActs(t *testing.T) {
+	c := start(t)
+	web1, web2 := hostName(t, "web1"), hostName(t, "web2")
+	if _, err := c.act(t, proto.RolloutActRequest{Act: proto.RolloutActPause}); code(err) != bus.CodeNotFound {
+		t.Errorf("before the first: error = %v", err)
+	}
+	c.agent(t, "web1", proto.PhaseCommitted)
+	c.agent(t, "web2", proto.PhaseCommitted)
+	both := func(name string) map[proto.HostName]proto.StorePath {
+		return map[proto.HostName]proto.StorePath{web1: toplevel(t, name), web2: toplevel(t, name)}
+	}
+	one := c.world.Push(controllertest.Flake{Toplevels: both("one")})
+	c.await(t, "the first revision", wants(web2, 1, toplevel(t, "one")))
+	first := c.awaitRollout(t, "the first to end", inState("", proto.RolloutDone)).Rollout
+
+	if _, err := c.act(t, proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web2}, Reason: "being debugged"}); err != nil {
+		t.Fatal(err)
+	}
+	c.world.Push(controllertest.Flake{Toplevels: both("two"), Kedge: webFirst})
+	c.await(t, "the second revision", wants(web1, 2, toplevel(t, "two")))
+	second := c.awaitRollout(t, "the second to end without web2", func(r proto.RolloutShowReply) bool {
+		return r.Rollout.ID != first.ID && r.Rollout.State == proto.RolloutDone
+	})
+	held := second.Hosts[slices.IndexFunc(second.Hosts, func(h proto.RolloutHost) bool { return h.Host == web2 })]
+	if held.State != proto.RolloutHostWaiting || held.Waits == nil {
+		t.Errorf("web2 = %+v, want it waiting", held)
+	}
+
+	c.stop(t)
+	c.start(t)
+	plan, err := bus.Call[proto.RolloutPlanRequest, proto.RolloutPlanReply](t.Context(), c.conn, proto.EndpointRolloutPlan, proto.RolloutPlanRequest{})
+	if err != nil || plan.Rollout.ID != second.Rollout.ID || len(plan.Hosts) != 1 || len(plan.Holds) != 1 || plan.Holds[0].By != "admin" {
+		t.Errorf("after a restart: plan = %+v, %v; want web2, held by admin", plan, err)
+	}
+	list, err := bus.Call[proto.RolloutListRequest, proto.RolloutListReply](t.Context(), c.conn, proto.EndpointRolloutList, proto.RolloutListRequest{})
+	if err != nil || len(list.Rollouts) != 2 || list.Rollouts[1].ID != first.ID {
+		t.Errorf("list = %+v, %v; want both, the first at last", list, err)
+	}
+	if _, err := c.act(t, proto.RolloutActRequest{Act: proto.RolloutActRevert, Rollout: first.ID}); code(err) != bus.CodeRefused {
+		t.Errorf("revert of what has ended: error = %v", err)
+	}
+
+	back, err := c.act(t, proto.RolloutActRequest{Act: proto.RolloutActRevert, To: one.String(), Reason: "it is slow"})
+	if err != nil || back.Rollout.Revision != one || back.Rollout.By != "admin" {
+		t.Fatalf("revert: %+v, %v", back.Rollout, err)
+	}
+	r := c.await(t, "web1 back", wants(web1, 3, toplevel(t, "one")))
+	if got := hostIn(r, web1).Want.Revision; got != one {
+		t.Errorf("web1 is to run revision %s, want %s: it is what it was", got, one)
+	}
+	trail, err := bus.Call[proto.AuditRequest, proto.AuditReply](t.Context(), c.conn, proto.EndpointAudit, proto.AuditRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acts []string
+	for _, e := range trail.Entries {
+		if e.Entry.Actor == "admin" && strings.HasPrefix(string(e.Entry.Act), "rollout-") {
+			acts = append(acts, string(e.Entry.Act)+" "+e.Entry.Host.String()+" "+e.Entry.Message)
+		}
+	}
+	if want := []string{"rollout-hold web2 being debugged", "rollout-revert  " + second.Rollout.ID + " to " + one.String() + ": it is slow"}; !slices.Equal(acts, want) {
+		t.Errorf("audit = %q, want %q", acts, want)
+	}
+}
+
+// TestRolloutCallsAreRefusedWithWhatToDo is about what nobody can mean.
+func TestRolloutCallsAreRefusedWithWhatToDo(t *testing.T) {
+	c := twoChannels(t)
+	web1, one := hostName(t, "web1"), toplevel(t, "one")
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one}))
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{hostName(t, "test1"): one}))
+	c.await(t, "web1", wants(web1, 1, one))
+	for name, tt := range map[string]struct {
+		req  proto.RolloutActRequest
+		code bus.Code
+		says string
+	}{
+		"no channel, of two":       {proto.RolloutActRequest{Act: proto.RolloutActPause}, bus.CodeBadRequest, "main, testing"},
+		"no such rollout":          {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "x"}, bus.CodeNotFound, "kedge rollout list"},
+		"a hold of nobody":         {proto.RolloutActRequest{Act: proto.RolloutActHold, Reason: "so"}, bus.CodeBadRequest, "hosts"},
+		"a hold without a reason":  {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1}}, bus.CodeBadRequest, "reason"},
+		"a hold of a stranger":     {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{hostName(t, "web9")}, Reason: "so"}, bus.CodeNotFound, "kedge host list"},
+		"a release of nobody held": {proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{web1}}, bus.CodeRefused, "kedge.hosts.NAME.hold"},
+		"a freeze of no channel":   {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "x", Reason: "so"}, bus.CodeNotFound, "channel"},
+		"a thaw of nothing frozen": {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "main"}, bus.CodeRefused, "kedge.rollout.freeze"},
+		"an early resume":          {proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}, bus.CodeRefused, "reverted"},
+		"no act":                   {proto.RolloutActRequest{}, bus.CodeBadRequest, "act"},
+	} {
+		if _, err := c.act(t, tt.req); code(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: error = %v, want %s that says %q", name, err, tt.code, tt.says)
+		}
+	}
+}
+
+// code returns the code of a refusal, empty if it is none.
+func code(err error) bus.Code {
+	if e, ok := errors.AsType[*bus.APIError](err); ok {
+		return e.Code
+	}
+	return ""
+}

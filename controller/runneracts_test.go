@@ -1,0 +1,233 @@
+package controller
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/publish"
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+func TestRunnerRevertsToWhatHostsHad(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.mustHavePublished(t, "the first revision", "web1=a", "web2=a", "web3=a")
+	r.publisher.former = map[proto.StorePath]publish.Former{storePath(t, "a"): {Toplevel: storePath(t, "a"), Revision: revision(t, "1"), Closure: proto.DigestOf(nil)}}
+	r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+	r.says(t, "web1", proto.PhaseCommitted)
+	r.mustHavePublished(t, "the second", "web1=b", "web2=b", "web3=b")
+	r.publisher.withdrawn = map[proto.HostName]error{host(t, "web3"): publish.ErrWithdrawn}
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "back", "web1=a", "web2=a")
+	if v, _ := r.fleet.Host(host(t, "web3")); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonWithdrawn {
+		t.Errorf("problem of web3 = %+v, want that it was withdrawn", v.Host.Problem)
+	}
+	for _, h := range []string{"web1", "web2"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.mustBe(t, "in the end", rollout.Reverted)
+
+	again := r.restarted()
+	again.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+	again.mustHavePublished(t, "the revision that nobody wants")
+	again.deployAs(t, "3", canaryFirst, fleetOf(t, "b"))
+	again.mustHavePublished(t, "the next one", "web1=b")
+}
+
+func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.deployAs(t, "3", "", fleetOf(t, "c"))
+	r.publisher.published = nil
+	first := r.saver.past[1]
+	for _, wrong := range []string{"nobody", "fffffff", "1"} {
+		if err := r.asks(t, proto.RolloutActRevert, wrong); err == nil || !strings.Contains(err.Error(), "kedge rollout list") {
+			t.Errorf("to %q: error = %v, want one that says where to look", wrong, err)
+		}
+	}
+	r.must(t, proto.RolloutActRevert, first.Revision.Short())
+	r.mustHavePublished(t, "back", "web1=a", "web2=a", "web3=a")
+	if got := r.current(); got.Revision != first.Revision || got.Instead != revision(t, "3") || got.Entered.By != "ada" {
+		t.Errorf("rollout = %+v, want that of %s instead of 3, by ada", got, first.Revision)
+	}
+	if v := r.fleet.Rollout("main").Rollout; v.By != "ada" || v.Why != "so" {
+		t.Errorf("view = %+v, want who did it, and why", v)
+	}
+
+	again := r.restarted()
+	again.deployAs(t, "3", "", fleetOf(t, "c"))
+	again.mustHavePublished(t, "the revision that ada went back from")
+	if err := again.asks(t, proto.RolloutActRevert, first.ID); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("once more: error = %v, want that everybody is there", err)
+	}
+	again.deployAs(t, "4", "", fleetOf(t, "d"))
+	again.mustHavePublished(t, "the next one", "web1=d", "web2=d", "web3=d")
+}
+
+func TestRunnerHolds(t *testing.T) {
+	r := newRunner()
+	file, err := openHolds(t.TempDir() + "/holds.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.runner.holds = file
+	web2 := host(t, "web2")
+	if err := r.holds.change(func(b *heldBack) { b.Hosts[web2] = hold{Reason: "being debugged", By: "ada"} }); err != nil {
+		t.Fatal(err)
+	}
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.mustHavePublished(t, "held", "web1=a", "web3=a")
+	if v, _ := r.fleet.Host(web2); v.Host.Waits == nil || v.Host.Waits.For != proto.ReasonHeld || !strings.Contains(v.Host.Waits.Message, "being debugged (ada)") {
+		t.Errorf("web2 waits for %+v, want its release", v.Host.Waits)
+	}
+	r.says(t, "web1", proto.PhaseCommitted)
+	r.says(t, "web3", proto.PhaseCommitted)
+	r.mustBe(t, "without web2", rollout.Done)
+
+	again := r.restarted()
+	if again.holds, err = openHolds(file.file.Path); err != nil {
+		t.Fatal(err)
+	}
+	again.deployAs(t, "1", "", fleetOf(t, "a"))
+	again.mustHavePublished(t, "held over a restart")
+	if err := again.holds.change(func(b *heldBack) { delete(b.Hosts, web2) }); err != nil {
+		t.Fatal(err)
+	}
+	again.mustLook(t)
+	again.mustHavePublished(t, "released", "web2=a")
+	again.says(t, "web2", proto.PhaseCommitted)
+	again.mustBe(t, "with web2", rollout.Done)
+	again.mustLook(t)
+	again.mustHavePublished(t, "nothing is left")
+}
+
+func TestRunnerFreezes(t *testing.T) {
+	r := newRunner()
+	r.runner.holds = &holds{what: heldBack{Channels: map[string]hold{"main": {Reason: "holidays", By: "eva"}}}}
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.mustHavePublished(t, "frozen")
+	if v, _ := r.fleet.Host(host(t, "web2")); v.Host.Waits == nil || v.Host.Waits.For != proto.ReasonFrozen {
+		t.Errorf("web2 waits for %+v, want a thaw", v.Host.Waits)
+	}
+	r.runner.holds = &holds{what: heldBack{Channels: map[string]hold{"testing": {}}}}
+	r.mustLook(t)
+	r.mustHavePublished(t, "only another channel is frozen", "web1=a", "web2=a", "web3=a")
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.publisher.published = nil
+	r.runner.holds = &holds{what: heldBack{All: &hold{}}}
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "what goes back is not held up", "web1=a", "web2=a", "web3=a")
+}
+
+func TestRunnerHasItsOwnHostGoLast(t *testing.T) {
+	r := newRunner()
+	r.own = host(t, "web1")
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.mustHavePublished(t, "the others", "web2=a", "web3=a")
+	r.says(t, "web2", proto.PhaseCommitted)
+	r.mustHavePublished(t, "not all of them")
+	r.says(t, "web3", proto.PhaseCommitted)
+	r.mustHavePublished(t, "in the end", "web1=a")
+}
+
+func TestRunnerTakesJoiners(t *testing.T) {
+	r := newRunner()
+	all := fleetOf(t, "a")
+	some := maps.Clone(all)
+	delete(some, host(t, "web3")) // it does not build
+	r.deployAs(t, "1", canaryFirst, some)
+	first := r.current().ID
+	r.deployAs(t, "1", canaryFirst, all)
+	r.mustHavePublished(t, "before its wave", "web1=a")
+	if got := r.current(); got.ID != first || len(got.Hosts) != 3 {
+		t.Errorf("rollout = %s with %d hosts, want %s with three", got.ID, len(got.Hosts), first)
+	}
+	r.says(t, "web1", proto.PhaseCommitted)
+	r.mustHavePublished(t, "then", "web2=a", "web3=a")
+	r.says(t, "web2", proto.PhaseCommitted)
+	r.says(t, "web3", proto.PhaseCommitted)
+
+	all[host(t, "web4")] = storePath(t, "a")
+	r.deployAs(t, "1", canaryFirst, all)
+	r.mustHavePublished(t, "too late for the first rollout", "web4=a")
+	if got := r.current(); got.ID == first || got.Revision != revision(t, "1") {
+		t.Errorf("rollout = %s, want another one of the same revision", got.ID)
+	}
+	r.must(t, proto.RolloutActAbort, "")
+	all[host(t, "web5")] = storePath(t, "a")
+	r.deployAs(t, "1", canaryFirst, all)
+	r.mustHavePublished(t, "aborted")
+	if v, _ := r.fleet.Host(host(t, "web5")); v.Host.Problem == nil || !strings.Contains(v.Host.Problem.Message, "aborted") {
+		t.Errorf("problem of web5 = %+v, want that nobody joins any more", v.Host.Problem)
+	}
+}
+
+// TestActsAreTakenWhereTheAdviceSaysSo: an act is refused in the wrong state, with what
+// can be done instead; and that can be done.
+func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
+	verbs := map[proto.RolloutAct]string{
+		proto.RolloutActPause: "paused", proto.RolloutActResume: "resumed", proto.RolloutActAbort: "aborted",
+		proto.RolloutActRetry: "retried", proto.RolloutActRevert: "reverted",
+	}
+	for state, reach := range map[rollout.State]func(*testing.T, runnerTest){
+		rollout.Running: func(*testing.T, runnerTest) {},
+		rollout.Paused:  func(t *testing.T, r runnerTest) { r.must(t, proto.RolloutActPause, "") },
+		rollout.Halted:  func(t *testing.T, r runnerTest) { r.says(t, "web1", proto.PhaseRolledBack) },
+		rollout.Aborted: func(t *testing.T, r runnerTest) { r.must(t, proto.RolloutActAbort, "") },
+		rollout.Reverting: func(t *testing.T, r runnerTest) {
+			r.must(t, proto.RolloutActRevert, "")
+		},
+		rollout.Reverted: func(t *testing.T, r runnerTest) {
+			r.must(t, proto.RolloutActRevert, "")
+			r.says(t, "web1", proto.PhaseCommitted)
+		},
+		rollout.Done: func(t *testing.T, r runnerTest) {
+			for _, h := range []string{"web1", "web2", "web3"} {
+				r.says(t, h, proto.PhaseCommitted)
+			}
+		},
+	} {
+		for act, verb := range verbs {
+			r := newRunner()
+			r.deployAs(t, "1", "", fleetOf(t, "a"))
+			r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+			reach(t, r)
+			if got := r.current().State; got != state {
+				t.Fatalf("%s is not reached, but %s", state, got)
+			}
+			err := r.asks(t, act, "")
+			said := strings.Contains(advice(state), verb)
+			if refusal, ok := errors.AsType[*bus.APIError](err); (err == nil) != said || err != nil && (!ok || refusal.Code != bus.CodeRefused || !strings.Contains(refusal.Message, advice(state))) {
+				t.Errorf("%s a rollout that is %s: error = %v; the advice is %q", act, state, err, advice(state))
+			}
+		}
+	}
+}
+
+func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
+	started := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	now, since := started.Add(2*time.Hour), started.Add(time.Hour)
+	for _, tt := range []struct {
+		name      string
+		since     time.Time
+		connected bool
+		want      time.Time
+	}{
+		{"connected before the controller looked", started.Add(-time.Hour), true, started},
+		{"connected again since", since, true, since},
+		{"not connected", since, false, now},
+	} {
+		if got := listening(started, now, tt.since, tt.connected); !got.Equal(tt.want) {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
