@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	push HOST=NAME...     a revision whose HOST has the toplevel called NAME;
 //	                      NAME "broken" is a host that does not evaluate;
 //	                      HOST may be a name that cannot be a host's
+//	spec JSON...          the output kedge of what is pushed from now on
 //	push-nothing          a revision without nixosConfigurations
 //	down, up              the repository cannot be read, and can be again
 //	import NAME...        toplevels that others built and a trusted key signed
@@ -40,7 +41,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	                      trusts what the controller says now, and has lost its floor
 //	                      if there is a challenge
 //	await HOST REASON     until the host says that it refuses, for that reason; the
-//	                      reason "accepted" is that it does not
+//	                      reason "accepted" is that it does not, and "heard" any word
+//	await-rollout STATE   until the rollout is in that state
 //	await-trust HOST KEY  until the host says that it trusts the controller key whose
 //	                      name ends so
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
@@ -61,6 +63,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"push":         push,
 			"push-nothing": pushNothing,
+			"spec":         func(ts *testscript.TestScript, _ bool, args []string) { of(ts).spec = strings.Join(args, " ") },
 			"down": func(ts *testscript.TestScript, _ bool, _ []string) {
 				of(ts).world.Down(errors.New("connection refused"))
 			},
@@ -71,6 +74,7 @@ func TestScripts(t *testing.T) {
 			"lease":           lease,
 			"await":           await,
 			"await-trust":     awaitTrust,
+			"await-rollout":   awaitRollout,
 			"hand-over":       handOver,
 			"spare":           spare,
 			"names":           names,
@@ -87,6 +91,7 @@ type scriptKey struct{}
 type script struct {
 	ctx        context.Context
 	dir        string
+	spec       string
 	world      *controllertest.World
 	controller *controllertest.Running
 	releases   []proto.PublicKey // of CI, once it signs
@@ -186,7 +191,7 @@ func host(ts *testscript.TestScript, name string) proto.HostName {
 }
 
 func push(ts *testscript.TestScript, _ bool, args []string) {
-	f := controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{}, Broken: map[proto.HostName]string{}}
+	f := controllertest.Flake{Kedge: of(ts).spec, Toplevels: map[proto.HostName]proto.StorePath{}, Broken: map[proto.HostName]string{}}
 	for _, a := range args {
 		name, toplevel, _ := strings.Cut(a, "=")
 		if _, err := proto.ParseHostName(name); err != nil {
@@ -245,8 +250,8 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	reason := proto.Reason(args[1])
 	ts.Check(of(ts).controller.AwaitHost(of(ts).ctx, host(ts, args[0]), func(v proto.HostView) bool {
-		if v.Status == nil {
-			return false
+		if v.Status == nil || args[1] == "heard" {
+			return v.Status != nil
 		}
 		c, _ := v.Status.Condition(proto.ConditionAccepted)
 		return c.Reason == reason && c.Status != "" || args[1] == "accepted" && c.Status == proto.StatusTrue
@@ -257,6 +262,10 @@ func awaitTrust(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(of(ts).controller.AwaitHost(of(ts).ctx, host(ts, args[0]), func(v proto.HostView) bool {
 		return v.Status != nil && slices.ContainsFunc(v.Status.Trust.ControllerKeys, func(k proto.KeyRef) bool { return strings.HasSuffix(k.Name, args[1]) })
 	}))
+}
+
+func awaitRollout(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(of(ts).controller.AwaitRollout(of(ts).ctx, func(r proto.RolloutShowReply) bool { return string(r.Rollout.State) == args[0] }))
 }
 
 func lease(ts *testscript.TestScript, _ bool, args []string) {

@@ -39,6 +39,9 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 	if c := v.Changes; c != nil {
 		line("Changes", "%s", changesLine(*c))
 	}
+	if v.Waits != nil {
+		line("Waits", "%s", waitNote(v.Waits, now))
+	}
 	if p := v.Problem; p != nil {
 		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), terminal.Since(p.Time, now))
 	}

@@ -117,10 +117,10 @@ func missedSome(r proto.FleetReply, s proto.SourceStatus, before time.Time, name
 }
 
 // isIn reports whether the newest revision has a host. If it has then something
-// was published for it, or it is said why not.
+// was published for it, or it is said why not, or why not yet.
 func isIn(v proto.HostView) bool {
 	if v.Problem == nil {
-		return v.Want.Serial > 0
+		return v.Want.Serial > 0 || v.Waits != nil
 	}
 	return v.Problem.Reason != proto.ReasonNotInRevision
 }
@@ -147,6 +147,8 @@ func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
 	switch p := v.Problem; {
 	case !isIn(v):
 		j.outcome, j.why = outcomeBad, "the newest revision has no such host"
+	case p == nil && v.Waits != nil:
+		j.outcome, j.why = outcomeOfWait(*v.Waits)
 	case p == nil:
 		j.outcome, j.why = outcomeOf(v, v.Want.Serial)
 	case fresh(p, r, before) && p.Reason != proto.ReasonRetrying:
@@ -155,4 +157,13 @@ func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
 		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)
 	}
 	return j
+}
+
+// outcomeOfWait judges a host that its rollout has not come to.
+func outcomeOfWait(w proto.RolloutWait) (outcome, string) {
+	switch w.For {
+	case proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted:
+		return outcomeBad, because("not published", w.For, w.Message)
+	}
+	return outcomeWaiting, because(string(w.For), "", w.Message)
 }

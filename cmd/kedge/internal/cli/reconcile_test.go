@@ -49,6 +49,11 @@ func TestJudgeRevision(t *testing.T) {
 		v.Problem = &proto.Problem{Reason: reason, Revision: newest, Time: at}
 		return v
 	}
+	waits := func(reason proto.Reason) proto.HostView {
+		v := good
+		v.Waits = &proto.RolloutWait{For: reason}
+		return v
+	}
 	tests := map[string]struct {
 		checked time.Time
 		built   proto.Revision
@@ -64,6 +69,8 @@ func TestJudgeRevision(t *testing.T) {
 		"a revision that does not evaluate is an error": {after, older, "evaluate: syntax error", good, "", true},
 		"a host that was not built ends badly":          {after, newest, "not published for web1", problem(proto.ReasonBuildFailed, after), outcomeBad, false},
 		"an old problem is being tried again":           {after, newest, "", problem(proto.ReasonBuildFailed, before), outcomeWaiting, false},
+		"a host whose wave has not come is waited for":  {after, newest, "", waits(proto.ReasonEarlierWave), outcomeWaiting, false},
+		"a host that a halted rollout did not come to":  {after, newest, "", waits(proto.ReasonHalted), outcomeBad, false},
 		"a publication that is tried again is no end":   {after, newest, "", problem(proto.ReasonRetrying, after), outcomeWaiting, false},
 	}
 	for name, tt := range tests {

@@ -106,8 +106,10 @@ func (k *kedge) showHost(host proto.HostName) view {
 	}
 }
 
-// drawFleet writes a line for each host, and what is wrong with the sources.
+// drawFleet writes a line for each rollout under way, and for each host, and what is
+// wrong with the sources.
 func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
+	drawUnderWay(w, r.Rollouts, now)
 	t := table{{"HOST", "GENERATION", "REVISION", "PHASE", "VERDICT", "SINCE", "NOTE"}}
 	for _, v := range r.Hosts {
 		var s proto.Status
@@ -132,14 +134,19 @@ func note(v proto.HostView, now time.Time) string {
 	case v.Rival != nil:
 		return because("second machine", "", v.Rival.Message)
 	case p == nil:
-		return noteOnStatus(v, now)
+		return joined(noteOnStatus(v, now), waitNote(v.Waits, now))
 	case p.Reason != proto.ReasonNotInRevision:
 		return because("not published", p.Reason, firstLine(p.Message))
 	}
-	if said := noteOnStatus(v, now); said != "" {
-		return said + "; " + string(v.Problem.Reason)
+	return joined(noteOnStatus(v, now), string(v.Problem.Reason))
+}
+
+// joined joins two notes, each of which may be empty.
+func joined(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
 	}
-	return string(v.Problem.Reason)
+	return a + "; " + b
 }
 
 // noteOnStatus is [note] for what the host itself says, or does not say.
