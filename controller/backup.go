@@ -22,7 +22,7 @@ func identityParts() []string { return []string{operatorsFile, adminFile, keysDi
 // durableParts names all that is below the state directory and cannot be made again,
 // each after what refers to it.
 func durableParts() []string {
-	return append([]string{rolloutFile, desiredDir, withdrawalsFile, hostsDir}, identityParts()...)
+	return append([]string{rolloutsDir, channelsDir, holdsFile, keptRevisionsFile, desiredDir, withdrawalsFile, hostsDir}, identityParts()...)
 }
 
 // A BackupOrder says where a backup goes, or comes from.
