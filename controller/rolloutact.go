@@ -129,8 +129,10 @@ func (r *runner) goBackTo(ctx context.Context, name string, a rollout.Act) error
 	s := restOf(now)
 	s.Rollout.Approval, s.Rollout.Freeze = false, ""
 	s.Rollout.Windows = spec.Windows{}
-	for host, p := range former {
-		if _, still := now.Hosts[host]; !still || p == now.Hosts[host].Toplevel {
+	for host, toplevel := range former {
+		v, _ := r.fleet.Host(host)
+		others := slices.ContainsFunc(r.fleet.Claimants(host), func(channel string) bool { return channel != r.channel })
+		if others || v.Host.Want.Toplevel == toplevel {
 			delete(former, host) // it follows another channel, or is there already
 		}
 	}

@@ -54,9 +54,11 @@ func viewOf(r rollout.Rollout, plans []rollout.HostPlan) proto.RolloutView {
 		v.Waves = append(v.Waves, proto.RolloutWave{Name: w.Name, Started: w.Started, Ended: w.Ended})
 	}
 	for _, p := range plans {
-		if p.Wave < len(v.Waves) {
-			countIn(&v.Waves[p.Wave], p.Progress)
+		if p.Wave == len(v.Waves) {
+			v.Left++
+			continue
 		}
+		countIn(&v.Waves[p.Wave], p.Progress)
 	}
 	return v
 }
@@ -102,7 +104,10 @@ func waitOf(s rollout.State, p rollout.HostPlan) *proto.RolloutWait {
 	w := proto.RolloutWait{Until: p.At}
 	switch p.Wait {
 	case rollout.WaitNone:
-		return nil
+		if !p.Now || p.Progress.State != rollout.Waiting {
+			return nil
+		}
+		w.For, w.Message = proto.ReasonItsTurn, "it is its turn"
 	case rollout.WaitOver:
 		w.For, w.Message = over(s)
 	case rollout.WaitHeld:

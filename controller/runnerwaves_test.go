@@ -250,3 +250,37 @@ func (c *crashingSaver) do(effect func() error) error {
 	}
 	return syscall.EIO
 }
+
+func TestWhatAHostWillNotDeployIsAFailure(t *testing.T) {
+	want := proto.Target{Serial: 3, Toplevel: storePath(t, "a")}
+	base := status(host(t, "web1"), 2, proto.PhaseCommitted)
+	for name, tt := range map[string]struct {
+		change  func(*proto.Status)
+		serial  proto.Serial
+		verdict proto.Verdict
+	}{
+		"the last one was another": {func(*proto.Status) {}, 2, proto.VerdictSucceeded},
+		"it failed here before": {func(s *proto.Status) {
+			s.Serial = 3
+			s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonQuarantined}}
+		}, 3, proto.VerdictRefused},
+		"it is about to begin": {func(s *proto.Status) {
+			s.Serial = 3
+			s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonDeploying}}
+		}, 2, proto.VerdictSucceeded},
+		"it does not trust the key": {func(s *proto.Status) {
+			s.Refused = 3
+			s.Conditions = []proto.Condition{{Type: proto.ConditionAccepted, Status: proto.StatusFalse, Reason: proto.ReasonUnknownKey}}
+		}, 3, proto.VerdictRefused},
+		"what it says of it counts": {func(s *proto.Status) {
+			*s = status(s.Host, 3, proto.PhaseRolledBack)
+			s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: proto.ReasonGaveUp}}
+		}, 3, proto.VerdictRolledBack},
+	} {
+		s := base
+		tt.change(&s)
+		if serial, verdict := reported(s, want); serial != tt.serial || verdict != tt.verdict {
+			t.Errorf("%s: %s of serial %s, want %s of %s", name, verdict, serial, tt.verdict, tt.serial)
+		}
+	}
+}

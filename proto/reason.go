@@ -112,6 +112,7 @@ const (
 // What a host waits for before a rollout gives it something new; [ReasonHeld] and
 // [ReasonOutsideWindow] are others.
 const (
+	ReasonItsTurn          Reason = "its-turn"          // nothing: it is given something now
 	ReasonEarlierWave      Reason = "earlier-wave"      // hosts that go before it
 	ReasonAwaitingCanary   Reason = "awaiting-canary"   // the canaries of its own wave
 	ReasonSoaking          Reason = "soaking"           // the wave before it, or its canaries, are watched for a while

@@ -69,6 +69,9 @@ type RolloutView struct {
 	Created time.Time     `json:"created"`
 	Wave    int           `json:"wave"` // index of the current one; len(Waves) after the last
 	Waves   []RolloutWave `json:"waves"`
+	// Left is how many hosts go with no wave: they were held until the last one had
+	// started, or the rollout ended before it came to them.
+	Left int `json:"left,omitempty"`
 }
 
 // A RolloutWave is the hosts that go together, counted. Hosts is the sum of what

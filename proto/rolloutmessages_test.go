@@ -11,7 +11,7 @@ import (
 func rolloutView(t testing.TB) proto.RolloutView {
 	t.Helper()
 	return proto.RolloutView{
-		ID: "0123456-20260301T120000.000", Channel: "main", Revision: parsed(t, proto.ParseRevision, revisionText),
+		Left: 1, ID: "0123456-20260301T120000.000", Channel: "main", Revision: parsed(t, proto.ParseRevision, revisionText),
 		State: proto.RolloutHalted, Why: "wave web: 1 failed, 0 may: web1", By: "ada", Since: issued.Add(time.Hour), Created: issued, Wave: 1,
 		Waves: []proto.RolloutWave{
 			{Name: "canary", Started: issued, Ended: issued.Add(time.Minute), Hosts: 1, Succeeded: 1},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,5 +166,5 @@ func outcomeOfWait(w proto.RolloutWait) (outcome, string) {
 	case proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted:
 		return outcomeBad, because("not published", w.For, w.Message)
 	}
-	return outcomeWaiting, because(string(w.For), "", w.Message)
+	return outcomeWaiting, cmp.Or(w.Message, string(w.For))
 }

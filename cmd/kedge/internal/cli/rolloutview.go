@@ -112,7 +112,7 @@ func rolloutLine(r proto.RolloutView, now time.Time) string {
 	for _, bad := range []struct {
 		count int
 		what  string
-	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Offline, "offline"}} {
+	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
 		if bad.count > 0 {
 			line += fmt.Sprintf(", %d %s", bad.count, bad.what)
 		}
@@ -141,6 +141,7 @@ func waveOf(r proto.RolloutView) string {
 
 // total counts the hosts of all waves together.
 func total(r proto.RolloutView) (n proto.RolloutWave) {
+	n.Hosts = r.Left
 	for _, w := range r.Waves {
 		n.Hosts += w.Hosts
 		n.Offline += w.Offline
