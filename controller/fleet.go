@@ -118,6 +118,14 @@ func (f *Fleet) Trouble(host proto.HostName, p *proto.Problem) {
 	}
 }
 
+// Solved notes that nothing stands in a revision's way to a host any more. What a
+// newer one ran into stays.
+func (f *Fleet) Solved(host proto.HostName, rev proto.Revision) {
+	if v, _ := f.Host(host); v.Host.Problem != nil && v.Host.Problem.Revision == rev {
+		f.Trouble(host, nil)
+	}
+}
+
 // Enrolled notes which key a host was given last. It is listed from then on, even if
 // it never said anything.
 func (f *Fleet) Enrolled(host proto.HostName, k proto.HostKey) {

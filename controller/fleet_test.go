@@ -45,7 +45,11 @@ func TestFleetShowsWhatItWasTold(t *testing.T) {
 	}, got.Hosts, cmpopts.EquateComparable(proto.HostName{}, proto.StorePath{}, proto.Revision{}, proto.Digest{})); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
-	f.Trouble(web2, nil)
+	f.Solved(web2, revision(t, "b"))
+	if r, _ := f.Host(web2); r.Host.Problem == nil {
+		t.Error("what stood in the way of one revision is forgotten because of another")
+	}
+	f.Solved(web2, problem.Revision)
 	if r, _ := f.Host(web2); r.Host.Problem != nil {
 		t.Errorf("problem = %+v after it was solved", r.Host.Problem)
 	}

@@ -106,7 +106,7 @@ func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error
 			continue
 		}
 		if a.Kind == rollout.Publish || a.Kind == rollout.Keep {
-			r.fleet.Trouble(a.Host, nil)
+			r.fleet.Solved(a.Host, r.rollout.Revision)
 		}
 		done = append(done, rollout.Result{Action: a, Serial: results[i].serial})
 	}
