@@ -55,6 +55,7 @@ func (stuckPublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
 func (stuckPublisher) Former(proto.HostName, proto.StorePath, proto.Digest) (publish.Former, bool, error) {
 	return publish.Former{}, false, nil
 }
+
 func (p stuckPublisher) Publish(ctx context.Context, _ string, _ publish.Order) (proto.Serial, error) {
 	p.asked <- struct{}{}
 	<-ctx.Done()
@@ -73,7 +74,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRunner()
 				stuck := stuckPublisher{asked: make(chan struct{})}
-				r.runner.releaser.publisher = stuck
+				r.releaser.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
 					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},

@@ -21,6 +21,9 @@ func BenchmarkRunner(b *testing.B) {
 	closures := cache.Closures{a: proto.Closure{{Path: a, NarHash: "sha256:0", NarSize: 1}}}
 	for b.Loop() {
 		r := newRunner()
+		for h := range toplevels {
+			r.fleet.Heard(h, "", time.Now())
+		}
 		signed, err := r.sign(revision(b, "1"), toplevels, closures)
 		if err != nil {
 			b.Fatal(err)

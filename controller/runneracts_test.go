@@ -79,7 +79,7 @@ func TestRunnerHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.runner.holds = file
+	r.holds = file
 	web2 := host(t, "web2")
 	if err := r.holds.change(func(b *heldBack) { b.Hosts[web2] = hold{Reason: "being debugged", By: "ada"} }); err != nil {
 		t.Fatal(err)
@@ -112,18 +112,18 @@ func TestRunnerHolds(t *testing.T) {
 
 func TestRunnerFreezes(t *testing.T) {
 	r := newRunner()
-	r.runner.holds = &holds{what: heldBack{Channels: map[string]hold{"main": {Reason: "holidays", By: "eva"}}}}
+	r.holds = &holds{what: heldBack{Channels: map[string]hold{"main": {Reason: "holidays", By: "eva"}}}}
 	r.deployAs(t, "1", "", fleetOf(t, "a"))
 	r.mustHavePublished(t, "frozen")
 	if v, _ := r.fleet.Host(host(t, "web2")); v.Host.Waits == nil || v.Host.Waits.For != proto.ReasonFrozen {
 		t.Errorf("web2 waits for %+v, want a thaw", v.Host.Waits)
 	}
-	r.runner.holds = &holds{what: heldBack{Channels: map[string]hold{"testing": {}}}}
+	r.holds = &holds{what: heldBack{Channels: map[string]hold{"testing": {}}}}
 	r.mustLook(t)
 	r.mustHavePublished(t, "only another channel is frozen", "web1=a", "web2=a", "web3=a")
 	r.deployAs(t, "2", "", fleetOf(t, "b"))
 	r.publisher.published = nil
-	r.runner.holds = &holds{what: heldBack{All: &hold{}}}
+	r.holds = &holds{what: heldBack{All: &hold{}}}
 	r.must(t, proto.RolloutActRevert, "")
 	r.mustHavePublished(t, "what goes back is not held up", "web1=a", "web2=a", "web3=a")
 }

@@ -29,9 +29,12 @@ func (r *Running) AwaitHost(ctx context.Context, host proto.HostName, ok func(pr
 	})
 }
 
-// AwaitRollout waits until the rollout of [Channel] is as ok says.
+// AwaitRollout waits until [Channel] has a rollout that is as ok says.
 func (r *Running) AwaitRollout(ctx context.Context, ok func(proto.RolloutShowReply) bool) error {
 	return r.await(ctx, func(ctx context.Context, conn *bus.Conn) error {
+		if err := begun(ctx, conn); err != nil {
+			return err
+		}
 		var last proto.RolloutShowReply
 		for {
 			reply, err := bus.Call[proto.RolloutShowRequest, proto.RolloutShowReply](ctx, conn, proto.EndpointRolloutShow,
@@ -44,6 +47,19 @@ func (r *Running) AwaitRollout(ctx context.Context, ok func(proto.RolloutShowRep
 			}
 		}
 	})
+}
+
+// begun waits until there is a rollout.
+func begun(ctx context.Context, conn *bus.Conn) error {
+	for after := uint64(0); ; {
+		fleet, err := bus.Call[proto.FleetRequest, proto.FleetReply](ctx, conn, proto.EndpointFleet, proto.FleetRequest{After: after, Wait: proto.MaxWait, Limit: 1})
+		if err != nil {
+			return fmt.Errorf("await a rollout: %w", err)
+		}
+		if after = fleet.Version; len(fleet.Rollouts) > 0 {
+			return nil
+		}
+	}
 }
 
 // await runs look with a connection of the administrator, and a deadline.

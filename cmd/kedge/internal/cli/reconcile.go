@@ -162,8 +162,7 @@ func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
 
 // outcomeOfWait judges a host that its rollout has not come to.
 func outcomeOfWait(w proto.RolloutWait) (outcome, string) {
-	switch w.For {
-	case proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted:
+	if slices.Contains([]proto.Reason{proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted}, w.For) {
 		return outcomeBad, because("not published", w.For, w.Message)
 	}
 	return outcomeWaiting, cmp.Or(w.Message, string(w.For))

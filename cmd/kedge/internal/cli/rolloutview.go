@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"kedge/internal/terminal"
@@ -108,16 +109,16 @@ func rolloutLine(r proto.RolloutView, now time.Time) string {
 	if !r.State.Ended() {
 		line += ", wave " + waveOf(r)
 	}
-	line += fmt.Sprintf(", %d of %d hosts succeeded", n.Succeeded, n.Hosts)
-	for _, bad := range []struct {
+	parts := []string{line, fmt.Sprintf("%d of %d hosts succeeded", n.Succeeded, n.Hosts)}
+	for _, other := range []struct {
 		count int
 		what  string
 	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
-		if bad.count > 0 {
-			line += fmt.Sprintf(", %d %s", bad.count, bad.what)
+		if other.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", other.count, other.what))
 		}
 	}
-	return terminal.Printable(because(line, "", whyOf(r)))
+	return terminal.Printable(because(strings.Join(parts, ", "), "", whyOf(r)))
 }
 
 // whyOf says why a rollout is as it is, and who wanted that.

@@ -1,0 +1,71 @@
+package controller_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"kedge/controller/controllertest"
+	"kedge/proto"
+)
+
+// BenchmarkPublish has a revision published for 1,000 hosts, by a whole controller: every
+// desired state is signed, on disk, and in NATS. The budget is 2 s.
+func BenchmarkPublish(b *testing.B) {
+	const hosts = 1000
+	for b.Loop() {
+		w := &controllertest.World{}
+		w.Push(manyHosts(b, hosts))
+		c, err := controllertest.Start(b.Context(), b.TempDir(), w, io.Discard)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.AwaitRollout(b.Context(), func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone }); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(publishing(b, c), "s/publish")
+		if err := c.Stop(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// manyHosts returns a fleet, each host with a toplevel of its own.
+func manyHosts(b *testing.B, n int) controllertest.Flake {
+	b.Helper()
+	f := controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{}}
+	for i := range n {
+		name := fmt.Sprintf("host-%04d", i)
+		host, err := proto.ParseHostName(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if f.Toplevels[host], err = controllertest.Toplevel(name); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return f
+}
+
+// publishing returns how many seconds the controller has spent on publishing.
+func publishing(b *testing.B, c *controllertest.Running) float64 {
+	b.Helper()
+	all, err := c.Registry.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, family := range all {
+		if family.GetName() != "kedge_controller_stage_duration_seconds" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetValue() == "publish" {
+					return m.GetHistogram().GetSampleSum()
+				}
+			}
+		}
+	}
+	b.Fatal("nothing was published")
+	return 0
+}
