@@ -58,6 +58,11 @@ func (r *runner) step(ctx context.Context) (more bool, problems []error) {
 	}
 	r.seen = r.observe()
 	actions, acts := rollout.Next(r.rollout, r.seen, r.now()), r.acts
+	if r.unsaved && len(actions) > 0 && actions[0].Kind == rollout.Publish {
+		if err := r.save(r.rollout); err != nil { // who goes with the wave is decided once
+			return false, []error{err}
+		}
+	}
 	for some := range slices.Chunk(actions, publishTogether) {
 		r.unsaved = true
 		problems = append(problems, r.carryOut(ctx, some)...)

@@ -14,7 +14,7 @@ func (v view) broken() string {
 		if w.Started.IsZero() {
 			break
 		}
-		if why := v.count(w.Canary).breach(w.Budget); why != "" {
+		if why := v.count(w.Canary).breach(canaryBudget(w.Budget)); why != "" {
 			return fmt.Sprintf("canary of wave %s: %s", w.Name, why)
 		}
 		if why := v.count(w.Hosts).breach(w.Budget); why != "" {
@@ -22,6 +22,14 @@ func (v view) broken() string {
 		}
 	}
 	return ""
+}
+
+// canaryBudget returns b as it bounds a canary: somebody has to succeed.
+func canaryBudget(b spec.Budget) spec.Budget {
+	if b.Success.CeilOf(1) == 0 {
+		b.Success = spec.Count(1)
+	}
+	return b
 }
 
 // A tally is what became of some hosts.

@@ -5,16 +5,18 @@
 // returns the rollout after it was done; [Rollout.Pause] and its like return it
 // after a person did something; [Explain] says who goes when, and why not yet.
 // Whoever runs a rollout carries out the actions, asks again until there are none,
-// and then saves the rollout:
+// and saves the rollout then, and before anything is published:
 //
 //	for each change of the fleet, and now and then:
 //		for actions := Next(r, fleet, now); len(actions) > 0; actions = Next(r, fleet, now) {
+//			if they publish { save r }
 //			carry out the actions; r = r.Apply(what was done, now)
 //		}
 //		save r
 //
-// A crash at any point costs nothing: an effect that was carried out and not
-// saved shows in the fleet, and Next does not ask for it again. What a person did
+// A crash at any point costs nothing: what was decided is durable before its first
+// effect, and an effect that was carried out and not saved shows in the fleet, so
+// that Next does not ask for it again. What a person did
 // is saved before they are told.
 //
 // # Waves
@@ -51,7 +53,7 @@
 //
 // Each wave that was started is charged for its failed and silent hosts, as
 // percentages of its members; its canary, likewise, as percentages of the
-// canaries. A host that had the toplevel already is charged like any other: it
+// canaries, of which one must succeed in any case. A host that had the toplevel already is charged like any other: it
 // shows what the toplevel does. When a budget is broken nobody else is published
 // to; the rollout halts, or reverts. Halted, it still takes verdicts, and goes on
 // when a person says so, with another try for those who failed.

@@ -43,8 +43,5 @@ type Host struct {
 // something before.
 func (h Host) known() bool { return !h.Seen.IsZero() || h.Serial > 0 }
 
-// failed reports whether h came to nothing good with what was last published.
-func (h Host) failed() bool { return h.Reported == h.Serial && failed(h.Verdict) }
-
 // online reports whether h can be heard.
 func (h Host) online() bool { return h.known() && !h.Silent }

@@ -11,9 +11,8 @@ import (
 // Next returns what to do now, in the order in which to do it; nothing while
 // there is only waiting to do. It performs no I/O and reads no clock.
 //
-// What hosts came to is asked for alone, and so is the end of a rollout whose
-// budget that breaks, so that nobody is published to who would not be if all of
-// it were known.
+// It publishes only when everything else is done: whoever publishes has applied all
+// that hosts came to, and what that broke.
 func Next(r Rollout, f Fleet, now time.Time) []Action {
 	return view{r, f, now}.next()
 }
@@ -106,7 +105,7 @@ func (v view) send(wave Wave) []Action {
 			done = append(done, a)
 		case p.overtaken(h):
 			done = append(done, Action{Kind: Settle, Wave: v.Wave, Host: name, Verdict: proto.VerdictSuperseded})
-		case shut || v.held(name) != "" || free == 0:
+		case shut || v.held(name) != "" || free == 0 && h.online():
 		default:
 			a.Kind, a.Toplevel, a.Release, a.Before = Publish, p.Toplevel, p.Release, p.back(h)
 			publish = append(publish, a)

@@ -29,9 +29,8 @@ type Assigned struct {
 type Progress struct {
 	Toplevel proto.StorePath `json:"toplevel"`
 	State    HostState       `json:"state"`
-	// Before is what the host goes back to: what it had when it was published to,
-	// or, if it had failed with that, what it had before. A rollout that goes back
-	// has it in Toplevel and Release, and leaves Before zero.
+	// Before is what the host goes back to: the last that it was assigned before and
+	// did not fail with. Zero if there is nothing, or the host goes back already.
 	Before  Assigned      `json:"before,omitzero"`
 	Release proto.Digest  `json:"release,omitzero"` // of Toplevel, if the host is given that back
 	Serial  proto.Serial  `json:"serial,omitempty"` // of the assignment, once published
@@ -82,7 +81,7 @@ func (p Progress) charge() charge {
 		return silence
 	case p.State == Settled && failed(p.Verdict):
 		return failure
-	case p.State == Settled && p.Verdict != proto.VerdictSuperseded:
+	case p.State == Settled && succeeded(p.Verdict):
 		return success
 	}
 	return none
@@ -95,13 +94,18 @@ func (p Progress) again(now time.Time) Progress {
 	}
 }
 
-// back returns what h goes back to from something new: what it has, or, if it
-// failed with that or is to try it once more, what it went back to from there.
+// back returns what h goes back to from something new: what it has if it succeeded
+// with that, and otherwise what it had before. Where nothing is known of that, what
+// has not failed yet will do.
 func (p Progress) back(h Host) Assigned {
-	if h.Toplevel.IsZero() || h.failed() || p.After > 0 {
+	said := h.Reported == h.Serial
+	switch {
+	case h.Toplevel.IsZero(), p.After > 0, said && failed(h.Verdict):
 		return p.Before
+	case p.Before.Toplevel.IsZero(), said && succeeded(h.Verdict):
+		return Assigned{Toplevel: h.Toplevel, Release: h.Release}
 	}
-	return Assigned{Toplevel: h.Toplevel, Release: h.Release}
+	return p.Before
 }
 
 // reverted returns p as it waits to be given back what it had before, and whether there
@@ -115,9 +119,10 @@ func (p Progress) reverted(now time.Time) (Progress, bool) {
 	return p, true
 }
 
-// failed reports whether v is a failure. That something was superseded says nothing
-// about it.
-func failed(v proto.Verdict) bool { return v.Bad() && v != proto.VerdictSuperseded }
+// failed and succeeded report what v says about what was assigned; that it was
+// superseded says nothing.
+func failed(v proto.Verdict) bool    { return v.Bad() && v != proto.VerdictSuperseded }
+func succeeded(v proto.Verdict) bool { return final(v) && !v.Bad() }
 
 // final reports whether v is a verdict.
 func final(v proto.Verdict) bool { return v != proto.VerdictNone && v != proto.VerdictPending }
