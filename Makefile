@@ -33,6 +33,11 @@ bench-deploy: prepare-hosts ## how fast a push is deployed, against the manual s
 	mkdir -p bin
 	go run ./e2e/bench -json bin/bench-deploy.json
 
+.PHONY: bench
+bench: prepare ## how long the controller takes to decide and to publish, for 1,000 and 10,000 hosts
+	go test -run='^$$' -bench=. ./controller/internal/rollout
+	go test -run='^$$' -bench=Runner ./controller
+
 .PHONY: mutations
 mutations: prepare-hosts ## break the code on purpose, and see tests turn red: make mutations [RUN=regexp]
 	go run ./e2e/cmd/mutations -run '$(RUN)'
