@@ -27,6 +27,24 @@ func TestBuildConfigNamesEveryProblem(t *testing.T) {
 	if diff := cmp.Diff(want, problemKeys(c.problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
+	for want, change := range map[string]func(c *BuildConfig){
+		"build.builders[1]":      func(c *BuildConfig) { c.Builders = []string{"@/etc/nix/machines", "a; b"} },
+		"build.builders":         func(c *BuildConfig) { c.Builders, c.Host = []string{"ssh://arm"}, "ssh-ng://big" },
+		"build.host":             func(c *BuildConfig) { c.Host = "big.example" },
+		"build.ssh_key_file":     func(c *BuildConfig) { c.Host, c.SSHKeyFile = "ssh-ng://big", "key" },
+		"build.known_hosts_file": func(c *BuildConfig) { c.Host, c.KnownHostsFile = "ssh-ng://big", "known" },
+	} {
+		c := defaultBuild()
+		change(&c)
+		if diff := cmp.Diff([]string{want}, problemKeys(c.problems())); diff != "" {
+			t.Errorf("problems (-want +got):\n%s", diff)
+		}
+	}
+	alone := defaultBuild()
+	alone.SSHKeyFile = "/key"
+	if diff := cmp.Diff([]string{"build.host"}, problemKeys(alone.problems())); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
 	if problems := defaultBuild().problems(); errors.Join(problems...) != nil {
 		t.Errorf("defaults: %v", problems)
 	}

@@ -42,6 +42,7 @@ func TestMetrics(t *testing.T) {
 kedge_controller_hosts_problem{reason="build-failed"} 1
 kedge_controller_hosts_problem{reason="disk-full"} 0
 kedge_controller_hosts_problem{reason="eval-failed"} 0
+kedge_controller_hosts_problem{reason="no-builder"} 0
 kedge_controller_hosts_problem{reason="not-a-toplevel"} 0
 kedge_controller_hosts_problem{reason="not-in-revision"} 0
 kedge_controller_hosts_problem{reason="retrying"} 0
@@ -60,9 +61,11 @@ kedge_controller_source_healthy{channel="main"} 0
 # TYPE kedge_controller_source_problem gauge
 kedge_controller_source_problem{channel="main",reason="bad-host-name"} 0
 kedge_controller_source_problem{channel="main",reason="build-failed"} 0
+kedge_controller_source_problem{channel="main",reason="builder-unreachable"} 0
 kedge_controller_source_problem{channel="main",reason="disk-full"} 0
 kedge_controller_source_problem{channel="main",reason="eval-failed"} 0
 kedge_controller_source_problem{channel="main",reason="no-branch"} 0
+kedge_controller_source_problem{channel="main",reason="no-builder"} 0
 kedge_controller_source_problem{channel="main",reason="no-configurations"} 0
 kedge_controller_source_problem{channel="main",reason="no-flake"} 1
 kedge_controller_source_problem{channel="main",reason="not-a-toplevel"} 0

@@ -51,7 +51,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
 	}
-	builder, err := build.New(buildOptions(c, cli, binaries.URL(), log))
+	builder, err := build.New(buildOptions(c, where(c.Build, cli), binaries.URL(), log))
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
@@ -73,11 +73,22 @@ func nixSettings(c BuildConfig) []nix.Setting {
 		jobs = strconv.Itoa(c.Jobs)
 	}
 	settings := []nix.Setting{{Name: "max-jobs", Value: jobs}}
-	if !c.Remote {
+	if !c.Remote && len(c.Builders) == 0 {
 		// It would be another process, only to learn that there are no builders.
 		settings = append(settings, nix.Setting{Name: "build-hook", Value: ""})
 	}
+	if len(c.Builders) > 0 {
+		settings = append(settings, nix.Setting{Name: "builders", Value: strings.Join(c.Builders, " ; ")})
+	}
 	return settings
+}
+
+// where returns what builds: Nix here, or that of the build host.
+func where(c BuildConfig, cli *nix.CLI) build.Nix {
+	if c.Host == "" {
+		return cli
+	}
+	return &nix.Remote{CLI: cli, Host: c.buildHost()}
 }
 
 // buildOptions returns how to build. One evaluation is not given the time of a

@@ -27,6 +27,11 @@ func TestNixIsToldHowManyBuildsAndWhere(t *testing.T) {
 		want   []nix.Setting
 	}{
 		{"as by default", DefaultConfig().Build, []nix.Setting{{Name: "max-jobs", Value: "auto"}}},
+		{
+			"and elsewhere",
+			BuildConfig{Jobs: 2, Builders: []string{"ssh-ng://a aarch64-linux", "@/etc/nix/machines"}},
+			[]nix.Setting{{Name: "max-jobs", Value: "2"}, {Name: "builders", Value: "ssh-ng://a aarch64-linux ; @/etc/nix/machines"}},
+		},
 		{"two here", BuildConfig{Jobs: 2}, []nix.Setting{{Name: "max-jobs", Value: "2"}, {Name: "build-hook", Value: ""}}},
 	} {
 		if got := nixSettings(tt.config); !slices.Equal(got, tt.want) {

@@ -15,7 +15,7 @@ func sourceReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonSourceUnreachable, proto.ReasonNoBranch, proto.ReasonNoFlake, proto.ReasonNoConfigurations,
 		proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels,
+		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
 	}
 }
 
@@ -23,7 +23,7 @@ func sourceReasons() []proto.Reason {
 func hostReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonNotInRevision, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying, proto.ReasonTwoChannels,
+		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder,
 	}
 }
 
@@ -43,6 +43,8 @@ func sourceReason(err error) proto.Reason {
 		return proto.ReasonNoBranch
 	case errors.Is(err, source.ErrNoFlake):
 		return proto.ReasonNoFlake
+	case errors.Is(err, nix.ErrUnreachable):
+		return proto.ReasonNoBuildHost
 	case errors.Is(err, source.ErrUnreachable):
 		return proto.ReasonSourceUnreachable
 	case errors.Is(err, errBuild):

@@ -29,6 +29,8 @@ func TestSourceReason(t *testing.T) {
 		want proto.Reason
 	}{
 		"a repository that does not answer":    {fmt.Errorf("check: %w: timeout", source.ErrUnreachable), proto.ReasonSourceUnreachable},
+		"a build host that does not answer":    {fmt.Errorf("%w: build: %w", errBuild, nix.ErrUnreachable), proto.ReasonNoBuildHost},
+		"a system that nobody builds for":      {&missedError{hosts: []*build.HostError{failed("arm1", proto.ReasonNoBuilder)}}, proto.ReasonNoBuilder},
 		"a branch that is not there":           {fmt.Errorf("check: %w", source.ErrNoBranch), proto.ReasonNoBranch},
 		"a revision that is not there":         {fmt.Errorf("fetch: %w", source.ErrRevisionGone), proto.ReasonRetrying},
 		"no flake in the tree":                 {fmt.Errorf("check out: %w", source.ErrNoFlake), proto.ReasonNoFlake},

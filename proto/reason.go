@@ -107,6 +107,9 @@ const (
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
 	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
 	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
+
+	ReasonNoBuilder   Reason = "no-builder"          // no machine builds for the host's system, or has a feature that it needs
+	ReasonNoBuildHost Reason = "builder-unreachable" // the build host cannot be reached
 )
 
 // What a host waits for before a rollout gives it something new; [ReasonHeld] and

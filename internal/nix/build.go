@@ -17,6 +17,9 @@ type RealiseOptions struct {
 	// Derivations to build (paths that end in .drv) or outputs to substitute;
 	// at least one.
 	Derivations []proto.StorePath
+	// Outputs are what they are built to, in their order. Only a [Remote] wants to
+	// know, and then it wants those of all.
+	Outputs []proto.StorePath
 	// KeepGoing builds what can be built when something fails. Which outputs
 	// were made is then for [CLI.Invalid] to say.
 	KeepGoing bool
@@ -36,24 +39,36 @@ func (c *CLI) Realise(ctx context.Context, o RealiseOptions) error {
 	if len(o.Derivations) == 0 {
 		return errors.New("realise derivations: none given")
 	}
-	// Nix quotes the end of the log when a builder fails.
-	settings := []Setting{{"log-lines", "20"}}
-	if o.MaxSilent > 0 {
-		settings = append(settings, Setting{"max-silent-time", strconv.FormatInt(int64(o.MaxSilent.Seconds()), 10)})
-	}
+	settings := o.settings()
 	program, args, operands := "nix-store", []string{"--realise", "--no-build-output"}, texts(o.Derivations)
 	if o.CopyTo != "" {
 		program, args = "nix", []string{"copy", "--to", o.CopyTo}
 		settings = append(settings, Setting{"extra-experimental-features", "nix-command"})
-		for i := range operands {
-			operands[i] += "^out"
-		}
+		operands = builtBy(o.Derivations)
 	}
 	if o.KeepGoing {
 		args = append(args, "--keep-going")
 	}
 	_, err := c.run(ctx, program, args, operands, settings...)
 	return err
+}
+
+// settings are those of a build. Nix quotes the end of the log when a builder fails.
+func (o RealiseOptions) settings() []Setting {
+	settings := []Setting{{"log-lines", "20"}}
+	if o.MaxSilent > 0 {
+		settings = append(settings, Setting{"max-silent-time", strconv.FormatInt(int64(o.MaxSilent.Seconds()), 10)})
+	}
+	return settings
+}
+
+// builtBy returns the outputs of derivations called "out" as the new commands name them.
+func builtBy(derivations []proto.StorePath) []string {
+	operands := texts(derivations)
+	for i := range operands {
+		operands[i] += "^out"
+	}
+	return operands
 }
 
 // EvalOptions says what [CLI.Eval] evaluates.

@@ -13,9 +13,12 @@ import (
 	"kedge/proto"
 )
 
-// blame finds out which hosts have no toplevel after a build failed with
-// failure, and which failed derivation each owes that to.
-func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (map[proto.HostName]error, error) {
+// blame finds out which hosts have no toplevel after a build failed with failure,
+// and which failed derivation each owes that to. Hosts that have nothing to do with
+// what failed are to be built again, without the others: a build host goes on with
+// nothing after the first failure, and some versions of Nix do not where something is
+// for a system that nobody builds for.
+func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (failures map[proto.HostName]error, again map[proto.HostName]Evaluation, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no end within %s", queryTimeout))
 	defer cancel()
 	toplevels := make([]proto.StorePath, 0, len(hosts))
@@ -24,10 +27,10 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 	}
 	invalid, err := b.o.Nix.Invalid(ctx, toplevels...)
 	if err != nil {
-		return nil, fmt.Errorf("build: %w; and then: %w", failure, err)
+		return nil, nil, fmt.Errorf("build: %w; and then: %w", failure, err)
 	}
 	causes := parseCauses(failure)
-	failures := make(map[proto.HostName]error)
+	failures, again = make(map[proto.HostName]error), make(map[proto.HostName]Evaluation)
 	for host, e := range hosts {
 		if !slices.Contains(invalid, e.Toplevel) {
 			continue
@@ -35,17 +38,27 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 		needs := []proto.StorePath{e.Derivation}
 		if len(causes) > 0 {
 			if needs, err = b.o.Nix.Requisites(ctx, e.Derivation); err != nil {
-				return nil, fmt.Errorf("build: %w; and then: %w", failure, err)
+				return nil, nil, fmt.Errorf("build: %w; and then: %w", failure, err)
 			}
 		}
-		failures[host] = reasonFor(needs, causes, failure)
+		if own := reasonFor(needs, causes); own != nil {
+			failures[host] = own
+		} else {
+			again[host] = e
+		}
 	}
-	return failures, nil
+	if len(failures) == 0 {
+		for host := range again {
+			failures[host] = explain(failure)
+		}
+		again = nil
+	}
+	return failures, again, nil
 }
 
 // reasonFor returns the causes that are among what a host needs, and nothing of
-// the others; or the whole failure if none is.
-func reasonFor(needs []proto.StorePath, causes []cause, failure error) error {
+// the others; nil if none is.
+func reasonFor(needs []proto.StorePath, causes []cause) error {
 	var texts []string
 	for _, c := range causes {
 		if slices.Contains(needs, c.derivation) {
@@ -53,7 +66,7 @@ func reasonFor(needs []proto.StorePath, causes []cause, failure error) error {
 		}
 	}
 	if len(texts) == 0 {
-		return explain(failure)
+		return nil
 	}
 	return errors.New(cut(strings.Join(texts, "\n")))
 }

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -143,6 +145,45 @@ func TestSomethingElseThanASystemIsRefused(t *testing.T) {
 	}
 	if len(builds.Toplevels) != 1 {
 		t.Errorf("built: got %v, want db1", builds.Toplevels)
+	}
+}
+
+// TestASystemThatNobodyBuildsForHoldsUpNoOther has the words, and the ways, of Nix
+// 2.26.3: it builds nothing more.
+func TestASystemThatNobodyBuildsForHoldsUpNoOther(t *testing.T) {
+	f := &fakeNix{foreign: map[proto.StorePath]bool{drv(t, "arm1"): true, drv(t, "arm2"): true}}
+	b := newBuilder(t, f)
+	evaluations := map[proto.HostName]Evaluation{}
+	for _, name := range []string{"arm1", "arm2", "db1", "web1"} {
+		evaluations[host(t, name)] = evaluation(t, name)
+	}
+	builds, err := b.Build(t.Context(), evaluations)
+	must(t, err)
+	if len(builds.Toplevels) != 2 || len(builds.Failed) != 2 {
+		t.Errorf("built %v, failed %v; want db1 and web1 built", builds.Toplevels, builds.Failed)
+	}
+	for _, name := range []string{"arm1", "arm2"} {
+		if failed := builds.Failed[host(t, name)]; failed == nil || failed.Reason != proto.ReasonNoBuilder || !strings.Contains(failed.Error(), "aarch64-linux") {
+			t.Errorf("%s: got %v, want it to fail with %s", name, failed, proto.ReasonNoBuilder)
+		}
+	}
+	if diff := cmp.Diff([]string{"give up", "give up", "build db1", "build web1"}, f.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestABuildHostThatCannotBeReachedIsNoHostsFault(t *testing.T) {
+	f := &fakeNix{lost: fmt.Errorf("%w: ssh-ng://big", nix.ErrUnreachable)}
+	b := newBuilder(t, f)
+	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
+	if builds, err := b.Build(t.Context(), hosts); !errors.Is(err, nix.ErrUnreachable) {
+		t.Errorf("got %+v, error %v, want %v", builds, err, nix.ErrUnreachable)
+	}
+	f.lost = nil
+	builds, err := b.Build(t.Context(), hosts)
+	must(t, err)
+	if len(builds.Toplevels) != 1 {
+		t.Errorf("tried again: got %+v, want web1 built", builds)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"sync"
 	"time"
@@ -109,57 +110,58 @@ type Builds struct {
 	// Toplevels are there whole, rooted, and NixOS systems.
 	Toplevels map[proto.HostName]proto.StorePath
 	// Failed says why the other hosts have none, with the reasons
-	// [proto.ReasonBuildFailed], [proto.ReasonDiskFull] and
-	// [proto.ReasonNotAToplevel].
+	// [proto.ReasonBuildFailed], [proto.ReasonNoBuilder], [proto.ReasonDiskFull]
+	// and [proto.ReasonNotAToplevel].
 	Failed map[proto.HostName]*HostError
 }
 
 // Build makes what was evaluated. What is there already costs nothing. A host
 // that cannot be built, or not in time, holds up no other; the error is about all
-// of them: ctx ended, or no root could be made.
+// of them: ctx ended, no root could be made, or it wraps [nix.ErrUnreachable].
 func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation) (Builds, error) {
 	for host, e := range hosts {
 		if err := b.Root(host, e.Toplevel); err != nil {
 			return Builds{}, err
 		}
 	}
-	wanted := b.unknown(hosts)
 	failures := map[proto.HostName]error{}
-	if len(wanted) > 0 {
-		err := b.realise(ctx, wanted)
-		if ctx.Err() != nil {
+	for left := b.unknown(hosts); len(left) > 0; {
+		err := b.realise(ctx, left)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, nix.ErrUnreachable):
 			return Builds{}, fmt.Errorf("build: %w", err)
+		case err == nil:
+			return b.judge(hosts, failures), nil
 		}
-		if err != nil {
-			if failures, err = b.blame(ctx, hosts, err); err != nil {
-				return Builds{}, err
-			}
+		var failed map[proto.HostName]error
+		if failed, left, err = b.blame(ctx, left, err); err != nil {
+			return Builds{}, err
 		}
+		maps.Copy(failures, failed)
 	}
 	return b.judge(hosts, failures), nil
 }
 
-// realise builds derivations, in bounded time.
-func (b *Builder) realise(ctx context.Context, derivations []proto.StorePath) error {
+// realise builds what hosts evaluated to, in bounded time.
+func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation) error {
+	var derivations, outputs []proto.StorePath
+	for _, e := range sorted(hosts) {
+		derivations, outputs = append(derivations, e.Derivation), append(outputs, e.Toplevel)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
 	defer cancel()
 	return b.o.Nix.Realise(ctx, nix.RealiseOptions{
-		Derivations: derivations, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo,
+		Derivations: derivations, Outputs: outputs, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo,
 	})
 }
 
-// unknown returns the derivations of the hosts whose toplevel is not known to
-// be there.
-func (b *Builder) unknown(hosts map[proto.HostName]Evaluation) []proto.StorePath {
+// unknown returns the hosts whose toplevel is not known to be there.
+func (b *Builder) unknown(hosts map[proto.HostName]Evaluation) map[proto.HostName]Evaluation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var derivations []proto.StorePath
-	for _, e := range sorted(hosts) {
-		if !b.valid[e.Toplevel] {
-			derivations = append(derivations, e.Derivation)
-		}
-	}
-	return derivations
+	left := maps.Clone(hosts)
+	maps.DeleteFunc(left, func(_ proto.HostName, e Evaluation) bool { return b.valid[e.Toplevel] })
+	return left
 }
 
 // judge sorts hosts into those that have a system and those that have none.

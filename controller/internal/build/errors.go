@@ -68,11 +68,14 @@ type HostError struct {
 	Err    error
 }
 
-// NewHostError returns why there is no toplevel for a host: for want of room if
-// err says so, and else for reason.
+// NewHostError returns why there is no toplevel for a host: for want of room, or of a
+// machine that builds for its system, if err says so, and else for reason.
 func NewHostError(host proto.HostName, reason proto.Reason, err error) *HostError {
-	if nix.DiskFull(err) {
+	switch {
+	case nix.DiskFull(err):
 		reason = proto.ReasonDiskFull
+	case reason == proto.ReasonBuildFailed && nix.NoBuilder(err):
+		reason = proto.ReasonNoBuilder
 	}
 	return &HostError{Host: host, Reason: reason, Err: err}
 }

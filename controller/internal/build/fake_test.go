@@ -36,6 +36,8 @@ type fakeNix struct {
 	jobs     func(ctx context.Context, each func(nix.Job)) error // nix-eval-jobs; nil for none
 	evalJobs nix.EvalJobsOptions                                 // of the last call
 	memory   int                                                 // of the last evaluation
+	foreign  map[proto.StorePath]bool                            // derivations that nobody builds for, and nothing else then
+	lost     error                                               // why nothing can be built
 	mute     bool                                                // the store answers no question
 	silent   time.Duration                                       // how long a builder may say nothing, in the last build
 }
@@ -92,6 +94,15 @@ func (f *fakeNix) EvalJobs(ctx context.Context, o nix.EvalJobsOptions, each func
 func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
+	}
+	if f.lost != nil {
+		return f.lost
+	}
+	for _, d := range o.Derivations {
+		if f.foreign[d] {
+			f.calls = append(f.calls, "give up")
+			return &nix.CommandError{Args: []string{"nix"}, ExitCode: 1, Err: errors.New("exit status 1"), Stderr: `error: a 'aarch64-linux' with features {} is required to build '` + d.String() + `', but I am a 'x86_64-linux' with features {kvm}`}
+		}
 	}
 	f.silent = o.MaxSilent
 	var failed, hangs bool

@@ -1,0 +1,196 @@
+//go:build host
+
+package build
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kedge/internal/nix"
+	"kedge/proto"
+)
+
+// sshdConfig is of the SSH server of a build host.
+const sshdConfig = `Port 2299
+ListenAddress 127.0.0.1
+HostKey @DIR@/host
+AuthorizedKeysFile @DIR@/user.pub
+StrictModes no
+UsePAM no
+PidFile none
+PermitRootLogin yes
+LogLevel VERBOSE
+`
+
+// buildHost starts an SSH server whose sessions have a /nix of their own, and in it a
+// Nix that is not the one here. Its store is in the returned directory. It ends with
+// the test, or with stop.
+func buildHost(t *testing.T) (h nix.BuildHost, store string, stop func()) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "nix"), 0o755))
+	must(t, os.MkdirAll("/run/sshd", 0o755))
+	for _, name := range []string{"host", "user"} {
+		run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, name))
+	}
+	public, err := os.ReadFile(filepath.Join(dir, "host.pub"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "known"), append([]byte("[127.0.0.1]:2299 "), public...), 0o600))
+	config := filepath.Join(dir, "sshd_config")
+	must(t, os.WriteFile(config, []byte(strings.ReplaceAll(sshdConfig, "@DIR@", dir)), 0o600))
+
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", "--mount", "--", "sh", "-c",
+		`mount --bind "$1" /nix && exec /usr/sbin/sshd -D -e -f "$2"`, "sh", filepath.Join(dir, "nix"), config)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	said, err := cmd.StderrPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			_ = cmd.Process.Kill() // it may have ended by itself
+			_ = cmd.Wait()         // it was killed
+		}
+	}
+	t.Cleanup(stop)
+	lines := bufio.NewScanner(said)
+	for lines.Scan() && !strings.Contains(lines.Text(), "Server listening") {
+		t.Log(lines.Text())
+	}
+	go func() { // ends with sshd
+		for lines.Scan() {
+			continue
+		}
+	}()
+	return nix.BuildHost{
+		URL: "ssh-ng://root@127.0.0.1:2299", KeyFile: filepath.Join(dir, "user"), KnownHostsFile: filepath.Join(dir, "known"),
+	}, filepath.Join(dir, "nix/store"), stop
+}
+
+func run(t *testing.T, argv ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", argv[0], err, out)
+	}
+	return string(out)
+}
+
+// elsewhereBuilder is realBuilder with a build host.
+func elsewhereBuilder(t *testing.T, h nix.BuildHost) *Builder {
+	t.Helper()
+	b := realBuilder(t)
+	b.o.Nix = &nix.Remote{CLI: &nix.CLI{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}, Host: h}
+	return b
+}
+
+const armHost = `arm.config.system.build.toplevel = derivation {
+  name = "nixos-system-arm-@NOW@"; system = "aarch64-linux"; builder = "/bin/sh"; args = [ "-c" "echo >$out" ]; };`
+
+// TestRealBuildHost evaluates here and builds there; some hosts fail, and one is of a
+// system that nobody builds for.
+func TestRealBuildHost(t *testing.T) {
+	h, store, stop := buildHost(t)
+	b := elsewhereBuilder(t, h)
+	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "1")))
+	must(t, err)
+	builds, err := b.Build(t.Context(), evaluations.Hosts)
+	must(t, err)
+	for _, good := range []string{"web1", "1db"} {
+		p := builds.Toplevels[host(t, good)]
+		if err := CheckToplevel(p); err != nil || p.IsZero() {
+			t.Errorf("%s: got %q: %v", good, p, err)
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(store, p.Base())); err != nil {
+			t.Errorf("%s was not built there: %v", good, err)
+		}
+	}
+	for name, want := range map[string]struct {
+		reason proto.Reason
+		text   string
+	}{
+		"fails":        {proto.ReasonBuildFailed, "> boom"},
+		"depends":      {proto.ReasonBuildFailed, "> no such header"},
+		"not-a-system": {proto.ReasonNotAToplevel, "bin/switch-to-configuration"},
+		"arm":          {proto.ReasonNoBuilder, "aarch64-linux"},
+	} {
+		failed := builds.Failed[host(t, name)]
+		if failed == nil || failed.Reason != want.reason || !strings.Contains(failed.Error(), want.text) {
+			t.Errorf("%s: got %v, want %s with %q", name, failed, want.reason, want.text)
+		}
+	}
+
+	stop()
+	again, err := b.Evaluate(t.Context(), flake(t, realHosts, ""))
+	must(t, err)
+	if _, err := b.Build(t.Context(), again.Hosts); !errors.Is(err, nix.ErrUnreachable) {
+		t.Errorf("without the build host: error = %v, want %v", err, nix.ErrUnreachable)
+	}
+	good := map[proto.HostName]Evaluation{host(t, "web1"): evaluations.Hosts[host(t, "web1")]}
+	restarted := elsewhereBuilder(t, h)
+	if builds, err := restarted.Build(t.Context(), good); err != nil || len(builds.Toplevels) != 1 {
+		t.Errorf("what is here already: got %+v, %v; want it though the build host is away", builds, err)
+	}
+}
+
+// TestRealSystemThatNobodyBuildsFor is TestRealBuildHost's arm, built here.
+func TestRealSystemThatNobodyBuildsFor(t *testing.T) {
+	b := realBuilder(t)
+	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "2")))
+	must(t, err)
+	builds, err := b.Build(t.Context(), evaluations.Hosts)
+	must(t, err)
+	failed := builds.Failed[host(t, "arm")]
+	if len(builds.Toplevels) != 2 || failed == nil || failed.Reason != proto.ReasonNoBuilder {
+		t.Errorf("built %v, arm: %v; want the others, and %s", builds.Toplevels, failed, proto.ReasonNoBuilder)
+	}
+	if failed := builds.Failed[host(t, "fails")]; failed == nil || !strings.Contains(failed.Error(), "> boom") {
+		t.Errorf("fails: got %v, want its own reason", failed)
+	}
+}
+
+// TestRealBuildsEndWithTheirContext looks for the builder's process afterwards, which
+// holds a lock while it lives.
+func TestRealBuildsEndWithTheirContext(t *testing.T) {
+	h, _, _ := buildHost(t)
+	for name, b := range map[string]*Builder{"here": realBuilder(t), "there": elsewhereBuilder(t, h)} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			begun, lock := filepath.Join(dir, "begun"), filepath.Join(dir, "lock")
+			must(t, syscall.Mkfifo(begun, 0o600))
+			slow := `slow = host "slow" "exec 9>` + lock + `; flock 9; echo >` + begun + `; sleep 1000";`
+			evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, slow))
+			must(t, err)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := b.Build(ctx, map[proto.HostName]Evaluation{host(t, "slow"): evaluations.Hosts[host(t, "slow")]})
+				ended <- err
+			}()
+			_, err = os.ReadFile(begun) // waits for the builder
+			must(t, err)
+			superseded := errors.New("superseded")
+			cancel(superseded)
+			if err := <-ended; !errors.Is(err, superseded) {
+				t.Errorf("error = %v, want %v", err, superseded)
+			}
+			waiting, stop := context.WithTimeout(t.Context(), time.Minute)
+			defer stop()
+			if out, err := exec.CommandContext(waiting, "flock", lock, "true").CombinedOutput(); err != nil {
+				t.Errorf("the builder lives on: %v\n%s", err, out)
+			}
+		})
+	}
+}
