@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,7 +52,8 @@ func (p *instantParts) Push(ctx context.Context, toplevels ...proto.StorePath) (
 // stuckPublisher waits for a bus that does not answer.
 type stuckPublisher struct{ asked chan struct{} }
 
-func (stuckPublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
+func (stuckPublisher) NextRelease(proto.HostName) proto.Serial    { return 1 }
+func (stuckPublisher) Toplevels(proto.HostName) []proto.StorePath { return nil }
 func (stuckPublisher) Former(proto.HostName, proto.StorePath, proto.Digest) (publish.Former, bool, error) {
 	return publish.Former{}, false, nil
 }
@@ -102,5 +104,32 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// keptBuilder notes what is not to be pruned.
+type keptBuilder struct {
+	*instantParts
+	kept []proto.StorePath
+}
+
+func (b *keptBuilder) Prune(_ proto.HostName, keep ...proto.StorePath) error {
+	b.kept = append(b.kept, keep...)
+	return nil
+}
+
+func TestWhatAHostRunsOrMayGoBackToStaysRooted(t *testing.T) {
+	r := newRunner()
+	web1, runs, proven, wanted, earlier := host(t, "web1"), storePath(t, "runs"), storePath(t, "proven"), storePath(t, "wanted"), storePath(t, "earlier")
+	r.publisher.toplevels = []proto.StorePath{wanted, earlier}
+	r.fleet.Want(web1, proto.Target{Serial: 2, Toplevel: wanted})
+	r.fleet.Apply(proto.Status{Host: web1, Systems: proto.Systems{Current: runs, Proven: proven}}, time.Now())
+	b := &keptBuilder{}
+	d := &deployer{builder: b, runner: r.runner, fleet: r.fleet, log: slog.New(slog.DiscardHandler)}
+	d.prune(t.Context(), map[proto.HostName]proto.StorePath{web1: storePath(t, "next")})
+	for name, want := range map[string]proto.StorePath{"runs": runs, "proven": proven, "wanted": wanted, "earlier": earlier} {
+		if !slices.Contains(b.kept, want) {
+			t.Errorf("what the host %s is not kept, only %v", name, b.kept)
+		}
 	}
 }

@@ -42,6 +42,7 @@ type orderPublisher interface {
 	// Takes reports why o, whose release is r, cannot be published, or nil.
 	Takes(r proto.Release, o publish.Order) error
 	Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error)
+	Toplevels(host proto.HostName) []proto.StorePath
 }
 
 var (
@@ -102,7 +103,7 @@ func (i *importer) publish(ctx context.Context, actor string, targets []proto.Pu
 		}
 		i.log.InfoContext(ctx, "published", "host", t.host, "serial", serial, "toplevel", t.toplevel, "by", actor)
 		published = append(published, proto.Published{Host: t.host, Serial: serial, Changes: changes})
-		prune(ctx, i.builder, i.fleet, t.host, i.log, i.rollouts.keeps(t.host)...)
+		prune(ctx, i.builder, i.fleet, t.host, i.log, append(i.rollouts.keeps(t.host), i.publisher.Toplevels(t.host)...)...)
 	}
 	return published, nil
 }

@@ -29,6 +29,8 @@ const (
 type publisher interface {
 	Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error)
 	NextRelease(host proto.HostName) proto.Serial
+	// Toplevels returns what a host is to run, and may run still or go back to.
+	Toplevels(host proto.HostName) []proto.StorePath
 	Former(host proto.HostName, toplevel proto.StorePath, release proto.Digest) (f publish.Former, known bool, err error)
 }
 
@@ -168,11 +170,11 @@ func (r *runner) current() rollout.Rollout {
 	return r.rollout
 }
 
-// keeps returns what the rollout has for a host, or gives back to it: it must not be
-// collected, though nobody runs it.
+// keeps returns what the rollout has for a host, or gives back to it, and what the
+// host may go back to by itself: it must not be collected, though nobody runs it.
 func (r *runner) keeps(host proto.HostName) []proto.StorePath {
 	p := r.current().Hosts[host]
-	return []proto.StorePath{p.Toplevel, p.Before.Toplevel}
+	return append([]proto.StorePath{p.Toplevel, p.Before.Toplevel}, r.publisher.Toplevels(host)...)
 }
 
 // run carries the rollout on as the fleet changes, until ctx ends.

@@ -21,6 +21,8 @@ import (
 
 // fakePublisher publishes into a fleet. It fails for hosts that fail names.
 type fakePublisher struct {
+	toplevels []proto.StorePath
+
 	fleet     *Fleet
 	fail      map[proto.HostName]error
 	withdrawn map[proto.HostName]error // what is given back to whom
@@ -30,7 +32,8 @@ type fakePublisher struct {
 	published []string
 }
 
-func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial { return 1 }
+func (p *fakePublisher) Toplevels(proto.HostName) []proto.StorePath { return p.toplevels }
+func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial    { return 1 }
 
 func (p *fakePublisher) Former(name proto.HostName, toplevel proto.StorePath, _ proto.Digest) (publish.Former, bool, error) {
 	f, known := p.former[toplevel]
