@@ -19,6 +19,10 @@ const (
 	StreamDesired = "KV_" + BucketDesired
 	// StreamControl is the stream behind [BucketControl].
 	StreamControl = "KV_" + BucketControl
+	// KeyLeader is the key of [BucketControl] that says which controller acts, and
+	// StatePrefix what those keys begin with that hold a controller's state, sealed.
+	KeyLeader   = "leader"
+	StatePrefix = "state."
 	// KeyLeases is the key of [BucketControl] that says who may reboot.
 	KeyLeases = "reboot-leases"
 	// ConsumerEvents is the controllers' one durable consumer of events.
@@ -59,6 +63,9 @@ func DesiredKeySubject(h HostName) string { return desiredKeys + h.s }
 
 // ControlKeySubject is where the server keeps a key of [BucketControl].
 func ControlKeySubject(key string) string { return controlKeys + key }
+
+// ControlKey returns the key that the server keeps at subject.
+func ControlKey(subject string) (key string, ok bool) { return strings.CutPrefix(subject, controlKeys) }
 
 // DoorbellSubject is where the server says, without a payload, that the
 // desired state of h changed.
