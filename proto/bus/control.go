@@ -35,6 +35,29 @@ func (f *Fleet) GetControl(ctx context.Context, key string) (Raw, error) {
 	return r, nil
 }
 
+// NextControl returns the first that controllers put under any key from the sequence
+// number from on, as it is now, with its key. The error wraps [ErrNotFound] if there is
+// none.
+func (f *Fleet) NextControl(ctx context.Context, from uint64) (key string, r Raw, err error) {
+	m := nats.NewMsg(getControl)
+	if m.Data, err = json.Marshal(map[string]any{"seq": from, "next_by_subj": proto.ControlKeySubject(">")}); err != nil {
+		return "", Raw{}, fmt.Errorf("control keys from %d: %w", from, err)
+	}
+	reply, err := f.conn.request(ctx, m, requestTimeout)
+	if err != nil {
+		return "", Raw{}, fmt.Errorf("control keys from %d: %w", from, err)
+	}
+	subject, r, err := parseStoredAt(reply)
+	if err != nil {
+		return "", Raw{}, fmt.Errorf("control keys from %d: %w", from, err)
+	}
+	if r.Seq == 0 {
+		return "", Raw{}, fmt.Errorf("control keys from %d: %w", from, ErrNotFound)
+	}
+	key, _ = proto.ControlKey(subject)
+	return key, r, nil
+}
+
 // PutControl keeps data under key, and returns its sequence number, when what it
 // replaces has the sequence number last: that of [Fleet.GetControl]. Else the error
 // wraps [ErrConflict] and nothing was changed. After any other error it may be kept
@@ -57,23 +80,30 @@ func (f *Fleet) PutControl(ctx context.Context, key string, data []byte, last ui
 // parseStored returns the message that m, the answer of a stream's leader, holds;
 // none if there is none. One that stands for a deletion has no data.
 func parseStored(m *nats.Msg) (Raw, error) {
+	_, r, err := parseStoredAt(m)
+	return r, err
+}
+
+// parseStoredAt is parseStored, and returns the subject, too.
+func parseStoredAt(m *nats.Msg) (subject string, r Raw, err error) {
 	var a struct {
 		Message struct {
-			Seq  uint64 `json:"seq"`
-			Data []byte `json:"data"`
+			Subject string `json:"subject"`
+			Seq     uint64 `json:"seq"`
+			Data    []byte `json:"data"`
 		} `json:"message"`
 		Error *apiFailure `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &a); err != nil {
-		return Raw{}, fmt.Errorf("answer: %w", err)
+		return "", Raw{}, fmt.Errorf("answer: %w", err)
 	}
 	switch {
 	case a.Error == nil && a.Message.Seq > 0:
-		return Raw{Data: a.Message.Data, Seq: a.Message.Seq}, nil
+		return a.Message.Subject, Raw{Data: a.Message.Data, Seq: a.Message.Seq}, nil
 	case a.Error == nil:
-		return Raw{}, fmt.Errorf("answer %q names no sequence number", m.Data)
+		return "", Raw{}, fmt.Errorf("answer %q names no sequence number", m.Data)
 	case a.Error.Code == errCodeNoMessage:
-		return Raw{}, nil
+		return "", Raw{}, nil
 	}
-	return Raw{}, a.Error.err()
+	return "", Raw{}, a.Error.err()
 }
