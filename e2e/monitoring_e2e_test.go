@@ -99,7 +99,7 @@ func awaitSeries(t *testing.T, f *fleet.Fleet, expr string) {
 	t.Helper()
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	said := ""
+	var said string
 	for deadline := time.After(time.Minute); ; {
 		said, _ = f.Build().Run(t.Context(), "curl", "--silent", "http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape(expr)) // it may not be up yet
 		var answer struct {
