@@ -3,6 +3,8 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	"kedge/proto"
@@ -14,6 +16,10 @@ type CacheConfig struct {
 	// From are the URLs of caches that others fill, such as CI. What is published
 	// and is not in the local store is fetched from there.
 	From []string `config:"from"`
+	// Upstream are the URLs of caches that hosts reach, too, such as
+	// https://cache.nixos.org. What they have is not stored again: hosts are told
+	// where it is. Their keys are in keys.cache.
+	Upstream []string `config:"upstream"`
 	// Public lets everybody read it, also without the token of an assignment.
 	Public bool `config:"public"`
 	// Retention is for how long the embedded cache keeps what no host runs, may go
@@ -48,5 +54,31 @@ func (c CacheConfig) problems() []error {
 			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
 		}
 	}
+	for i, u := range c.Upstream {
+		if err := proto.ValidateCacheURL(u); err != nil {
+			problems = append(problems, fmt.Errorf("cache.upstream[%d]: %w", i, err))
+		}
+	}
 	return problems
+}
+
+// nixosCache is the cache whose key everybody knows.
+const nixosCache, nixosCacheKey = "cache.nixos.org", "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+
+// upstreamProblems are those of caches whose keys are not trusted: what they have would
+// be stored again, and nobody would know why.
+func (c Config) upstreamProblems() []error {
+	if len(c.Cache.Upstream) > 0 && len(c.Keys.Cache) == 0 {
+		return []error{fmt.Errorf("cache.upstream: keys.cache must name the key of each, such as %q, and hosts' trust.cache_keys, too", nixosCacheKey)}
+	}
+	for i, text := range c.Cache.Upstream {
+		u, err := url.Parse(text)
+		if err != nil || u.Hostname() != nixosCache {
+			continue
+		}
+		if !slices.ContainsFunc(c.Keys.Cache, func(k proto.PublicKey) bool { return k.String() == nixosCacheKey }) {
+			return []error{fmt.Errorf("cache.upstream[%d]: keys.cache must name the key of %s, %q, and hosts' trust.cache_keys, too", i, nixosCache, nixosCacheKey)}
+		}
+	}
+	return nil
 }

@@ -105,7 +105,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
-		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.Build.problems(),
+		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.upstreamProblems(), c.Build.problems(),
 		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.Metrics.problems(),
 	)...)
 }

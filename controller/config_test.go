@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/internal/setup"
+	"kedge/proto"
 )
 
 func load(t *testing.T, text string) (Config, error) {
@@ -52,7 +53,7 @@ source: {url: /srv/fleet.git}
 sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main}, Main: {url: /srv/fleet.git}}
 nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
-cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0}
+cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
@@ -70,7 +71,7 @@ log: {format: xml}
 	}
 	for _, want := range []string{
 		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {
 		if !slices.Contains(keys, want) {
@@ -160,5 +161,35 @@ func TestDefaultConfigLacksOnlyWhatNobodyCanGuess(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"sources", "nats.advertise", "cache.urls"}, keys); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigWantsTheKeysOfUpstreamCaches(t *testing.T) {
+	nixos, err := proto.ParsePublicKey(nixosCacheKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := proto.ParsePublicKey("other-1:" + nixosCacheKey[len("cache.nixos.org-1:"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		upstream []string
+		keys     []proto.PublicKey
+		problem  string
+	}{
+		"none":                  {nil, nil, ""},
+		"no key":                {[]string{"https://up.example"}, nil, "cache.upstream: keys.cache must name"},
+		"a key":                 {[]string{"https://up.example"}, []proto.PublicKey{other}, ""},
+		"NixOS without its key": {[]string{"https://up.example", "https://cache.nixos.org/"}, []proto.PublicKey{other}, "cache.upstream[1]: keys.cache must name"},
+		"NixOS":                 {[]string{"https://cache.nixos.org/"}, []proto.PublicKey{nixos}, ""},
+	} {
+		c := DefaultConfig()
+		c.Sources, c.NATS.Advertise, c.Cache.URLs = sourceAt("/srv/fleet.git"), []string{"tls://build:4222"}, []string{"https://build/cache"}
+		c.Cache.Upstream, c.Keys.Cache = tt.upstream, tt.keys
+		err := c.Validate()
+		if tt.problem == "" && err != nil || tt.problem != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.problem)) {
+			t.Errorf("%s: error = %v, want %q", name, err, tt.problem)
+		}
 	}
 }

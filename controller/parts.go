@@ -46,12 +46,17 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	cli := &nix.CLI{Settings: nixSettings(c.Build), Log: log}
 	binaries, err := cache.Open(cache.Options{
 		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
-		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From, Log: log,
+		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
+		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Log: log,
 	})
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
 	}
-	builder, err := build.New(buildOptions(c, where(c.Build, cli), binaries.URL(), log))
+	copyTo := binaries.URL()
+	if len(c.Cache.Upstream) > 0 {
+		copyTo = "" // that would store what they have
+	}
+	builder, err := build.New(buildOptions(c, where(c.Build, cli), copyTo, log))
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}

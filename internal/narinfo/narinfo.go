@@ -20,7 +20,7 @@ import (
 // An Info is what a binary cache says about one store path.
 type Info struct {
 	Path        proto.StorePath
-	File        string // the NAR's file, relative to the cache
+	File        string // the NAR's file, relative to the cache; or a URL: see [Info.Elsewhere]
 	FileSize    int64  // bytes; -1 if it does not say
 	Compression string // of the file, as Nix calls it; empty if it does not say
 	Hash        string // of the NAR: "sha256:<base 32>"
@@ -34,8 +34,8 @@ type Info struct {
 // ErrInvalid is wrapped by every error of [Parse].
 var ErrInvalid = errors.New("invalid narinfo")
 
-// fileName is where a NAR may be in a cache.
-var fileName = regexp.MustCompile(`^nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
+// fileName is where a NAR may be in a cache, or in another one.
+var fileName = regexp.MustCompile(`^(https?://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~-]+)*/)?nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
 
 // Parse parses a narinfo, lines of "Key: value".
 func Parse(text []byte) (Info, error) {
@@ -91,6 +91,48 @@ func parseReferences(value string) ([]proto.StorePath, error) {
 		references = append(references, p)
 	}
 	return references, nil
+}
+
+// Elsewhere reports whether the NAR is in another cache than what tells of it.
+func (n Info) Elsewhere() bool { return strings.Contains(n.File, "://") }
+
+// Sign returns what the secret half of a key signs n with, as Nix does.
+func (n Info) Sign(key proto.SecretKey) (string, error) {
+	name, encoded, _ := strings.Cut(key.Reveal(), ":")
+	secret, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(secret) != ed25519.PrivateKeySize {
+		return "", fmt.Errorf("sign what is said of %s: there is no key", n.Path)
+	}
+	return name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(secret, []byte(n.Fingerprint()))), nil
+}
+
+// Text returns n as a cache says it.
+func (n Info) Text() []byte {
+	var b bytes.Buffer
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s: %s\n", key, value)
+		}
+	}
+	line("StorePath", n.Path.String())
+	line("URL", n.File)
+	line("Compression", n.Compression)
+	if n.FileSize >= 0 {
+		line("FileSize", strconv.FormatInt(n.FileSize, 10))
+	}
+	line("NarHash", n.Hash)
+	line("NarSize", strconv.FormatUint(n.Size, 10))
+	references := make([]string, len(n.References))
+	for i, r := range n.References {
+		references[i] = r.Base()
+	}
+	fmt.Fprintf(&b, "References: %s\n", strings.Join(references, " "))
+	line("Deriver", n.Deriver)
+	line("CA", n.CA)
+	for _, s := range n.Signatures {
+		line("Sig", s)
+	}
+	return b.Bytes()
 }
 
 // SignedBy reports whether one of keys has signed n.

@@ -1,9 +1,13 @@
 package narinfo
 
 import (
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kedge/proto"
 )
@@ -46,7 +50,10 @@ func TestParseRefuses(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"nothing":                   func(string) string { return "" },
 		"a file outside the cache":  func(s string) string { return strings.Replace(s, "URL: nar/", "URL: ../nar/", 1) },
-		"a file at another server":  func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://x/nar/", 1) },
+		"a file of this machine":    func(s string) string { return strings.Replace(s, "URL: nar/", "URL: file:///x/nar/", 1) },
+		"a URL with a password":     func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://u:p@x/nar/", 1) },
+		"a URL with a query":        func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://x/?nar/", 1) },
+		"a URL that climbs":         func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://x//../nar/", 1) },
 		"a path below a store path": func(s string) string { return strings.Replace(s, "-nixos-system-web1\n", "-x/y\n", 1) },
 		"a bad reference":           func(s string) string { return strings.Replace(s, "References: ", "References: ../x", 1) },
 		"a size that is no number":  func(s string) string { return strings.Replace(s, "NarSize: 96", "NarSize: many", 1) },
@@ -73,4 +80,34 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted path %q, file %q from %q", info.Path, info.File, text)
 		}
 	})
+}
+
+func TestWhatIsSaidOfAPathElsewhereCanBeSignedToo(t *testing.T) {
+	info, err := Parse([]byte(strings.Replace(fromNix, "URL: nar/", "URL: https://cache.nixos.org:443/a/nar/", 1)))
+	if err != nil || !info.Elsewhere() {
+		t.Fatalf("got %+v, %v, want an archive elsewhere", info, err)
+	}
+	theirs, err := proto.ParsePublicKey(keyOfNix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := proto.GenerateKey("ours-1", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := info.Sign(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Signatures = append(info.Signatures, signature)
+	again, err := Parse(info.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(info, again, cmpopts.EquateComparable(proto.StorePath{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("what was written reads as another (-want +got):\n%s", diff)
+	}
+	if !again.SignedBy(theirs) || !again.SignedBy(ours.Public()) {
+		t.Error("a signature is lost")
+	}
 }

@@ -138,7 +138,7 @@ func (d download) look(ctx context.Context, p proto.StorePath, keys []proto.Publ
 	}
 	missing := missingPath{info: info}
 	if info.FileSize >= 0 && info.FileSize <= fileAtOnce {
-		missing.file, err = get(ctx, d.client, d.url(info.File), info.FileSize)
+		missing.file, err = get(ctx, d.client, d.archive(info), info.FileSize)
 	}
 	return missing, err
 }
@@ -147,7 +147,7 @@ func (d download) look(ctx context.Context, p proto.StorePath, keys []proto.Publ
 func (d download) open(ctx context.Context, p missingPath) (_ io.ReadCloser, err error) {
 	file := io.NopCloser(bytes.NewReader(p.file))
 	if p.file == nil {
-		if file, err = open(ctx, d.client, d.url(p.info.File)); err != nil {
+		if file, err = open(ctx, d.client, d.archive(p.info)); err != nil {
 			return nil, err
 		}
 	}
@@ -159,6 +159,14 @@ func (d download) open(ctx context.Context, p missingPath) (_ io.ReadCloser, err
 		return nil, errors.Join(err, file.Close())
 	}
 	return unpacked{archive.IOReadCloser(), file}, nil
+}
+
+// archive returns where the archive of a path is.
+func (d download) archive(info narinfo.Info) string {
+	if info.Elsewhere() {
+		return info.File
+	}
+	return d.url(info.File)
 }
 
 func (d download) url(name string) string { return strings.TrimSuffix(d.cache, "/") + "/" + name }

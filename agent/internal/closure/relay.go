@@ -30,6 +30,7 @@ type relay struct {
 	client *http.Client
 	server *http.Server
 	ended  chan struct{} // closed when the server has
+	away   elsewhere
 
 	mu      sync.Mutex // guards problem
 	problem error      // the first that Nix would not tell of
@@ -44,7 +45,7 @@ func openRelay(ctx context.Context, ways *Ways, cache *url.URL) (*relay, error) 
 		return nil, fmt.Errorf("make a way for Nix: %w", err)
 	}
 	secret := "/" + rand.Text()
-	r := &relay{url: "http://" + l.Addr().String() + secret, cache: cache, client: client, ended: make(chan struct{})}
+	r := &relay{url: "http://" + l.Addr().String() + secret, cache: cache, client: client, ended: make(chan struct{}), away: elsewhere{told: map[string]*url.URL{}}}
 	r.server = &http.Server{
 		Handler:           http.StripPrefix(secret, r.handler()),
 		ReadHeaderTimeout: relayHeaderTimeout,
@@ -66,7 +67,11 @@ func (r *relay) close() {
 func (r *relay) handler() http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(r.cache)
+			if at := r.away.find(p.In.URL.Path); at != nil {
+				p.Out.URL, p.Out.Host = at, ""
+			} else {
+				p.SetURL(r.cache)
+			}
 			p.Out.Header.Del("Authorization")
 			p.Out.Header.Del("User-Agent")
 		},
@@ -77,7 +82,7 @@ func (r *relay) handler() http.Handler {
 			case http.StatusUnauthorized, http.StatusForbidden:
 				r.note(fmt.Errorf("it does not accept this host's token (%s)", resp.Status))
 			}
-			return nil
+			return r.away.translate(resp)
 		},
 		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
 			if req.Context().Err() == nil {

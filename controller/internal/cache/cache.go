@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -49,12 +50,17 @@ const cacheInfo = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 30\n"
 
 // Options says where the cache is.
 type Options struct {
-	Nix         Nix              // required
-	Dir         string           // of the cache; required
-	KeyFile     string           // of the key that signs what we built; required
-	KeyName     string           // of a new key; required
-	Rand        io.Reader        // makes a new key; defaults to crypto/rand
-	From        []string         // URLs of the caches that [Cache.Bring] fetches from
+	Nix     Nix       // required
+	Dir     string    // of the cache; required
+	KeyFile string    // of the key that signs what we built; required
+	KeyName string    // of a new key; required
+	Rand    io.Reader // makes a new key; defaults to crypto/rand
+	From    []string  // URLs of the caches that [Cache.Bring] fetches from
+	// Upstream are URLs of caches that hosts reach, too. What they have, signed by one of
+	// Trusted, is not stored again: its description names their archive.
+	Upstream    []string
+	Trusted     []proto.PublicKey
+	Client      *http.Client     // asks them; defaults to one that goes as the environment says
 	MaxRequests int              // served at the same time; defaults to 1024
 	Timeout     time.Duration    // of one call that runs Nix, with the wait for others; defaults to 2 h
 	Log         *slog.Logger     // required
@@ -68,6 +74,10 @@ type Cache struct {
 	keyFile     string
 	key         proto.PublicKey
 	from        []string
+	secret      proto.SecretKey
+	upstream    []string
+	trusted     []proto.PublicKey
+	client      *http.Client
 	maxRequests int
 	timeout     time.Duration
 	log         *slog.Logger
@@ -106,6 +116,9 @@ func Open(o Options) (*Cache, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Client == nil {
+		o.Client = &http.Client{Transport: http.DefaultTransport}
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
@@ -132,7 +145,8 @@ func Open(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
 	return &Cache{
-		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(), from: o.From,
+		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(), from: o.From, secret: key,
+		upstream: o.Upstream, trusted: o.Trusted, client: o.Client,
 		maxRequests: o.MaxRequests, timeout: o.Timeout, log: o.Log,
 		now: o.Now, remove: os.Remove, reads: newReads(),
 		writing: make(chan struct{}, 1), known: make(walked),

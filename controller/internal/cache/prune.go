@@ -55,7 +55,7 @@ func (c *Cache) Prune(ctx context.Context, o PruneOptions) (Pruned, error) {
 	}
 	defer leave()
 	p := pruning{c: c, o: o, now: c.now(), marked: map[string]bool{}}
-	for _, step := range []func() error{p.systems, p.fresh, p.paths, p.archives} {
+	for _, step := range []func() error{p.systems, p.fresh, p.paths, p.archives, p.leftovers} {
 		if err = ctx.Err(); err == nil {
 			err = step()
 		}
@@ -280,6 +280,30 @@ func (p *pruning) archives() error {
 			return err
 		}
 		p.done.Bytes += stat.Size()
+	}
+	return nil
+}
+
+// leftovers removes what is left of descriptions that were not written to the end.
+func (p *pruning) leftovers() error {
+	files, err := os.ReadDir(p.c.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if !strings.Contains(f.Name(), narInfoSuffix+".tmp") {
+			continue
+		}
+		written, err := dateOf(f)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && written.After(p.now.Add(-copyGrace)) {
+			continue
+		}
+		if err == nil {
+			err = p.c.remove(filepath.Join(p.c.dir, f.Name()))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

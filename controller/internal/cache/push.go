@@ -88,6 +88,9 @@ func (c *Cache) fill(ctx context.Context, ours bool, toplevels []proto.StorePath
 		if len(incomplete) == 0 {
 			return found, nil
 		}
+		if err := c.seed(ctx, ours, incomplete); err != nil {
+			return nil, fmt.Errorf("cache %s: ask upstream caches: %w", c.dir, err)
+		}
 		if err := c.nix.Copy(ctx, nix.CopyOptions{To: c.url(ours), Paths: incomplete}); err != nil {
 			return nil, fmt.Errorf("copy into cache %s: %w", c.dir, err)
 		}
@@ -126,6 +129,9 @@ func (c *Cache) sync(found walked, closures Closures) error {
 		}
 		fresh[p] = info
 		group.Go(func() error {
+			if info.Elsewhere() {
+				return syncFile(c.narInfoFile(p))
+			}
 			return errors.Join(syncFile(filepath.Join(c.dir, info.File)), syncFile(c.narInfoFile(p)))
 		})
 	}

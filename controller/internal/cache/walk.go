@@ -73,6 +73,9 @@ func (c *Cache) lookUp(p proto.StorePath) (narInfo, error) {
 	if err != nil {
 		return narInfo{}, err
 	}
+	if info.Elsewhere() {
+		return info, nil
+	}
 	stat, err := os.Stat(filepath.Join(c.dir, info.File))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
