@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/controller/internal/cache"
 	"kedge/proto"
 )
 
@@ -20,6 +21,9 @@ type CacheConfig struct {
 	// https://cache.nixos.org. What they have is not stored again: hosts are told
 	// where it is. Their keys are in keys.cache.
 	Upstream []string `config:"upstream"`
+	// Push are the URLs of further caches that closures are copied to before they are
+	// published, such as s3://bucket?region=…; they are in hosts' own caches.
+	Push []string `config:"push"`
 	// Public lets everybody read it, also without the token of an assignment.
 	Public bool `config:"public"`
 	// Retention is for how long the embedded cache keeps what no host runs, may go
@@ -52,6 +56,11 @@ func (c CacheConfig) problems() []error {
 	for i, u := range c.From {
 		if err := proto.ValidateCacheURL(u); err != nil {
 			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
+		}
+	}
+	for i, u := range c.Push {
+		if err := cache.ValidateTarget(u); err != nil {
+			problems = append(problems, fmt.Errorf("cache.push[%d]: %w", i, err))
 		}
 	}
 	for i, u := range c.Upstream {

@@ -53,7 +53,7 @@ source: {url: /srv/fleet.git}
 sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main}, Main: {url: /srv/fleet.git}}
 nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
-cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"]}
+cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"], push: ["ssh-ng://store"]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
@@ -71,7 +71,7 @@ log: {format: xml}
 	}
 	for _, want := range []string{
 		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.push[0]", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
 	} {
 		if !slices.Contains(keys, want) {

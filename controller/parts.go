@@ -47,7 +47,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	binaries, err := cache.Open(cache.Options{
 		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
 		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
-		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Log: log,
+		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Push: c.Cache.Push, Log: log,
 	})
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)

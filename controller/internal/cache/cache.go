@@ -58,8 +58,10 @@ type Options struct {
 	From    []string  // URLs of the caches that [Cache.Bring] fetches from
 	// Upstream are URLs of caches that hosts reach, too. What they have, signed by one of
 	// Trusted, is not stored again: its description names their archive.
-	Upstream    []string
-	Trusted     []proto.PublicKey
+	Upstream []string
+	Trusted  []proto.PublicKey
+	// Push are URLs of further caches that closures are copied to; see [ValidateTarget].
+	Push        []string
 	Client      *http.Client     // asks them; defaults to one that goes as the environment says
 	MaxRequests int              // served at the same time; defaults to 1024
 	Timeout     time.Duration    // of one call that runs Nix, with the wait for others; defaults to 2 h
@@ -77,6 +79,7 @@ type Cache struct {
 	secret      proto.SecretKey
 	upstream    []string
 	trusted     []proto.PublicKey
+	targets     []string
 	client      *http.Client
 	maxRequests int
 	timeout     time.Duration
@@ -87,8 +90,9 @@ type Cache struct {
 
 	writing chan struct{} // full while the directory is written; capacity 1
 
-	mu    sync.Mutex // guards known
-	known walked     // paths that are there, whole and on the disk
+	mu    sync.Mutex      // guards what follows
+	known walked          // paths that are there, whole and on the disk
+	sent  map[string]bool // what was copied to which other cache
 
 	counting sync.Mutex // guards what follows
 	usage    Usage
@@ -146,10 +150,10 @@ func Open(o Options) (*Cache, error) {
 	}
 	return &Cache{
 		nix: o.Nix, dir: dir, keyFile: keyFile, key: key.Public(), from: o.From, secret: key,
-		upstream: o.Upstream, trusted: o.Trusted, client: o.Client,
+		upstream: o.Upstream, trusted: o.Trusted, targets: o.Push, client: o.Client,
 		maxRequests: o.MaxRequests, timeout: o.Timeout, log: o.Log,
 		now: o.Now, remove: os.Remove, reads: newReads(),
-		writing: make(chan struct{}, 1), known: make(walked),
+		writing: make(chan struct{}, 1), known: make(walked), sent: map[string]bool{},
 	}, nil
 }
 

@@ -26,13 +26,16 @@ type fakeNix struct {
 	store     map[proto.StorePath][]proto.StorePath // path → references
 	copies    []nix.CopyOptions
 	copyErr   error
-	hangs     bool // every call lasts as long as its context
+	refuses   string // copies to URLs that begin so
+	hangs     bool   // every call lasts as long as its context
 	closures  int
 	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
 
 	elsewhere   string // URL of the cache that has what is not here
 	substituted []nix.SubstituteOptions
 }
+
+var errRefused = errors.New("403 Forbidden")
 
 // Copy implements Nix.
 func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
@@ -43,6 +46,12 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 	f.copies = append(f.copies, o)
 	if f.copyErr != nil {
 		return f.copyErr
+	}
+	if f.refuses != "" && strings.HasPrefix(o.To, f.refuses) {
+		return errRefused
+	}
+	if strings.HasPrefix(o.To, "http") {
+		return nil
 	}
 	u, err := url.Parse(o.To)
 	if err != nil {

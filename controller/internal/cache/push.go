@@ -29,13 +29,25 @@ type Closures map[proto.StorePath]proto.Closure
 // that are in the cache already, whole and signed by us, are not touched; if all
 // are, nothing is started. What it returns is on the disk.
 func (c *Cache) Push(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
-	return c.add(ctx, true, toplevels)
+	return c.addAndSend(ctx, true, toplevels)
 }
 
 // Relay makes the closures of toplevels fetchable with the signatures that they
 // have, and writes their closure lists; see [Cache.Signed].
 func (c *Cache) Relay(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
-	return c.add(ctx, false, toplevels)
+	return c.addAndSend(ctx, false, toplevels)
+}
+
+// addAndSend also copies to further caches; meanwhile others may write ours.
+func (c *Cache) addAndSend(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {
+	closures, err := c.add(ctx, ours, toplevels)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.send(ctx, ours, closures); err != nil {
+		return nil, err
+	}
+	return closures, nil
 }
 
 func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {

@@ -1,0 +1,74 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestValidateTarget(t *testing.T) {
+	for target, ok := range map[string]bool{
+		"s3://bucket?region=eu-central-1": true, "https://cache.example/x": true, "file:///srv/cache": true,
+		"ssh-ng://store": false, "https://u:p@cache.example": false, "s3://bucket?secret-key=/x": false, "file://x": false, "https:///x": false, "cache": false,
+	} {
+		err := ValidateTarget(target)
+		if (err == nil) != ok {
+			t.Errorf("%s: error = %v", target, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "u:p") {
+			t.Errorf("the error shows a password: %v", err)
+		}
+	}
+}
+
+// TestPushCopiesToFurtherCachesToo: what they do not take is not reported as there.
+func TestPushCopiesToFurtherCachesToo(t *testing.T) {
+	lists := map[string]string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text, err := io.ReadAll(r.Body); err == nil && r.Method == http.MethodPut {
+			lists[r.URL.Path] = string(text)
+		}
+	}))
+	defer server.Close()
+	n, dir, state := newFake(t), t.TempDir(), t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "nar"), 0o755))
+	c, err := Open(Options{
+		Nix: n, Dir: filepath.Join(state, "cache"), KeyFile: filepath.Join(state, "key"), KeyName: "kedge-test-1",
+		Log: slog.New(slog.DiscardHandler), Push: []string{"file://" + dir, server.URL + "/x?priority=1"},
+	})
+	must(t, err)
+	n.refuses = server.URL
+	if _, err := c.Push(t.Context(), path(t, "web1")); !errors.Is(err, errRefused) || strings.Contains(err.Error(), c.keyFile) {
+		t.Fatalf("error = %v, want that one cache takes nothing", err)
+	}
+	n.refuses = ""
+	closures, err := c.Push(t.Context(), path(t, "web1"))
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(dir, path(t, "lib").Hash()+".narinfo"))
+	if err != nil || !strings.Contains(string(text), "Sig: kedge-test-1:") {
+		t.Errorf("the other cache says %q, %v, want it signed by us", text, err)
+	}
+	want := string(closures[path(t, "web1")].Text())
+	list, err := os.ReadFile(filepath.Join(dir, "closures", path(t, "web1").Base()+".txt"))
+	if err != nil || string(list) != want {
+		t.Errorf("closure list in the directory: %q, %v", list, err)
+	}
+	if got := lists["/x/closures/"+path(t, "web1").Base()+".txt"]; got != want {
+		t.Errorf("closure list at the server: %q", lists)
+	}
+	if last := n.copies[len(n.copies)-1].To; !strings.Contains(last, "priority=1") {
+		t.Errorf("copied to %s, want with its parameters", last)
+	}
+	copies := len(n.copies)
+	_, err = c.Push(t.Context(), path(t, "web1"))
+	must(t, err)
+	if len(n.copies) != copies {
+		t.Errorf("copied again to %v", n.copies[copies:])
+	}
+}
