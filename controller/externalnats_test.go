@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/controller"
@@ -81,6 +82,7 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 	if err := admin.AwaitConnected(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	mustTakeNoForgedCall(t, url, filepath.Join(stateDir, "keys", "controller.creds"))
 	id, err := bus.NewIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -101,5 +103,26 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 	said, err := bus.Call[proto.ExternalConfigRequest, proto.ExternalConfigReply](t.Context(), admin, proto.EndpointNATSConfig, proto.ExternalConfigRequest{})
 	if err != nil || !strings.Contains(said.Text, "resolver_preload") || said.Text == text {
 		t.Errorf("configuration after the revocation: %v, %s", err, said.Text)
+	}
+}
+
+// mustTakeNoForgedCall: whoever runs the server is in every account, and says of a call
+// what he likes.
+func mustTakeNoForgedCall(t *testing.T, url, credentials string) {
+	t.Helper()
+	owner, err := nats.Connect(url, nats.UserCredentials(credentials))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	m := nats.NewMsg(proto.EndpointOperatorList.Subject())
+	m.Data = []byte("{}")
+	m.Header.Set("Nats-Request-Info", `{"name_tag":"admin","user":"UADMIN","host":"127.0.0.1"}`)
+	reply, err := owner.RequestMsg(m, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := reply.Header.Get("Nats-Service-Error-Code"); code != string(bus.CodeRefused) {
+		t.Errorf("a forged call: code %q, answer %s", code, reply.Data)
 	}
 }

@@ -140,7 +140,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	c.http = a.http
 	c.service = bus.NewService(bus.ServiceOptions{
 		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
-		Locate: c.locate(server),
+		Locate: c.locate(server), Signer: c.signerOfCalls(operators),
 	})
 	c.leases = &leases{
 		ledger: lease.NewLedger(lease.Options{Bus: busFleet, Rules: cfg.Reboot.rules(), Now: now}),
@@ -174,6 +174,15 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		}
 	}
 	return c.wireRetention(parts)
+}
+
+// signerOfCalls tells whose key signed a call; nil beside our own server, which is
+// believed, and where operators are not ours to name.
+func (c *Controller) signerOfCalls(operators *enroll.Operators) func(string) (proto.Operator, error) {
+	if c.o.Config.NATS.URL == "" || c.authority == Authority(foreignNATS{}) {
+		return nil
+	}
+	return func(publicKey string) (proto.Operator, error) { return operators.Holder(publicKey, c.o.Now()) }
 }
 
 // locate tells where a caller is whom NATS sees come from our own HTTP server; nil

@@ -48,6 +48,14 @@ func Call[Req, Rep any](ctx context.Context, c *Conn, e proto.Endpoint, req Req)
 	}
 	m := nats.NewMsg(e.Subject())
 	m.Data = body
+	own, err := readCredentials(c.options.Credentials)
+	if err != nil {
+		return rep, fmt.Errorf("call %s: %w", e.Name(), err)
+	}
+	defer own.pair.Wipe()
+	if err := own.sign(m, time.Now()); err != nil {
+		return rep, fmt.Errorf("call %s: sign: %w", e.Name(), err)
+	}
 	reply, err := c.request(ctx, m, timeout)
 	if err != nil {
 		return rep, fmt.Errorf("call %s: %w", e.Name(), err)

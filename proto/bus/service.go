@@ -22,7 +22,7 @@ const flushTimeout = 10 * time.Second
 // of operators and admins free.
 const maxCalls = 256
 
-// ServiceOptions are what a [Service] is made of. All are required but the last two.
+// ServiceOptions are what a [Service] is made of. All are required but the last three.
 type ServiceOptions struct {
 	Conn    *Conn
 	Version string // semantic version of the controller
@@ -33,6 +33,9 @@ type ServiceOptions struct {
 	// Locate returns the address of the client that the server knows by an id, if it
 	// is another one than the server sees; else it is empty.
 	Locate func(id uint64) string
+	// Signer returns the operator with a public key, or why that does not count. If it is
+	// not nil then calls have to be signed, and the server's word is not enough.
+	Signer func(publicKey string) (proto.Operator, error)
 }
 
 // A Service answers the calls of the operator API.
@@ -40,6 +43,8 @@ type Service struct {
 	options   ServiceOptions
 	endpoints []endpoint
 	rooms     map[proto.Role]chan struct{} // one element per call under way
+
+	gate *gatekeeper // nil where the server is believed; set by Run
 
 	mu      sync.Mutex     // no call begins while Run ends
 	stopped bool           // no call begins any more
@@ -87,6 +92,9 @@ func (s *Service) Endpoints() []proto.Endpoint {
 // called once.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.finish()
+	if s.options.Signer != nil {
+		s.gate = &gatekeeper{signer: s.options.Signer, now: time.Now, began: time.Now(), seen: map[string]time.Time{}}
+	}
 	return s.options.Conn.lives(ctx, func(life context.Context, nc *nats.Conn) error {
 		return s.serve(ctx, life, nc)
 	})
@@ -116,7 +124,8 @@ func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
 	defer func() { _ = service.Stop() }()
 	for _, e := range s.endpoints {
 		handler := micro.HandlerFunc(func(r micro.Request) {
-			s.accept(ctx, request{endpoint: e, caller: callerOf(r, s.options.Locate), body: r.Data(), reply: r.Reply(), nats: nc})
+			caller, err := s.callerOf(e.name, r)
+			s.accept(ctx, request{endpoint: e, caller: caller, refusal: err, body: r.Data(), reply: r.Reply(), nats: nc})
 		})
 		if err := service.AddEndpoint(e.name.Name(), handler, micro.WithEndpointSubject(e.name.Subject())); err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.name, translate(err))
@@ -139,18 +148,35 @@ func flush(ctx context.Context, nc *nats.Conn) error {
 	return translate(nc.FlushWithContext(ctx))
 }
 
+// callerOf returns who makes the call r to e. What the server says of that counts where
+// it is believed; else where from is all that it is asked.
+func (s *Service) callerOf(e proto.Endpoint, r micro.Request) (Caller, error) {
+	said := callerOf(r, s.options.Locate)
+	if s.gate == nil {
+		return said, nil
+	}
+	op, err := s.gate.admit(e, r.Headers().Get, r.Data())
+	return Caller{Name: op.Name, PublicKey: op.PublicKey, Address: said.Address}, err
+}
+
 // A request is one call. Its answer does not go through micro.Request, which is
 // not to be used after its handler returned.
 type request struct {
 	endpoint
-	caller Caller
-	body   []byte
-	reply  string
-	nats   *nats.Conn
+	caller  Caller
+	refusal error // of whoever calls; nil if there is none
+	body    []byte
+	reply   string
+	nats    *nats.Conn
 }
 
 // accept starts to answer r, without keeping the next calls waiting.
 func (s *Service) accept(ctx context.Context, r request) {
+	if r.refusal != nil {
+		s.options.Log.WarnContext(ctx, "call refused", "endpoint", string(r.name), "from", r.caller.Address, "err", r.refusal)
+		s.fail(ctx, r, r.refusal)
+		return
+	}
 	err := s.begin(s.rooms[r.name.Role()], func() {
 		rep, err := r.answer(WithCaller(ctx, r.caller), r.caller, r.body)
 		if err != nil {

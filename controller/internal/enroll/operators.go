@@ -19,6 +19,9 @@ const operatorsFormat = 1
 // ErrUnknownOperator says that nobody of that name has credentials that count.
 var ErrUnknownOperator = errors.New("has no credentials that count")
 
+// ErrExpired says that an operator's credentials have expired.
+var ErrExpired = errors.New("has expired")
+
 // Why a token does not let its bearer in.
 var (
 	ErrUnknownToken = errors.New("the token is nobody's")
@@ -78,6 +81,22 @@ func (o *Operators) Revoke(name string, at time.Time, by string) (revoked []prot
 		return nil
 	})
 	return revoked, err
+}
+
+// Holder returns the operator whose key it is, or says why that does not count.
+func (o *Operators) Holder(publicKey string, now time.Time) (proto.Operator, error) {
+	for _, op := range o.List() {
+		switch {
+		case publicKey == "" || op.PublicKey != publicKey:
+			continue
+		case !op.Revoked.IsZero():
+			return proto.Operator{}, ErrRevoked
+		case !op.Expires.IsZero() && !now.Before(op.Expires):
+			return proto.Operator{}, ErrExpired
+		}
+		return op, nil
+	}
+	return proto.Operator{}, ErrUnknownOperator
 }
 
 // Bearer returns the operator whose token t is. The error is [ErrUnknownToken], or says,

@@ -83,3 +83,36 @@ func TestATokenCountsUntilItIsRevokedOrExpires(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyCountsUntilItIsRevokedOrExpires(t *testing.T) {
+	o, err := enroll.OpenOperators(filepath.Join(t.TempDir(), "operators.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 26, 21, 0, 0, 0, time.UTC)
+	for _, op := range []proto.Operator{
+		{Name: "eva", PublicKey: "UOLD"},
+		{Name: "eva", PublicKey: "UEVA", Expires: now.Add(time.Hour)},
+		{Name: "eva", TokenHash: proto.NewOperatorToken().Hash()},
+	} {
+		op.Added, op.By = now, "admin"
+		if err := o.Add(op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		key  string
+		at   time.Time
+		want error
+	}{
+		{"UEVA", now, nil},
+		{"UEVA", now.Add(time.Hour), enroll.ErrExpired},
+		{"UOLD", now, enroll.ErrRevoked},
+		{"UEVE", now, enroll.ErrUnknownOperator},
+		{"", now, enroll.ErrUnknownOperator},
+	} {
+		if op, err := o.Holder(tt.key, tt.at); !errors.Is(err, tt.want) || err == nil && op.PublicKey != tt.key {
+			t.Errorf("%q at %s: got %+v, %v; want %v", tt.key, tt.at, op, err, tt.want)
+		}
+	}
+}
