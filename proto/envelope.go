@@ -63,7 +63,8 @@ func Seal(t PayloadType, payload []byte, keys ...SecretKey) Envelope {
 }
 
 // Countersign returns e with the signatures of further keys. Those that signed it
-// already do not sign again.
+// already do not sign again. Of more signatures than [MaxSignatures] the oldest of other
+// keys go: nobody would read the envelope.
 func (e Envelope) Countersign(keys ...SecretKey) Envelope {
 	e.Signatures = slices.Clone(e.Signatures)
 	for _, k := range keys {
@@ -71,6 +72,15 @@ func (e Envelope) Countersign(keys ...SecretKey) Envelope {
 			e.Signatures = append(e.Signatures, Seal(e.PayloadType, e.Payload, k).Signatures...)
 		}
 	}
+	surplus := len(e.Signatures) - MaxSignatures
+	e.Signatures = slices.DeleteFunc(e.Signatures, func(s Signature) bool {
+		signs := func(k SecretKey) bool { return k.Public().Name() == s.KeyID }
+		if surplus <= 0 || slices.ContainsFunc(keys, signs) {
+			return false
+		}
+		surplus--
+		return true
+	})
 	return e
 }
 
