@@ -33,7 +33,8 @@ func (c ProxyConfig) validate(p *problems, o outbound.Options) {
 }
 
 // controllersCaches returns those of the configured caches that are at a NATS
-// server's name, and so the controller's.
+// server's name, and so the controller's. They are shown the token, so none without TLS
+// is among them; one that the assignment names is the controller's in any case.
 func (c Config) controllersCaches() []string {
 	names := map[string]bool{}
 	for _, s := range c.NATS.Servers {
@@ -43,7 +44,7 @@ func (c Config) controllersCaches() []string {
 	}
 	return slices.DeleteFunc(slices.Clone(c.Caches), func(cache string) bool {
 		u, err := url.Parse(cache)
-		return err != nil || !names[u.Hostname()]
+		return err != nil || u.Scheme != "https" || !names[u.Hostname()]
 	})
 }
 
