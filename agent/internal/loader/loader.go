@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -93,8 +94,12 @@ func (l Loader) Disarm(ctx context.Context) error {
 	if err != nil || o == nil {
 		return nil //nolint:nilerr // whose name cannot be read was not armed either
 	}
-	if entry, err := o.armed(); err != nil || entry == "" {
-		return nil //nolint:nilerr // likewise
+	entry, err := o.armed()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && entry == "" {
+		return nil
+	}
+	if err != nil { // it may be armed all the same
+		return fmt.Errorf("boot the default: which entry is booted once: %w", err)
 	}
 	if err := o.disarm(ctx); err != nil {
 		return fmt.Errorf("boot the default: %w", err)
