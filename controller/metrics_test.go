@@ -60,6 +60,7 @@ kedge_controller_source_healthy{channel="main"} 0
 # HELP kedge_controller_source_problem 1 for the reason why the source of a channel could not be looked at, or its newest revision was not published whole; 0 for the others.
 # TYPE kedge_controller_source_problem gauge
 kedge_controller_source_problem{channel="main",reason="bad-host-name"} 0
+kedge_controller_source_problem{channel="main",reason="bad-spec"} 0
 kedge_controller_source_problem{channel="main",reason="build-failed"} 0
 kedge_controller_source_problem{channel="main",reason="builder-unreachable"} 0
 kedge_controller_source_problem{channel="main",reason="disk-full"} 0

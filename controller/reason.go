@@ -14,7 +14,7 @@ import (
 func sourceReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonSourceUnreachable, proto.ReasonNoBranch, proto.ReasonNoFlake, proto.ReasonNoConfigurations,
-		proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
+		proto.ReasonBadSpec, proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
 		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
 	}
 }
@@ -35,6 +35,9 @@ func sourceReason(err error) proto.Reason {
 	}
 	if flake, ok := errors.AsType[*build.FlakeError](err); ok {
 		return flake.Reason()
+	}
+	if rollouts, ok := errors.AsType[*build.SpecError](err); ok {
+		return rollouts.Reason()
 	}
 	switch {
 	case nix.DiskFull(err):

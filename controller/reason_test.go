@@ -37,6 +37,7 @@ func TestSourceReason(t *testing.T) {
 		"no flake, as Nix says":                {&build.FlakeError{Missing: "flake.nix", Err: errors.New("error")}, proto.ReasonNoFlake},
 		"no configurations":                    {&build.FlakeError{Missing: "nixosConfigurations", Err: errors.New("error")}, proto.ReasonNoConfigurations},
 		"a flake that does not evaluate":       {&build.FlakeError{Err: errors.New("syntax error")}, proto.ReasonEvalFailed},
+		"rollouts that cannot be":              {&build.SpecError{Err: errors.New("kedge.rolout: there is no such attribute")}, proto.ReasonBadSpec},
 		"no room to evaluate":                  {&build.FlakeError{Err: &nix.CommandError{Stderr: "error: No space left on device", Err: errors.New("exit status 1")}}, proto.ReasonDiskFull},
 		"a build of all that failed":           {fmt.Errorf("%w: %w", errBuild, errors.New("no root could be made")), proto.ReasonBuildFailed},
 		"no room to build":                     {fmt.Errorf("%w: %w", errBuild, full), proto.ReasonDiskFull},

@@ -105,6 +105,7 @@ const (
 	ReasonBadHostName       Reason = "bad-host-name"      // a name in the flake cannot be a host's
 	ReasonNoConfigurations  Reason = "no-configurations"  // the flake has no nixosConfigurations, or none in it
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
+	ReasonBadSpec           Reason = "bad-spec"           // what the flake says about its rollouts cannot be used
 	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
 	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
 

@@ -8,6 +8,10 @@
 // and has its own message. What a revision evaluated to is kept. [Builder.Build]
 // builds all of them in one process, and goes on when some fail.
 //
+// In the process of all hosts, what the flake says about its rollouts is
+// evaluated, too; see [kedge/internal/spec]. If that cannot be used, nothing of
+// the flake can be.
+//
 // Every toplevel has a root before it exists: a link in a directory of the host
 // among Nix's GC roots. The last few toplevels of each host stay rooted.
 package build

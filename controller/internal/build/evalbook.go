@@ -67,11 +67,11 @@ func (b book) recall(ctx context.Context, ref string) (survey, bool) {
 
 // remember keeps what a reference evaluated to, durably. Hosts that are not in it
 // are evaluated again.
-func (b book) remember(ctx context.Context, ref string, names []string, hosts map[proto.HostName]Evaluation) {
+func (b book) remember(ctx context.Context, ref string, s survey, hosts map[proto.HostName]Evaluation) {
 	if b.dir == "" || !pinned(ref) {
 		return
 	}
-	p := page{Ref: ref, survey: survey{Names: names, Hosts: make(map[string]*Evaluation, len(hosts))}}
+	p := page{Ref: ref, survey: survey{Names: s.Names, Hosts: make(map[string]*Evaluation, len(hosts)), Kedge: s.Kedge}}
 	for host, e := range hosts {
 		p.Hosts[host.String()] = &e
 	}

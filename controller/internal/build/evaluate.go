@@ -40,7 +40,7 @@ type Evaluations struct {
 
 // Evaluate evaluates every host of a flake, as far as it was not done before for a
 // reference that names a revision. An error is about the flake as a whole: a
-// [*FlakeError], unless ctx ended.
+// [*FlakeError] or a [*SpecError], unless ctx ended.
 func (b *Builder) Evaluate(ctx context.Context, flakeRef string) (Evaluations, error) {
 	s, known := b.book.recall(ctx, flakeRef)
 	if !known {
@@ -49,9 +49,14 @@ func (b *Builder) Evaluate(ctx context.Context, flakeRef string) (Evaluations, e
 			return Evaluations{}, err
 		}
 	}
+	rollouts, err := b.spec(ctx, flakeRef, &s)
+	if err != nil {
+		return Evaluations{}, err
+	}
 	result := Evaluations{
 		Hosts:  make(map[proto.HostName]Evaluation, len(s.Names)),
 		Failed: make(map[proto.HostName]*HostError),
+		Spec:   rollouts,
 	}
 	var missing []proto.HostName
 	for _, name := range s.Names {
@@ -69,9 +74,9 @@ func (b *Builder) Evaluate(ctx context.Context, flakeRef string) (Evaluations, e
 	if len(missing) > b.chunk() {
 		missing = b.many(ctx, flakeRef, missing, result)
 	}
-	err := b.alone(ctx, flakeRef, missing, result)
+	err = b.alone(ctx, flakeRef, missing, result)
 	if len(result.Hosts) > 0 {
-		b.book.remember(ctx, flakeRef, s.Names, result.Hosts)
+		b.book.remember(ctx, flakeRef, s, result.Hosts)
 	}
 	return result, err
 }
@@ -81,6 +86,8 @@ type survey struct {
 	Names []string `json:"names"`
 	// Hosts are null if they threw, and missing if they were not looked at.
 	Hosts map[string]*Evaluation `json:"hosts"`
+	// Kedge is null if it threw, and missing if it was not looked at.
+	Kedge *specOutput `json:"kedge,omitempty"`
 }
 
 // surveyOf is applied to all hosts. It evaluates them if they are not more than
@@ -109,8 +116,8 @@ const (
 
 // survey asks for all hosts, or for their names alone if one of them fails that.
 func (b *Builder) survey(ctx context.Context, flakeRef string) (survey, error) {
-	var s survey
-	if err := b.eval(ctx, flakeRef, attribute, fmt.Sprintf(surveyOf, b.chunk()), &s); err != nil {
+	s, err := b.surveyAll(ctx, flakeRef)
+	if err != nil {
 		if ctx.Err() != nil {
 			return survey{}, err
 		}

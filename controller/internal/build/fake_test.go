@@ -25,7 +25,7 @@ type fakeNix struct {
 
 	mu       sync.Mutex
 	calls    []string                                            // what was evaluated, and what was built
-	answers  map[string]string                                   // attribute path, with "!" before it for the names → JSON; missing: an error
+	answers  map[string]string                                   // attribute path, with "!" before it for the names → JSON; missing: an error, but for kedge
 	stderr   map[string]string                                   // of evaluations that fail
 	broken   map[proto.StorePath]bool                            // derivations that do not build
 	hangs    map[proto.StorePath]bool                            // derivations whose build has no end
@@ -48,8 +48,14 @@ func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error 
 		return context.Cause(ctx)
 	}
 	_, path, _ := strings.Cut(o.Installable, "#")
-	if o.Apply == "builtins.attrNames" {
+	var beside string
+	switch {
+	case o.Apply == "builtins.attrNames":
 		path = "!" + path
+	case o.Apply == specAlone:
+		path = "kedge"
+	case path == outputs:
+		path, beside = attribute, `{"kedge":`+f.kedge()+`}`
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,10 +65,27 @@ func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error 
 	}
 	f.calls = append(f.calls, path)
 	answer, ok := f.answers[path]
+	if path == "kedge" {
+		answer, ok = f.kedge(), f.stderr[path] == ""
+	}
 	if !ok {
 		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: errors.New("exit status 1")}
 	}
+	if beside != "" {
+		must(f.t, json.Unmarshal([]byte(beside), v))
+	}
 	return json.Unmarshal([]byte(answer), v)
+}
+
+// kedge returns what becomes of the output kedge.
+func (f *fakeNix) kedge() string {
+	switch answer := f.answers["kedge"]; {
+	case f.stderr["kedge"] != "":
+		return "null"
+	case answer != "":
+		return `{"value":` + answer + `}`
+	}
+	return "{}"
 }
 
 // evalSome answers for some hosts, together.

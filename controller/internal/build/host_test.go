@@ -169,6 +169,38 @@ func TestRealFlakeOfManyHosts(t *testing.T) {
 	}
 }
 
+func TestRealFlakeThatSpeaksOfRollouts(t *testing.T) {
+	b := realBuilder(t)
+	const outputs = `{ outputs = _: {
+		nixosConfigurations.web1.config.system.build.toplevel = derivation { name = "a"; system = "x86_64-linux"; builder = "/bin/sh"; };
+		packages.x86_64-linux.kedge = throw "this is a package";
+		@MORE@
+	}; }`
+	e, err := b.Evaluate(t.Context(), flake(t, outputs, `kedge = { hosts.web1.tags = [ "web" ]; rollout.freeze = "the fair"; };`))
+	must(t, err)
+	if e.Spec.Rollout.Freeze != "the fair" || len(e.Spec.Hosts[host(t, "web1")].Tags) != 1 {
+		t.Errorf("got %+v, want the tag and the freeze", e.Spec)
+	}
+	e, err = b.Evaluate(t.Context(), flake(t, outputs, ""))
+	must(t, err)
+	if e.Spec.Hosts != nil || len(e.Hosts) != 1 {
+		t.Errorf("without the output: got %+v, want none", e.Spec)
+	}
+	for more, want := range map[string]string{
+		`kedge = throw "not today";`:                                       "not today",
+		`kedge.rollout.freeze = { }.reason;`:                               "attribute 'reason' missing",
+		`kedge.rollout.freeze = x: x;`:                                     "function",
+		`kedge.rollout.freezes = "x";`:                                     `kedge.rollout.freezes: there is no such attribute; did you mean "freeze"?`,
+		`kedge.rollout.waves = [ { name = "a"; hosts = "tag:nobody"; } ];`: `kedge.rollout.waves[0].hosts: no host has the tag "nobody"`,
+	} {
+		_, err := b.Evaluate(t.Context(), flake(t, outputs, more))
+		wrong, ok := err.(*SpecError) //nolint:errorlint // it must be exactly that
+		if !ok || !strings.Contains(wrong.Error(), want) {
+			t.Errorf("%s: got error %v, want a SpecError with %q", more, err, want)
+		}
+	}
+}
+
 // flake writes a flake and returns its reference.
 func flake(t *testing.T, text, more string) string {
 	t.Helper()
