@@ -72,7 +72,7 @@ func places() []place {
 	return []place{
 		{"adapters", hosts.Prepare, " 2.26.", func(layers.TaggedPackage) bool { return true }},
 		{"oldest-nix", with("bookworm"), " 2.8.", func(p layers.TaggedPackage) bool {
-			return runsNix(p) && !strings.HasPrefix(p.ImportPath, "kedge/controller/")
+			return runsNix(p) && !strings.HasPrefix(p.ImportPath, "kedge/controller/") && !strings.HasPrefix(p.ImportPath, "kedge/cmd/")
 		}},
 		{"newest-nix", with("sid"), " 2.", runsNix},
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"time"
@@ -14,13 +15,15 @@ import (
 )
 
 // Options is what a command line needs of the world. All are required but Now,
-// Version and Closure.
+// Version, Eval and Closure.
 type Options struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Now            func() time.Time // defaults to time.Now
 	Version        string           // defaults to "unknown"
 	Terminal       bool             // whether Stdout is one, to redraw on
+	// Eval evaluates an attribute of a flake; defaults to having Nix do it.
+	Eval func(ctx context.Context, o nix.EvalOptions) (json.RawMessage, error)
 	// Closure lists a closure of the local Nix store; defaults to asking Nix.
 	Closure func(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
 }
@@ -43,6 +46,9 @@ func Command(o Options) *cobra.Command {
 	}
 	if o.Closure == nil {
 		o.Closure = (&nix.CLI{}).Closure
+	}
+	if o.Eval == nil {
+		o.Eval = (&nix.CLI{}).Eval
 	}
 	k := &kedge{Options: o}
 	return k.command()
@@ -80,7 +86,7 @@ the time was up.`,
 	flags.StringSliceVar(&k.pins, "pin", nil, "trust the server with this key, as the controller says at its start (KEDGE_PINS)")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
-	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.rollout(), k.events(), k.lease(), k.operator(), k.audit(), k.nats(), k.key(), k.release())
+	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.rollout(), k.check(), k.events(), k.lease(), k.operator(), k.audit(), k.nats(), k.key(), k.release())
 	root.SetHelpCommand(help())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
