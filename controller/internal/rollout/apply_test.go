@@ -66,7 +66,8 @@ func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
 		"silence of a host that waits":                {started, rollout.Action{Kind: rollout.Silence, Host: web1}, 0},
 		"silence of a host that came to a verdict": {
 			applied(t, published, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0),
-			rollout.Action{Kind: rollout.Silence, Host: web1}, 0,
+			rollout.Action{Kind: rollout.Silence, Host: web1},
+			0,
 		},
 		"halting twice":                {halted, rollout.Action{Kind: rollout.Halt}, 0},
 		"an action of an unknown kind": {started, rollout.Action{Kind: "dance"}, 0},

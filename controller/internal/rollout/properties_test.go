@@ -257,12 +257,11 @@ func (w *world) breaks(hosts []proto.HostName, b spec.Budget) bool {
 			}
 		case h.Serial > p.Serial:
 		case p.State == rollout.Settled && undecided: // as it was before
-			switch p.Verdict {
-			case proto.VerdictSucceeded, proto.VerdictTried:
+			if p.Verdict != proto.VerdictSuperseded {
 				can++
-			case proto.VerdictSuperseded:
-			default:
-				can, failed = can+1, failed+1
+				if p.Verdict.Bad() {
+					failed++
+				}
 			}
 		case p.State == rollout.Silent && undecided:
 			can, silent = can+1, silent+1

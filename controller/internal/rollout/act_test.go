@@ -1,0 +1,102 @@
+package rollout_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+)
+
+// TestRetryOfACanary: where a canary has another try, the others of its wave wait for it again.
+func TestRetryOfACanary(t *testing.T) {
+	web1 := host(t, "web1")
+	r := three(t)
+	for _, a := range []rollout.Action{
+		{Kind: rollout.StartWave, Hosts: []proto.HostName{host(t, "db1"), web1}, Canary: []proto.HostName{web1}},
+		{Kind: rollout.Publish, Host: web1},
+		{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded},
+		{Kind: rollout.Widen},
+		{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictFailed},
+		{Kind: rollout.Halt},
+	} {
+		r = applied(t, r, a, 7)
+	}
+	r, err := r.Retry(rollout.Act{By: "alice", At: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{web1: {Toplevel: system(t, web1, "new"), Serial: 7, Seen: start}}}
+	got := rollout.Next(r, seen, start)
+	if len(got) != 1 || got[0].Kind != rollout.Publish || got[0].Host != web1 {
+		t.Errorf("after a retry Next answers %v, want web1 published to alone", got)
+	}
+}
+
+// TestActsAreRefused in every state in which they would mean nothing.
+func TestActsAreRefused(t *testing.T) {
+	a := rollout.Act{By: "alice", At: start, Why: "tests"}
+	acts := map[string]func(rollout.Rollout) (rollout.Rollout, error){
+		"pause":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Pause(a) },
+		"resume":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Resume(a) },
+		"promote":   func(r rollout.Rollout) (rollout.Rollout, error) { return r.Promote(rollout.Fleet{}, a) },
+		"abort":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Abort(a) },
+		"retry":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Retry(a) },
+		"revert":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Revert(a) },
+		"supersede": func(r rollout.Rollout) (rollout.Rollout, error) { return r.Supersede(a) },
+	}
+	allowed := map[rollout.State]map[string]rollout.State{
+		rollout.Running: {
+			"pause": rollout.Paused, "abort": rollout.Aborted, "revert": rollout.Reverting, "supersede": rollout.Superseded,
+		},
+		rollout.Paused: {
+			"resume": rollout.Running, "abort": rollout.Aborted, "revert": rollout.Reverting, "supersede": rollout.Superseded,
+		},
+		rollout.Halted: {
+			"retry": rollout.Running, "abort": rollout.Aborted, "revert": rollout.Reverting, "supersede": rollout.Superseded,
+		},
+		rollout.Reverting:  {"abort": rollout.Aborted, "supersede": rollout.Superseded},
+		rollout.Done:       {"revert": rollout.Reverting},
+		rollout.Aborted:    {"revert": rollout.Reverting},
+		rollout.Reverted:   {},
+		rollout.Superseded: {},
+	}
+	for state, may := range allowed {
+		for name, act := range acts {
+			r := three(t)
+			r.State = state
+			want, ok := may[name]
+			if !ok {
+				want = state
+			}
+			got, err := act(r)
+			if got.State != want || (err == nil) != ok {
+				t.Errorf("%s while it is %s: it is %s, %v; want %s", name, state, got.State, err, want)
+			}
+			if err != nil && !errors.Is(err, rollout.ErrState) && !errors.Is(err, rollout.ErrNoPause) {
+				t.Errorf("%s while it is %s: nobody could tell why: %v", name, state, err)
+			}
+			if ok && got.Entered != a {
+				t.Errorf("%s while it is %s: entered by %+v, want %+v", name, state, got.Entered, a)
+			}
+		}
+	}
+}
+
+// TestPromoteSparesNoVerdict: it ends pauses, and waits for hosts all the same.
+func TestPromoteSparesNoVerdict(t *testing.T) {
+	web1 := host(t, "web1")
+	r := three(t)
+	r.Waves[0].CanarySoak = time.Hour
+	r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}, Canary: []proto.HostName{web1}}, 0)
+	r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+	if _, err := r.Promote(rollout.Fleet{}, rollout.Act{At: start}); !errors.Is(err, rollout.ErrNoPause) {
+		t.Errorf("while web1 is at work: %v, want %v", err, rollout.ErrNoPause)
+	}
+	r = applied(t, r, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0)
+	r, err := r.Promote(rollout.Fleet{}, rollout.Act{At: start})
+	if err != nil || r.Waves[0].Widened.IsZero() {
+		t.Errorf("while its canary soaks: %v, widened %s", err, r.Waves[0].Widened)
+	}
+}
