@@ -2,8 +2,11 @@ package rollout_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kedge/controller/internal/rollout"
 	"kedge/proto"
@@ -98,5 +101,32 @@ func TestPromoteSparesNoVerdict(t *testing.T) {
 	r, err := r.Promote(rollout.Fleet{}, rollout.Act{At: start})
 	if err != nil || r.Waves[0].Widened.IsZero() {
 		t.Errorf("while its canary soaks: %v, widened %s", err, r.Waves[0].Widened)
+	}
+}
+
+// TestRevertNamesTheRelease that a host had, as somebody may have signed it who is not
+// at hand.
+func TestRevertNamesTheRelease(t *testing.T) {
+	web1 := host(t, "web1")
+	release, err := proto.ParseDigest("sha256:" + strings.Repeat("0", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{
+		web1: {Toplevel: system(t, web1, "old"), Release: release, Serial: 3, Reported: 3, Verdict: proto.VerdictSucceeded, Seen: start},
+	}}
+	r := planned(t, rollout.Draft{ID: "r", Created: start, Fleet: fleet, Targets: []rollout.Target{{Host: web1, Toplevel: system(t, web1, "new")}}})
+	r = applied(t, r, rollout.Next(r, fleet, start)[0], 0)
+	r = applied(t, r, rollout.Next(r, fleet, start)[0], 4)
+	if r, err = r.Revert(rollout.Act{By: "alice", At: start}); err != nil {
+		t.Fatal(err)
+	}
+	fleet.Hosts[web1] = rollout.Host{Toplevel: system(t, web1, "new"), Serial: 4, Seen: start}
+	r = applied(t, r, rollout.Next(r, fleet, start)[0], 0)
+	want := []rollout.Action{{
+		Kind: rollout.Publish, Wave: 1, Host: web1, Toplevel: system(t, web1, "old"), Release: release,
+	}}
+	if diff := cmp.Diff(want, rollout.Next(r, fleet, start), comparers); diff != "" {
+		t.Errorf("on the way back (-want +got):\n%s", diff)
 	}
 }

@@ -47,7 +47,8 @@
 // not heard of, or said nothing about its assignment, for as long as the spec
 // allows. An inconclusive verdict is no verdict, for its agent tries again; after
 // half an hour without a better one it is a failure. A held host is not published
-// to, and nobody waits for it.
+// to, and nobody waits for it; released, it goes with the rest, or, if that has gone,
+// is [Rollout.Left] for another rollout.
 //
 // # Budgets
 //

@@ -56,12 +56,12 @@ func Explain(r Rollout, f Fleet, now time.Time) []HostPlan {
 		going[a.Host] = true
 	}
 	plans := make([]HostPlan, 0, len(v.Hosts))
-	waves := v.waveOf()
+	waves, turn := v.waveOf(), v.turn()
 	for name, p := range v.Hosts {
 		h := HostPlan{Host: name, Progress: p, Wave: waves[name], Offline: !f.Hosts[name].online(), Now: going[name]}
 		h.Canary = h.Wave < len(v.Waves) && contains(v.Waves[h.Wave].Canary, name)
 		if p.State == Waiting && !h.Now {
-			g := v.gateOf(name, h.Wave)
+			g := v.gateOf(name, h.Wave, turn)
 			h.Wait, h.At, h.Why = g.wait, g.at, g.why
 		}
 		plans = append(plans, h)
@@ -112,8 +112,28 @@ func (v view) waveOf() map[proto.HostName]int {
 	return of
 }
 
+// A turn is what those wait for who do not go with the current wave now.
+type turn struct {
+	wave   Wave
+	shut   gate // whoever goes with the wave
+	others gate // those of the wave who are not its canary, as long as that goes
+	later  gate // whoever goes with a later wave
+}
+
+// turn returns what there is to wait for.
+func (v view) turn() (t turn) {
+	if v.State.Ended() || v.Wave == len(v.Waves) {
+		return turn{}
+	}
+	t.wave = v.Waves[v.Wave]
+	t.shut = v.gate(t.wave)
+	t.others = v.behind(t.wave, false, WaitCanary)
+	t.later = v.behind(t.wave, t.wave.canarying(), WaitWave)
+	return t
+}
+
 // gateOf returns what a host waits for that goes with a wave, but not now.
-func (v view) gateOf(h proto.HostName, wave int) gate {
+func (v view) gateOf(h proto.HostName, wave int, t turn) gate {
 	switch held := v.held(h); {
 	case v.State.Ended() || wave == len(v.Waves):
 		return gate{wait: WaitOver, why: string(v.State)}
@@ -123,20 +143,16 @@ func (v view) gateOf(h proto.HostName, wave int) gate {
 		return gate{wait: WaitHalted, why: v.Entered.Why}
 	case v.State == Paused:
 		return gate{wait: WaitPaused, why: v.Entered.Why}
-	}
-	current := v.Waves[v.Wave]
-	g := v.gate(current)
-	switch {
-	case g.wait == WaitFrozen:
-		return g
+	case t.shut.wait == WaitFrozen:
+		return t.shut
 	case wave > v.Wave:
-		return v.behind(current, current.canarying(), WaitWave)
-	case current.canarying() && !contains(current.Canary, h):
-		return v.behind(current, false, WaitCanary)
-	case g.wait != WaitNone:
-		return g
+		return t.later
+	case t.wave.canarying() && !contains(t.wave.Canary, h):
+		return t.others
+	case t.shut.wait != WaitNone:
+		return t.shut
 	}
-	return gate{wait: WaitInFlight, why: current.Name}
+	return gate{wait: WaitInFlight, why: t.wave.Name}
 }
 
 // behind returns what somebody waits for who goes after those of wave who go now:

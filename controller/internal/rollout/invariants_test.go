@@ -14,7 +14,7 @@ import (
 // in between: then it goes on from what was saved.
 func (w *world) run() {
 	w.checkExplained()
-	saved := w.encoded()
+	saved := w.rollout
 	for {
 		f := w.seen()
 		actions := rollout.Next(w.rollout, f, w.now)
@@ -26,7 +26,7 @@ func (w *world) run() {
 		}
 		w.check(actions)
 		if actions[0].Kind == rollout.Publish {
-			saved = w.encoded()
+			saved = w.rollout
 		}
 		crash := w.IntN(8) == 0
 		for _, a := range actions {
@@ -44,7 +44,9 @@ func (w *world) run() {
 			break // everything was done, and is saved
 		}
 	}
-	w.load(w.encoded())
+	if w.IntN(10) == 0 { // the controller is restarted
+		w.load(w.rollout)
+	}
 }
 
 func (w *world) encoded() []byte {
@@ -55,8 +57,10 @@ func (w *world) encoded() []byte {
 	return b
 }
 
-func (w *world) load(saved []byte) {
-	r, err := rollout.Parse(saved)
+// load takes what was saved up again.
+func (w *world) load(saved rollout.Rollout) {
+	w.rollout = saved
+	r, err := rollout.Parse(w.encoded())
 	if err != nil {
 		w.t.Fatalf("seed %d: what was saved is refused: %v", w.seed, err)
 	}
