@@ -47,7 +47,7 @@ func (r *Rollout) apply(a Action, serial proto.Serial, now time.Time) error {
 	default:
 		return errNoAction
 	}
-	if r.State != Running && r.State != Reverting {
+	if r.State != Running && r.State != Reverting && (a.Kind != Keep || r.State.Ended()) {
 		return ErrState
 	}
 	if a.Kind == Finish {

@@ -107,7 +107,7 @@ func (w *world) check(actions []rollout.Action) {
 	r := w.rollout
 	if r.State == rollout.Paused || r.State == rollout.Halted {
 		for _, a := range actions {
-			if a.Kind != rollout.Settle && a.Kind != rollout.Doubt && a.Kind != rollout.Silence {
+			if !slices.Contains([]rollout.Kind{rollout.Settle, rollout.Doubt, rollout.Silence, rollout.Keep}, a.Kind) {
 				w.t.Errorf("%s although it is %s", a.Kind, r.State)
 			}
 		}

@@ -90,32 +90,23 @@ func (v view) members(wave Wave) []proto.HostName {
 	})
 }
 
-// send returns what to do for those of wave who wait and may go: what was done for
-// them already, or else who is published to.
-func (v view) send(wave Wave) []Action {
-	var done, publish []Action
+// send returns who of wave is published to now.
+func (v view) send(wave Wave) (actions []Action) {
 	shut, free := v.gate(wave).wait != WaitNone, v.free(wave)
 	for _, name := range wave.stage() {
 		p, h := v.Hosts[name], v.fleet.Hosts[name]
-		a := Action{Wave: v.Wave, Host: name, Offline: !h.online()}
-		switch {
-		case p.State != Waiting:
-		case p.has(h):
-			a.Kind, a.Serial = Keep, h.Serial
-			done = append(done, a)
-		case p.overtaken(h):
-			done = append(done, Action{Kind: Settle, Wave: v.Wave, Host: name, Verdict: proto.VerdictSuperseded})
-		case shut || v.held(name) != "" || free == 0 && h.online():
-		default:
-			a.Kind, a.Toplevel, a.Release, a.Before = Publish, p.Toplevel, p.Release, p.back(h)
-			publish = append(publish, a)
-			if h.online() {
-				free--
-			}
+		if p.State != Waiting {
+			continue
 		}
+		switch {
+		case shut || v.held(name) != "" || free == 0 && h.online():
+			continue
+		case h.online():
+			free--
+		}
+		actions = append(actions, Action{
+			Kind: Publish, Wave: v.Wave, Host: name, Toplevel: p.Toplevel, Release: p.Release, Before: p.back(h), Offline: !h.online(),
+		})
 	}
-	if len(done) > 0 {
-		return done
-	}
-	return publish
+	return actions
 }

@@ -54,6 +54,18 @@ func (p Progress) has(h Host) bool { return h.Toplevel == p.Toplevel && h.Serial
 // was last published to by the rollout, which it waits for to do again.
 func (p Progress) overtaken(h Host) bool { return p.After > 0 && h.Serial > p.After && !p.has(h) }
 
+// assigned returns what h, which waits and may go, has been assigned already: by a
+// rollout that crashed before it could say so, or by somebody else.
+func (p Progress) assigned(h Host) Action {
+	switch {
+	case p.has(h):
+		return Action{Kind: Keep, Serial: h.Serial, Offline: !h.online()}
+	case p.overtaken(h):
+		return Action{Kind: Settle, Verdict: proto.VerdictSuperseded}
+	}
+	return Action{}
+}
+
 // verdict returns what came of the assignment in p.
 func (p Progress) verdict(h Host) proto.Verdict {
 	switch {

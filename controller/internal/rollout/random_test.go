@@ -21,7 +21,7 @@ var onlySeed = flag.Int64("seed", -1, "play only the random rollout of this seed
 // everything comes to rest: hosts come back and succeed, windows open, and people let
 // go of what they hold.
 const (
-	randomRollouts = 3000
+	randomRollouts = 2000
 	wildSteps      = 25
 	calmSteps      = 300
 )

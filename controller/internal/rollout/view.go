@@ -18,14 +18,18 @@ type view struct {
 	now   time.Time
 }
 
-// observed returns what hosts came to that the rollout does not know yet, in the
-// order of their names.
+// observed returns what hosts came to, and were assigned, that the rollout does not
+// know yet, in the order of their names.
 func (v view) observed() (actions []Action) {
 	for name, p := range v.Hosts {
-		if p.State == Waiting {
-			continue
+		a := Action{}
+		switch {
+		case p.State != Waiting:
+			a = v.observe(name, p, v.fleet.Hosts[name])
+		case v.Wave < len(v.Waves) && !v.Waves[v.Wave].Started.IsZero() && contains(v.Waves[v.Wave].stage(), name):
+			a = p.assigned(v.fleet.Hosts[name])
 		}
-		if a := v.observe(name, p, v.fleet.Hosts[name]); a.Kind != "" {
+		if a.Kind != "" {
 			a.Wave, a.Host = v.Wave, name
 			actions = append(actions, a)
 		}

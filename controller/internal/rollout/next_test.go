@@ -1,0 +1,37 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+)
+
+// TestNextKeepsBeforeItHalts: what was published before a crash is known before
+// anything is decided, also while nothing goes out; or nobody would take it back.
+func TestNextKeepsBeforeItHalts(t *testing.T) {
+	db1, web1 := host(t, "db1"), host(t, "web1")
+	r := three(t)
+	r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{db1, web1}}, 0)
+	r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+	halted := applied(t, r, rollout.Action{Kind: rollout.Halt}, 0)
+	seen := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{
+		db1:  {Toplevel: system(t, db1, "new"), Serial: 8, Seen: start},
+		web1: {Toplevel: system(t, web1, "new"), Serial: 7, Reported: 7, Verdict: proto.VerdictFailed, Seen: start},
+	}}
+	want := []rollout.Action{
+		{Kind: rollout.Keep, Host: db1, Serial: 8},
+		{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictFailed},
+	}
+	for _, r := range []rollout.Rollout{r, halted} {
+		got := rollout.Next(r, seen, start)
+		if diff := cmp.Diff(want, got, comparers); diff != "" {
+			t.Errorf("while it is %s (-want +got):\n%s", r.State, diff)
+		}
+		for _, a := range got {
+			r = applied(t, r, a, 0)
+		}
+	}
+}
