@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/source"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -25,6 +27,8 @@ type instantParts struct {
 	fakeRepository
 	fakeClosures
 	toplevels map[proto.HostName]proto.StorePath
+	spec      spec.Spec
+	kept      map[proto.HostName][]proto.StorePath // at the last Prune
 }
 
 func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
@@ -35,15 +39,21 @@ func (*instantParts) Checkout(context.Context, proto.Revision) (source.Tree, err
 	return source.Tree{}, nil
 }
 
-func (*instantParts) Evaluate(context.Context, string) (build.Evaluations, error) {
-	return build.Evaluations{}, nil
+func (p *instantParts) Evaluate(context.Context, string) (build.Evaluations, error) {
+	return build.Evaluations{Spec: p.spec}, nil
 }
 
 func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluation) (build.Builds, error) {
 	return build.Builds{Toplevels: p.toplevels}, nil
 }
-func (*instantParts) Root(proto.HostName, proto.StorePath) error     { return nil }
-func (*instantParts) Prune(proto.HostName, ...proto.StorePath) error { return nil }
+func (*instantParts) Root(proto.HostName, proto.StorePath) error { return nil }
+func (p *instantParts) Prune(host proto.HostName, keep ...proto.StorePath) error {
+	if p.kept == nil {
+		p.kept = map[proto.HostName][]proto.StorePath{}
+	}
+	p.kept[host] = keep
+	return nil
+}
 
 func (p *instantParts) Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
 	return p.Closures(ctx, toplevels...)
@@ -131,5 +141,35 @@ func TestWhatAHostRunsOrMayGoBackToStaysRooted(t *testing.T) {
 		if !slices.Contains(b.kept, want) {
 			t.Errorf("what the host %s is not kept, only %v", name, b.kept)
 		}
+	}
+}
+
+// TestDeployKeepsWhatIsNotPublishedYet: what a host waits for must not be collected, nor
+// what it may go back to.
+func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
+	r := newRunner()
+	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(fleetOf(t, "b"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	parts := &instantParts{toplevels: fleetOf(t, "b"), spec: s}
+	d := &deployer{
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
+		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
+		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
+	}
+	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "the first wave", "web1=a", "web1=b", "web2=a", "web3=a")
+	for host, kept := range parts.kept {
+		if !slices.Contains(kept, storePath(t, "a")) || !slices.Contains(kept, storePath(t, "b")) {
+			t.Errorf("of %s is kept %v, want what it has and what it gets", host, kept)
+		}
+	}
+	if len(parts.kept) != 3 {
+		t.Errorf("pruned for %d hosts, want all", len(parts.kept))
 	}
 }

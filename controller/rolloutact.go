@@ -38,7 +38,7 @@ func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRe
 // act does what a person asks for with the rollout that has an ID, unless another one
 // took its place meanwhile.
 func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest, id string) (proto.RolloutView, error) {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	if r.rollout.ID != id {
 		return proto.RolloutView{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)

@@ -48,7 +48,7 @@ func (r *runner) round(ctx context.Context) error {
 
 // step carries out what is to be done now, and reports whether there was anything.
 func (r *runner) step(ctx context.Context) (more bool, problems []error) {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	if r.rollout.ID == "" {
 		return false, nil
@@ -67,7 +67,7 @@ func (r *runner) step(ctx context.Context) (more bool, problems []error) {
 		r.unsaved = true
 		problems = append(problems, r.carryOut(ctx, some)...)
 		r.mu.Unlock()
-		r.mu.Lock()
+		r.lock()
 		if acts != r.acts {
 			break // what comes next is to be decided anew
 		}

@@ -90,6 +90,7 @@ type runner struct {
 	log      *slog.Logger
 
 	rounds sync.Mutex // held for a whole round: there is one at a time
+	turn   sync.Mutex // held by who is next to get mu
 	mu     sync.Mutex // guards what follows; held while a few hosts are published for
 
 	rollout  rollout.Rollout   // has no ID before the first
@@ -99,6 +100,14 @@ type runner struct {
 	acts     uint64                    // counts what changed the rollout other than a round
 	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
 	unsaved  bool                      // rollout is not durable yet
+}
+
+// lock locks r.mu. Whoever has it, and gives it away for a moment, gets it again after
+// those who waited for it by then.
+func (r *runner) lock() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.mu.Lock()
 }
 
 // sign makes the releases of those hosts that are to get another toplevel.

@@ -26,8 +26,10 @@ type fakePublisher struct {
 	fleet     *Fleet
 	fail      map[proto.HostName]error
 	withdrawn map[proto.HostName]error // what is given back to whom
+	begins    func()                   // called once, by the first publication
 	former    map[proto.StorePath]publish.Former
 
+	once      sync.Once
 	mu        sync.Mutex // guards published
 	published []string
 }
@@ -41,6 +43,9 @@ func (p *fakePublisher) Former(name proto.HostName, toplevel proto.StorePath, _ 
 }
 
 func (p *fakePublisher) Publish(_ context.Context, _ string, o publish.Order) (proto.Serial, error) {
+	if p.begins != nil {
+		p.once.Do(p.begins)
+	}
 	release := string(o.Release.Payload) // what fakeSigner made
 	name, toplevel, _ := cutRelease(release)
 	if err := p.fail[name]; err != nil {

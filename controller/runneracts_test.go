@@ -2,8 +2,11 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,7 +57,9 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 			t.Errorf("to %q: error = %v, want one that says where to look", wrong, err)
 		}
 	}
+	r.holds = &holds{what: heldBack{All: &hold{}}} // what goes back is not frozen
 	r.must(t, proto.RolloutActRevert, first.Revision.Short())
+	r.holds = &holds{}
 	r.mustHavePublished(t, "back", "web1=a", "web2=a", "web3=a")
 	if got := r.current(); got.Revision != first.Revision || got.Instead != revision(t, "3") || got.Entered.By != "ada" {
 		t.Errorf("rollout = %+v, want that of %s instead of 3, by ada", got, first.Revision)
@@ -230,4 +235,70 @@ func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
+}
+
+func TestActsThatAreNotDurableAreNone(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	r.saver.err = syscall.ENOSPC
+	if err := r.asks(t, proto.RolloutActPause, ""); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error = %v, want that of the disk", err)
+	}
+	r.saver.err = nil
+	r.mustBe(t, "after an act that failed", rollout.Running)
+	if len(*r.audits) != 0 {
+		t.Errorf("audit = %+v, want nothing", *r.audits)
+	}
+	if err := r.asks(t, proto.RolloutActPause, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.mustBe(t, "as soon as it is answered", rollout.Paused)
+}
+
+// TestAPauseComesInBetween: whoever pauses a rollout that is being published to a large
+// fleet does not wait until it has gone to all.
+func TestAPauseComesInBetween(t *testing.T) {
+	r := newRunner()
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 3 * publishTogether {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
+	}
+	paused := make(chan error, 1)
+	r.publisher.begins = func() {
+		id := r.rollout.ID // the round has the mutex
+		go func() {
+			_, err := r.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{Act: proto.RolloutActPause}, id)
+			paused <- err
+		}()
+		for r.turn.TryLock() { // until ada waits
+			r.turn.Unlock()
+			runtime.Gosched()
+		}
+	}
+	r.deployAs(t, "1", "", all)
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	r.mustBe(t, "paused", rollout.Paused)
+	if got := len(r.publisher.did()); got != publishTogether {
+		t.Errorf("published for %d hosts, want %d and then the pause", got, publishTogether)
+	}
+}
+
+// TestWhatIsShownIsOneMoment: a state that nobody acted on yet is not shown beside what
+// would come of it.
+func TestWhatIsShownIsOneMoment(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	r.fleet.Apply(status(host(t, "web1"), 1, proto.PhaseRolledBack), time.Now())
+	r.lock()
+	r.show()
+	r.mu.Unlock()
+	for _, h := range r.fleet.Rollout("main").Hosts {
+		if h.Host == host(t, "web2") && h.Waits.For != proto.ReasonEarlierWave {
+			t.Errorf("web2 waits for %+v before the rollout halted", h.Waits)
+		}
+	}
+	r.mustLook(t)
+	r.mustBe(t, "then", rollout.Halted)
 }
