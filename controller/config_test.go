@@ -57,6 +57,7 @@ cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
+rollout: {own_host: Build_1}
 enroll: {lifetime: 30}
 log: {format: xml}
 `)
@@ -72,7 +73,7 @@ log: {format: xml}
 	for _, want := range []string{
 		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.push[0]", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
-		"reboot.max_concurrent", "reboot.lease_max_age", "enroll.lifetime",
+		"reboot.max_concurrent", "reboot.lease_max_age", "rollout.own_host", "enroll.lifetime",
 	} {
 		if !slices.Contains(keys, want) {
 			t.Errorf("no problem is named for %s; there are %v", want, keys)
