@@ -7,6 +7,7 @@ import (
 
 	"kedge/controller"
 	"kedge/controller/controllertest"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -14,7 +15,7 @@ import (
 func twoChannels(t *testing.T) *controllerTest {
 	t.Helper()
 	return start(t, func(c *controller.Config) {
-		c.Sources["testing"] = controller.SourceConfig{URL: "/srv/testing.git", Branch: "main", Poll: time.Hour}
+		c.Sources["testing"] = controller.SourceConfig{URL: "/srv/testing.git", Branch: "main", Poll: time.Hour, Hosts: spec.All()}
 	})
 }
 
@@ -114,5 +115,35 @@ func TestAHostOfTwoChannelsGetsNothingNew(t *testing.T) {
 	r := c.await(t, "the host of testing alone", wants(both, 2, two))
 	if v := hostIn(r, both); v.Channel != "testing" || v.Problem != nil {
 		t.Errorf("the host follows %q with problem %+v, want testing without", v.Channel, v.Problem)
+	}
+}
+
+// TestASelectorSaysWhoFollowsAChannel: two channels of one flake, of which each has
+// every host.
+func TestASelectorSaysWhoFollowsAChannel(t *testing.T) {
+	selector := func(text string) spec.Selector {
+		s, err := spec.ParseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	c := start(t, func(c *controller.Config) {
+		main := c.Sources["main"]
+		main.Hosts = selector("not test*")
+		c.Sources["main"] = main
+		c.Sources["testing"] = controller.SourceConfig{URL: "/srv/fleet.git", Branch: "testing", Poll: time.Hour, Hosts: selector("test*")}
+	})
+	web1, test1 := hostName(t, "web1"), hostName(t, "test1")
+	one, two := toplevel(t, "one"), toplevel(t, "two")
+	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one, test1: one}))
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{web1: two, test1: two}))
+	r := c.await(t, "each host from its channel", func(r proto.FleetReply) bool {
+		return wants(web1, 1, one)(r) && wants(test1, 1, two)(r)
+	})
+	for _, s := range r.Sources {
+		if s.Error != "" {
+			t.Errorf("%s: error = %q", s.Channel, s.Error)
+		}
 	}
 }

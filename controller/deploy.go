@@ -10,6 +10,7 @@ import (
 
 	"kedge/controller/internal/build"
 	"kedge/controller/internal/source"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -64,6 +65,7 @@ type deployer struct {
 	differ  differ
 	fleet   *Fleet
 	claims  claimSaver
+	hosts   spec.Selector           // who follows the channel
 	redo    func(channels []string) // has others begin anew
 	metrics *metrics
 	now     func() time.Time
@@ -162,6 +164,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evaluations, error) {
 	hosts := slices.Collect(maps.Keys(e.Hosts))
 	hosts = slices.AppendSeq(hosts, maps.Keys(e.Failed))
+	hosts = slices.DeleteFunc(hosts, func(h proto.HostName) bool { return !e.Spec.Match(d.hosts, h) })
 	slices.SortFunc(hosts, proto.HostName.Compare)
 	if err := d.claims.Save(d.channel, channelRecord{Hosts: hosts}); err != nil {
 		return e, err

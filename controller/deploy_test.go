@@ -90,7 +90,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
 					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
-					channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 				}

@@ -9,6 +9,7 @@ import (
 
 	"kedge/controller/internal/source"
 	"kedge/internal/setup"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -18,16 +19,27 @@ type SourceConfig struct {
 	Branch string        `config:"branch"`
 	Subdir string        `config:"subdir"` // of the flake in the repository; empty is its top
 	Poll   time.Duration `config:"poll"`   // how often to look without being asked
+	// Hosts selects those of the flake's hosts that follow the channel.
+	Hosts spec.Selector `config:"hosts"`
+	// Credentials, which are read at each use; see docs/sources.md.
+	SSHKeyFile     string `config:"ssh_key_file"`
+	KnownHostsFile string `config:"known_hosts_file"`
+	TokenFile      string `config:"token_file"`
+	User           string `config:"user"` // goes with the token
 }
 
 var _ setup.Defaulter = (*SourceConfig)(nil)
 
 // SetDefaults implements [setup.Defaulter].
-func (c *SourceConfig) SetDefaults() { c.Branch, c.Poll = "main", time.Minute }
+func (c *SourceConfig) SetDefaults() {
+	c.Branch, c.Poll, c.Hosts = "main", time.Minute, spec.All()
+}
 
 // options returns what is said of the repository.
 func (c SourceConfig) options() source.Options {
-	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir}
+	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Credentials: source.Credentials{
+		SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile, TokenFile: c.TokenFile, User: c.User,
+	}}
 }
 
 // problems are what is wrong with c, whose key is key.

@@ -14,6 +14,7 @@ import (
 
 	"kedge/controller"
 	"kedge/controller/internal/natsd"
+	"kedge/internal/spec"
 	"kedge/proto"
 	"kedge/proto/outbound"
 )
@@ -36,7 +37,7 @@ const Channel = "main"
 func Config(stateDir string) controller.Config {
 	c := controller.DefaultConfig()
 	c.StateDir = stateDir
-	c.Sources = map[string]controller.SourceConfig{Channel: {URL: "/srv/fleet.git", Branch: "main", Poll: time.Hour}}
+	c.Sources = map[string]controller.SourceConfig{Channel: {URL: "/srv/fleet.git", Branch: "main", Poll: time.Hour, Hosts: spec.All()}}
 	c.NATS.Listen = "127.0.0.1:0"
 	c.NATS.Advertise = []string{"nats://build.example:4222"}
 	c.HTTP.Listen = "127.0.0.1:0"

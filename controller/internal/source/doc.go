@@ -8,8 +8,8 @@
 // repository Nix 2.26 would first clone, which takes 0.4 s; exporting each
 // revision into a directory takes 0.06 s more and leaves directories behind.)
 //
-// Any git 2.30 or newer does. It never asks anything: a password or an unknown
-// host key is an error. Credentials come from where git finds them (ssh keys,
-// credential helpers), not from the URL, so that they are in no command line
+// Any git 2.31 or newer does. It never asks anything: a password or an unknown
+// host key is an error. [Credentials] come from files, or from where git
+// finds them (ssh keys, credential helpers), not from the URL, so that they are in no command line
 // and in no log.
 package source

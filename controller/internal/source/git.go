@@ -18,6 +18,8 @@ const (
 	stopDelay = 5 * time.Second
 	// outputLimit is how much of what git writes to stderr is kept.
 	outputLimit = 4 << 10
+	// sshCommand never asks, and does not wait for ever.
+	sshCommand = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
 )
 
 // git runs the git command line. The zero value works.
@@ -99,7 +101,7 @@ func (g git) environ() []string {
 		return strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GIT_SSH")
 	})
 	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "GIT_SSH_COMMAND=") }) {
-		env = append(env, "GIT_SSH_COMMAND=ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15")
+		env = append(env, "GIT_SSH_COMMAND="+sshCommand)
 	}
 	env = append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
 	return append(env, g.env...)

@@ -38,20 +38,23 @@ const (
 
 // Options says which repository is followed.
 type Options struct {
-	URL     string        // required; see the package's comment
-	Branch  string        // required
-	Subdir  string        // of the flake in the repository
-	Dir     string        // for our copy; required
-	Timeout time.Duration // of one git command; defaults to 2 min
-	Log     *slog.Logger  // required
+	URL    string // required; see the package's comment
+	Branch string // required
+	Subdir string // of the flake in the repository
+	Dir    string // for our copy; required
+	// Credentials are those of files; without them git looks where it finds them.
+	Credentials Credentials
+	Timeout     time.Duration // of one git command; defaults to 2 min
+	Log         *slog.Logger  // required
 }
 
-// Problems returns everything that is wrong with URL, Branch and Subdir: an error
-// for each, which begins with its name in lower case.
+// Problems returns everything that is wrong with URL, Branch, Subdir and
+// Credentials: an error for each, which begins with its name in lower case.
 func (o Options) Problems() []error {
-	_, urlErr := parseURL(o.URL)
+	l, urlErr := parseURL(o.URL)
 	_, dirErr := cleanSubdir(o.Subdir)
-	return slices.DeleteFunc([]error{urlErr, checkBranch(o.Branch), dirErr}, func(err error) bool { return err == nil })
+	problems := append([]error{urlErr, checkBranch(o.Branch), dirErr}, o.Credentials.problems(l)...)
+	return slices.DeleteFunc(problems, func(err error) bool { return err == nil })
 }
 
 // A Repository is one branch of one git repository. It is safe for concurrent
@@ -60,6 +63,7 @@ type Repository struct {
 	location location
 	branch   string
 	subdir   string
+	creds    Credentials
 	mirror   git // our copy
 	remote   git // commands that need no repository
 	timeout  time.Duration
@@ -87,7 +91,7 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, timeout: o.Timeout, log: o.Log}
+	r := &Repository{branch: o.Branch, creds: o.Credentials, timeout: o.Timeout, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)
@@ -153,6 +157,11 @@ func (r *Repository) Check(ctx context.Context) (proto.Revision, error) {
 // ask runs a git command that talks to the repository. Errors wrap
 // [ErrUnreachable], unless ctx ended.
 func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, error) {
+	env, err := r.creds.environ(r.location)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	g.env = slices.Concat(g.env, env)
 	out, err := r.run(ctx, g, args...)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)

@@ -28,7 +28,7 @@ func parseURL(s string) (location, error) {
 		return location{}, errors.New("url: cannot be parsed")
 	}
 	if _, has := u.User.Password(); has {
-		return location{}, errors.New("url: must not hold a password; use an ssh key or a git credential helper")
+		return location{}, errors.New("url: must not hold a password; use ssh_key_file or token_file")
 	}
 	switch u.Scheme {
 	case "file":
@@ -44,7 +44,7 @@ func parseURL(s string) (location, error) {
 	case "https":
 		// A user name alone may be a token.
 		if u.Host == "" || u.User != nil {
-			return location{}, errors.New("url: must be https://host/path without a user; use a git credential helper")
+			return location{}, errors.New("url: must be https://host/path without a user; use user and token_file")
 		}
 		return location{url: s}, nil
 	default:

@@ -1,0 +1,125 @@
+package source_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kedge/controller/internal/source"
+)
+
+// gitServer serves the repositories below root over HTTPS, to whoever has the token
+// that a file holds.
+func gitServer(t *testing.T, root, token string) string {
+	t.Helper()
+	backend := strings.TrimSpace(newOrigin(t).git("--exec-path")) + "/git-http-backend"
+	handler := &cgi.Handler{Path: backend, Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*", "GIT_CONFIG_KEY_1=uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_1=true"}}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		want, err := os.ReadFile(token)
+		if user, got, ok := r.BasicAuth(); !ok || err != nil || user != "robot" || got != strings.TrimSpace(string(want)) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	home := t.TempDir()
+	writeFile(t, filepath.Join(home, ".gitconfig"), "[http]\n\tsslVerify = false\n")
+	t.Setenv("HOME", home)
+	return server.URL
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTokenFromAFile has a real git server ask for a token that changes in between.
+func TestTokenFromAFile(t *testing.T) {
+	origin := newOrigin(t)
+	revision := origin.commit("flake.nix", "{ }")
+	dir := t.TempDir()
+	theirs, ours := filepath.Join(dir, "theirs"), filepath.Join(dir, "ours")
+	writeFile(t, theirs, "s3cret-one\n")
+	writeFile(t, ours, "s3cret-one\n")
+	url := gitServer(t, filepath.Dir(origin.dir), theirs) + "/" + filepath.Base(origin.dir) + "/.git"
+	r := newRepository(t, source.Options{URL: url, Branch: "main", Credentials: source.Credentials{TokenFile: ours, User: "robot"}})
+	if got := check(t, r); got != revision {
+		t.Errorf("newest revision: got %s, want %s", got, revision)
+	}
+	checkout(t, r, revision)
+
+	writeFile(t, theirs, "s3cret-two\n")
+	_, err := r.Check(t.Context())
+	if !errors.Is(err, source.ErrUnreachable) || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("with an old token: got error %v, want ErrUnreachable, without the token", err)
+	}
+	writeFile(t, ours, "s3cret-two\n")
+	check(t, r)
+
+	if err := os.Remove(ours); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "token_file: open "+ours) {
+		t.Errorf("without the file: got error %v, want one that names it", err)
+	}
+	writeFile(t, ours, "s3cret\nsecond line\n")
+	if _, err := r.Check(t.Context()); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), ours) {
+		t.Errorf("with two lines: got error %v, want one that names the file and nothing of it", err)
+	}
+}
+
+// TestSSHKeyFromAFile has an ssh that runs the command here, and says how it was
+// called.
+func TestSSHKeyFromAFile(t *testing.T) {
+	origin := newOrigin(t)
+	origin.commit("flake.nix", "{ }")
+	dir := t.TempDir()
+	calls, key, hosts := filepath.Join(dir, "calls"), filepath.Join(dir, "key"), filepath.Join(dir, "known_hosts")
+	writeFile(t, filepath.Join(dir, "ssh"), "#!/bin/sh\necho \"$@\" >>"+calls+"\nfor last; do :; done\nexec sh -c \"$last\"\n")
+	if err := os.Chmod(filepath.Join(dir, "ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, key, "PRIVATE")
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv("GIT_SSH_COMMAND", "false")
+	r := newRepository(t, source.Options{URL: "git@example.org:" + origin.dir, Branch: "main", Credentials: source.Credentials{SSHKeyFile: key, KnownHostsFile: hosts}})
+	if _, err := r.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "known_hosts_file: open "+hosts) {
+		t.Errorf("without a file: got error %v, want one that names it", err)
+	}
+	writeFile(t, hosts, "example.org ssh-ed25519 x\n")
+	check(t, r)
+	said, err := os.ReadFile(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"-oBatchMode=yes", "-oIdentitiesOnly=yes", "-oIdentityFile=" + key, "-oStrictHostKeyChecking=yes", "-oUserKnownHostsFile=" + hosts} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("ssh was called with %q, want %s", said, want)
+		}
+	}
+}
+
+func TestCredentialsThatCannotBeMeant(t *testing.T) {
+	for want, o := range map[string]source.Options{
+		"ssh_key_file: must be an absolute path": {URL: "git@forge:x", Credentials: source.Credentials{SSHKeyFile: "key"}},
+		"known_hosts_file: must be an absolute":  {URL: "git@forge:x", Credentials: source.Credentials{KnownHostsFile: "/a b; rm -rf /"}},
+		"token_file: is for a repository at":     {URL: "git@forge:x", Credentials: source.Credentials{TokenFile: "/t"}},
+		"ssh_key_file: is for a repository over": {URL: "https://forge/x", Credentials: source.Credentials{SSHKeyFile: "/k"}},
+		"user: must be empty without token_file": {URL: "https://forge/x", Credentials: source.Credentials{User: "x"}},
+		"user: must not hold a colon":            {URL: "https://forge/x", Credentials: source.Credentials{TokenFile: "/t", User: "a:b"}},
+	} {
+		o.Branch = "main"
+		if problems := o.Problems(); len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), want) {
+			t.Errorf("%+v: problems %v, want one, %q", o.Credentials, problems, want)
+		}
+	}
+}
