@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
+
+	"kedge/controller/internal/hook"
 )
 
 // wireChannels makes what turns revisions into releases, for every channel.
@@ -30,6 +33,7 @@ func (c *Controller) wireChannels(parts Parts, m *metrics) error {
 		})
 	}
 	c.sources = parts.Sources
+	c.webhooks = c.hooks(m)
 	return nil
 }
 
@@ -57,6 +61,23 @@ func (c *Controller) eachChannel(ctx context.Context, do func(ctx context.Contex
 		})
 	}
 	return g.Wait()
+}
+
+// hooks serves the webhooks of the channels.
+func (c *Controller) hooks(m *metrics) http.Handler {
+	hooks := map[string]hook.Hook{}
+	for name, p := range c.pipelines {
+		src := c.o.Config.Sources[name]
+		if w := src.Webhook; w.Kind != "" {
+			hooks[name] = hook.Hook{Kind: w.Kind, SecretFile: w.SecretFile, Header: w.Header, Branch: src.Branch, Look: p.Trigger}
+			for _, r := range hook.Results() {
+				m.webhooks.WithLabelValues(name, string(r))
+			}
+		}
+	}
+	return hook.NewHandler(hook.Options{Hooks: hooks, Log: c.log, Count: func(channel string, r hook.Result) {
+		m.webhooks.WithLabelValues(channel, string(r)).Inc()
+	}})
 }
 
 // redo has channels begin anew with their newest revisions.

@@ -71,6 +71,7 @@ type Controller struct {
 	kept      *keptRevisions
 	retention *retention // nil if nobody prunes the cache
 	enrolment http.Handler
+	webhooks  http.Handler
 	renewals  func(context.Context) error // of hosts' credentials
 	serving   chan struct{}               // closed once operators' calls are answered
 	service   *bus.Service

@@ -37,6 +37,7 @@ type metrics struct {
 	builds    *prometheus.CounterVec
 	requests  *prometheus.CounterVec
 	refusals  *prometheus.CounterVec
+	webhooks  *prometheus.CounterVec
 	ends      *prometheus.CounterVec
 	leases    *prometheus.CounterVec
 }
@@ -66,6 +67,10 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 			Name: "kedge_controller_api_refusals_total",
 			Help: "Requests to the API over HTTP that were refused before they were a call, by why.",
 		}, []string{"code"}),
+		webhooks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "kedge_controller_webhooks_total",
+			Help: "Webhooks, by channel and by what came of them.",
+		}, []string{"channel", "result"}),
 		ends: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_deployments_total",
 			Help: "Deployments that hosts reported to have ended, by verdict.",

@@ -88,7 +88,7 @@ func (c *Controller) Pin() (pin proto.Pin, ok bool) {
 // listen listens for everything that goes over HTTP.
 func (c *Controller) listen(ctx context.Context, cache http.Handler, server *natsd.Server) (err error) {
 	cfg := c.o.Config.HTTP
-	p := pages{cache: cache, enrol: c.enrolment, api: c.http, metrics: c.o.Registry, ready: c.keeper.ready, insiders: cfg.MetricsFrom, proxies: cfg.TrustedProxies}
+	p := pages{cache: cache, enrol: c.enrolment, hooks: c.webhooks, api: c.http, metrics: c.o.Registry, ready: c.keeper.ready, insiders: cfg.MetricsFrom, proxies: cfg.TrustedProxies}
 	if server != nil {
 		p.nats, p.visitors = server.WebSocketAddress(), c.visitors
 	}

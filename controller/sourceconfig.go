@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/controller/internal/hook"
 	"kedge/controller/internal/source"
 	"kedge/internal/setup"
 	"kedge/internal/spec"
@@ -26,6 +27,31 @@ type SourceConfig struct {
 	KnownHostsFile string `config:"known_hosts_file"`
 	TokenFile      string `config:"token_file"`
 	User           string `config:"user"` // goes with the token
+	// Webhook is how a forge tells of pushes, at /hook/ and the channel's name.
+	Webhook WebhookConfig `config:"webhook"`
+}
+
+// A WebhookConfig says how webhooks prove whose they are; there are none without a
+// kind.
+type WebhookConfig struct {
+	Kind       hook.Kind `config:"kind"`
+	SecretFile string    `config:"secret_file"` // read at each webhook
+	Header     string    `config:"header"`      // with the signature, for the kind hmac
+}
+
+// problems are what is wrong with c, whose key is key.
+func (c WebhookConfig) problems(key string) (problems []error) {
+	if c.Kind == "" {
+		if c != (WebhookConfig{}) {
+			problems = append(problems, fmt.Errorf("%s.kind: must be set where there is a webhook", key))
+		}
+		return problems
+	}
+	problems = append(problems, absolute(key+".secret_file", c.SecretFile))
+	if (c.Kind == hook.HMAC) != (c.Header != "") {
+		problems = append(problems, fmt.Errorf("%s.header: must name the header with the signature for the kind hmac, and be empty for the others", key))
+	}
+	return problems
 }
 
 var _ setup.Defaulter = (*SourceConfig)(nil)
@@ -44,7 +70,7 @@ func (c SourceConfig) options() source.Options {
 
 // problems are what is wrong with c, whose key is key.
 func (c SourceConfig) problems(key string) []error {
-	problems := []error{between(key+".poll", c.Poll, minPoll, maxPoll)}
+	problems := append(c.Webhook.problems(key+".webhook"), between(key+".poll", c.Poll, minPoll, maxPoll))
 	for _, err := range c.options().Problems() {
 		problems = append(problems, fmt.Errorf("%s.%w", key, err))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"kedge/controller/internal/hook"
 	"kedge/proto"
 )
 
@@ -35,6 +36,7 @@ const (
 type pages struct {
 	cache   http.Handler
 	enrol   http.Handler
+	hooks   http.Handler // bounds what it reads by itself
 	api     http.Handler // bounds what it reads by itself
 	metrics prometheus.Gatherer
 	ready   func() error // why the controller is not ready, or nil
@@ -66,6 +68,7 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 	}
 	all := http.NewServeMux()
 	all.Handle(proto.APIPath, p.api)
+	all.Handle(hook.Path, p.hooks)
 	all.Handle("/", http.MaxBytesHandler(m, maxBody))
 	return believing(p.proxies, all)
 }

@@ -18,7 +18,7 @@ func TestWeb(t *testing.T) {
 	newMetrics(registry)
 	cache := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "cache "+r.URL.Path) })
 	p := pages{
-		cache: cache, enrol: http.NotFoundHandler(), api: http.NotFoundHandler(), metrics: registry, ready: func() error { return notReady }, insiders: defaultHTTP().MetricsFrom,
+		cache: cache, enrol: http.NotFoundHandler(), hooks: http.NotFoundHandler(), api: http.NotFoundHandler(), metrics: registry, ready: func() error { return notReady }, insiders: defaultHTTP().MetricsFrom,
 	}
 	w, err := listenWeb(t.Context(), "127.0.0.1:0", nil, p.handler(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -157,7 +157,7 @@ func testPages(t *testing.T) http.Handler {
 	registry := prometheus.NewRegistry()
 	newMetrics(registry)
 	return pages{
-		enrol: http.NotFoundHandler(), api: http.NotFoundHandler(), cache: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		enrol: http.NotFoundHandler(), hooks: http.NotFoundHandler(), api: http.NotFoundHandler(), cache: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/nix-cache-info" {
 				http.NotFound(w, r)
 			}
@@ -224,7 +224,7 @@ func TestPathsLeadNowhereElse(t *testing.T) {
 }
 
 func TestRequestsAreBounded(t *testing.T) {
-	h := pages{cache: http.NotFoundHandler(), enrol: http.NotFoundHandler(), api: http.NotFoundHandler(), metrics: prometheus.NewRegistry(), ready: func() error { return nil }}.handler(slog.New(slog.DiscardHandler))
+	h := pages{cache: http.NotFoundHandler(), enrol: http.NotFoundHandler(), hooks: http.NotFoundHandler(), api: http.NotFoundHandler(), metrics: prometheus.NewRegistry(), ready: func() error { return nil }}.handler(slog.New(slog.DiscardHandler))
 	server := httptest.NewUnstartedServer(h)
 	server.Config.MaxHeaderBytes = maxHeader
 	server.Start()
