@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/controller/internal/buildlog"
 	"kedge/controller/internal/httpapi"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -30,6 +31,7 @@ type api struct {
 	identities *identities
 	importer   *importer
 	leases     *leases
+	logs       *buildlog.Book
 	keys       *keyAPI
 	rollouts   *rollouts
 	http       *httpapi.Handler
@@ -43,6 +45,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointFleet, a.fleetCall)
 	handle(a, s, proto.EndpointHost, a.hostCall)
 	handle(a, s, proto.EndpointEvents, a.eventsCall)
+	handle(a, s, proto.EndpointBuildLog, a.buildLogCall)
 	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
 	handle(a, s, proto.EndpointHostAdd, a.identities.add)
 	handle(a, s, proto.EndpointHostRevoke, a.identities.revoke)

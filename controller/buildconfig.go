@@ -29,7 +29,7 @@ type BuildConfig struct {
 	EvalWorkers int `config:"eval_workers"`
 	EvalMemory  int `config:"eval_memory"` // MiB that one evaluation may use
 	// KeepRevisions is how many revisions stay built for hosts to go back to, and
-	// stay evaluated.
+	// stay evaluated, and how many logs of builds are kept of each channel.
 	KeepRevisions int `config:"keep_revisions"`
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kedge/controller/internal/backup"
+	"kedge/controller/internal/buildlog"
 	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/enroll"
 	"kedge/controller/internal/httpapi"
@@ -69,6 +70,7 @@ type Controller struct {
 	feeds     *feeds
 	leases    *leases
 	kept      *keptRevisions
+	logs      *buildlog.Book
 	retention *retention // nil if nobody prunes the cache
 	enrolment http.Handler
 	webhooks  http.Handler
@@ -102,6 +104,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 		o.Notify = func(string) {}
 	}
 	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), pipelines: map[string]*Pipeline{}, serving: make(chan struct{})}
+	c.logs = buildlog.Open(c.path(buildLogsDir), o.Config.Build.KeepRevisions)
 	c.kept = &keptRevisions{path: c.path(keptRevisionsFile), max: o.Config.Cache.KeepRevisions}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"kedge/controller/internal/build"
+	"kedge/controller/internal/buildlog"
 	"kedge/controller/internal/source"
+	"kedge/internal/nix"
 	"kedge/internal/spec"
 	"kedge/proto"
 )
@@ -41,7 +43,7 @@ type Source interface {
 // an error is about all of them.
 type Builder interface {
 	Evaluate(ctx context.Context, flakeRef string) (build.Evaluations, error)
-	Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation) (build.Builds, error)
+	Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation, log nix.LogFunc) (build.Builds, error)
 	// Root keeps a toplevel of the local store from being collected, and
 	// Prune lets go of a host's older ones.
 	Root(host proto.HostName, toplevel proto.StorePath) error
@@ -59,6 +61,7 @@ type deployer struct {
 	channel string
 	source  Source
 	builder Builder
+	logs    *buildlog.Book
 	cache   Pusher
 	kept    *keptRevisions
 	runner  *runner
@@ -123,7 +126,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 		return nil, err
 	}
 	watch.lap(stageEvaluation)
-	builds, err := d.builder.Build(ctx, evaluations.Hosts)
+	builds, err := d.build(ctx, rev, evaluations)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBuild, err)
 	}

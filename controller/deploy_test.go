@@ -14,9 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/controller/internal/build"
+	"kedge/controller/internal/buildlog"
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/source"
+	"kedge/internal/nix"
 	"kedge/internal/spec"
 	"kedge/proto"
 )
@@ -43,7 +45,7 @@ func (p *instantParts) Evaluate(context.Context, string) (build.Evaluations, err
 	return build.Evaluations{Spec: p.spec}, nil
 }
 
-func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluation) (build.Builds, error) {
+func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluation, nix.LogFunc) (build.Builds, error) {
 	return build.Builds{Toplevels: p.toplevels}, nil
 }
 func (*instantParts) Root(proto.HostName, proto.StorePath) error { return nil }
@@ -90,7 +92,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
 					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
-					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 				}
@@ -156,7 +158,7 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	parts := &instantParts{toplevels: fleetOf(t, "b"), spec: s}
 	d := &deployer{
 		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
-		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, cache: parts, runner: r.runner, fleet: r.fleet,
+		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 	}

@@ -123,6 +123,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		return err
 	}
 	a := &api{
+		logs:  c.logs,
 		fleet: c.fleet, history: busFleet, trigger: c.trigger(),
 		metrics: m, now: now, log: c.log,
 		importer: &importer{

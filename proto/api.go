@@ -19,6 +19,7 @@ const (
 	EndpointWithdrawals    Endpoint = "viewer.withdrawals"    // WithdrawalsRequest → WithdrawalsReply
 	EndpointKeyStatus      Endpoint = "viewer.key-status"     // KeyStatusRequest → KeyStatusReply
 	EndpointAudit          Endpoint = "viewer.audit"          // AuditRequest → AuditReply
+	EndpointBuildLog       Endpoint = "viewer.build-log"      // BuildLogRequest → BuildLogReply
 	EndpointRolloutList    Endpoint = "viewer.rollout-list"   // RolloutListRequest → RolloutListReply
 	EndpointRolloutShow    Endpoint = "viewer.rollout-show"   // RolloutShowRequest → RolloutShowReply
 	EndpointRolloutPlan    Endpoint = "viewer.rollout-plan"   // RolloutPlanRequest → RolloutPlanReply
@@ -44,6 +45,7 @@ const (
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
+		EndpointBuildLog,
 		EndpointRolloutList, EndpointRolloutShow, EndpointRolloutPlan,
 		EndpointReconcile, EndpointRolloutAct,
 		EndpointHostAdd, EndpointHostRevoke, EndpointHostToken, EndpointHostReset,

@@ -175,6 +175,8 @@ func calls(t testing.TB) []message {
 		call("fleet-reply.page", proto.FleetReply{Version: 42, Hosts: []proto.HostView{{Host: web1}}, Continue: web1}),
 		call("host-request", proto.HostRequest{Host: web1, After: 41, Wait: time.Second}),
 		call("host-reply", proto.HostReply{Version: 42, Host: view}),
+		call("build-log-request", proto.BuildLogRequest{Channel: "main", Revision: revision, After: 41, Wait: time.Second}),
+		call("build-log-reply", proto.BuildLogReply{Channel: "main", Revision: revision, Text: "bash-5.2> compiling\n", Next: 61, Ended: true}),
 		call("events-request", proto.EventsRequest{After: 9, Host: web1, Limit: 50, Last: true, Wait: time.Second}),
 		call("events-request.all", proto.EventsRequest{}),
 		call("events-reply", proto.EventsReply{Events: []proto.NumberedEvent{{Seq: 10, Event: exampleEvent(t)}}, Next: 10}),

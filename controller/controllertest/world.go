@@ -16,6 +16,7 @@ import (
 	"kedge/controller/internal/build"
 	"kedge/controller/internal/cache"
 	"kedge/controller/internal/source"
+	"kedge/internal/nix"
 	"kedge/internal/spec"
 	"kedge/proto"
 )
@@ -231,7 +232,8 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 }
 
 // Build implements [controller.Builder].
-func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation) (build.Builds, error) {
+func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation, log nix.LogFunc) (build.Builds, error) {
+	log("", "building")
 	b.mu.Lock()
 	b.builds++
 	if b.begun != nil {

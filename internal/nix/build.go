@@ -29,6 +29,8 @@ type RealiseOptions struct {
 	// CopyTo is the URL of a store that gets the outputs called "out" with their
 	// closures, if nothing failed; empty means none. It saves a process.
 	CopyTo string
+	// Log is told what the build says; nil means that nobody is.
+	Log LogFunc
 }
 
 // Realise builds derivations, or fetches what they would build. The outputs
@@ -49,8 +51,7 @@ func (c *CLI) Realise(ctx context.Context, o RealiseOptions) error {
 	if o.KeepGoing {
 		args = append(args, "--keep-going")
 	}
-	_, err := c.run(ctx, program, args, operands, settings...)
-	return err
+	return c.logged(ctx, o.Log, program, args, operands, settings...)
 }
 
 // settings are those of a build. Nix quotes the end of the log when a builder fails.
@@ -93,7 +94,7 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 	}
 	argv := c.argv("nix", args, []string{o.Installable}, []Setting{{"extra-experimental-features", "nix-command flakes"}})
 	var out bytes.Buffer
-	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, &out); err != nil {
+	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, &out, nil); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSpace(out.Bytes()), nil

@@ -137,8 +137,7 @@ func (r *Remote) copyFrom(ctx context.Context, o RealiseOptions, installables []
 	settings := append(o.settings(), Setting{"extra-experimental-features", "nix-command"})
 	there := *r.CLI
 	there.Environ = append(r.environ(), r.Host.environ()...)
-	_, err := there.run(ctx, "nix", args, installables, settings...)
-	return r.lost(err)
+	return r.lost(there.logged(ctx, o.Log, "nix", args, installables, settings...))
 }
 
 // lost returns err, or what says that the build host is not there if that is its

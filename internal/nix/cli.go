@@ -73,18 +73,32 @@ func (c *CLI) Version(ctx context.Context) (string, error) {
 // returns its standard output.
 func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
 	var stdout bytes.Buffer
-	err := c.stream(ctx, c.argv(program, args, operands, settings), memory{}, &stdout)
+	err := c.stream(ctx, c.argv(program, args, operands, settings), memory{}, &stdout, nil)
 	if err != nil {
 		return nil, err
 	}
 	return stdout.Bytes(), nil
 }
 
+// logged is run for a command that builds. If log is not nil then it is told what
+// that says.
+func (c *CLI) logged(ctx context.Context, log LogFunc, program string, args, operands []string, settings ...Setting) error {
+	if log != nil {
+		args = append(args, "--log-format", "internal-json")
+	}
+	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, io.Discard, log)
+}
+
 // stream runs a command in bounded memory and has out take its standard output as
-// it comes. An error of out stops it.
-func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer) error {
+// it comes, and log, if it is not nil, its standard error, which is in JSON then. An
+// error of out stops it.
+func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer, log LogFunc) error {
 	stderr := command.Tail{Limit: stderrLimit}
 	cmd := c.command(ctx, argv, &stderr)
+	if log != nil {
+		said := jsonLog{errors: &stderr, each: log, builds: map[uint64]string{}, last: map[string][]string{}}
+		cmd.Stderr = &lines{each: said.line}
+	}
 	cmd.Env = append(cmd.Env, m.environ()...)
 	cmd.Stdout = out
 	start := time.Now()

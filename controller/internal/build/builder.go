@@ -115,10 +115,11 @@ type Builds struct {
 	Failed map[proto.HostName]*HostError
 }
 
-// Build makes what was evaluated. What is there already costs nothing. A host
+// Build makes what was evaluated, and tells log, unless it is nil, what is said of it.
+// What is there already costs nothing. A host
 // that cannot be built, or not in time, holds up no other; the error is about all
 // of them: ctx ended, no root could be made, or it wraps [nix.ErrUnreachable].
-func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation) (Builds, error) {
+func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation, log nix.LogFunc) (Builds, error) {
 	for host, e := range hosts {
 		if err := b.Root(host, e.Toplevel); err != nil {
 			return Builds{}, err
@@ -126,7 +127,7 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 	}
 	failures := map[proto.HostName]error{}
 	for left := b.unknown(hosts); len(left) > 0; {
-		err := b.realise(ctx, left)
+		err := b.realise(ctx, left, log)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, nix.ErrUnreachable):
 			return Builds{}, fmt.Errorf("build: %w", err)
@@ -143,7 +144,7 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 }
 
 // realise builds what hosts evaluated to, in bounded time.
-func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation) error {
+func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation, log nix.LogFunc) error {
 	var derivations, outputs []proto.StorePath
 	for _, e := range sorted(hosts) {
 		derivations, outputs = append(derivations, e.Derivation), append(outputs, e.Toplevel)
@@ -151,7 +152,7 @@ func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluati
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
 	defer cancel()
 	return b.o.Nix.Realise(ctx, nix.RealiseOptions{
-		Derivations: derivations, Outputs: outputs, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo,
+		Derivations: derivations, Outputs: outputs, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo, Log: log,
 	})
 }
 

@@ -94,6 +94,11 @@ func elsewhereBuilder(t *testing.T, h nix.BuildHost) *Builder {
 	return b
 }
 
+// heard shows what a build says.
+func heard(t *testing.T) nix.LogFunc {
+	return func(derivation, line string) { t.Logf("%s> %s", derivation, line) }
+}
+
 const armHost = `arm.config.system.build.toplevel = derivation {
   name = "nixos-system-arm-@NOW@"; system = "aarch64-linux"; builder = "/bin/sh"; args = [ "-c" "echo >$out" ]; };`
 
@@ -104,7 +109,7 @@ func TestRealBuildHost(t *testing.T) {
 	b := elsewhereBuilder(t, h)
 	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "1")))
 	must(t, err)
-	builds, err := b.Build(t.Context(), evaluations.Hosts)
+	builds, err := b.Build(t.Context(), evaluations.Hosts, heard(t))
 	must(t, err)
 	for _, good := range []string{"web1", "1db"} {
 		p := builds.Toplevels[host(t, good)]
@@ -134,12 +139,12 @@ func TestRealBuildHost(t *testing.T) {
 	stop()
 	again, err := b.Evaluate(t.Context(), flake(t, realHosts, ""))
 	must(t, err)
-	if _, err := b.Build(t.Context(), again.Hosts); !errors.Is(err, nix.ErrUnreachable) {
+	if _, err := b.Build(t.Context(), again.Hosts, heard(t)); !errors.Is(err, nix.ErrUnreachable) {
 		t.Errorf("without the build host: error = %v, want %v", err, nix.ErrUnreachable)
 	}
 	good := map[proto.HostName]Evaluation{host(t, "web1"): evaluations.Hosts[host(t, "web1")]}
 	restarted := elsewhereBuilder(t, h)
-	if builds, err := restarted.Build(t.Context(), good); err != nil || len(builds.Toplevels) != 1 {
+	if builds, err := restarted.Build(t.Context(), good, heard(t)); err != nil || len(builds.Toplevels) != 1 {
 		t.Errorf("what is here already: got %+v, %v; want it though the build host is away", builds, err)
 	}
 }
@@ -149,7 +154,7 @@ func TestRealSystemThatNobodyBuildsFor(t *testing.T) {
 	b := realBuilder(t)
 	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "2")))
 	must(t, err)
-	builds, err := b.Build(t.Context(), evaluations.Hosts)
+	builds, err := b.Build(t.Context(), evaluations.Hosts, heard(t))
 	must(t, err)
 	failed := builds.Failed[host(t, "arm")]
 	if len(builds.Toplevels) != 2 || failed == nil || failed.Reason != proto.ReasonNoBuilder {
@@ -176,7 +181,7 @@ func TestRealBuildsEndWithTheirContext(t *testing.T) {
 			defer cancel(nil)
 			ended := make(chan error, 1)
 			go func() {
-				_, err := b.Build(ctx, map[proto.HostName]Evaluation{host(t, "slow"): evaluations.Hosts[host(t, "slow")]})
+				_, err := b.Build(ctx, map[proto.HostName]Evaluation{host(t, "slow"): evaluations.Hosts[host(t, "slow")]}, heard(t))
 				ended <- err
 			}()
 			_, err = os.ReadFile(begun) // waits for the builder

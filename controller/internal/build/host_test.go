@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,14 @@ func TestRealFlake(t *testing.T) {
 				t.Errorf("missing: got %v, want it to miss an attribute", failed)
 			}
 
-			builds, err := b.Build(t.Context(), evaluations.Hosts)
+			var heard []string
+			builds, err := b.Build(t.Context(), evaluations.Hosts, func(derivation, line string) { heard = append(heard, derivation+"> "+line) })
 			must(t, err)
+			for _, want := range []string{"nixos-system-fails> boom", "nginx> no such header"} {
+				if !slices.Contains(heard, want) {
+					t.Errorf("%q is not in the log:\n%s", want, strings.Join(heard, "\n"))
+				}
+			}
 			for _, good := range []string{"web1", "1db"} {
 				p := builds.Toplevels[host(t, good)]
 				if err := CheckToplevel(p); err != nil || p.IsZero() {
@@ -213,7 +220,7 @@ func flake(t *testing.T, text, more string) string {
 func realBuilder(t *testing.T) *Builder {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b, err := New(Options{Nix: &nix.CLI{Log: log}, Roots: filepath.Join(t.TempDir(), "roots"), Log: log})
+	b, err := New(Options{Nix: &nix.CLI{Log: log}, Roots: filepath.Join(t.TempDir(), "roots"), CopyTo: "file://" + t.TempDir(), Log: log})
 	must(t, err)
 	return b
 }

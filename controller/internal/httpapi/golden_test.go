@@ -39,6 +39,7 @@ func everyCall(t *testing.T, calls chan<- call) *httpapi.Handler {
 	answer[proto.HostRequest, proto.HostReply](on, proto.EndpointHost)
 	answer[proto.EventsRequest, proto.EventsReply](on, proto.EndpointEvents)
 	answer[proto.LeaseListRequest, proto.LeaseListReply](on, proto.EndpointLeaseList)
+	answer[proto.BuildLogRequest, proto.BuildLogReply](on, proto.EndpointBuildLog)
 	answer[proto.RolloutListRequest, proto.RolloutListReply](on, proto.EndpointRolloutList)
 	answer[proto.RolloutShowRequest, proto.RolloutShowReply](on, proto.EndpointRolloutShow)
 	answer[proto.RolloutPlanRequest, proto.RolloutPlanReply](on, proto.EndpointRolloutPlan)

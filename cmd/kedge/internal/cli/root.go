@@ -86,7 +86,7 @@ the time was up.`,
 	flags.StringSliceVar(&k.pins, "pin", nil, "trust the server with this key, as the controller says at its start (KEDGE_PINS)")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
-	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.rollout(), k.check(), k.events(), k.lease(), k.operator(), k.audit(), k.nats(), k.key(), k.release())
+	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.rollout(), k.check(), k.build(), k.events(), k.lease(), k.operator(), k.audit(), k.nats(), k.key(), k.release())
 	root.SetHelpCommand(help())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
