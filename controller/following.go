@@ -44,7 +44,7 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 	if now.State != rollout.Running && now.State != rollout.Done {
 		for _, t := range joining {
 			r.fleet.Trouble(t.Host, &proto.Problem{
-				Reason: proto.ReasonRetrying, Revision: rev, Time: r.now(),
+				Reason: standing(now.State), Revision: rev, Time: r.now(),
 				Message: fmt.Sprintf("rollout %s is %s, and nobody joins it", now.ID, now.State),
 			})
 		}
@@ -52,6 +52,22 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 		return nil
 	}
 	return r.replace(ctx, r.draft(rev, s, r.notOvertaken(targets(toplevels))), signed)
+}
+
+// standing says in a word why nobody joins a rollout in a state.
+func standing(s rollout.State) proto.Reason {
+	switch s {
+	case rollout.Paused:
+		return proto.ReasonPaused
+	case rollout.Halted:
+		return proto.ReasonHalted
+	case rollout.Aborted:
+		return proto.ReasonAborted
+	case rollout.Reverting, rollout.Reverted:
+		return proto.ReasonReverted
+	case rollout.Running, rollout.Done, rollout.Superseded:
+	}
+	return proto.ReasonRetrying
 }
 
 // missing returns those of the toplevels whose hosts the rollout, which is of the same

@@ -39,13 +39,17 @@ func TestMetrics(t *testing.T) {
 	want := `
 # HELP kedge_controller_hosts_problem Hosts that the newest revision did not reach, by reason.
 # TYPE kedge_controller_hosts_problem gauge
+kedge_controller_hosts_problem{reason="aborted"} 0
 kedge_controller_hosts_problem{reason="build-failed"} 1
 kedge_controller_hosts_problem{reason="disk-full"} 0
 kedge_controller_hosts_problem{reason="eval-failed"} 0
+kedge_controller_hosts_problem{reason="halted"} 0
 kedge_controller_hosts_problem{reason="no-builder"} 0
 kedge_controller_hosts_problem{reason="not-a-toplevel"} 0
 kedge_controller_hosts_problem{reason="not-in-revision"} 0
+kedge_controller_hosts_problem{reason="paused"} 0
 kedge_controller_hosts_problem{reason="retrying"} 0
+kedge_controller_hosts_problem{reason="reverted"} 0
 kedge_controller_hosts_problem{reason="two-channels"} 0
 kedge_controller_hosts_problem{reason="withdrawn"} 0
 # HELP kedge_controller_hosts_ready Hosts that run what was published for them, proven.

@@ -171,7 +171,7 @@ func TestRunnerTakesJoiners(t *testing.T) {
 	all[host(t, "web5")] = storePath(t, "a")
 	r.deployAs(t, "1", canaryFirst, all)
 	r.mustHavePublished(t, "aborted")
-	if v, _ := r.fleet.Host(host(t, "web5")); v.Host.Problem == nil || !strings.Contains(v.Host.Problem.Message, "aborted") {
+	if v, _ := r.fleet.Host(host(t, "web5")); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonAborted || !strings.Contains(v.Host.Problem.Message, "aborted") {
 		t.Errorf("problem of web5 = %+v, want that nobody joins any more", v.Host.Problem)
 	}
 }
