@@ -143,7 +143,7 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	order := closure.FetchOrder{
 		Toplevel:    o.Release.Toplevel,
 		Closure:     o.Release.Closure,
-		Caches:      caches(o.Assignment.Caches, a.Config.Caches),
+		Caches:      caches(o.Assignment.From(), a.Config.Caches),
 		TrustedKeys: a.Config.Trust.CacheKeys,
 	}
 	go func() {

@@ -149,7 +149,7 @@ func (a *Agent) mend(ctx context.Context) {
 	v := a.look()
 	from := a.Config.Caches
 	if v.order != nil {
-		from = caches(v.order.Assignment.Caches, from)
+		from = caches(v.order.Assignment.From(), from)
 	}
 	for _, p := range v.boot.Corrupt {
 		err := a.Store.Mend(ctx, p, from)

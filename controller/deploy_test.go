@@ -64,6 +64,7 @@ func (p *instantParts) Push(ctx context.Context, toplevels ...proto.StorePath) (
 // stuckPublisher waits for a bus that does not answer.
 type stuckPublisher struct{ asked chan struct{} }
 
+func (stuckPublisher) Near(map[proto.HostName][]string)           {}
 func (stuckPublisher) NextRelease(proto.HostName) proto.Serial    { return 1 }
 func (stuckPublisher) Toplevels(proto.HostName) []proto.StorePath { return nil }
 func (stuckPublisher) Former(proto.HostName, proto.StorePath, proto.Digest) (publish.Former, bool, error) {

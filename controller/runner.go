@@ -27,6 +27,8 @@ const (
 
 // A publisher says to hosts what they shall run; see [publish.Publisher].
 type publisher interface {
+	// Near has hosts ask these caches before the controller's own.
+	Near(caches map[proto.HostName][]string)
 	Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error)
 	NextRelease(host proto.HostName) proto.Serial
 	// Toplevels returns what a host is to run, and may run still or go back to.
@@ -139,6 +141,11 @@ func (r *runner) begin(ctx context.Context, rev proto.Revision, s spec.Spec, top
 	if err := r.follow(ctx, rev, s, toplevels, signed); err != nil {
 		return err
 	}
+	near := make(map[proto.HostName][]string, len(toplevels))
+	for host := range toplevels {
+		near[host] = s.CachesOf(host)
+	}
+	r.publisher.Near(near)
 	if err := r.round(ctx); err != nil {
 		r.log.WarnContext(ctx, "rollout held up", "rollout", r.current().ID, "err", err)
 	}

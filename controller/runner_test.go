@@ -22,6 +22,7 @@ import (
 // fakePublisher publishes into a fleet. It fails for hosts that fail names.
 type fakePublisher struct {
 	toplevels []proto.StorePath
+	near      map[proto.HostName][]string // as said last
 
 	fleet     *Fleet
 	fail      map[proto.HostName]error
@@ -33,6 +34,8 @@ type fakePublisher struct {
 	mu        sync.Mutex // guards published
 	published []string
 }
+
+func (p *fakePublisher) Near(caches map[proto.HostName][]string) { p.near = caches }
 
 func (p *fakePublisher) Toplevels(proto.HostName) []proto.StorePath { return p.toplevels }
 func (p *fakePublisher) NextRelease(proto.HostName) proto.Serial    { return 1 }

@@ -44,6 +44,15 @@ func (r runnerTest) deployAs(t *testing.T, rev, text string, toplevels map[proto
 	}
 }
 
+func TestHostsAskTheCachesNearThemFirst(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", `{"sites": {"eu": {"hosts": "web1", "caches": ["https://cache.eu.example"]}}}`, fleetOf(t, "a"))
+	want := map[proto.HostName][]string{host(t, "web1"): {"https://cache.eu.example"}, host(t, "web2"): nil, host(t, "web3"): nil}
+	if !maps.EqualFunc(r.publisher.near, want, slices.Equal) {
+		t.Errorf("got %v, want %v", r.publisher.near, want)
+	}
+}
+
 // says has a host report how the last thing that was published for it ended.
 func (r runnerTest) says(t *testing.T, name string, phase proto.Phase) {
 	t.Helper()

@@ -3,6 +3,7 @@ package proto
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,8 @@ type Assignment struct {
 	Expires time.Time `json:"expires"` // nothing is started after this instant
 	Release Digest    `json:"release"` // of the release's payload
 	Mode    Mode      `json:"mode,omitempty"`
-	Caches  []string  `json:"caches,omitempty"` // URLs to fetch from, before those that the host knows itself
+	Near    []string  `json:"near,omitempty"`   // URLs to fetch from first, of caches that are not the controller's
+	Caches  []string  `json:"caches,omitempty"` // URLs to fetch from next, before those that the host knows itself
 	// CacheToken lets the host read from Caches, and is shown to nobody else. Zero
 	// where they ask for none.
 	CacheToken CacheToken `json:"cache_token,omitzero"`
@@ -62,13 +64,16 @@ func (a Assignment) validate() error {
 	if a.Host.IsZero() || a.Serial == 0 || a.Release.IsZero() || a.Issued.IsZero() || !a.Expires.After(a.Issued) {
 		return fmt.Errorf("assignment: %w: host, serial, release, issued and a later expires are required", ErrMalformed)
 	}
-	for _, c := range a.Caches {
+	for _, c := range a.From() {
 		if err := ValidateCacheURL(c); err != nil {
 			return fmt.Errorf("assignment: %w: %w", ErrMalformed, err)
 		}
 	}
 	return nil
 }
+
+// From returns the URLs to fetch from, in order.
+func (a Assignment) From() []string { return slices.Concat(a.Near, a.Caches) }
 
 // ValidateCacheURL reports why s cannot be the URL of a binary cache that
 // hosts fetch from, or nil.

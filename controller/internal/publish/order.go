@@ -55,6 +55,7 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 		Target:  target(r, o.Release, a.Serial, now),
 		Issued:  a.Issued,
 		Mode:    a.Mode,
+		Near:    before.Near,
 		Release: max(r.Serial, before.Release),
 	}, before, o.Release, *o.Assignment)
 	if a.CacheToken.IsZero() {

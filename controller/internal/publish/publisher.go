@@ -23,7 +23,7 @@ type Signer interface {
 	OpenReset(e proto.Envelope) (proto.Reset, error)
 	Reset(r proto.Reset) (proto.Envelope, error)
 	Assign(o sign.Order) (proto.Envelope, error)
-	Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error)
+	Renew(assignment proto.Envelope, issued time.Time, near, caches []string, token proto.CacheToken) (proto.Envelope, error)
 	Countersign(release proto.Envelope) proto.Envelope
 	CountersignWithdrawals(list proto.Envelope) proto.Envelope
 	// Stale reports whether a key has not signed yet that should have, and Spared
@@ -78,6 +78,7 @@ type Publisher struct {
 
 	listed      atomic.Bool // every host is known that the bus has something of
 	withdrawals withdrawals
+	near        near
 }
 
 // Open loads what was published before.
@@ -192,10 +193,10 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 	if o.Assignment != nil {
 		return p.spared(r, o, before)
 	}
-	now := p.o.Now().UTC()
+	now, near := p.o.Now().UTC(), p.near.of(r.Host, before.Near)
 	serial := max(before.Target.Serial, p.accepted(before.Target.Serial, r.Host)) + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
-		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Caches: p.o.Caches,
+		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Near: near, Caches: p.o.Caches,
 		CacheToken: p.o.Token(r.Host, now),
 	})
 	if err != nil {
@@ -207,6 +208,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 		Issued:  now,
 		Mode:    o.Mode,
 		Token:   p.private,
+		Near:    near,
 		Release: max(r.Serial, before.Release),
 	}, before, o.Release, assignment), nil
 }

@@ -31,6 +31,8 @@ type Record struct {
 	Before []Former `json:"before,omitempty"`
 	// Token reports whether the assignment has a token for the cache.
 	Token bool `json:"token,omitempty"`
+	// Near are the caches that the host asks before the controller's own.
+	Near []string `json:"near,omitempty"`
 }
 
 // A Former is what a release said that was assigned to a host before.

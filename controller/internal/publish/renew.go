@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"kedge/proto"
@@ -61,6 +62,7 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 // r itself. It is behind if its host takes nothing that old.
 func (p *Publisher) renewed(r Record, behind bool, now time.Time) (next Record, err error) {
 	next = r
+	near := p.near.of(r.Host, r.Near)
 	next.Desired.Withdrawals = p.withdrawals.list()
 	switch {
 	case p.o.Signer.Spared(r.Desired.Assignment, now):
@@ -69,13 +71,14 @@ func (p *Publisher) renewed(r Record, behind bool, now time.Time) (next Record, 
 		}
 	case (r.Issued.After(now.Add(maxAhead)) || behind) && !p.withdrawals.has(r.Target.Release):
 		return p.again(r, r)
-	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), p.outlived(r, now), r.Token != p.private && r.Issued.Before(now.Truncate(time.Second)):
-		next.Issued, next.Token = now, p.private
+	case due(r.Host, r.Issued, now), p.o.Signer.Stale(r.Desired), p.outlived(r, now),
+		(r.Token != p.private || !slices.Equal(r.Near, near)) && r.Issued.Before(now.Truncate(time.Second)):
+		next.Issued, next.Token, next.Near = now, p.private, near
 		if now.Sub(r.Reset) > proto.AssignmentLifetime { // whoever waited for it has it
 			next.Reset, next.Desired.Reset = time.Time{}, nil
 		}
 		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
-		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, p.o.Caches, p.o.Token(r.Host, now))
+		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, near, p.o.Caches, p.o.Token(r.Host, now))
 	}
 	return next, err
 }

@@ -45,7 +45,7 @@ func TestKeysSignSideBySide(t *testing.T) {
 	}
 	s = open(t, dir) // keys survive
 	desired.Release = s.Countersign(release)
-	if desired.Assignment, err = s.Renew(assignment, now.Add(time.Hour), nil, proto.CacheToken{}); err != nil {
+	if desired.Assignment, err = s.Renew(assignment, now.Add(time.Hour), nil, nil, proto.CacheToken{}); err != nil {
 		t.Fatal(err)
 	}
 	if s.Stale(desired) {
@@ -146,7 +146,7 @@ func TestSpared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := open(t, t.TempDir()).Renew(ours, now.Add(time.Hour), nil, proto.CacheToken{})
+	foreign, err := open(t, t.TempDir()).Renew(ours, now.Add(time.Hour), nil, nil, proto.CacheToken{})
 	if err == nil {
 		t.Errorf("a stranger renewed ours: %+v", foreign)
 	}

@@ -158,6 +158,7 @@ type Order struct {
 	Serial  proto.Serial   // higher than that of every assignment of the host before
 	Issued  time.Time
 	Mode    proto.Mode
+	Near    []string // caches of others, before Caches
 	Caches  []string
 	// CacheToken lets the host read from them; zero for none.
 	CacheToken proto.CacheToken
@@ -176,7 +177,7 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 		Issued:  o.Issued,
 		Release: proto.DigestOf(o.Release.Payload),
 		Mode:    o.Mode,
-		Caches:  o.Caches, CacheToken: o.CacheToken,
+		Near:    o.Near, Caches: o.Caches, CacheToken: o.CacheToken,
 	})
 }
 
@@ -184,7 +185,7 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 // mode, issued now, with the caches and the token of today. It refuses an instant that is not
 // later than before: the clock went back, and hosts would refuse the assignment.
 // The old one goes on to count.
-func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []string, token proto.CacheToken) (proto.Envelope, error) {
+func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, near, caches []string, token proto.CacheToken) (proto.Envelope, error) {
 	a, err := s.OpenAssignment(assignment)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("renew assignment: %w", err)
@@ -193,7 +194,7 @@ func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, caches []str
 		return proto.Envelope{}, fmt.Errorf("renew assignment %s of %s: it was issued %s, and the clock says %s: check the controller's clock",
 			a.Serial, a.Host, was.Format(time.RFC3339), issued.UTC().Format(time.RFC3339))
 	}
-	a.Issued, a.Caches, a.CacheToken = issued, caches, token
+	a.Issued, a.Near, a.Caches, a.CacheToken = issued, near, caches, token
 	return s.assign(a)
 }
 

@@ -115,7 +115,7 @@ func TestRenewKeepsAllButTheInstantAndTheCaches(t *testing.T) {
 	}
 
 	later := now.Add(proto.AssignmentRenewal)
-	renewed, err := signer.Renew(old, later, []string{"http://b/"}, proto.CacheToken{})
+	renewed, err := signer.Renew(old, later, []string{"http://near/"}, []string{"http://b/"}, proto.CacheToken{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,18 +126,18 @@ func TestRenewKeepsAllButTheInstantAndTheCaches(t *testing.T) {
 	issued := later.Truncate(time.Second)
 	want := proto.Assignment{
 		Format: 1, Host: host(t, "web1"), Serial: 5, Issued: issued, Expires: issued.Add(24 * time.Hour),
-		Release: proto.DigestOf(release.Payload), Mode: proto.ModeSwitch, Caches: []string{"http://b/"},
+		Release: proto.DigestOf(release.Payload), Mode: proto.ModeSwitch, Near: []string{"http://near/"}, Caches: []string{"http://b/"},
 	}
 	if diff := cmp.Diff(want, got, comparers); diff != "" {
 		t.Errorf("renewed assignment (-want +got):\n%s", diff)
 	}
 
 	for name, at := range map[string]time.Time{"the same instant": now, "an earlier one": now.Add(-time.Hour), "less than a second later": now.Add(time.Millisecond)} {
-		if _, err := signer.Renew(old, at, nil, proto.CacheToken{}); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
+		if _, err := signer.Renew(old, at, nil, nil, proto.CacheToken{}); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
 			t.Errorf("renew at %s: got error %v, want one about the clock", name, err)
 		}
 	}
-	if _, err := open(t, t.TempDir()).Renew(old, later, nil, proto.CacheToken{}); !errors.Is(err, proto.ErrUnknownKey) {
+	if _, err := open(t, t.TempDir()).Renew(old, later, nil, nil, proto.CacheToken{}); !errors.Is(err, proto.ErrUnknownKey) {
 		t.Errorf("renew a foreign assignment: got error %v, want ErrUnknownKey", err)
 	}
 }
