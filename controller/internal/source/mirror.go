@@ -17,7 +17,7 @@ import (
 // need not be fetched again.
 const fetchedRef = "refs/kedge/fetched"
 
-// Fetch brings revision into our copy, without history. Errors wrap
+// Fetch brings revision into our copy, without history unless there is a policy. Errors wrap
 // [ErrUnreachable] or [ErrRevisionGone], unless ctx ended or our disk failed.
 // A copy that is damaged is made anew.
 func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
@@ -54,9 +54,10 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 		return nil
 	}
 	r.untidy = true
-	_, err := r.ask(ctx, r.mirror, "fetch", "--quiet", "--force",
-		"--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
-		"--", r.location.url, revision.String()+":"+fetchedRef)
+	args := append([]string{"fetch", "--quiet", "--force"}, r.depth()...)
+	_, err := r.ask(ctx, r.mirror, append(args,
+		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+		"--", r.location.url, revision.String()+":"+fetchedRef)...)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {
 		return fmt.Errorf("%w: %w", ErrRevisionGone, failed)
 	}

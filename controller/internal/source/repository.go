@@ -44,6 +44,7 @@ type Options struct {
 	Dir    string // for our copy; required
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
+	Policy      Policy
 	Timeout     time.Duration // of one git command; defaults to 2 min
 	Log         *slog.Logger  // required
 }
@@ -64,6 +65,7 @@ type Repository struct {
 	branch   string
 	subdir   string
 	creds    Credentials
+	policy   Policy
 	mirror   git // our copy
 	remote   git // commands that need no repository
 	timeout  time.Duration
@@ -91,7 +93,7 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, creds: o.Credentials, timeout: o.Timeout, log: o.Log}
+	r := &Repository{branch: o.Branch, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)

@@ -1,0 +1,114 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kedge/proto"
+)
+
+// Errors of a [Policy]: what runs is left alone.
+var (
+	// ErrUnsigned: a commit is not signed by anybody who may sign.
+	ErrUnsigned = errors.New("a commit is not signed by an allowed signer")
+	// ErrForcePushed: the branch was pushed over.
+	ErrForcePushed = errors.New("the branch was pushed over")
+)
+
+// A Policy says which revisions may be deployed. The zero value has nothing against
+// any.
+type Policy struct {
+	// AllowedSigners is a file of those whose SSH keys sign commits, as git's
+	// gpg.ssh.allowedSignersFile; empty where commits need no signature.
+	AllowedSigners string
+	// RefuseForcePush refuses what does not follow from the revision before, unless
+	// that followed from it: going back is no force-push.
+	RefuseForcePush bool
+}
+
+// needsHistory reports whether commits before the newest are to be looked at.
+func (p Policy) needsHistory() bool { return p != Policy{} }
+
+// Admit reports why a fetched revision may not be deployed after base, which may be
+// none: an error that wraps [ErrUnsigned] or [ErrForcePushed]. Every commit that
+// came after base must be signed, and the newest one in any case.
+func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) error {
+	if !r.policy.needsHistory() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := !base.IsZero()
+	if known {
+		_, err := r.run(ctx, r.mirror, "cat-file", "-e", base.String()+"^{commit}")
+		known = err == nil
+	}
+	if r.policy.RefuseForcePush && !base.IsZero() && base != revision {
+		forward := known && r.isAncestor(ctx, base, revision)
+		if back := known && r.isAncestor(ctx, revision, base); !forward && !back && ctx.Err() == nil {
+			return fmt.Errorf("%w: revision %s does not follow from %s, which is deployed; "+
+				"merge that into the branch, or set force_push to accept", ErrForcePushed, revision.Short(), base.Short())
+		}
+	}
+	if r.policy.AllowedSigners == "" {
+		return ctx.Err()
+	}
+	commits := []string{revision.String()}
+	if known {
+		out, err := r.run(ctx, r.mirror, "rev-list", "--reverse", base.String()+".."+revision.String())
+		if err != nil {
+			return fmt.Errorf("list the commits since %s: %w", base.Short(), err)
+		}
+		commits = append(strings.Fields(out), commits...)
+	}
+	return r.signed(ctx, commits)
+}
+
+func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) bool {
+	_, err := r.run(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
+	return err == nil
+}
+
+// signed reports the first of the commits that no allowed signer signed.
+func (r *Repository) signed(ctx context.Context, commits []string) error {
+	if err := readable("signatures.allowed_signers_file", r.policy.AllowedSigners); err != nil {
+		return err
+	}
+	for _, commit := range commits {
+		// Only SSH's signatures count, and only of those whom the file names.
+		_, err := r.run(ctx, r.mirror,
+			"-c", "gpg.ssh.allowedSignersFile="+r.policy.AllowedSigners, "-c", "gpg.minTrustLevel=fully",
+			"-c", "gpg.openpgp.program=false", "-c", "gpg.program=false", "-c", "gpg.x509.program=false",
+			"verify-commit", "--", commit)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if failed, ok := errors.AsType[*gitError](err); ok {
+			why := failed.stderr
+			if why == "" {
+				why = "it has no signature"
+			}
+			who, _ := r.run(ctx, r.mirror, "log", "-1", "--format=%an <%ae>", commit) // for the message alone
+			return fmt.Errorf("%w: %s by %s: %s", ErrUnsigned, commit[:10], strings.TrimSpace(who), why)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// depth returns how much of the history is fetched.
+func (r *Repository) depth() []string {
+	if !r.policy.needsHistory() {
+		return []string{"--depth=1"}
+	}
+	if _, err := os.Stat(filepath.Join(r.mirror.dir, ".git", "shallow")); err == nil {
+		return []string{"--unshallow"} // there was no policy before
+	}
+	return nil
+}

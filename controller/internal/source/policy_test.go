@@ -1,0 +1,121 @@
+package source_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kedge/controller/internal/source"
+	"kedge/proto"
+)
+
+// signer makes an SSH key, and has o sign with it. It returns what an allowed
+// signers file says of it.
+func signer(t *testing.T, o *origin) string {
+	t.Helper()
+	key := filepath.Join(t.TempDir(), "key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.git("config", "gpg.format", "ssh")
+	o.git("config", "user.signingkey", key)
+	o.git("config", "commit.gpgsign", "true")
+	return "x@example.org " + string(public)
+}
+
+func admit(t *testing.T, r *source.Repository, base proto.Revision) error {
+	t.Helper()
+	revision := check(t, r)
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	return r.Admit(t.Context(), base, revision)
+}
+
+func TestEveryCommitIsSigned(t *testing.T) {
+	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "allowed")
+			o.commit("flake.nix", "{ }") // from before signatures were wanted
+			writeFile(t, file, signer(t, o))
+			base := o.commit("a", "1")
+			r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{AllowedSigners: file}})
+			if err := admit(t, r, proto.Revision{}); err != nil {
+				t.Errorf("the first: %v; the newest commit is signed", err)
+			}
+			o.commit("a", "2")
+			if err := admit(t, r, base); err != nil {
+				t.Errorf("a signed one: %v", err)
+			}
+
+			o.git("config", "commit.gpgsign", "false")
+			bad := o.commit("a", "3")
+			want := bad.String()[:10] + " by x <x@example.org>"
+			if err := admit(t, r, base); !errors.Is(err, source.ErrUnsigned) || !strings.Contains(err.Error(), want) {
+				t.Errorf("an unsigned one: got error %v, want ErrUnsigned for %q", err, want)
+			}
+			o.git("config", "commit.gpgsign", "true")
+			o.git("revert", "--no-edit", bad.String())
+			if err := admit(t, r, base); !errors.Is(err, source.ErrUnsigned) || !strings.Contains(err.Error(), want) {
+				t.Errorf("an unsigned one in between: got error %v, want ErrUnsigned for %q", err, want)
+			}
+			o.git("reset", "--quiet", "--hard", base.String())
+			o.commit("a", "4")
+			if err := admit(t, r, base); err != nil {
+				t.Errorf("without the unsigned one: %v", err)
+			}
+
+			signer(t, o) // a stranger
+			o.commit("a", "5")
+			if err := admit(t, r, base); !errors.Is(err, source.ErrUnsigned) {
+				t.Errorf("a stranger's: got error %v, want ErrUnsigned", err)
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			if err := admit(t, r, base); err == nil || !strings.Contains(err.Error(), "signatures.allowed_signers_file: open "+file) {
+				t.Errorf("without the file: got error %v, want one that names it", err)
+			}
+		})
+	}
+}
+
+func TestAForcePushIsRefused(t *testing.T) {
+	o := newRemoteOrigin(t)
+	first := o.commit("flake.nix", "{ }")
+	base := o.commit("a", "1")
+	plain := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+	dir := t.TempDir()
+	shallow := newRepository(t, source.Options{URL: o.dir, Branch: "main", Dir: dir})
+	checkout(t, shallow, base) // from before there was a policy
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Dir: dir, Policy: source.Policy{RefuseForcePush: true}})
+	if err := admit(t, r, proto.Revision{}); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	o.commit("a", "2")
+	if err := admit(t, r, base); err != nil {
+		t.Errorf("a push: %v", err)
+	}
+	o.git("reset", "--quiet", "--hard", first.String())
+	if err := admit(t, r, base); err != nil {
+		t.Errorf("back to an older one: %v", err)
+	}
+	over := o.commit("a", "3")
+	if err := admit(t, r, base); !errors.Is(err, source.ErrForcePushed) || !strings.Contains(err.Error(), over.Short()) {
+		t.Errorf("a force-push: got error %v, want ErrForcePushed", err)
+	}
+	if err := admit(t, plain, base); err != nil {
+		t.Errorf("a force-push without a policy: %v", err)
+	}
+	o.git("merge", "--quiet", "--strategy=ours", "--no-edit", base.String())
+	if err := admit(t, r, base); err != nil {
+		t.Errorf("what was deployed, merged: %v", err)
+	}
+}
