@@ -28,7 +28,7 @@ func (c *Controller) wireChannels(parts Parts, m *metrics) error {
 			Channel: name, Source: src, Fleet: c.fleet, Poll: c.o.Config.Sources[name].Poll, Now: c.o.Now, Log: log,
 			Deployer: &deployer{
 				channel: name, source: src, builder: parts.Builder, logs: c.logs, cache: parts.Cache, kept: c.kept, runner: c.rollouts.runners[name],
-				differ: differ{closures: parts.Cache, fleet: c.fleet, log: log}, fleet: c.fleet, claims: channels, hosts: c.o.Config.Sources[name].Hosts, redo: c.redo, metrics: m, now: c.o.Now, log: log,
+				differ: differ{closures: parts.Cache, fleet: c.fleet, log: log}, fleet: c.fleet, claims: channels, hosts: c.o.Config.Sources[name].Hosts, record: had, redo: c.redo, metrics: m, now: c.o.Now, log: log,
 			},
 		})
 	}

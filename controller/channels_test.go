@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,5 +146,28 @@ func TestASelectorSaysWhoFollowsAChannel(t *testing.T) {
 		if s.Error != "" {
 			t.Errorf("%s: error = %q", s.Channel, s.Error)
 		}
+	}
+}
+
+// TestWhatIsNotAdmittedIsNotDeployed: the channel says so, and what was deployed
+// before is durable.
+func TestWhatIsNotAdmittedIsNotDeployed(t *testing.T) {
+	c := start(t)
+	web1, one, two := hostName(t, "web1"), toplevel(t, "one"), toplevel(t, "two")
+	first := c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one}))
+	c.await(t, "the first revision", wants(web1, 1, one))
+	unsigned := flake(map[proto.HostName]proto.StorePath{web1: two})
+	unsigned.Unsigned = true
+	c.world.Push(unsigned)
+	refused := func(r proto.FleetReply) bool { return channel(r, "main").Reason == proto.ReasonUnsigned }
+	c.await(t, "a refusal", refused)
+	c.stop(t)
+	c.start(t)
+	r := c.await(t, "a refusal after a restart", refused)
+	if v := hostIn(r, web1); v.Want.Serial != 1 || v.Want.Toplevel != one {
+		t.Errorf("web1 is to run %+v, want it as it was", v.Want)
+	}
+	if text := channel(r, "main").Error; !strings.Contains(text, "after "+first.Short()) {
+		t.Errorf("error = %q, want it to begin after %s, which is deployed", text, first.Short())
 	}
 }

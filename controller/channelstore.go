@@ -19,6 +19,9 @@ type channelRecord struct {
 	// Hosts are those that follow the channel, as the newest revision says that was
 	// evaluated; nil before the first.
 	Hosts []proto.HostName `json:"hosts"`
+	// Deployed is the revision that was rolled out last: what came after it is looked
+	// at before anything of it is evaluated.
+	Deployed proto.Revision `json:"deployed,omitzero"`
 }
 
 // channelStore keeps a file for each channel.

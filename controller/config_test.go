@@ -50,7 +50,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	_, err := load(t, `
 state_dir: state
 source: {url: /srv/fleet.git}
-sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main}, Main: {url: /srv/fleet.git}}
+sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main, hosts: "tag:", force_push: maybe, ssh_key_file: key, signatures: {required: true}, webhook: {kind: hmac, secret_file: x}}, Main: {url: /srv/fleet.git}}
 nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"]}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
 cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"], push: ["ssh-ng://store"]}
@@ -71,7 +71,7 @@ log: {format: xml}
 		keys = append(keys, key)
 	}
 	for _, want := range []string{
-		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
+		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.main.hosts", "sources.main.force_push", "sources.main.ssh_key_file", "sources.main.signatures.allowed_signers_file", "sources.main.webhook.secret_file", "sources.main.webhook.header", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
 		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.push[0]", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "rollout.own_host", "enroll.lifetime",
 	} {

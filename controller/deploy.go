@@ -32,6 +32,9 @@ type Source interface {
 	// Both are idempotent.
 	Fetch(ctx context.Context, rev proto.Revision) error
 	Checkout(ctx context.Context, rev proto.Revision) (source.Tree, error)
+	// Admit reports why a fetched revision may not be deployed after another one, zero
+	// for none.
+	Admit(ctx context.Context, base, rev proto.Revision) error
 	// Tidy removes what fetches left behind, if there is enough of it.
 	Tidy(ctx context.Context) error
 	// Watch calls moved when there may be a new revision, until ctx ends. It only
@@ -69,6 +72,7 @@ type deployer struct {
 	fleet   *Fleet
 	claims  claimSaver
 	hosts   spec.Selector           // who follows the channel
+	record  channelRecord           // as it is durable; of the goroutine that deploys
 	redo    func(channels []string) // has others begin anew
 	metrics *metrics
 	now     func() time.Time
@@ -113,6 +117,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err := d.source.Fetch(ctx, rev); err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
+	if err := d.source.Admit(ctx, d.record.Deployed, rev); err != nil {
+		return nil, fmt.Errorf("not admitted: %w", err)
+	}
 	tree, err := d.source.Checkout(ctx, rev)
 	if err != nil {
 		return nil, fmt.Errorf("check out: %w", err)
@@ -156,6 +163,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err := d.runner.begin(ctx, rev, evaluations.Spec, builds.Toplevels, releases); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
+	if err := d.save(channelRecord{Hosts: d.record.Hosts, Deployed: rev}); err != nil {
+		return nil, err
+	}
 	watch.lap(stagePublish)
 	d.fleet.Built(d.channel, rev)
 	d.prune(ctx, builds.Toplevels)
@@ -169,7 +179,7 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 	hosts = slices.AppendSeq(hosts, maps.Keys(e.Failed))
 	hosts = slices.DeleteFunc(hosts, func(h proto.HostName) bool { return !e.Spec.Match(d.hosts, h) })
 	slices.SortFunc(hosts, proto.HostName.Compare)
-	if err := d.claims.Save(d.channel, channelRecord{Hosts: hosts}); err != nil {
+	if err := d.save(channelRecord{Hosts: hosts, Deployed: d.record.Deployed}); err != nil {
 		return e, err
 	}
 	d.redo(d.fleet.Claim(d.channel, hosts))
@@ -188,6 +198,15 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 		}
 	}
 	return mine, ctx.Err()
+}
+
+// save makes r durable.
+func (d *deployer) save(r channelRecord) error {
+	if err := d.claims.Save(d.channel, r); err != nil {
+		return err
+	}
+	d.record = r
+	return nil
 }
 
 // note shows which hosts the revision reaches, and why it does not reach the

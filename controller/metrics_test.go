@@ -69,6 +69,7 @@ kedge_controller_source_problem{channel="main",reason="build-failed"} 0
 kedge_controller_source_problem{channel="main",reason="builder-unreachable"} 0
 kedge_controller_source_problem{channel="main",reason="disk-full"} 0
 kedge_controller_source_problem{channel="main",reason="eval-failed"} 0
+kedge_controller_source_problem{channel="main",reason="force-pushed"} 0
 kedge_controller_source_problem{channel="main",reason="no-branch"} 0
 kedge_controller_source_problem{channel="main",reason="no-builder"} 0
 kedge_controller_source_problem{channel="main",reason="no-configurations"} 0
@@ -77,6 +78,7 @@ kedge_controller_source_problem{channel="main",reason="not-a-toplevel"} 0
 kedge_controller_source_problem{channel="main",reason="retrying"} 0
 kedge_controller_source_problem{channel="main",reason="source-unreachable"} 0
 kedge_controller_source_problem{channel="main",reason="two-channels"} 0
+kedge_controller_source_problem{channel="main",reason="unsigned"} 0
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "kedge_controller_hosts_problem",
 		"kedge_controller_hosts_ready", "kedge_controller_hosts_silent", "kedge_controller_source_healthy", "kedge_controller_source_problem"); err != nil {

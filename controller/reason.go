@@ -15,7 +15,7 @@ func sourceReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonSourceUnreachable, proto.ReasonNoBranch, proto.ReasonNoFlake, proto.ReasonNoConfigurations,
 		proto.ReasonBadSpec, proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
+		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonUnsigned, proto.ReasonForcePushed, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
 	}
 }
 
@@ -45,6 +45,10 @@ func sourceReason(err error) proto.Reason {
 		return proto.ReasonDiskFull
 	case errors.Is(err, source.ErrNoBranch):
 		return proto.ReasonNoBranch
+	case errors.Is(err, source.ErrUnsigned):
+		return proto.ReasonUnsigned
+	case errors.Is(err, source.ErrForcePushed):
+		return proto.ReasonForcePushed
 	case errors.Is(err, source.ErrNoFlake):
 		return proto.ReasonNoFlake
 	case errors.Is(err, nix.ErrUnreachable):

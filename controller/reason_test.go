@@ -33,6 +33,8 @@ func TestSourceReason(t *testing.T) {
 		"a system that nobody builds for":      {&missedError{hosts: []*build.HostError{failed("arm1", proto.ReasonNoBuilder)}}, proto.ReasonNoBuilder},
 		"a branch that is not there":           {fmt.Errorf("check: %w", source.ErrNoBranch), proto.ReasonNoBranch},
 		"a revision that is not there":         {fmt.Errorf("fetch: %w", source.ErrRevisionGone), proto.ReasonRetrying},
+		"a commit that nobody signed":          {fmt.Errorf("%w: 1 by x", source.ErrUnsigned), proto.ReasonUnsigned},
+		"a branch that was pushed over":        {fmt.Errorf("%w: 1", source.ErrForcePushed), proto.ReasonForcePushed},
 		"no flake in the tree":                 {fmt.Errorf("check out: %w", source.ErrNoFlake), proto.ReasonNoFlake},
 		"no flake, as Nix says":                {&build.FlakeError{Missing: "flake.nix", Err: errors.New("error")}, proto.ReasonNoFlake},
 		"no configurations":                    {&build.FlakeError{Missing: "nixosConfigurations", Err: errors.New("error")}, proto.ReasonNoConfigurations},

@@ -27,6 +27,10 @@ type SourceConfig struct {
 	KnownHostsFile string `config:"known_hosts_file"`
 	TokenFile      string `config:"token_file"`
 	User           string `config:"user"` // goes with the token
+	// Signatures says who must have signed the commits.
+	Signatures SignaturesConfig `config:"signatures"`
+	// ForcePush is what becomes of a branch that was pushed over.
+	ForcePush ForcePush `config:"force_push"`
 	// Webhook is how a forge tells of pushes, at /hook/ and the channel's name.
 	Webhook WebhookConfig `config:"webhook"`
 }
@@ -58,19 +62,20 @@ var _ setup.Defaulter = (*SourceConfig)(nil)
 
 // SetDefaults implements [setup.Defaulter].
 func (c *SourceConfig) SetDefaults() {
-	c.Branch, c.Poll, c.Hosts = "main", time.Minute, spec.All()
+	c.Branch, c.Poll, c.Hosts, c.ForcePush = "main", time.Minute, spec.All(), ForcePushAccept
 }
 
 // options returns what is said of the repository.
 func (c SourceConfig) options() source.Options {
-	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Credentials: source.Credentials{
+	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Policy: c.policy(), Credentials: source.Credentials{
 		SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile, TokenFile: c.TokenFile, User: c.User,
 	}}
 }
 
 // problems are what is wrong with c, whose key is key.
 func (c SourceConfig) problems(key string) []error {
-	problems := append(c.Webhook.problems(key+".webhook"), between(key+".poll", c.Poll, minPoll, maxPoll))
+	problems := append(c.Webhook.problems(key+".webhook"), c.Signatures.problems(key+".signatures")...)
+	problems = append(problems, between(key+".poll", c.Poll, minPoll, maxPoll))
 	for _, err := range c.options().Problems() {
 		problems = append(problems, fmt.Errorf("%s.%w", key, err))
 	}

@@ -36,7 +36,7 @@ func TestTheDocumentOfSourcesHasEveryKey(t *testing.T) {
 func configKeys(t reflect.Type, prefix string) (keys []string) {
 	for f := range t.Fields() {
 		key := prefix + f.Tag.Get("config")
-		if f.Type == reflect.TypeFor[WebhookConfig]() {
+		if f.Type == reflect.TypeFor[WebhookConfig]() || f.Type == reflect.TypeFor[SignaturesConfig]() {
 			keys = append(keys, configKeys(f.Type, key+".")...)
 			continue
 		}

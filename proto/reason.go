@@ -107,6 +107,8 @@ const (
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
 	ReasonBadSpec           Reason = "bad-spec"           // what the flake says about its rollouts cannot be used
 	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
+	ReasonUnsigned          Reason = "unsigned"           // a commit is not signed by an allowed signer
+	ReasonForcePushed       Reason = "force-pushed"       // the branch was pushed over, which is to be refused
 	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
 
 	ReasonNoBuilder   Reason = "no-builder"          // no machine builds for the host's system, or has a feature that it needs

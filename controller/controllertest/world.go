@@ -26,6 +26,7 @@ type Flake struct {
 	Toplevels map[proto.HostName]proto.StorePath
 	Broken    map[proto.HostName]string // hosts that do not build, and why
 	Names     []string                  // of what cannot be a host
+	Unsigned  bool                      // no signer vouches for it
 	Missing   string                    // what it lacks that is needed to evaluate it at all
 	Kedge     string                    // its output kedge, as JSON; empty for none
 }
@@ -183,6 +184,16 @@ func (r repository) Check(context.Context) (proto.Revision, error) {
 
 // Fetch implements [controller.Source].
 func (r repository) Fetch(context.Context, proto.Revision) error { return nil }
+
+// Admit implements [controller.Source].
+func (r repository) Admit(_ context.Context, base, rev proto.Revision) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.flakes[rev].Unsigned {
+		return fmt.Errorf("%w: %s after %s", source.ErrUnsigned, rev.Short(), base.Short())
+	}
+	return nil
+}
 
 // Checkout implements [controller.Source].
 func (r repository) Checkout(_ context.Context, rev proto.Revision) (source.Tree, error) {
