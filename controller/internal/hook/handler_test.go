@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,7 @@ func sign(body string) string {
 type hooks struct {
 	http.Handler
 	file    string
-	looks   int
+	looks   atomic.Int64
 	results map[Result]int
 }
 
@@ -38,7 +39,7 @@ func newHooks(t *testing.T, kind Kind) *hooks {
 		t.Fatal(err)
 	}
 	h.Handler = NewHandler(Options{
-		Hooks: map[string]Hook{"main": {Kind: kind, SecretFile: h.file, Header: "X-Own", Branch: "main", Look: func() { h.looks++ }}},
+		Hooks: map[string]Hook{"main": {Kind: kind, SecretFile: h.file, Header: "X-Own", Branch: "main", Look: func() { h.looks.Add(1) }}},
 		Count: func(_ string, r Result) { h.results[r]++ }, Log: slog.New(slog.DiscardHandler),
 	})
 	return h
@@ -64,7 +65,7 @@ func TestHooksOfEveryKind(t *testing.T) {
 		body    string
 		headers map[string]string
 		status  int
-		looks   int
+		looks   int64
 	}{
 		"github":                  {GitHub, push, map[string]string{"X-Hub-Signature-256": "sha256=" + sign(push), "X-GitHub-Event": "push"}, 202, 1},
 		"a large one":             {GitHub, large, map[string]string{"X-Hub-Signature-256": "sha256=" + sign(large)}, 202, 1},
@@ -88,8 +89,8 @@ func TestHooksOfEveryKind(t *testing.T) {
 	} {
 		h := newHooks(t, c.kind)
 		w := h.post(t, "main", c.body, c.headers)
-		if w.Code != c.status || h.looks != c.looks {
-			t.Errorf("%s: status %d and %d looks, want %d and %d", name, w.Code, h.looks, c.status, c.looks)
+		if w.Code != c.status || h.looks.Load() != c.looks {
+			t.Errorf("%s: status %d and %d looks, want %d and %d", name, w.Code, h.looks.Load(), c.status, c.looks)
 		}
 		if w.Code == http.StatusUnauthorized && w.Body.String() != "unauthorized\n" {
 			t.Errorf("%s: a stranger is told %q", name, w.Body)
@@ -115,8 +116,8 @@ func TestHooksThatAreNot(t *testing.T) {
 		if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if w := h.post(t, "main", "{}", map[string]string{"X-Gitlab-Token": text}); w.Code != http.StatusServiceUnavailable || h.looks != 0 {
-			t.Errorf("the secret %q: status %d, %d looks, want 503 and none", text, w.Code, h.looks)
+		if w := h.post(t, "main", "{}", map[string]string{"X-Gitlab-Token": text}); w.Code != http.StatusServiceUnavailable || h.looks.Load() != 0 {
+			t.Errorf("the secret %q: status %d, %d looks, want 503 and none", text, w.Code, h.looks.Load())
 		}
 	}
 	if h.results[Failed] != 2 || h.results[Refused] != 1 {
@@ -136,11 +137,11 @@ func TestAStormCostsALookNowAndThen(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		stormed := time.Since(began)
-		before := h.looks
+		before := h.looks.Load()
 		time.Sleep(pause)
 		synctest.Wait()
-		if most := int(stormed/pause) + 1; before > most || h.looks != before+1 {
-			t.Errorf("%d looks in %s, and %d after it, want at most %d, and one more", before, stormed, h.looks, most)
+		if most := int64(stormed/pause) + 1; before > most || h.looks.Load() != before+1 {
+			t.Errorf("%d looks in %s, and %d after it, want at most %d, and one more", before, stormed, h.looks.Load(), most)
 		}
 	})
 }
