@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kedge/controller/internal/backup"
+	"kedge/controller/internal/replica"
 	"kedge/internal/durable"
 )
 
@@ -91,6 +92,9 @@ func Restore(c Config, o BackupOrder) (said string, err error) {
 	aside, err := b.Restore(backup.Order{
 		Dir: c.StateDir, Keys: keysDir, Derived: controllerCredentials, Parts: parts, Force: o.Force, Now: o.Now,
 	})
+	if err == nil && (c.HA.Enabled || replica.Joined(c.StateDir)) {
+		err = replica.Join(c.StateDir) // the others may have gone on since
+	}
 	if err := errors.Join(err, lock.Close()); err != nil {
 		return "", err
 	}

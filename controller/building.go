@@ -13,7 +13,7 @@ import (
 
 // wireChannels makes what turns revisions into releases, for every channel.
 func (c *Controller) wireChannels(parts Parts, m *metrics) error {
-	channels := channelStore{dir: c.path(channelsDir)}
+	channels := channelStore{dir: c.path(channelsDir), shared: c.shared}
 	for name, src := range parts.Sources {
 		c.fleet.Looked(sourceStatus(name, src))
 		had, err := channels.Load(name)

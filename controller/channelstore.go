@@ -25,14 +25,21 @@ type channelRecord struct {
 }
 
 // channelStore keeps a file for each channel.
-type channelStore struct{ dir string }
+type channelStore struct {
+	dir    string
+	shared func(path string) error // required; see [Controller.shared]
+}
 
 // Save makes a record durable before it returns nil.
 func (s channelStore) Save(channel string, r channelRecord) error {
 	if err := durable.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("save channel %s: %w", channel, err)
 	}
-	if err := s.document(channel).Write(r); err != nil {
+	file := s.document(channel)
+	if err := file.Write(r); err != nil {
+		return fmt.Errorf("save channel %s: %w", channel, err)
+	}
+	if err := s.shared(file.Path); err != nil {
 		return fmt.Errorf("save channel %s: %w", channel, err)
 	}
 	return nil

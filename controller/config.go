@@ -39,6 +39,7 @@ type Config struct {
 	Rollout RolloutConfig           `config:"rollout"`
 	Enroll  EnrollConfig            `config:"enroll"`
 	Metrics MetricsConfig           `config:"metrics"`
+	HA      HAConfig                `config:"ha"`
 	Log     setup.LogConfig         `config:"log"`
 }
 
@@ -53,6 +54,8 @@ type NATSConfig struct {
 	CredentialsFile string `config:"credentials_file"`
 	// TLS says whom to trust to be that server.
 	TLS NATSTLSConfig `config:"tls"`
+	// Replicas is how many servers of a cluster keep each stream and bucket that is made.
+	Replicas int `config:"replicas"`
 }
 
 // A NATSTLSConfig says whom to trust to be an external NATS server: the authorities
@@ -89,7 +92,7 @@ type KeysConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		StateDir: "/var/lib/kedge-controller",
-		NATS:     NATSConfig{Listen: "0.0.0.0:4222"},
+		NATS:     NATSConfig{Listen: "0.0.0.0:4222", Replicas: 1},
 		HTTP:     defaultHTTP(),
 		Cache:    defaultCache(),
 		Build:    defaultBuild(),
@@ -106,7 +109,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.upstreamProblems(), c.Build.problems(),
-		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.Metrics.problems(),
+		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.haProblems(), c.Metrics.problems(),
 	)...)
 }
 

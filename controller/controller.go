@@ -86,6 +86,7 @@ type Controller struct {
 	authority Authority
 	natsURL   string
 	signer    *sign.Signer
+	term      *term // nil where there is one controller
 }
 
 // closer ends something that was opened.
@@ -125,6 +126,9 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := backup.Unfinished(cfg.StateDir); err != nil {
 		return err
 	}
+	if err := c.standBy(ctx); err != nil {
+		return err
+	}
 	signer, err := c.openSigner(ctx)
 	if err != nil {
 		return err
@@ -138,6 +142,7 @@ func (c *Controller) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	book.Shared, operators.Shared = c.shared, c.shared
 	parts := c.o.Parts
 	if parts == nil {
 		p, err := NewParts(cfg, c.log)
@@ -159,6 +164,11 @@ func (c *Controller) open(ctx context.Context) error {
 	if err := c.listen(ctx, parts.Cache.Handler(c.porter(book)), server); err != nil {
 		return err
 	}
+	if c.term != nil { // what a first start made is there now
+		if err := c.term.keys(); err != nil {
+			return err
+		}
+	}
 	if c.authority == Authority(foreignNATS{}) {
 		return nil // its operators are not ours to name
 	}
@@ -174,7 +184,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollouts": c.rollouts.run,
 		"operator API": c.service.Run, "operator API over HTTP": c.http.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
-		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune,
+		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune, "leader": c.lead,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

@@ -11,15 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"kedge/controller"
 	"kedge/controller/controllertest"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func hostName(t *testing.T, s string) proto.HostName {
 	t.Helper()

@@ -37,15 +37,17 @@ type heldBack struct {
 // holds is what people keep from going out, which outlives rollouts and controllers.
 // Safe for concurrent use.
 type holds struct {
-	file durable.Document[heldBack]
+	file   durable.Document[heldBack]
+	shared func(path string) error // see [Controller.shared]
 
 	mu   sync.Mutex // guards what follows
 	what heldBack
 }
 
-// openHolds reads the holds in a file, which need not exist.
-func openHolds(path string) (*holds, error) {
-	h := &holds{file: durable.Document[heldBack]{Path: path, Format: holdsFormat}}
+// openHolds reads the holds in a file, which need not exist. What is written there is
+// shared.
+func openHolds(path string, shared func(path string) error) (*holds, error) {
+	h := &holds{file: durable.Document[heldBack]{Path: path, Format: holdsFormat}, shared: shared}
 	what, err := h.file.Read()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -108,6 +110,9 @@ func (h *holds) change(do func(*heldBack)) error {
 	}
 	do(&next)
 	if err := h.file.Write(next); err != nil {
+		return err
+	}
+	if err := h.shared(h.file.Path); err != nil {
 		return err
 	}
 	h.what = next

@@ -14,7 +14,7 @@ import (
 
 func TestHoldsOutliveTheController(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "holds.json")
-	h, err := openHolds(path)
+	h, err := openHolds(path, alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestHoldsOutliveTheController(t *testing.T) {
 	do(proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "testing", Reason: "three"})
 	do(proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{host(t, "web2")}})
 
-	again, err := openHolds(path)
+	again, err := openHolds(path, alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +58,13 @@ func TestHoldsAreNotForgottenByADamagedFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"format":1,`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openHolds(path); err == nil {
+	if _, err := openHolds(path, alone); err == nil {
 		t.Error("a torn file was taken for none")
 	}
 }
 
 func TestHoldsThatAreNotDurableAreNone(t *testing.T) {
-	h, err := openHolds(filepath.Join(t.TempDir(), "nowhere", "holds.json"))
+	h, err := openHolds(filepath.Join(t.TempDir(), "nowhere", "holds.json"), alone)
 	if err != nil {
 		t.Fatal(err)
 	}

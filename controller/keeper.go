@@ -16,7 +16,6 @@ import (
 const (
 	keepRetry     = 5 * time.Second  // after a failure
 	keepLook      = time.Minute      // without news: assignments come due
-	replicas      = 1                // of streams and buckets that are made; a cluster's are changed by hand so far
 	ensureTimeout = 20 * time.Second // for streams and buckets, of one attempt
 	syncTimeout   = time.Minute      // for desired states, of one attempt; the next one goes on from there
 )
@@ -58,6 +57,7 @@ type keeper struct {
 	wakeup     chan struct{} // capacity 1
 	conn       connection
 	assets     assetMaker
+	replicas   int // of streams and buckets that are made
 	statements statements
 	server     natsServer // nil if it is not in this process
 	log        *slog.Logger
@@ -128,7 +128,7 @@ func (k *keeper) ensure(ctx context.Context, connects uint64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
-	if err := k.assets.EnsureAssets(ctx, replicas); err != nil {
+	if err := k.assets.EnsureAssets(ctx, k.replicas); err != nil {
 		return fmt.Errorf("make streams and buckets: %w", err)
 	}
 	k.ensured = connects

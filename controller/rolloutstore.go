@@ -22,13 +22,16 @@ const currentRollout = "current"
 // took their place.
 const keptRollouts = 20
 
-// rolloutStore keeps rollouts in files, and nowhere else: nobody signs them, so a copy
-// that came from NATS could not be believed. Whoever could write there would choose
-// what the controller signs next.
+// rolloutStore keeps rollouts in files. Nobody signs them, so a copy in NATS that is not
+// sealed could not be believed: whoever could write there would choose what the
+// controller signs next.
 //
 // There is a folder for each channel, with the current rollout in current.json, and
 // those before it in a file each, under their IDs.
-type rolloutStore struct{ dir string }
+type rolloutStore struct {
+	dir    string
+	shared func(path string) error // required; see [Controller.shared]
+}
 
 var _ rolloutSaver = rolloutStore{}
 
@@ -48,6 +51,9 @@ func (s rolloutStore) Retire(r rollout.Rollout) error {
 		if err := durable.Remove(s.path(old.Channel, old.ID)); err != nil {
 			return fmt.Errorf("forget rollout %s: %w", old.ID, err)
 		}
+		if err := s.shared(s.path(old.Channel, old.ID)); err != nil {
+			return fmt.Errorf("forget rollout %s: %w", old.ID, err)
+		}
 	}
 	return nil
 }
@@ -60,7 +66,10 @@ func (s rolloutStore) write(r rollout.Rollout, name string) error {
 	if err := durable.MkdirAll(filepath.Join(s.dir, r.Channel), 0o700); err != nil {
 		return fmt.Errorf("save rollout %s: %w", r.ID, err)
 	}
-	return durable.WriteFile(s.path(r.Channel, name), data, 0o600)
+	if err := durable.WriteFile(s.path(r.Channel, name), data, 0o600); err != nil {
+		return err
+	}
+	return s.shared(s.path(r.Channel, name))
 }
 
 // Load returns the rollout of a channel to go on with, if there is one, and those

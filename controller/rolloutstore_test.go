@@ -11,6 +11,9 @@ import (
 	"kedge/controller/internal/rollout"
 )
 
+// alone shares nothing, as a controller does that is alone.
+func alone(string) error { return nil }
+
 func plannedFor(t *testing.T, id string, created time.Time) rollout.Rollout {
 	t.Helper()
 	r, err := rollout.Plan(rollout.Draft{
@@ -24,7 +27,7 @@ func plannedFor(t *testing.T, id string, created time.Time) rollout.Rollout {
 }
 
 func TestRolloutStore(t *testing.T) {
-	s := rolloutStore{dir: t.TempDir()}
+	s := rolloutStore{dir: t.TempDir(), shared: alone}
 	if _, found, past, err := s.Load("main"); found || len(past) > 0 || err != nil {
 		t.Errorf("before the first: %t, %v, %v", found, past, err)
 	}
@@ -53,7 +56,7 @@ func TestRolloutStore(t *testing.T) {
 
 func TestRolloutStoreRefusesATornFile(t *testing.T) {
 	for _, name := range []string{currentRollout, "r1"} {
-		s := rolloutStore{dir: t.TempDir()}
+		s := rolloutStore{dir: t.TempDir(), shared: alone}
 		if err := s.Save(plannedFor(t, "r0", time.Now())); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +71,7 @@ func TestRolloutStoreRefusesATornFile(t *testing.T) {
 }
 
 func TestRolloutStoreRefusesTheRolloutOfAnotherChannel(t *testing.T) {
-	s := rolloutStore{dir: t.TempDir()}
+	s := rolloutStore{dir: t.TempDir(), shared: alone}
 	if err := s.Save(plannedFor(t, "r1", time.Now())); err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 
 func TestRunnerHolds(t *testing.T) {
 	r := newRunner()
-	file, err := openHolds(t.TempDir() + "/holds.json")
+	file, err := openHolds(t.TempDir()+"/holds.json", alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestRunnerHolds(t *testing.T) {
 	r.mustBe(t, "without web2", rollout.Done)
 
 	again := r.restarted()
-	if again.holds, err = openHolds(file.file.Path); err != nil {
+	if again.holds, err = openHolds(file.file.Path, alone); err != nil {
 		t.Fatal(err)
 	}
 	again.deployAs(t, "1", "", fleetOf(t, "a"))

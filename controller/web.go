@@ -54,6 +54,19 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
 	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache))
 	m.Handle(proto.EnrollPath, p.enrol)
+	p.health(m)
+	if p.nats != "" {
+		m.Handle("GET "+natsPath, natsProxy(p.nats, p.visitors, log))
+	}
+	all := http.NewServeMux()
+	all.Handle(proto.APIPath, p.api)
+	all.Handle(hook.Path, p.hooks)
+	all.Handle("/", http.MaxBytesHandler(m, maxBody))
+	return believing(p.proxies, all)
+}
+
+// health serves what says how the controller is.
+func (p pages) health(m *http.ServeMux) {
 	m.Handle("GET /metrics", p.inside(promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})))
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -63,14 +76,6 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 		}
 		answer(w, err)
 	})
-	if p.nats != "" {
-		m.Handle("GET "+natsPath, natsProxy(p.nats, p.visitors, log))
-	}
-	all := http.NewServeMux()
-	all.Handle(proto.APIPath, p.api)
-	all.Handle(hook.Path, p.hooks)
-	all.Handle("/", http.MaxBytesHandler(m, maxBody))
-	return believing(p.proxies, all)
 }
 
 // errNotReady is all that strangers are told.

@@ -103,15 +103,18 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	cfg, now := c.o.Config, c.o.Now
 	m := newMetrics(c.o.Registry, slices.Collect(maps.Keys(parts.Sources))...)
 	busFleet := bus.NewFleet(c.conn, c.log)
+	if c.term != nil {
+		busFleet.Queue = c.term.queue
+	}
 	publisher, err := publish.Open(publish.Options{
-		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile)}, Bus: busFleet, Signer: signer, Caches: cfg.Cache.URLs,
+		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile), Shared: c.shared}, Bus: c.fenced(busFleet), Signer: signer, Caches: cfg.Cache.URLs,
 		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Accepted: c.fleet.Accepted, Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err
 	}
 	c.publisher = publisher
-	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, statements: publisher, log: c.log}
+	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, replicas: cfg.NATS.Replicas, statements: publisher, log: c.log}
 	if server != nil {
 		c.keeper.server = server
 	}
@@ -141,10 +144,10 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	c.http = a.http
 	c.service = bus.NewService(bus.ServiceOptions{
 		Conn: c.conn, Version: c.o.Version, Log: c.log, Serving: sync.OnceFunc(func() { close(c.serving) }),
-		Locate: c.locate(server), Signer: c.signerOfCalls(operators),
+		Locate: c.locate(server), Signer: c.signerOfCalls(operators), Queue: busFleet.Queue,
 	})
 	c.leases = &leases{
-		ledger: lease.NewLedger(lease.Options{Bus: busFleet, Rules: cfg.Reboot.rules(), Now: now}),
+		ledger: lease.NewLedger(lease.Options{Bus: c.fencedControl(busFleet), Rules: cfg.Reboot.rules(), Now: now}),
 		bus:    busFleet, fleet: c.fleet, audit: a.audit, metrics: m, now: now, log: c.log,
 	}
 	a.leases = c.leases
@@ -213,6 +216,15 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	}
 }
 
+// adminName returns what whoever is root on this machine is called: where there are
+// several, each has a name of its own, since one replaces who had it before.
+func (c *Controller) adminName() string {
+	if c.term == nil {
+		return "admin"
+	}
+	return "admin-" + keyName()
+}
+
 // writeAdminCredentials makes the credentials of whoever is root on this machine,
 // unless they are there. Whoever was revoked gets others when the file is removed.
 func (c *Controller) writeAdminCredentials(operators *enroll.Operators) error {
@@ -225,7 +237,7 @@ func (c *Controller) writeAdminCredentials(operators *enroll.Operators) error {
 		return fmt.Errorf("make credentials for the administrator: %w", err)
 	}
 	admin := proto.Operator{
-		Name: "admin", Role: proto.RoleAdmin, PublicKey: id.PublicKey, Added: c.o.Now().UTC(), By: proto.ServiceName,
+		Name: c.adminName(), Role: proto.RoleAdmin, PublicKey: id.PublicKey, Added: c.o.Now().UTC(), By: proto.ServiceName,
 	}
 	jwt, err := c.authority.OperatorJWT(admin.Role, admin.Name, admin.PublicKey, admin.Expires)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 // wireRollouts makes what carries rollouts out, for every channel, and takes up what was
 // durable.
 func (c *Controller) wireRollouts(parts Parts, signer *sign.Signer, h history) error {
-	held, err := openHolds(c.path(holdsFile))
+	held, err := openHolds(c.path(holdsFile), c.shared)
 	if err != nil {
 		return err
 	}
-	store := rolloutStore{dir: c.path(rolloutsDir)}
+	store := rolloutStore{dir: c.path(rolloutsDir), shared: c.shared}
 	audit := func(ctx context.Context, e proto.AuditEntry) {
 		if err := h.Audit(ctx, e); err != nil { // what was done is durable elsewhere
 			c.log.WarnContext(ctx, "audit entry lost", "act", e.Act, "host", e.Host, "err", err)

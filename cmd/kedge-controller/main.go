@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -130,6 +131,9 @@ func run(ctx context.Context, c controller.Config, stderr io.Writer) (err error)
 			}
 		},
 	})
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it stood by, or was not open yet
+	}
 	if err != nil {
 		return err
 	}

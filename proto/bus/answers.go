@@ -32,7 +32,7 @@ type answerer func(ctx context.Context, host proto.HostName, request []byte) ([]
 func (f *Fleet) answers(ctx context.Context, what, pattern string, answer answerer) error {
 	t := newTurnstile()
 	return f.conn.sessions(ctx, f.log, what, func(ctx context.Context, nc *nats.Conn) error {
-		sub, err := nc.QueueSubscribeSync(pattern, answerQueue)
+		sub, err := nc.QueueSubscribeSync(pattern, f.Queue)
 		if err != nil {
 			return translate(err)
 		}

@@ -18,6 +18,12 @@ import (
 // A Fleet is what a controller may do: say what hosts shall run, hear what they
 // say, and keep the audit. All methods are safe for concurrent use.
 type Fleet struct {
+	// Queue is a name that those share who answer requests: one of them gets each. Of
+	// several with different names each one does, and only the one that leads may have
+	// an effect: who is held up keeps no request from the others. It is set before
+	// anything is answered; the default is one for all controllers.
+	Queue string
+
 	conn  *Conn
 	log   *slog.Logger
 	drops drops
@@ -36,7 +42,7 @@ type assets struct {
 // NewFleet returns the view of a controller over c, whose credentials must be a
 // controller's.
 func NewFleet(c *Conn, log *slog.Logger) *Fleet {
-	return &Fleet{conn: c, log: log}
+	return &Fleet{Queue: answerQueue, conn: c, log: log}
 }
 
 // open returns the handles for the current connection.

@@ -30,6 +30,8 @@ type ServiceOptions struct {
 	// Serving is called, from the goroutine of [Service.Run], when calls are
 	// answered from now on: once for every connection that was built.
 	Serving func()
+	// Queue is as that of a [Fleet].
+	Queue string
 	// Locate returns the address of the client that the server knows by an id, if it
 	// is another one than the server sees; else it is empty.
 	Locate func(id uint64) string
@@ -114,6 +116,7 @@ func (s *Service) serve(ctx, life context.Context, nc *nats.Conn) error {
 	service, err := micro.AddService(nc, micro.Config{
 		Name:        proto.ServiceName,
 		Version:     s.options.Version,
+		QueueGroup:  s.options.Queue,
 		Description: "Operator API of the kedge controller",
 	})
 	if err != nil {

@@ -59,6 +59,9 @@ type entry struct {
 // A Book is a directory with a file for each host. Safe for concurrent use.
 type Book struct {
 	dir string
+	// Shared has a file that was written taken where other controllers find it, and
+	// fails if that cannot be. It is set before the book is used, or nil.
+	Shared func(path string) error
 
 	mu      sync.Mutex // guards entries
 	entries map[proto.HostName]entry
@@ -209,8 +212,14 @@ func (b *Book) change(host proto.HostName, do func(e *entry) error) error {
 	if err := do(&e); err != nil {
 		return fmt.Errorf("host %s: %w", host, err)
 	}
-	if err := b.document(host).Write(e); err != nil {
+	file := b.document(host)
+	if err := file.Write(e); err != nil {
 		return fmt.Errorf("host %s: %w", host, err)
+	}
+	if b.Shared != nil {
+		if err := b.Shared(file.Path); err != nil {
+			return fmt.Errorf("host %s: %w", host, err)
+		}
 	}
 	b.entries[host] = e
 	return nil

@@ -37,6 +37,8 @@ type roll struct {
 // Operators is a file with every operator that there was. Safe for concurrent use.
 type Operators struct {
 	file durable.Document[roll]
+	// Shared is as that of a [Book].
+	Shared func(path string) error
 
 	mu   sync.Mutex // guards roll
 	roll roll
@@ -149,6 +151,11 @@ func (o *Operators) change(do func(r *roll) error) error {
 	}
 	if err := o.file.Write(r); err != nil {
 		return fmt.Errorf("operators: %w", err)
+	}
+	if o.Shared != nil {
+		if err := o.Shared(o.file.Path); err != nil {
+			return fmt.Errorf("operators: %w", err)
+		}
 	}
 	o.roll = r
 	return nil

@@ -108,6 +108,9 @@ type Shelf interface {
 type Files struct {
 	Dir             string
 	WithdrawalsFile string
+	// Shared has a file that was written taken where other controllers find it, and
+	// fails if that cannot be. Nil where there are none.
+	Shared func(path string) error
 }
 
 var _ Shelf = Files{}
@@ -147,7 +150,20 @@ func (f Files) Load() ([]Record, error) {
 }
 
 // Save writes r to its file.
-func (f Files) Save(r Record) error { return f.document(r.Host).Write(r) }
+func (f Files) Save(r Record) error {
+	file := f.document(r.Host)
+	if err := file.Write(r); err != nil {
+		return err
+	}
+	return f.share(file.Path)
+}
+
+func (f Files) share(path string) error {
+	if f.Shared == nil {
+		return nil
+	}
+	return f.Shared(path)
+}
 
 // Withdrawals reads the list of withdrawals.
 func (f Files) Withdrawals() (*proto.Envelope, error) {
@@ -163,7 +179,10 @@ func (f Files) Withdrawals() (*proto.Envelope, error) {
 
 // SaveWithdrawals writes it.
 func (f Files) SaveWithdrawals(e proto.Envelope) error {
-	return f.withdrawals().Write(withdrawalsRecord{List: e})
+	if err := f.withdrawals().Write(withdrawalsRecord{List: e}); err != nil {
+		return err
+	}
+	return f.share(f.WithdrawalsFile)
 }
 
 // withdrawalsRecord is what is in the file.

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,14 +64,13 @@ func (s *Store) put(key string, data []byte, last uint64) (uint64, error) {
 		if err == nil || !bus.Transient(err) {
 			return seq, err
 		}
-		time.Sleep(retry)
+		<-time.After(retry)
 	}
 }
 
 // try puts data once. What an attempt before did put, and nobody heard of, is ours.
 func (s *Store) try(key string, data []byte, last uint64) (uint64, error) {
-	// A save is carried through: it is bounded, and has no context of its own.
-	ctx, cancel := context.WithTimeoutCause(context.Background(), attempt, bus.ErrTimeout)
+	ctx, cancel := s.bounded()
 	defer cancel()
 	seq, err := s.o.Bus.PutControl(ctx, key, data, last)
 	if !errors.Is(err, bus.ErrConflict) {

@@ -109,6 +109,9 @@ func (s *Store) write(name string, c content) error {
 // check, which is told how long something may take, says that it leads.
 func (s *Store) Lead(ctx context.Context, at uint64, check func(takes time.Duration) error) error {
 	s.check = check
+	s.bounded = func() (context.Context, context.CancelFunc) { // what is being saved when ctx ends is carried through
+		return context.WithTimeoutCause(context.WithoutCancel(ctx), attempt, bus.ErrTimeout)
+	}
 	if at+1 < s.next { // another stream than we read from
 		s.next = 1
 		for _, file := range s.files {

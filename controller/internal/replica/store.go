@@ -58,7 +58,9 @@ type Store struct {
 	file   durable.Document[floors]
 	fresh  bool // this controller never shared anything
 
-	check func(takes time.Duration) error // whether we lead; nil before Lead
+	// Set by Lead.
+	check   func(takes time.Duration) error // whether we lead
+	bounded func() (context.Context, context.CancelFunc)
 
 	mu     sync.Mutex // guards what follows
 	files  map[string]*shared
