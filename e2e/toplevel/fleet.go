@@ -23,6 +23,7 @@ type Fleet struct {
 	Tools            string          `json:"tools,omitempty"` // store path of what BuildTools made; required if there are hosts
 	Hosts            map[string]Host `json:"hosts,omitempty"`
 	NoConfigurations bool            `json:"noConfigurations,omitempty"` // a flake without nixosConfigurations
+	Kedge            map[string]any  `json:"kedge,omitempty"`            // the output of that name, as JSON; none if nil
 }
 
 // Write writes the flake into the folder dir, which is made if there is none, over what an earlier

@@ -3,6 +3,7 @@
   tools ? "",
   hosts ? { },
   noConfigurations ? false,
+  kedge ? null,
 }:
 let
   # A store path that was put into the store by other means; it must be there when it is used.
@@ -121,3 +122,4 @@ else
       config.system.build.toplevel = toplevel name host;
     }) hosts;
   }
+  // (if kedge == null then { } else { inherit kedge; })
