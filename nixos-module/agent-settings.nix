@@ -3,33 +3,12 @@
 { lib }:
 let
   inherit (lib) mkOption types;
-  inherit (import ./types.nix { inherit lib; }) duration;
-
-  mkDuration =
-    default: description:
-    mkOption {
-      type = duration;
-      inherit default description;
-    };
-  mkBytes =
-    default: description:
-    mkOption {
-      type = types.ints.unsigned;
-      inherit default description;
-    };
-  mkChoice =
-    default: values: description:
-    mkOption {
-      type = types.enum values;
-      inherit default description;
-    };
-  mkTexts =
-    example: description:
-    mkOption {
-      type = types.listOf types.str;
-      default = [ ];
-      inherit example description;
-    };
+  inherit (import ./kinds.nix { inherit lib; })
+    mkBytes
+    mkChoice
+    mkDuration
+    mkTexts
+    ;
 
   mkHooks =
     when:

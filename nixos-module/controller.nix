@@ -18,6 +18,7 @@ let
   unit = import ./controller-unit.nix { inherit (cfg) package; };
   configFile = format.generate "controller.yaml" cfg.settings;
   inherit (import ./types.nix { inherit lib; }) externalPath;
+  inherit (import ./controller-settings.nix { inherit lib; }) source settings;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
   portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
@@ -32,18 +33,7 @@ in
       type = types.attrsOf (
         types.submodule {
           freeformType = format.type;
-          options = {
-            url = mkOption {
-              type = types.str;
-              example = "/srv/git/fleet.git";
-              description = "The git repository with the flake of the channel's hosts: a path or a URL.";
-            };
-            branch = mkOption {
-              type = types.str;
-              default = "main";
-              description = "The branch to deploy.";
-            };
-          };
+          options = source;
         }
       );
       default = { };
@@ -98,11 +88,14 @@ in
     };
 
     settings = mkOption {
-      type = types.submodule { freeformType = format.type; };
+      type = types.submodule {
+        freeformType = format.type;
+        options = settings;
+      };
       default = { };
       example.build.timeout = "2h";
       description = ''
-        Further settings of {file}`/etc/kedge/controller.yaml`. A system with a wrong one does not
+        Settings of {file}`/etc/kedge/controller.yaml`. A system with a wrong one does not
         build, and `kedge-controller --check-config` names every problem.
       '';
     };

@@ -117,16 +117,10 @@ func testConfiguration(t *testing.T, e evaluator) {
 	}
 	testAgentSettings(t, e)
 
+	testControllerSettings(t, e)
 	got = e.mustEvaluate(t, "controller", controllerHost(options{"sources": options{"main": options{"url": "/srv/git/fleet.git", "poll": "5m"}}}, nil))
-	want := options{
-		"sources": options{"main": options{"url": "/srv/git/fleet.git", "branch": "main", "poll": "5m"}},
-		"nats":    options{"listen": "0.0.0.0:4222", "advertise": []any{"wss://build.example.org/nats"}},
-		"http":    options{"listen": "0.0.0.0:443"},
-		"cache":   options{"urls": []any{"https://build.example.org/cache/"}},
-		"build":   options{"remote": false},
-	}
-	if diff := cmp.Diff(want, got.Settings); diff != "" {
-		t.Errorf("controller.yaml (-want +got):\n%s", diff)
+	if got := got.Settings["sources"].(options)["main"].(options)["poll"]; got != "5m" {
+		t.Errorf("a source is looked at every %v, want 5m", got)
 	}
 	if err := e.check(t, got); err != nil {
 		t.Errorf("the controller refuses its configuration: %v", err)
@@ -183,9 +177,9 @@ func testTLS(t *testing.T, e evaluator) {
 	t.Helper()
 	got := e.mustEvaluate(t, "controller", controllerHost(options{"tls": options{"certificateFile": "/var/lib/acme/cert.pem", "keyFile": "/var/lib/acme/key.pem"}}, nil))
 	const dir = "/run/credentials/kedge-controller.service/"
-	want := options{"listen": "0.0.0.0:443", "certificate_file": dir + "tls-certificate", "key_file": dir + "tls-key"}
-	if diff := cmp.Diff(want, got.Settings["http"]); diff != "" {
-		t.Errorf("http in controller.yaml (-want +got):\n%s", diff)
+	http := got.Settings["http"].(options)
+	if http["certificate_file"] != dir+"tls-certificate" || http["key_file"] != dir+"tls-key" {
+		t.Errorf("http in controller.yaml is %v, want the files of %s", http, dir)
 	}
 	for _, line := range []string{"LoadCredential=tls-certificate:/var/lib/acme/cert.pem\n", "LoadCredential=tls-key:/var/lib/acme/key.pem\n"} {
 		if text := got.Units["kedge-controller"].Text; !strings.Contains(text, line) {

@@ -34,6 +34,7 @@ in
     services.prometheus.ruleFiles = mkIf cfg.alerts [
       "${cfg.package}/share/kedge/alerts/kedge-agent.rules.yml"
       "${cfg.package}/share/kedge/alerts/kedge-controller.rules.yml"
+      "${cfg.package}/share/kedge/alerts/kedge-rollouts.rules.yml"
     ];
 
     services.grafana.provision = mkIf cfg.dashboards {

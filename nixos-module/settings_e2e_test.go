@@ -4,6 +4,7 @@ package nixosmodule_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,7 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kedge/agent"
+	"kedge/controller"
 	"kedge/internal/setup"
+	"kedge/internal/spec"
 	"kedge/internal/window"
 	"kedge/proto"
 )
@@ -37,7 +40,7 @@ func testAgentSettings(t *testing.T, e evaluator) {
 		cmp.Comparer(func(a, b proto.PublicKey) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b window.Window) bool { return a.String() == b.String() }),
 	}
-	if diff := cmp.Diff(want, load(t, got), equal); diff != "" {
+	if diff := cmp.Diff(want, load(t, got, agent.DefaultConfig()), equal); diff != "" {
 		t.Errorf("a host that sets nothing (-agent's default +module's):\n%s", diff)
 	}
 
@@ -91,13 +94,46 @@ func testMuchSet(t *testing.T, e evaluator, want agent.Config, equal cmp.Options
 	}
 	want.Reboot.Windows, want.Reboot.Lease = window.Windows{saturdays}, true
 	want.Hooks.PreReboot = []agent.HookConfig{{Exec: []string{"/run/current-system/sw/bin/drain", "--now"}, Timeout: time.Minute}}
-	if diff := cmp.Diff(want, load(t, got), equal); diff != "" {
+	if diff := cmp.Diff(want, load(t, got, agent.DefaultConfig()), equal); diff != "" {
 		t.Errorf("a host that sets much (-want +loaded by the agent):\n%s", diff)
 	}
 }
 
-// load returns the configuration that the agent finds.
-func load(t *testing.T, got evaluation) agent.Config {
+// testControllerSettings shows the same of the controller.
+func testControllerSettings(t *testing.T, e evaluator) {
+	t.Helper()
+	got := e.mustEvaluate(t, "controller", controllerHost(nil, nil))
+	want := controller.DefaultConfig()
+	var main controller.SourceConfig
+	main.SetDefaults()
+	main.URL = "/srv/git/fleet.git"
+	want.Sources = map[string]controller.SourceConfig{"main": main}
+	want.NATS.Advertise, want.Cache.URLs = []string{"wss://build.example.org/nats"}, []string{"https://build.example.org/cache/"}
+	want.Build.Remote = false // no host of these tests has builders
+	want.Log.Format = setup.LogAuto
+	equal := cmp.Options{
+		cmpopts.EquateComparable(netip.Prefix{}, proto.Pin{}), cmpopts.EquateEmpty(),
+		cmp.Comparer(func(a, b proto.PublicKey) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b spec.Selector) bool { return a.String() == b.String() }),
+	}
+	if diff := cmp.Diff(want, load(t, got, controller.DefaultConfig()), equal); diff != "" {
+		t.Errorf("a build host that sets nothing (-controller's default +module's):\n%s", diff)
+	}
+	source := got.Settings["sources"].(options)["main"].(options)
+	if diff := cmp.Diff(configKeys("", reflect.TypeFor[controller.SourceConfig]()), keys("", source)); diff != "" {
+		t.Errorf("settings of a source (-controller's +module's):\n%s", diff)
+	}
+	delete(got.Settings, "sources")
+	elsewhere := []string{"sources", "http.certificate_file", "http.key_file", "nats.tls.ca_file", "nats.tls.pins"}
+	settable := append(keys("", got.Settings), elsewhere...)
+	slices.Sort(settable)
+	if diff := cmp.Diff(configKeys("", reflect.TypeFor[controller.Config]()), settable); diff != "" {
+		t.Errorf("settings (-controller's +module's):\n%s", diff)
+	}
+}
+
+// load returns the configuration that a daemon finds.
+func load[T setup.Validator](t *testing.T, got evaluation, byDefault T) T {
 	t.Helper()
 	text, err := json.Marshal(got.Settings)
 	if err != nil {
@@ -107,7 +143,7 @@ func load(t *testing.T, got evaluation) agent.Config {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := setup.Load(setup.Source[agent.Config]{File: file, Default: agent.DefaultConfig()})
+	c, err := setup.Load(setup.Source[T]{File: file, Default: byDefault})
 	if err != nil {
 		t.Fatal(err)
 	}

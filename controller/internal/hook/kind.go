@@ -27,9 +27,9 @@ const (
 // Kinds returns every kind.
 func Kinds() []Kind { return []Kind{GitHub, GitLab, Gitea, Forgejo, HMAC} }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
+// UnmarshalText implements encoding.TextUnmarshaler. Empty is no kind.
 func (k *Kind) UnmarshalText(b []byte) error {
-	if !slices.Contains(Kinds(), Kind(b)) {
+	if len(b) > 0 && !slices.Contains(Kinds(), Kind(b)) {
 		return fmt.Errorf("must be one of github, gitlab, gitea, forgejo, hmac, got %q", b)
 	}
 	*k = Kind(b)

@@ -1,0 +1,171 @@
+# The options of services.kedge-controller.settings and of its sources: the controller's configuration,
+# with its own names and defaults. What the module has options of its own for is not among them.
+{ lib }:
+let
+  inherit (lib) mkOption types;
+  inherit (import ./kinds.nix { inherit lib; })
+    mkBytes
+    mkChoice
+    mkDuration
+    mkNumber
+    mkSwitch
+    mkText
+    mkTexts
+    ;
+in
+{
+  source = {
+    url = mkOption {
+      type = types.str;
+      example = "/srv/git/fleet.git";
+      description = "The git repository with the flake of the channel's hosts: a path or a URL.";
+    };
+    branch = mkText "main" "The branch to deploy.";
+    subdir = mkText "" "Where the flake is in the repository; empty for its top.";
+    poll = mkDuration "1m" "How often to look without being asked.";
+    hosts = mkText "all" "Which of the flake's hosts follow the channel, as waves select theirs.";
+    ssh_key_file = mkText "" "A key for repositories by SSH, outside of the store.";
+    known_hosts_file = mkText "" "The keys of SSH servers.";
+    token_file = mkText "" "A token for repositories by HTTPS, outside of the store.";
+    user = mkText "" "The user that goes with the token.";
+    force_push = mkChoice "accept" [
+      "accept"
+      "refuse"
+    ] "What becomes of a branch that was pushed over.";
+    signatures = {
+      required = mkSwitch false "Whether every commit must be signed.";
+      allowed_signers_file = mkText "" "Who may, as ssh-keygen(1) says.";
+    };
+    webhook = {
+      kind = mkChoice "" [
+        ""
+        "github"
+        "gitlab"
+        "gitea"
+        "forgejo"
+        "hmac"
+      ] "Which forge tells of pushes, at `/hook/` and the channel's name; empty for none.";
+      secret_file = mkText "" "The secret of the webhook, outside of the store.";
+      header = mkText "" "Where the signature is, for the kind `hmac`.";
+    };
+  };
+
+  settings = {
+    state_dir = mkText "/var/lib/kedge-controller" ''
+      Where everything durable lives. The unit makes it where it is by default.
+    '';
+
+    nats = {
+      url = mkText "" "A NATS server of somebody else's, in place of the embedded one.";
+      credentials_file = mkText "" "For such a server whose accounts others made.";
+      replicas = mkNumber 1 "How many servers of a cluster keep each stream.";
+    };
+
+    http = {
+      tls = mkChoice "on" [
+        "on"
+        "off"
+      ] "Whether HTTP and NATS speak TLS; `off` behind a proxy that does.";
+      metrics_from = mkOption {
+        type = types.listOf types.str;
+        default = [
+          "127.0.0.0/8"
+          "::1/128"
+        ];
+        example = [ "10.0.0.0/8" ];
+        description = "The networks that may read the metrics.";
+      };
+      trusted_proxies = mkTexts [ "127.0.0.1/32" ] ''
+        The networks of HTTP proxies that are believed whose request it is.
+      '';
+    };
+
+    cache = {
+      from = mkTexts [ "https://ci.example.org/cache/" ] ''
+        Caches that others fill, from which what is published is fetched.
+      '';
+      upstream = mkTexts [ "https://cache.nixos.org" ] ''
+        Caches that hosts reach, too: what they have is not stored again.
+      '';
+      push = mkTexts [ "s3://fleet?region=eu-central-1" ] ''
+        Further caches that closures are copied to.
+      '';
+      public = mkSwitch false "Whether everybody may read the cache.";
+      retention = mkDuration "168h" "For how long what nobody needs stays in the cache.";
+      keep_revisions = mkNumber 3 "Of how many revisions all stays.";
+      min_free = mkBytes (1024 * 1024 * 1024) ''
+        Below how many free bytes only what is needed stays.
+      '';
+    };
+
+    build = {
+      jobs = mkNumber 0 "How many builds run at once; 0 for one for each processor.";
+      timeout = mkDuration "1h" "How long the build of a revision may take.";
+      max_silent_time = mkDuration "10m" "How long one build may say nothing.";
+      builders = mkTexts [ "ssh-ng://builder@arm.example.org aarch64-linux" ] ''
+        Machines that build beside this one, in place of those of {option}`nix.buildMachines`.
+      '';
+      host = mkText "" "The machine that builds everything, as `ssh-ng://…`; empty for this one.";
+      ssh_key_file = mkText "" "A key for it, outside of the store.";
+      known_hosts_file = mkText "" "Its key.";
+      eval_workers = mkNumber 0 "How many evaluations run at once; 0 for one for each processor.";
+      eval_memory = mkNumber 4096 "How many MiB one evaluation may use.";
+      keep_revisions = mkNumber 10 "How many revisions stay built.";
+    };
+
+    keys = {
+      release = mkTexts [ "ci-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ] ''
+        Keys of others, such as CI, whose releases may be assigned.
+      '';
+      release_threshold = mkNumber 1 "How many keys must have signed a release.";
+      sign_releases = mkSwitch true ''
+        Whether the controller holds a release key, and builds; see `docs/keys.md`.
+      '';
+      spare = mkTexts [ "spare-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ] ''
+        Controller keys whose secret halves are kept elsewhere.
+      '';
+      cache = mkTexts [ "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=" ] ''
+        Keys of others whose store paths hosts trust.
+      '';
+    };
+
+    reboot = {
+      max_concurrent = mkNumber 1 "How many hosts may reboot at a time, of those that ask.";
+      lease_max_age = mkDuration "0s" ''
+        After how long another host may reboot in place of one that did not come back; 0s for never.
+      '';
+    };
+
+    rollout.own_host = mkText "" ''
+      The host that the controller runs on, which goes last; empty for the one of this machine's
+      name.
+    '';
+
+    enroll = {
+      lifetime = mkDuration "720h" "For how long a host's credentials are valid unless they are renewed.";
+      urls = mkTexts [ "https://build.example.org/enroll" ] ''
+        Where hosts reach the enrolment; empty to make it of the URLs of the cache.
+      '';
+    };
+
+    metrics.hosts = mkNumber 1000 "How many hosts have series of their own; 0 for none.";
+
+    ha.enabled = mkSwitch false ''
+      Whether there are several controllers, one of which leads; see `docs/high-availability.md`.
+    '';
+
+    log = {
+      level = mkChoice "info" [
+        "debug"
+        "info"
+        "warn"
+        "error"
+      ] "The least level of what is logged.";
+      format = mkChoice "auto" [
+        "auto"
+        "text"
+        "json"
+      ] "How log lines look.";
+    };
+  };
+}
