@@ -189,16 +189,17 @@ func (r *runner) releaseFor(ctx context.Context, a rollout.Action) (proto.Envelo
 	return r.release(a.Host, a.Toplevel, rev, closures[a.Toplevel].Digest())
 }
 
-// observe returns the fleet as a rollout sees it. The caller holds r.mu.
+// observe returns the fleet as a rollout sees it: nobody is silent who could not be
+// heard, for nobody waits for those who are. The caller holds r.mu.
 func (r *runner) observe() rollout.Fleet {
-	f := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: r.heard()}
+	f, now := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: r.heard()}, r.now()
 	if h := r.holds.freeze(r.channel); h != nil && r.rollout.Instead.IsZero() {
 		f.Frozen = h.text()
 	}
 	for _, v := range r.fleet.View().Hosts {
 		h := rollout.Host{
 			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
-			Seen: v.Seen, Silent: v.Silent || v.Seen.IsZero(), Held: r.refused[v.Host],
+			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter, Held: r.refused[v.Host],
 		}
 		if held := r.holds.host(v.Host); held != nil {
 			h.Held = held.text()

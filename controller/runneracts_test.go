@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -234,6 +236,40 @@ func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
 		if got := listening(started, now, tt.since, tt.connected); !got.Equal(tt.want) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestNobodyIsOfflineWhoCouldNotBeHeard: nobody waits for hosts that are offline, so an
+// outage of NATS would have a revision go to the whole fleet at once.
+func TestNobodyIsOfflineWhoCouldNotBeHeard(t *testing.T) {
+	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	fleet := NewFleet(func() time.Time { return now })
+	fleet.CaughtUp()
+	r := newRunnerOf(fleet)
+	r.now = fleet.now
+	for h := range fleetOf(t, "a") {
+		fleet.Heard(h, "", now)
+	}
+	now = now.Add(time.Hour)
+	fleet.Sweep()
+	r.heard = fleet.now // NATS is not there
+	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(fleetOf(t, "a"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.begin(t.Context(), revision(t, "1"), s, fleetOf(t, "a"), nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "in an outage", "web1=a")
+	back := now
+	r.heard = func() time.Time { return back }
+	now = now.Add(SilentAfter)
+	r.mustLook(t)
+	r.mustHavePublished(t, "while hosts come back")
+	now = now.Add(time.Second)
+	r.mustLook(t)
+	if f := r.observe(); !f.Hosts[host(t, "web2")].Silent {
+		t.Error("web2 is online, and has not been heard of since NATS came back")
 	}
 }
 
