@@ -206,6 +206,7 @@ func (r *runner) observe() rollout.Fleet {
 		}
 		if v.Status != nil {
 			h.Reported, h.Verdict = reported(*v.Status, v.Want)
+			h.Retries = retries(*v.Status)
 		}
 		f.Hosts[v.Host] = h
 	}
@@ -236,6 +237,13 @@ func resting() []proto.Reason {
 		proto.ReasonQuarantined, proto.ReasonRolledBackByHand, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven,
 		proto.ReasonDriftLoop, proto.ReasonStateUnreadable,
 	}
+}
+
+// retries reports whether a host says that it tries again what it deployed last, or does
+// not say yet that it does not.
+func retries(s proto.Status) bool {
+	ready, _ := s.Condition(proto.ConditionReady)
+	return ready.Reason == proto.ReasonRetrying || ready.Reason == proto.ReasonDeploying
 }
 
 // listening returns since when hosts are listened to, for a connection that has been as

@@ -260,6 +260,21 @@ func (c *crashingSaver) do(effect func() error) error {
 	return syscall.EIO
 }
 
+// TestAFailureThatAHostTriesAgainAfterHaltsNothing: a fetch may fail for a moment.
+func TestAFailureThatAHostTriesAgainAfterHaltsNothing(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	for _, reason := range []proto.Reason{proto.ReasonDeploying, proto.ReasonRetrying} {
+		s := status(host(t, "web1"), 1, proto.PhaseFailed)
+		s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: reason}}
+		r.fleet.Apply(s, time.Now())
+		r.mustLook(t)
+		r.mustBe(t, string(reason), rollout.Running)
+	}
+	r.says(t, "web1", proto.PhaseFailed)
+	r.mustBe(t, "web1 gave up", rollout.Halted)
+}
+
 func TestWhatAHostWillNotDeployIsAFailure(t *testing.T) {
 	want := proto.Target{Serial: 3, Toplevel: storePath(t, "a")}
 	base := status(host(t, "web1"), 2, proto.PhaseCommitted)

@@ -16,7 +16,7 @@ const (
 	Publish   Kind = "publish"    // assign Host its Toplevel, durably, and let it know
 	Keep      Kind = "keep"       // Host was assigned Toplevel already, as Serial
 	Settle    Kind = "settle"     // Host came to Verdict
-	Doubt     Kind = "doubt"      // Host came to an inconclusive Verdict, or out of it
+	Doubt     Kind = "doubt"      // Host came to what it tries again after, or out of it
 	Silence   Kind = "silence"    // Host said nothing for too long
 	Widen     Kind = "widen"      // the others of the wave follow its canary
 	EndWave   Kind = "end-wave"

@@ -46,10 +46,11 @@
 // converge when they come back, and are charged to their wave if they then fail,
 // as long as the rollout lasts. A host is silent if it was online, and then was
 // not heard of, or said nothing about its assignment, for as long as the spec
-// allows. An inconclusive verdict is no verdict, for its agent tries again; after
-// half an hour without a better one it is a failure. A held host is not published
-// to, and nobody waits for it; released, it goes with the rest, or, if that has gone,
-// is [Rollout.Left] for another rollout.
+// allows. An inconclusive verdict is no verdict, for its agent tries again, and neither
+// is a failure that it says it tries again after, such as that of a fetch; after half
+// an hour without a better one it is a failure. A held host is not published to, and
+// nobody waits for it; released, it goes with the rest, or, if that has gone, is
+// [Rollout.Left] for another rollout.
 //
 // # Budgets
 //

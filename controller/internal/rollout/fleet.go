@@ -29,6 +29,8 @@ type Host struct {
 	// and what it came to.
 	Reported proto.Serial
 	Verdict  proto.Verdict
+	// Retries is true if the host tries again by itself what came to Verdict.
+	Retries bool
 	// Seen is when the host was last heard of; zero if it never was.
 	Seen time.Time
 	// Silent is true when the host counts as offline: it was not heard of for

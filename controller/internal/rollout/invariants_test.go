@@ -253,7 +253,7 @@ func (w *world) breaks(hosts []proto.HostName, b spec.Budget) bool {
 		p, h := w.rollout.Hosts[name], w.fleet.Hosts[name]
 		current := h.Serial == p.Serial && h.Reported == p.Serial && p.State != rollout.Waiting
 		undecided := !current || h.Verdict == proto.VerdictPending || h.Verdict == proto.VerdictNone ||
-			h.Verdict == proto.VerdictInconclusive
+			h.Verdict == proto.VerdictInconclusive || h.Verdict == proto.VerdictFailed && h.Retries
 		switch {
 		case p.State == rollout.Waiting:
 			if !w.held(name) {

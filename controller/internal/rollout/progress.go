@@ -38,8 +38,8 @@ type Progress struct {
 	Kept    bool          `json:"kept,omitempty"`   // the host had been assigned this toplevel already
 	Hold    string        `json:"hold,omitempty"`   // why the spec wants nothing published for it; empty if it does
 	Verdict proto.Verdict `json:"verdict,omitempty"`
-	// Doubted is when the first inconclusive verdict came after which there was none
-	// that is final.
+	// Doubted is when the first verdict came that the host tries again after, and after
+	// which there was none that is final.
 	Doubted time.Time `json:"doubted,omitzero"`
 	Since   time.Time `json:"since"` // in this state, with this verdict, since
 }
@@ -75,6 +75,11 @@ func (p Progress) verdict(h Host) proto.Verdict {
 		return h.Verdict
 	}
 	return proto.VerdictPending
+}
+
+// doubtful reports whether what h came to is no verdict yet, for its agent tries again.
+func doubtful(v proto.Verdict, h Host) bool {
+	return v == proto.VerdictInconclusive || v == proto.VerdictFailed && h.Retries
 }
 
 // A charge is what a budget counts a host as.

@@ -221,7 +221,7 @@ func (w *world) hostsMove() {
 			h.Silent, h.Seen = !h.Silent, w.now
 		case 1, 2, 3, 4:
 			if !h.Silent {
-				h.Reported, h.Verdict = h.Serial, pick(w, verdicts...)
+				h.Reported, h.Verdict, h.Retries = h.Serial, pick(w, verdicts...), w.IntN(2) == 0
 			}
 		case 5:
 			if w.IntN(6) == 0 {

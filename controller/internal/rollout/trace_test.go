@@ -163,6 +163,8 @@ func (p *player) change(verb string, name proto.HostName) {
 		h.Held = "alice looks at it"
 	case "release":
 		h.Held = ""
+	case "retrying": // what failed before anything was touched
+		h.Reported, h.Verdict, h.Retries = h.Serial, proto.VerdictFailed, true
 	case "hotfix":
 		p.serial++
 		h.Toplevel, h.Serial = system(p.t, name, "hotfix"), p.serial
@@ -170,7 +172,7 @@ func (p *player) change(verb string, name proto.HostName) {
 		if !slices.Contains(proto.Verdicts(), proto.Verdict(verb)) {
 			p.t.Fatalf("nobody knows how to %q", verb)
 		}
-		h.Reported, h.Verdict = h.Serial, proto.Verdict(verb)
+		h.Reported, h.Verdict, h.Retries = h.Serial, proto.Verdict(verb), false
 	}
 	p.fleet.Hosts[name] = h
 }

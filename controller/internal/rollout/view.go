@@ -7,7 +7,7 @@ import (
 	"kedge/proto"
 )
 
-// doubt is how long an inconclusive verdict is none: as long as an agent waits
+// doubt is how long a verdict is none that the host tries again after: as long as an agent waits
 // at most before it tries again, by when it has several times.
 const doubt = 30 * time.Minute
 
@@ -43,9 +43,9 @@ func (v view) observe(name proto.HostName, p Progress, h Host) Action {
 	settled := p.State == Settled && p.Verdict == verdict
 	switch {
 	case settled:
-	case verdict == proto.VerdictInconclusive && p.Doubted.IsZero():
+	case doubtful(verdict, h) && p.Doubted.IsZero():
 		return Action{Kind: Doubt}
-	case verdict == proto.VerdictInconclusive && v.now.Before(p.Doubted.Add(doubt)):
+	case doubtful(verdict, h) && v.now.Before(p.Doubted.Add(doubt)):
 	case final(verdict):
 		return Action{Kind: Settle, Verdict: verdict}
 	case p.State == Published && v.held(name) == "" && v.quiet(p, h):
