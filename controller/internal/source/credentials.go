@@ -1,7 +1,6 @@
 package source
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
@@ -97,11 +96,15 @@ func (c Credentials) environ(l location) (env []string, err error) {
 	if err != nil { // parseURL has seen to that
 		return nil, errors.New("url: cannot be parsed")
 	}
-	// For this server alone: where it redirects to is not who was given the token.
-	return append(env, "GIT_CONFIG_COUNT=1",
-		"GIT_CONFIG_KEY_0=http."+u.Scheme+"://"+u.Host+"/.extraHeader",
-		"GIT_CONFIG_VALUE_0=Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+token))), nil
+	// A helper is asked for one server alone: where that redirects to is not who was
+	// given the token, and a header would go there, too. No other helper is told of it.
+	return append(env, "GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=credential.helper", "GIT_CONFIG_VALUE_0=",
+		"GIT_CONFIG_KEY_1=credential."+u.Scheme+"://"+u.Host+".helper", "GIT_CONFIG_VALUE_1="+tokenHelper,
+		"KEDGE_GIT_USER="+user, "KEDGE_GIT_TOKEN="+token), nil
 }
+
+// tokenHelper is a credential helper of git, which a shell runs with what is to be done.
+const tokenHelper = `!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$KEDGE_GIT_USER" "$KEDGE_GIT_TOKEN"; }; f`
 
 // readable reports why a file cannot be read. What is in it stays there.
 func readable(key, path string) error {
