@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -81,7 +82,7 @@ func (c *hostCollector) collect(h proto.HostView, gauge func(d *prometheus.Desc,
 	if h.Status == nil {
 		return
 	}
-	gauge(c.info, 1, s.Agent[:min(len(s.Agent), maxVersion)], s.Systems.Revision.String(), s.Systems.Generation.String())
+	gauge(c.info, 1, strings.ToValidUTF8(s.Agent[:min(len(s.Agent), maxVersion)], ""), s.Systems.Revision.String(), s.Systems.Generation.String())
 	d := s.Deployment
 	gauge(c.phase, 1, orNone(d.Phase), orNone(d.Verdict), known(d.Reason))
 	gauge(c.since, seconds(d.Since))

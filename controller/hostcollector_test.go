@@ -99,3 +99,18 @@ kedge_controller_hosts_omitted 1
 		t.Errorf("%d series where none are wanted (%v), want how many hosts there are alone", n, err)
 	}
 }
+
+// TestAHostMaySayAnythingOfItsVersion cuts it in the middle of a character, which
+// Prometheus takes for no label at all.
+func TestAHostMaySayAnythingOfItsVersion(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	f := NewFleet(func() time.Time { return now })
+	odd := status(host(t, "web1"), 7, proto.PhaseCommitted)
+	odd.Agent = strings.Repeat("1", 63) + "é\xff"
+	f.Apply(odd, now)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newHostCollector(f, 1))
+	if _, err := registry.Gather(); err != nil {
+		t.Error(err)
+	}
+}
