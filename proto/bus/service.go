@@ -95,7 +95,7 @@ func (s *Service) Endpoints() []proto.Endpoint {
 func (s *Service) Run(ctx context.Context) error {
 	defer s.finish()
 	if s.options.Signer != nil {
-		s.gate = &gatekeeper{signer: s.options.Signer, now: time.Now, began: time.Now(), seen: map[string]time.Time{}}
+		s.gate = &gatekeeper{signer: s.options.Signer, now: time.Now, began: time.Now(), seen: map[string]map[string]time.Time{}}
 	}
 	return s.options.Conn.lives(ctx, func(life context.Context, nc *nats.Conn) error {
 		return s.serve(ctx, life, nc)

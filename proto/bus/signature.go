@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,10 @@ const (
 	// for how long a call is remembered.
 	maxSkew = 2 * time.Minute
 
-	// maxRemembered bounds that memory. Only who may make a call is in it.
-	maxRemembered = 1 << 16
+	// maxRemembered bounds that memory, for each who may make a call: nobody else is in
+	// it, and nobody takes the place of others. So does maxNonce, in bytes.
+	maxRemembered = 1 << 14
+	maxNonce      = 64
 )
 
 // sign has m say who sends it.
@@ -62,7 +65,7 @@ type gatekeeper struct {
 	began  time.Time // of what came before nothing is remembered
 
 	mu   sync.Mutex
-	seen map[string]time.Time // the calls of the last minutes, by key and number
+	seen map[string]map[string]time.Time // the calls of the last minutes, by key and number
 }
 
 // admit returns who makes a call to e, or an [*APIError].
@@ -72,7 +75,7 @@ func (g *gatekeeper) admit(e proto.Endpoint, header func(string) string, body []
 		return proto.Operator{}, Errorf(CodeRefused, "this controller takes no call on the word of a NATS server of somebody else's: it has to be signed, as kedge does")
 	}
 	signature, err := base64.StdEncoding.DecodeString(header(signatureHeader))
-	if err != nil || !nkeys.IsValidPublicUserKey(publicKey) {
+	if err != nil || !nkeys.IsValidPublicUserKey(publicKey) || len(header(nonceHeader)) > maxNonce {
 		return proto.Operator{}, errForged
 	}
 	key, err := nkeys.FromPublicKey(publicKey)
@@ -90,13 +93,13 @@ func (g *gatekeeper) admit(e proto.Endpoint, header func(string) string, body []
 	if err != nil {
 		return proto.Operator{}, errForged
 	}
-	return op, g.once(publicKey+" "+header(nonceHeader), at)
+	return op, g.once(publicKey, header(nonceHeader), at)
 }
 
 var errForged = Errorf(CodeRefused, "the signature of the call is not good")
 
 // once returns nil for a call that is made now, and was not seen before.
-func (g *gatekeeper) once(id string, at time.Time) error {
+func (g *gatekeeper) once(publicKey, nonce string, at time.Time) error {
 	now := g.now()
 	switch off := now.Sub(at); {
 	case off.Abs() > maxSkew:
@@ -106,19 +109,20 @@ func (g *gatekeeper) once(id string, at time.Time) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, seen := g.seen[id]; seen {
+	seen := g.seen[publicKey]
+	if seen == nil {
+		seen = map[string]time.Time{}
+		g.seen[publicKey] = seen
+	}
+	if _, before := seen[nonce]; before {
 		return Errorf(CodeRefused, "the call was made before")
 	}
-	if len(g.seen) >= maxRemembered {
-		for id, at := range g.seen {
-			if now.Sub(at) > maxSkew {
-				delete(g.seen, id)
-			}
-		}
+	if len(seen) >= maxRemembered {
+		maps.DeleteFunc(seen, func(_ string, at time.Time) bool { return now.Sub(at) > maxSkew })
 	}
-	if len(g.seen) >= maxRemembered {
-		return Errorf(CodeUnavailable, "%d calls were made in the last minutes", maxRemembered)
+	if len(seen) >= maxRemembered {
+		return Errorf(CodeUnavailable, "%d calls were made with this key in the last minutes", maxRemembered)
 	}
-	g.seen[id] = at
+	seen[nonce] = at
 	return nil
 }

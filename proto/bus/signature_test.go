@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -41,7 +42,7 @@ func TestASignatureIsOfOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eva, signer := operatorOf(t, proto.RoleOperator)
 		stranger, _ := operatorOf(t, proto.RoleAdmin)
-		g := &gatekeeper{signer: signer, now: time.Now, began: time.Now(), seen: map[string]time.Time{}}
+		g := &gatekeeper{signer: signer, now: time.Now, began: time.Now(), seen: map[string]map[string]time.Time{}}
 		signed := func(by credentials, e proto.Endpoint, at time.Time) *nats.Msg {
 			m := nats.NewMsg(e.Subject())
 			m.Data = []byte(`{}`)
@@ -61,6 +62,13 @@ func TestASignatureIsOfOneCall(t *testing.T) {
 			change(m)
 			return m
 		}
+		longNumber := signed(eva, proto.EndpointReconcile, time.Now())
+		longNumber.Header.Set(nonceHeader, strings.Repeat("x", maxNonce+1))
+		signature, err := eva.pair.Sign(statement(longNumber.Subject, longNumber.Header.Get, longNumber.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		longNumber.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(signature))
 		for name, tt := range map[string]struct {
 			m    *nats.Msg
 			e    proto.Endpoint
@@ -73,6 +81,7 @@ func TestASignatureIsOfOneCall(t *testing.T) {
 			"another number":      {changed(func(m *nats.Msg) { m.Header.Set(nonceHeader, "x") }), proto.EndpointReconcile, "not good"},
 			"another time":        {changed(func(m *nats.Msg) { m.Header.Set(timeHeader, "2026-01-01T00:00:00Z") }), proto.EndpointReconcile, "not good"},
 			"another key":         {changed(func(m *nats.Msg) { m.Header.Set(keyHeader, stranger.publicKey) }), proto.EndpointReconcile, "not good"},
+			"a long number":       {longNumber, proto.EndpointReconcile, "not good"},
 			"no key":              {changed(func(m *nats.Msg) { m.Header.Set(keyHeader, "eva") }), proto.EndpointReconcile, "not good"},
 			"by a stranger":       {signed(stranger, proto.EndpointReconcile, time.Now()), proto.EndpointReconcile, "is nobody's"},
 			"beyond the role":     {signed(eva, proto.EndpointPublish, time.Now()), proto.EndpointPublish, "needs the role admin"},
@@ -85,16 +94,23 @@ func TestASignatureIsOfOneCall(t *testing.T) {
 			}
 		}
 
-		// What is remembered is bounded, and what is forgotten is too old.
-		for len(g.seen) < maxRemembered {
-			g.seen[good.Header.Get(nonceHeader)+time.Duration(len(g.seen)).String()] = time.Now()
+		// What is remembered is bounded for each, and what is forgotten is too old.
+		seen := g.seen[eva.publicKey]
+		for len(seen) < maxRemembered {
+			seen[time.Duration(len(seen)).String()] = time.Now()
 		}
 		if _, err := admit(proto.EndpointReconcile, signed(eva, proto.EndpointReconcile, time.Now())); err == nil || !strings.Contains(err.Error(), "in the last minutes") {
 			t.Errorf("one too many: error = %v", err)
 		}
+		adam, others := operatorOf(t, proto.RoleAdmin)
+		g.signer = others
+		if _, err := admit(proto.EndpointReconcile, signed(adam, proto.EndpointReconcile, time.Now())); err != nil {
+			t.Errorf("somebody else's first: error = %v", err)
+		}
+		g.signer = signer
 		time.Sleep(maxSkew + time.Nanosecond)
-		if _, err := admit(proto.EndpointReconcile, signed(eva, proto.EndpointReconcile, time.Now())); err != nil || len(g.seen) != 1 {
-			t.Errorf("minutes later: error = %v, and %d calls are remembered", err, len(g.seen))
+		if _, err := admit(proto.EndpointReconcile, signed(eva, proto.EndpointReconcile, time.Now())); err != nil || len(seen) != 1 {
+			t.Errorf("minutes later: error = %v, and %d calls are remembered", err, len(seen))
 		}
 		if _, err := admit(proto.EndpointReconcile, good); err == nil {
 			t.Error("what was forgotten was taken again")
