@@ -66,6 +66,7 @@ type door struct {
 	channel string
 	bell    bell // has the repository looked at
 	tell    bell // says that somebody was refused
+	broken  bell // says that the secret cannot be read
 }
 
 // NewHandler serves webhooks at [Path] and the channel. Whoever is refused is not
@@ -77,11 +78,13 @@ func NewHandler(o Options) http.Handler {
 		d.tell = bell{pause: logPause, look: func() {
 			o.Log.Warn("a webhook was refused: its signature is not that of the secret", "channel", channel)
 		}}
-		m.HandleFunc("POST "+Path+channel, func(w http.ResponseWriter, r *http.Request) {
-			result, err := d.take(w, r)
-			if err != nil {
-				o.Log.ErrorContext(r.Context(), "webhook cannot be verified", "channel", channel, "err", err)
+		d.broken = bell{pause: logPause, look: func() {
+			if _, err := readSecret(hook.SecretFile); err != nil {
+				o.Log.Error("webhooks cannot be verified", "channel", channel, "err", err)
 			}
+		}}
+		m.HandleFunc("POST "+Path+channel, func(w http.ResponseWriter, r *http.Request) {
+			result := d.take(w, r)
 			o.Count(channel, result)
 			respond(w, result)
 		})
@@ -89,32 +92,33 @@ func NewHandler(o Options) http.Handler {
 	return m
 }
 
-// take finds out what a request is. An error is ours, not the sender's.
-func (d *door) take(w http.ResponseWriter, r *http.Request) (Result, error) {
+// take finds out what a request is.
+func (d *door) take(w http.ResponseWriter, r *http.Request) Result {
 	secret, err := readSecret(d.SecretFile)
 	if err != nil {
-		return Failed, err
+		d.broken.ring()
+		return Failed
 	}
 	mac, head := hmac.New(sha256.New, secret), &bytes.Buffer{}
 	body := io.TeeReader(http.MaxBytesReader(w, r.Body, maxBody), mac)
 	if _, err := io.CopyN(head, body, headSize); err != nil && !errors.Is(err, io.EOF) {
-		return d.refuse(), nil
+		return d.refuse()
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil {
-		return d.refuse(), nil
+		return d.refuse()
 	}
 	if !d.Kind.verifies(d.Header, r.Header, secret, mac.Sum(nil)) {
-		return d.refuse(), nil
+		return d.refuse()
 	}
 	header, push := d.Kind.event()
 	if event := r.Header.Get(header); header != "" && event != "" && event != push {
-		return Ignored, nil
+		return Ignored
 	}
 	if ref := refOf(head.Bytes()); ref != "" && ref != "refs/heads/"+d.Branch {
-		return Ignored, nil
+		return Ignored
 	}
 	d.bell.ring()
-	return Looked, nil
+	return Looked
 }
 
 func (d *door) refuse() Result {

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,17 +31,18 @@ type hooks struct {
 	file    string
 	looks   atomic.Int64
 	results map[Result]int
+	said    *bytes.Buffer // in the log
 }
 
 func newHooks(t *testing.T, kind Kind) *hooks {
 	t.Helper()
-	h := &hooks{file: filepath.Join(t.TempDir(), "secret"), results: map[Result]int{}}
+	h := &hooks{file: filepath.Join(t.TempDir(), "secret"), results: map[Result]int{}, said: &bytes.Buffer{}}
 	if err := os.WriteFile(h.file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h.Handler = NewHandler(Options{
 		Hooks: map[string]Hook{"main": {Kind: kind, SecretFile: h.file, Header: "X-Own", Branch: "main", Look: func() { h.looks.Add(1) }}},
-		Count: func(_ string, r Result) { h.results[r]++ }, Log: slog.New(slog.DiscardHandler),
+		Count: func(_ string, r Result) { h.results[r]++ }, Log: slog.New(slog.NewTextHandler(h.said, nil)),
 	})
 	return h
 }
@@ -144,6 +146,26 @@ func TestAStormCostsALookNowAndThen(t *testing.T) {
 			t.Errorf("%d looks in %s, and %d after it, want at most %d, and one more", before, stormed, h.looks.Load(), most)
 		}
 	})
+}
+
+// TestAStormIsLoggedNowAndThen: strangers do not fill the disk, whatever is wrong.
+func TestAStormIsLoggedNowAndThen(t *testing.T) {
+	for name, text := range map[string]string{"a wrong signature": secret, "no secret": ""} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHooks(t, GitLab)
+			if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 100 {
+				h.post(t, "main", "{}", map[string]string{"X-Gitlab-Token": "wrong"})
+			}
+			time.Sleep(2 * logPause)
+			synctest.Wait()
+			if lines := strings.Count(h.said.String(), "\n"); lines != 2 {
+				t.Errorf("%s: %d lines, want the first and one for the others", name, lines)
+			}
+		})
+	}
 }
 
 func FuzzRefOf(f *testing.F) {
