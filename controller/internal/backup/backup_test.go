@@ -204,6 +204,33 @@ func TestRestoreGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
+// TestWhatIsHalfRestoredIsNeverTakenForWhole crashes again, while the restore that goes
+// on prepares what it puts in place: the directory that says so is the same all along.
+func TestWhatIsHalfRestoredIsNeverTakenForWhole(t *testing.T) {
+	i := identity(t)
+	b := load(t, save(t, write(t, t.TempDir(), state()), i), i)
+	dir := write(t, t.TempDir(), map[string]string{unfinished + "/desired/web1.json": "torn", unfinished + "/old": "x"})
+	stage := filepath.Join(dir, unfinished)
+	held, err := os.Open(stage) // no other one gets its number
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := b.prepare(order(dir), stage); err != nil {
+		t.Fatal(err)
+	}
+	before, err := held.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(stage); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the directory was away: %v", err)
+	}
+	if diff := cmp.Diff(state(), contents(t, stage)); diff != "" {
+		t.Errorf("prepared (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatCannotBePreparedLeavesAllAsItWas(t *testing.T) {
 	b := Backup{files: []file{{name: "keys", data: nil}, {name: "keys/controller", data: nil}}} // a file in a file
 	dir := write(t, t.TempDir(), map[string]string{"operators.json": "old"})

@@ -91,13 +91,21 @@ func (b Backup) loses(o Order) (lost []string, err error) {
 	return lost, err
 }
 
-// prepare writes, durably, what is to be put in place.
+// prepare writes, durably, what is to be put in place. A directory of a restore that
+// crashed is emptied, and never away: as long as it is there nobody takes what is half
+// restored for whole.
 func (b Backup) prepare(o Order, stage string) error {
-	if err := os.RemoveAll(stage); err != nil {
-		return err
-	}
 	if err := durable.MkdirAll(stage, dirPerm); err != nil {
 		return err
+	}
+	old, err := os.ReadDir(stage)
+	if err != nil {
+		return err
+	}
+	for _, e := range old {
+		if err := os.RemoveAll(filepath.Join(stage, e.Name())); err != nil {
+			return err
+		}
 	}
 	for _, f := range b.files {
 		if !within(f.name, o.Parts) {
