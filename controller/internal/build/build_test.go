@@ -202,6 +202,24 @@ func TestABuildWithoutEndHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// TestAllTriesOfABuildHaveOneEnd: each host that fails has the others built again.
+func TestAllTriesOfABuildHaveOneEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeNix{takes: 90 * time.Minute, foreign: map[proto.StorePath]bool{drv(t, "arm1"): true}}
+		b := newBuilder(t, f)
+		began := time.Now()
+		builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "arm1"): evaluation(t, "arm1"), host(t, "web1"): evaluation(t, "web1")}, nil)
+		must(t, err)
+		if took := time.Since(began); took != b.o.BuildTimeout {
+			t.Errorf("it took %s, want the %s that it has", took, b.o.BuildTimeout)
+		}
+		failed := builds.Failed[host(t, "web1")]
+		if failed == nil || !strings.Contains(failed.Error(), "no end within 2h0m0s") || len(builds.Failed) != 2 {
+			t.Errorf("web1: got %v, want that there was no time left", failed)
+		}
+	})
+}
+
 func TestADerivationThatSaysNothingFailsAlone(t *testing.T) {
 	f := &fakeNix{
 		broken:   map[proto.StorePath]bool{drv(t, "web1"): true},

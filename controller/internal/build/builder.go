@@ -126,8 +126,10 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 		}
 	}
 	failures := map[proto.HostName]error{}
+	inTime, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
+	defer cancel()
 	for left := b.unknown(hosts); len(left) > 0; {
-		err := b.realise(ctx, left, log)
+		err := b.realise(inTime, left, log)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, nix.ErrUnreachable):
 			return Builds{}, fmt.Errorf("build: %w", err)
@@ -143,14 +145,12 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 	return b.judge(hosts, failures), nil
 }
 
-// realise builds what hosts evaluated to, in bounded time.
+// realise builds what hosts evaluated to.
 func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation, log nix.LogFunc) error {
 	var derivations, outputs []proto.StorePath
 	for _, e := range sorted(hosts) {
 		derivations, outputs = append(derivations, e.Derivation), append(outputs, e.Toplevel)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
-	defer cancel()
 	return b.o.Nix.Realise(ctx, nix.RealiseOptions{
 		Derivations: derivations, Outputs: outputs, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo, Log: log,
 	})

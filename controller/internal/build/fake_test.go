@@ -40,6 +40,7 @@ type fakeNix struct {
 	lost     error                                               // why nothing can be built
 	mute     bool                                                // the store answers no question
 	silent   time.Duration                                       // how long a builder may say nothing, in the last build
+	takes    time.Duration                                       // how long every call that builds takes
 }
 
 // EvalInto implements Nix.
@@ -120,6 +121,11 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	}
 	if f.lost != nil {
 		return f.lost
+	}
+	select {
+	case <-time.After(f.takes):
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	for _, d := range o.Derivations {
 		if f.foreign[d] {
