@@ -35,9 +35,10 @@ func (p Policy) needsHistory() bool { return p != Policy{} }
 
 // Admit reports why a fetched revision may not be deployed after base, which may be
 // none: an error that wraps [ErrUnsigned] or [ErrForcePushed]. Every commit that
-// came after base must be signed, and the newest one in any case.
+// came after base must be signed, and the newest one in any case; base itself may
+// be deployed again, whatever the policy is by now.
 func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) error {
-	if !r.policy.needsHistory() {
+	if !r.policy.needsHistory() || base == revision {
 		return nil
 	}
 	r.mu.Lock()
@@ -47,7 +48,7 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) e
 		_, err := r.run(ctx, r.mirror, "cat-file", "-e", base.String()+"^{commit}")
 		known = err == nil
 	}
-	if r.policy.RefuseForcePush && !base.IsZero() && base != revision {
+	if r.policy.RefuseForcePush && !base.IsZero() {
 		forward := known && r.isAncestor(ctx, base, revision)
 		if back := known && r.isAncestor(ctx, revision, base); !forward && !back && ctx.Err() == nil {
 			return fmt.Errorf("%w: revision %s does not follow from %s, which is deployed; "+

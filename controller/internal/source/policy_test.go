@@ -43,10 +43,16 @@ func TestEveryCommitIsSigned(t *testing.T) {
 	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
-			o.commit("flake.nix", "{ }") // from before signatures were wanted
+			before := o.commit("flake.nix", "{ }") // from before signatures were wanted
 			writeFile(t, file, signer(t, o))
-			base := o.commit("a", "1")
 			r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{AllowedSigners: file}})
+			if err := admit(t, r, before); err != nil {
+				t.Errorf("what is deployed: %v; nothing came after it", err)
+			}
+			if err := admit(t, r, proto.Revision{}); !errors.Is(err, source.ErrUnsigned) {
+				t.Errorf("the same as the first: got error %v, want ErrUnsigned", err)
+			}
+			base := o.commit("a", "1")
 			if err := admit(t, r, proto.Revision{}); err != nil {
 				t.Errorf("the first: %v; the newest commit is signed", err)
 			}
