@@ -1,0 +1,310 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kedge/e2e/fleet"
+	"kedge/e2e/toplevel"
+	"kedge/proto"
+)
+
+// What a forge and the controller share, on the build host.
+const (
+	forgeKey     = "/root/forge-key"
+	knownHosts   = "/root/forge-hosts"
+	hookSecret   = "/root/hook-secret"
+	signingKey   = "/root/signing-key"
+	signers      = "/root/signers"
+	hookPassword = "what the forge knows"
+)
+
+// TestGitOps: a repository on a forge that nobody watches, which the controller
+// reaches by ssh alone and hears of by webhooks alone; two channels; commits that
+// must be signed; and a branch that is pushed over.
+func TestGitOps(t *testing.T) {
+	t.Parallel()
+	f := up(t, "web1", "db1")
+	web1, db1 := f.Host("web1"), f.Host("db1")
+	startForge(t, f)
+	first := commit(t, f, "first", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("first")) })
+	configure := sourcesOf(t, f)
+
+	t.Run("a webhook", func(t *testing.T) {
+		configure(t, channel("main", "all"))
+		awaitSource(t, f, "main", "an end of the first look", settledOn(first))
+		second := f.MustPush(t, "second", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("second")) })
+		looked := source(t, f, "main")
+		requireHook(t, f, "main", "main", "what a thief guesses", "401")
+		requireHook(t, f, "main", "other", hookPassword, "200")
+		requireSays(t, "the controller's metrics", controllerMetrics(t, f), hooks("main", "refused", 1), hooks("main", "ignored", 1), hooks("main", "looked", 0))
+		if after := source(t, f, "main"); after != looked || after.Revision != first {
+			t.Errorf("what no webhook told of was looked at: %+v, was %+v", after, looked)
+		}
+		requireHook(t, f, "main", "main", hookPassword, "202")
+		for _, h := range f.Hosts() {
+			h.MustAwaitPhase(t, second, proto.PhaseCommitted)
+			requireOn(t, h, "second")
+		}
+		requireSays(t, "the controller's metrics", controllerMetrics(t, f), hooks("main", "looked", 1))
+	})
+
+	t.Run("two channels", func(t *testing.T) {
+		pushTo(t, f, "testing")
+		configure(t, channel("main", "web1"), channel("testing", "db1"))
+		for name, h := range map[string]*fleet.Host{"main": web1, "testing": db1} {
+			h.MustAwaitView(t, "the channel "+name, func(v proto.HostView) bool { return v.Channel == name })
+			awaitSource(t, f, name, "an end of the first look", settledOn(requirePublishedAny(t, h).Revision))
+		}
+		web1Before, web1Told := requireOn(t, web1, "second"), requirePublishedAny(t, web1)
+		trial := commitOnly(t, f, "trial")
+		pushTo(t, f, "testing")
+		requireHook(t, f, "testing", "testing", hookPassword, "202")
+		db1.MustAwaitPhase(t, trial, proto.PhaseCommitted)
+		requireOn(t, db1, "trial")
+		awaitSource(t, f, "testing", "an end of the trial", settledOn(trial))
+		requireUntouched(t, web1, web1Before, web1Told)
+
+		db1Before, db1Told := requireOn(t, db1, "trial"), requirePublished(t, db1, trial)
+		stable := commitOnly(t, f, "stable")
+		pushTo(t, f, "main")
+		requireHook(t, f, "main", "main", hookPassword, "202")
+		web1.MustAwaitPhase(t, stable, proto.PhaseCommitted)
+		requireOn(t, web1, "stable")
+		awaitSource(t, f, "main", "an end of the stable one", settledOn(stable))
+		requireUntouched(t, db1, db1Before, db1Told)
+	})
+
+	t.Run("signed commits", func(t *testing.T) {
+		makeSigner(t, f)
+		configure(t, channel("main", "web1", signed), channel("testing", "db1"))
+		before, told := requireOn(t, web1, "stable"), requirePublishedAny(t, web1)
+		awaitSource(t, f, "main", "an end of the first look", settledOn(told.Revision))
+		unsigned := commitOnly(t, f, "unsigned")
+		requireRefused(t, f, unsigned, proto.ReasonUnsigned, "Operator <operator@example.org>")
+		requireUntouched(t, web1, before, told)
+
+		inWorktree(t, f, "config", "commit.gpgsign", "true")
+		onTop := commitOnly(t, f, "signed on top of it")
+		requireRefused(t, f, onTop, proto.ReasonUnsigned, unsigned.String()[:10])
+		requireUntouched(t, web1, before, told)
+
+		inWorktree(t, f, "reset", "--quiet", "--hard", told.Revision.String())
+		good := commitOnly(t, f, "signed")
+		pushTo(t, f, "main")
+		requireHook(t, f, "main", "main", hookPassword, "202")
+		web1.MustAwaitPhase(t, good, proto.PhaseCommitted)
+		requireOn(t, web1, "signed")
+	})
+
+	t.Run("pushed over", func(t *testing.T) {
+		configure(t, channel("main", "web1", signed, "force_push: refuse"), channel("testing", "db1"))
+		before, told := requireOn(t, web1, "signed"), requirePublishedAny(t, web1)
+		awaitSource(t, f, "main", "an end of the first look", settledOn(told.Revision))
+		inWorktree(t, f, "reset", "--quiet", "--hard", "HEAD~1")
+		over := commitOnly(t, f, "over it")
+		requireRefused(t, f, over, proto.ReasonForcePushed, told.Revision.Short())
+		requireUntouched(t, web1, before, told)
+
+		configure(t, channel("main", "web1", signed, "force_push: accept"), channel("testing", "db1"))
+		web1.MustAwaitPhase(t, over, proto.PhaseCommitted)
+		requireOn(t, web1, "over it")
+	})
+}
+
+// signed has a channel's commits signed by [signingKey].
+const signed = "signatures: {required: true, allowed_signers_file: " + signers + "}"
+
+// channel returns the configuration of a channel with the branch of that name, on the
+// forge. Looks are so seldom that only webhooks have it looked at, but for the one at
+// the start.
+func channel(name, hosts string, more ...string) string {
+	lines := append([]string{
+		"  " + name + ":",
+		"url: ssh://root@127.0.0.1" + fleet.Repository,
+		"branch: " + name,
+		"poll: 24h",
+		fmt.Sprintf("hosts: %q", hosts),
+		"ssh_key_file: " + forgeKey,
+		"known_hosts_file: " + knownHosts,
+		"webhook: {kind: github, secret_file: " + hookSecret + "}",
+	}, more...)
+	return strings.Join(lines, "\n    ") + "\n"
+}
+
+// sourcesOf returns a function that has the controller follow other channels, and
+// starts it anew. The rest of its configuration stays.
+func sourcesOf(t *testing.T, f *fleet.Fleet) func(t *testing.T, channels ...string) {
+	t.Helper()
+	config, err := f.Build().ReadFile(controllerConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(config), "\nnats:\n")
+	if !found {
+		t.Fatalf("the controller's configuration has no nats:\n%s", config)
+	}
+	return func(t *testing.T, channels ...string) {
+		t.Helper()
+		text := "sources:\n" + strings.Join(channels, "") + "nats:\n" + rest
+		if err := f.Build().WriteFile(controllerConfig, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
+	}
+}
+
+// startForge lets the repository be reached by ssh, with a key, and makes the secret
+// of its webhooks.
+func startForge(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	makeKey(t, f, forgeKey)
+	f.MustRunOnBuild(t, "install", "-D", "--mode=0600", forgeKey+".pub", "/root/.ssh/authorized_keys")
+	f.MustRunOnBuild(t, "systemctl", "start", "ssh.service")
+	f.MustRunOnBuild(t, "sh", "-c", `sed 's|^|127.0.0.1 |' /etc/ssh/ssh_host_ed25519_key.pub > "$0"`, knownHosts)
+	if err := f.Build().WriteFile(hookSecret, []byte(hookPassword+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeSigner makes a key that signs what is committed, once git is told to sign.
+func makeSigner(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	makeKey(t, f, signingKey)
+	f.MustRunOnBuild(t, "sh", "-c", `sed 's|^|operator@example.org |' "$0.pub" > "$1"`, signingKey, signers)
+	inWorktree(t, f, "config", "gpg.format", "ssh")
+	inWorktree(t, f, "config", "user.signingkey", signingKey)
+}
+
+func makeKey(t *testing.T, f *fleet.Fleet, file string) {
+	t.Helper()
+	f.MustRunOnBuild(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file)
+}
+
+// commitOnly commits a change of every host's app, and pushes nothing.
+func commitOnly(t *testing.T, f *fleet.Fleet, app string) proto.Revision {
+	t.Helper()
+	rev, err := f.Commit(t.Context(), app, func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App(app)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rev
+}
+
+// pushTo pushes what was committed to a branch, whatever is there.
+func pushTo(t *testing.T, f *fleet.Fleet, branch string) {
+	t.Helper()
+	inWorktree(t, f, "push", "--quiet", "--force", "origin", "HEAD:"+branch)
+}
+
+// inWorktree runs git where the operator works.
+func inWorktree(t *testing.T, f *fleet.Fleet, args ...string) {
+	t.Helper()
+	f.MustRunOnBuild(t, append([]string{"git", "-C", fleet.Worktree}, args...)...)
+}
+
+// requireHook tells a channel of a push to a branch, as GitHub would, and fails unless
+// the controller answers with the status.
+func requireHook(t *testing.T, f *fleet.Fleet, channel, branch, password, status string) {
+	t.Helper()
+	body := `{"ref":"refs/heads/` + branch + `","forced":false}`
+	mac := hmac.New(sha256.New, []byte(password))
+	mac.Write([]byte(body))
+	got := f.MustRunOnBuild(t, "curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}",
+		"--header", "X-GitHub-Event: push", "--header", "X-Hub-Signature-256: sha256="+hex.EncodeToString(mac.Sum(nil)),
+		"--header", "Content-Type: application/json", "--data", body, "https://127.0.0.1:8080/hook/"+channel)
+	if got != status {
+		t.Fatalf("the webhook of %s about %s was answered with %s, want %s", channel, branch, got, status)
+	}
+}
+
+// hooks returns the metric of so many webhooks.
+func hooks(channel, result string, n int) string {
+	return fmt.Sprintf("kedge_controller_webhooks_total{channel=%q,result=%q} %d\n", channel, result, n)
+}
+
+// source returns how the controller stands to a channel's repository.
+func source(t *testing.T, f *fleet.Fleet, channel string) proto.SourceStatus {
+	t.Helper()
+	var r proto.FleetReply
+	if err := json.Unmarshal([]byte(f.MustKedge(t, "status", "--json")), &r); err != nil {
+		t.Fatalf("read what `kedge status` said: %v", err)
+	}
+	i := slices.IndexFunc(r.Sources, func(s proto.SourceStatus) bool { return s.Channel == channel })
+	if i < 0 {
+		return proto.SourceStatus{}
+	}
+	return r.Sources[i]
+}
+
+// awaitSource waits until a channel's source is ok.
+func awaitSource(t *testing.T, f *fleet.Fleet, channel, what string, ok func(s proto.SourceStatus) bool) proto.SourceStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		s := source(t, f, channel)
+		if ok(s) {
+			return s
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("wait for %s of channel %s: it is %+v", what, channel, s)
+		}
+	}
+}
+
+// settledOn reports whether all was done, and went well, for a revision.
+func settledOn(rev proto.Revision) func(s proto.SourceStatus) bool {
+	return func(s proto.SourceStatus) bool {
+		return s.Revision == rev && s.IsBuilt() && !s.Working && s.Error == "" && !s.Checked.IsZero()
+	}
+}
+
+// requireRefused pushes a revision to main, and fails unless the controller refuses it
+// for the reason, and says these words about it.
+func requireRefused(t *testing.T, f *fleet.Fleet, rev proto.Revision, reason proto.Reason, words ...string) {
+	t.Helper()
+	pushTo(t, f, "main")
+	requireHook(t, f, "main", "main", hookPassword, "202")
+	s := awaitSource(t, f, "main", "a refusal of "+rev.Short(), func(s proto.SourceStatus) bool {
+		return s.Revision == rev && !s.Working && s.Error != ""
+	})
+	if s.Reason != reason || s.Built == rev {
+		t.Errorf("revision %s was refused because of %q: %s; want %q", rev.Short(), s.Reason, s.Error, reason)
+	}
+	requireSays(t, "the source's error", s.Error, words...)
+	requireSays(t, "`kedge status`", f.MustKedge(t, "status"), string(reason))
+}
+
+// requirePublishedAny returns what is published for a host.
+func requirePublishedAny(t *testing.T, h *fleet.Host) proto.Target {
+	t.Helper()
+	v, err := h.View(t.Context())
+	if err != nil || v.Want.Serial == 0 {
+		t.Fatalf("%s: nothing is published (%v)", h.Name(), err)
+	}
+	return v.Want
+}
+
+// requireUntouched fails unless the host is as it was, and was told nothing new.
+func requireUntouched(t *testing.T, h *fleet.Host, before fleet.Facts, told proto.Target) {
+	t.Helper()
+	requireSame(t, h, before)
+	if now := requirePublishedAny(t, h); now != told {
+		t.Errorf("%s: %+v is published, want %+v as before", h.Name(), now, told)
+	}
+}
