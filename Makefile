@@ -50,6 +50,22 @@ format: prepare ## format every Go file
 manual: ## write docs/man and docs/reference anew, when commands have changed
 	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller ./agent ./controller -update
 
+.PHONY: docs-check
+docs-check: ## links, command lines, reasons and references of the documentation
+	go test -count=1 ./docs
+	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/... ./agent ./controller
+
+.PHONY: dist
+dist: ## static programs and their manual for x86_64 and aarch64, in dist/; the same bytes each time
+	rm -rf dist
+	for arch in amd64 arm64; do \
+		dir=dist/kedge-$(VERSION)-linux-$$arch; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -X main.version=$(VERSION)' -o $$dir/bin/ ./cmd/... && \
+		mkdir -p $$dir/share/man $$dir/share/kedge && cp -r docs/man $$dir/share/man/man1 && cp -r docs/alerts docs/dashboards $$dir/share/kedge/ && cp LICENSE README.md $$dir/ && \
+		tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C dist -cf - kedge-$(VERSION)-linux-$$arch | gzip -n > $$dir.tar.gz && rm -r $$dir || exit 1; \
+	done
+	cd dist && sha256sum *.tar.gz > SHA256SUMS
+
 .PHONY: vendor-hash
 vendor-hash: ## write nixos-module/vendor-hash anew, when what the programs import has changed
 	go test -count=1 -tags=e2e -run='^TestVendorHash$$' ./nixos-module -update
@@ -62,7 +78,7 @@ prepare-hosts:
 
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: help
 help: ## say what there is
