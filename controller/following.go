@@ -169,10 +169,15 @@ func (r *runner) replace(ctx context.Context, d rollout.Draft, signed releases) 
 	if err != nil {
 		return err
 	}
+	return r.succeed(ctx, next, signed)
+}
+
+// succeed is replace for a rollout that was planned.
+func (r *runner) succeed(ctx context.Context, next rollout.Rollout, signed releases) (err error) {
 	past := r.past
 	if last := r.rollout; last.ID != "" {
 		if !last.State.Ended() {
-			if last, err = last.Supersede(rollout.Act{At: d.Created, Why: "by " + next.ID}); err != nil {
+			if last, err = last.Supersede(rollout.Act{At: next.Created, Why: "by " + next.ID}); err != nil {
 				return err
 			}
 		}

@@ -143,15 +143,15 @@ func (r *runner) goBackTo(ctx context.Context, name string, a rollout.Act) error
 	if d.Instead = now.Instead; d.Instead.IsZero() {
 		d.Instead = now.Revision
 	}
-	if err := r.replace(ctx, d, nil); err != nil {
+	back, err := rollout.Plan(d)
+	if err != nil {
 		return err
 	}
-	marked := r.rollout
-	marked.Entered = a
-	for i := range marked.Waves {
-		marked.Waves[i].MaxInFlight = strictest(now.Waves)
+	back.Entered = a
+	for i := range back.Waves {
+		back.Waves[i].MaxInFlight = strictest(now.Waves)
 	}
-	return r.save(marked)
+	return r.succeed(ctx, back, nil)
 }
 
 // minNamed is how much of a revision names it at least.

@@ -110,10 +110,15 @@ type memorySaver struct {
 }
 
 func (m *memorySaver) Save(r rollout.Rollout) error {
-	if m.err == nil {
-		m.saved = r
+	if m.err != nil {
+		return m.err
 	}
-	return m.err
+	data, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	m.saved, err = rollout.Parse(data) // nobody changes it any more
+	return err
 }
 
 func (m *memorySaver) Retire(r rollout.Rollout) error {

@@ -80,6 +80,28 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	again.mustHavePublished(t, "the next one", "web1=d", "web2=d", "web3=d")
 }
 
+// TestARunnerThatGoesBackCrashesAnywhere: what goes back to an earlier revision goes a few
+// hosts at a time, whenever the controller dies.
+func TestARunnerThatGoesBackCrashesAnywhere(t *testing.T) {
+	const oneByOne = `{"rollout": {"waves": [{"name": "all", "hosts": "*", "maxInFlight": 1}]}}`
+	for at, crashed := 0, true; crashed; at++ {
+		r := newRunner()
+		r.deployAs(t, "1", "", fleetOf(t, "a"))
+		r.deployAs(t, "2", "", fleetOf(t, "b"))
+		r.deployAs(t, "3", oneByOne, fleetOf(t, "b"))
+		first := r.saver.past[1].ID
+		disk := &crashingSaver{memorySaver: r.saver, at: at}
+		r.runner.saver = disk
+		_ = r.asks(t, proto.RolloutActRevert, first) // it may be refused, as the disk is
+		crashed = disk.crashed
+		again := r.restarted()
+		again.mustLook(t)
+		if got := again.publisher.did(); len(got) > 1 {
+			t.Errorf("crash at %d: published %v at once", at, got)
+		}
+	}
+}
+
 func TestRunnerHolds(t *testing.T) {
 	r := newRunner()
 	file, err := openHolds(t.TempDir()+"/holds.json", alone)
