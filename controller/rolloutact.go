@@ -200,6 +200,9 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 	if err := o.holds.change(func(b *heldBack) { b.apply(req, h) }); err != nil {
 		return proto.RolloutActReply{}, fmt.Errorf("save what is held: %w", err)
 	}
+	for _, r := range o.runners {
+		r.disturb()
+	}
 	e := proto.AuditEntry{Time: h.Since, Actor: c.Name, Act: req.Act.Audit(), Message: req.Reason}
 	switch {
 	case len(req.Hosts) == 1:
@@ -213,6 +216,14 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 	o.log.InfoContext(ctx, "a person acted on what is held", "act", req.Act, "channel", req.Rollout, "hosts", hostNames(req.Hosts), "by", c.Name, "reason", req.Reason)
 	o.fleet.Stir() // the runners look again
 	return proto.RolloutActReply{Holds: o.holds.list("")}, nil
+}
+
+// disturb has a round that is under way decide anew who is published for, and returns
+// when it does.
+func (r *runner) disturb() {
+	r.lock()
+	defer r.mu.Unlock()
+	r.acts++
 }
 
 // checkHold reports what is wrong with a request to hold something back, or not to.

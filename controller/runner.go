@@ -99,7 +99,7 @@ type runner struct {
 	past     []rollout.Rollout // those before it, the newest first
 	releases releases
 	refused  map[proto.HostName]string // why hosts cannot be given what the rollout has for them
-	acts     uint64                    // counts what changed the rollout other than a round
+	acts     uint64                    // counts what changed the rollout, or who may go, other than a round
 	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
 	unsaved  bool                      // rollout is not durable yet
 }

@@ -343,6 +343,43 @@ func TestAPauseComesInBetween(t *testing.T) {
 	}
 }
 
+// TestAHoldComesInBetween: who is held while others are published for is not published
+// for any more when that is answered.
+func TestAHoldComesInBetween(t *testing.T) {
+	r := newRunner()
+	file, err := openHolds(t.TempDir() + "/holds.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.holds = file
+	o := &rollouts{runners: map[string]*runner{"main": r.runner}, holds: file, fleet: r.fleet, audit: r.audit, now: time.Now, log: r.log}
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 2 * publishTogether {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
+	}
+	last := host(t, "web99")
+	held := make(chan error, 1)
+	r.publisher.begins = func() {
+		go func() {
+			_, err := o.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{
+				Act: proto.RolloutActHold, Hosts: []proto.HostName{last}, Reason: "so",
+			})
+			held <- err
+		}()
+		for r.turn.TryLock() { // until ada waits
+			r.turn.Unlock()
+			runtime.Gosched()
+		}
+	}
+	r.deployAs(t, "1", "", all)
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	if got := r.publisher.did(); len(got) != len(all)-1 || slices.Contains(got, "web99=a") {
+		t.Errorf("published for %d hosts, want all %d but %s", len(got), len(all), last)
+	}
+}
+
 // TestWhatIsShownIsOneMoment: a state that nobody acted on yet is not shown beside what
 // would come of it.
 func TestWhatIsShownIsOneMoment(t *testing.T) {
