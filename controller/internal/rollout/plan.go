@@ -90,8 +90,7 @@ func waves(s spec.Spec, own proto.HostName, hosts []proto.HostName) (all []Wave)
 	}
 	all = append(all, rest)
 	if !own.IsZero() {
-		rest.Name, rest.Rest, rest.Hosts = own.String(), false, []proto.HostName{own}
-		all = append(all, rest)
+		all = append(all, rest.alone(own))
 	}
 	return all
 }
@@ -119,9 +118,9 @@ func wave(s spec.Spec, sw spec.Wave, members []proto.HostName) Wave {
 var errTooLate = errors.New("its last wave has started")
 
 // Join returns r with those targets of d that it does not have, such as hosts of
-// its revision that could not be built before. They go with the rest. Whoever
-// comes when the rest has started, or when r is over, needs a rollout of their
-// own; that is an error.
+// its revision that could not be built before. They go with the rest, and the
+// controller's own host after it. Whoever comes when the rest has started, or when r
+// is over, needs a rollout of their own; that is an error.
 func (r Rollout) Join(d Draft) (Rollout, error) {
 	d.Targets = slices.DeleteFunc(slices.Clone(d.Targets), func(t Target) bool { _, has := r.Hosts[t.Host]; return has })
 	if len(d.Targets) == 0 {
@@ -133,13 +132,25 @@ func (r Rollout) Join(d Draft) (Rollout, error) {
 	}
 	next := r.clone()
 	next.add(d)
+	if _, ok := next.Hosts[d.Own]; ok && next.Own.IsZero() {
+		next.Own = d.Own
+		next.Waves = append(next.Waves, next.Waves[rest].alone(d.Own))
+	}
 	next.Waves[rest].Hosts = slices.Clone(next.Waves[rest].Hosts)
 	for _, t := range d.Targets {
-		next.Waves[rest].Hosts = append(next.Waves[rest].Hosts, t.Host)
+		if t.Host != next.Own {
+			next.Waves[rest].Hosts = append(next.Waves[rest].Hosts, t.Host)
+		}
 	}
 	slices.SortFunc(next.Waves[rest].Hosts, proto.HostName.Compare)
 	next.Waves[rest].Hosts = slices.Compact(next.Waves[rest].Hosts)
 	return next, nil
+}
+
+// alone returns the wave of the controller's own host, which follows w, the rest.
+func (w Wave) alone(own proto.HostName) Wave {
+	w.Name, w.Rest, w.Hosts = own.String(), false, []proto.HostName{own}
+	return w
 }
 
 // unsent returns who waits, sorted, without the controller's own host.
