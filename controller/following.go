@@ -19,7 +19,7 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 	defer r.mu.Unlock()
 	now := r.rollout
 	switch {
-	case now.ID != "" && now.Instead == rev:
+	case now.ID != "" && now.Instead == rev && now.Revision != rev:
 		r.log.InfoContext(ctx, "revision does not go out: a person went back from it", "revision", rev, "rollout", now.ID)
 		return nil
 	case now.ID == "" || now.Revision != rev:

@@ -76,6 +76,12 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	if err := again.asks(t, proto.RolloutActRevert, first.ID); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("once more: error = %v, want that everybody is there", err)
 	}
+	again.must(t, proto.RolloutActRevert, revision(t, "3").String())
+	again.mustHavePublished(t, "forward again", "web1=c", "web2=c", "web3=c")
+	four := fleetOf(t, "c")
+	four[host(t, "web4")] = storePath(t, "c")
+	again.deployAs(t, "3", "", four)
+	again.mustHavePublished(t, "one that joins the revision that ada went back to", "web4=c")
 	again.deployAs(t, "4", "", fleetOf(t, "d"))
 	again.mustHavePublished(t, "the next one", "web1=d", "web2=d", "web3=d")
 }
