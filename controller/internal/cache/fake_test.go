@@ -28,6 +28,7 @@ type fakeNix struct {
 	copyErr   error
 	refuses   string // copies to URLs that begin so
 	hangs     bool   // every call lasts as long as its context
+	meanwhile func() // happens while closures are copied to another cache over HTTP
 	closures  int
 	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
 
@@ -51,6 +52,9 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 		return errRefused
 	}
 	if strings.HasPrefix(o.To, "http") {
+		if f.meanwhile != nil {
+			f.meanwhile()
+		}
 		return nil
 	}
 	u, err := url.Parse(o.To)

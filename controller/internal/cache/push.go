@@ -38,16 +38,20 @@ func (c *Cache) Relay(ctx context.Context, toplevels ...proto.StorePath) (Closur
 	return c.addAndSend(ctx, false, toplevels)
 }
 
-// addAndSend also copies to further caches; meanwhile others may write ours.
+// addAndSend also copies to further caches; meanwhile others may write ours, and prune
+// it: so all is added once more, which costs little where it is there.
 func (c *Cache) addAndSend(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {
 	closures, err := c.add(ctx, ours, toplevels)
 	if err != nil {
 		return nil, err
 	}
+	if len(c.targets) == 0 {
+		return closures, nil
+	}
 	if err := c.send(ctx, ours, closures); err != nil {
 		return nil, err
 	}
-	return closures, nil
+	return c.add(ctx, ours, toplevels)
 }
 
 func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath) (Closures, error) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestValidateTarget(t *testing.T) {
@@ -70,5 +71,30 @@ func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	must(t, err)
 	if len(n.copies) != copies {
 		t.Errorf("copied again to %v", n.copies[copies:])
+	}
+}
+
+// TestWhatIsPushedIsThereThen, also if it was pruned while a slow cache took its copy: it
+// was not published yet, and room was short.
+func TestWhatIsPushedIsThereThen(t *testing.T) {
+	p := newPruned(t)
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	p.targets = []string{server.URL}
+	p.nix.meanwhile = func() {
+		p.passed += copyGrace + time.Minute
+		if done, err := p.Prune(t.Context(), PruneOptions{Short: true}); err != nil || done.Systems != 1 {
+			t.Errorf("pruned %+v, %v, want the system", done, err)
+		}
+	}
+	p.push("web1")
+	p.nix.meanwhile = nil
+	if done, err := p.Prune(t.Context(), PruneOptions{Short: true}); err != nil || done != (Pruned{}) {
+		t.Errorf("pruned %+v, %v, want nothing of what was pushed just now", done, err)
+	}
+	for _, file := range []string{p.listFile(path(t, "web1")), p.narInfoFile(path(t, "lib"))} {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
 	}
 }
