@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// maxSize is how much is kept of one revision, in bytes; what Nix itself says, and
-	// how it ended, is kept beyond that.
+	// maxSize is how much is kept of one revision, in bytes; as much again of what Nix
+	// itself says, and how it ended, is kept beyond that.
 	maxSize = 8 << 20
 	// maxLine is how much is kept of a line.
 	maxLine = 4 << 10
@@ -86,12 +86,13 @@ func (b *Book) Begin(channel string, rev proto.Revision) (*Log, error) {
 
 // Line adds what the builder of a derivation said, or Nix if that is empty.
 func (l *Log) Line(derivation, line string) {
+	room := int64(2 * maxSize)
 	if derivation != "" {
-		line = derivation + "> " + line
-		if l.size >= maxSize {
-			l.left++
-			return
-		}
+		line, room = derivation+"> "+line, maxSize
+	}
+	if l.size >= room {
+		l.left++
+		return
 	}
 	l.write(line)
 }
@@ -99,7 +100,7 @@ func (l *Log) Line(derivation, line string) {
 // End says how the build ended, and that nothing follows.
 func (l *Log) End(how string) {
 	if l.left > 0 {
-		l.write(fmt.Sprintf("%d lines of builders were left out: there is room for %d MiB", l.left, maxSize>>20))
+		l.write(fmt.Sprintf("%d lines were left out: there is room for %d MiB", l.left, maxSize>>20))
 	}
 	l.write(how)
 	if l.file != nil {

@@ -86,7 +86,29 @@ func TestALogIsBoundedAndSaysHowItEnded(t *testing.T) {
 	}
 	p, err := b.Read(t.Context(), "main", revision(t, 1), stat.Size()-100)
 	must(t, err)
-	if !strings.Contains(p.Text, "error: it failed\n") || !strings.Contains(p.Text, "lines of builders were left out") || !strings.HasSuffix(p.Text, "\nfailed\n") {
+	if !strings.Contains(p.Text, "error: it failed\n") || !strings.Contains(p.Text, "lines were left out") || !strings.HasSuffix(p.Text, "\nfailed\n") {
+		t.Errorf("its end is %q", p.Text)
+	}
+}
+
+// TestWhatNixSaysIsBounded: a builder can have Nix say what it likes.
+func TestWhatNixSaysIsBounded(t *testing.T) {
+	b := Open(t.TempDir(), 3)
+	l, err := b.Begin("main", revision(t, 1))
+	must(t, err)
+	long := strings.Repeat("x", maxLine)
+	for range 3 * maxSize / maxLine {
+		l.Line("", long)
+	}
+	l.End("failed")
+	stat, err := os.Stat(b.path("main", revision(t, 1)))
+	must(t, err)
+	if stat.Size() > 2*maxSize+2*maxLine {
+		t.Errorf("it has %d bytes", stat.Size())
+	}
+	p, err := b.Read(t.Context(), "main", revision(t, 1), stat.Size()-100)
+	must(t, err)
+	if !strings.Contains(p.Text, "lines were left out") || !strings.HasSuffix(p.Text, "\nfailed\n") {
 		t.Errorf("its end is %q", p.Text)
 	}
 }
