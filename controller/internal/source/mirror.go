@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -52,6 +53,9 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 	}
 	if r.location.local && r.present(ctx, revision) {
 		return nil
+	}
+	if err := r.unlock(); err != nil {
+		return err
 	}
 	r.untidy = true
 	args := append([]string{"fetch", "--quiet", "--force"}, r.depth()...)
@@ -99,7 +103,23 @@ func (r *Repository) damaged(ctx context.Context) bool {
 		return false
 	}
 	_, err := r.run(ctx, r.mirror, "fsck", "--no-dangling", "--no-progress")
-	return err != nil && ctx.Err() == nil
+	failed, ok := errors.AsType[*gitError](err)
+	return ok && failed.exitCode > 0 // it came to its end: a large copy takes longer than it may
+}
+
+// unlock removes the locks of a git that had no time to do so: nobody else uses our copy.
+func (r *Repository) unlock() error {
+	return filepath.WalkDir(filepath.Join(r.mirror.dir, ".git"), func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "objects":
+			return fs.SkipDir
+		case !d.IsDir() && strings.HasSuffix(file, ".lock"):
+			return os.Remove(file)
+		}
+		return nil
+	})
 }
 
 // Tidy packs our copy and removes what has not been needed for two weeks, if

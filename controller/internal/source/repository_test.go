@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/controller/internal/source"
 )
@@ -141,11 +142,15 @@ func TestAFlakeInASubdirectory(t *testing.T) {
 
 func TestOurCopyHeals(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, dir string){
-		"an empty HEAD":     func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "HEAD")) },
-		"no objects":        func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "objects")) },
-		"half initialised":  func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "HEAD")) },
-		"torn packs":        tearPacks,
-		"a damaged pointer": func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "refs", "kedge", "fetched")) },
+		"an empty HEAD":    func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "HEAD")) },
+		"no objects":       func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "objects")) },
+		"half initialised": func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, ".git", "HEAD")) },
+		"torn packs":       tearPacks,
+		"a lock on the pointer": func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, ".git", "refs", "kedge", "fetched.lock"), "")
+		},
+		"a lock on the history": func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, ".git", "shallow.lock"), "") },
+		"a damaged pointer":     func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, ".git", "refs", "kedge", "fetched")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			origin := newRemoteOrigin(t)
@@ -156,6 +161,26 @@ func TestOurCopyHeals(t *testing.T) {
 			second := origin.commit("flake.nix", "{ outputs = 1; }")
 			checkout(t, newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state}), second)
 		})
+	}
+}
+
+// TestALargeCopyIsNotTakenForDamaged: to look through it takes longer than a command may.
+func TestALargeCopyIsNotTakenForDamaged(t *testing.T) {
+	origin := newRemoteOrigin(t)
+	state, bin := t.TempDir(), t.TempDir()
+	checkout(t, newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state}), origin.commit("flake.nix", "{ }"))
+	script := "#!/bin/sh\ncase \"$*\" in *fsck*) exec sleep 600;; esac\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	second := origin.commit("flake.nix", "{ outputs = 1; }")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	r := newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state, Timeout: 200 * time.Millisecond})
+	if err := r.Fetch(t.Context(), second); !errors.Is(err, source.ErrUnreachable) {
+		t.Errorf("error = %v, want %v", err, source.ErrUnreachable)
+	}
+	if _, err := os.Stat(filepath.Join(state, "mirror", ".git", "HEAD")); err != nil {
+		t.Errorf("our copy was thrown away: %v", err)
 	}
 }
 
