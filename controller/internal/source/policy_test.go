@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/controller/internal/source"
 	"kedge/proto"
@@ -123,5 +124,23 @@ func TestAForcePushIsRefused(t *testing.T) {
 	o.git("merge", "--quiet", "--strategy=ours", "--no-edit", base.String())
 	if err := admit(t, r, base); err != nil {
 		t.Errorf("what was deployed, merged: %v", err)
+	}
+}
+
+// TestAHistoryMayTakeItsTime: it is fetched whole the first time, or never.
+func TestAHistoryMayTakeItsTime(t *testing.T) {
+	o := newRemoteOrigin(t)
+	state, bin := t.TempDir(), t.TempDir()
+	checkout(t, newRepository(t, source.Options{URL: o.dir, Branch: "main", Dir: state}), o.commit("flake.nix", "{ }"))
+	second := o.commit("a", "1")
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\nexec sleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for want, policy := range map[string]source.Policy{"no end within 100ms": {}, "no end within 1.5s": {RefuseForcePush: true}} {
+		r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Dir: state, Policy: policy, Timeout: 100 * time.Millisecond})
+		if err := r.Fetch(t.Context(), second); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q", err, want)
+		}
 	}
 }

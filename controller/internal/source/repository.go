@@ -33,6 +33,7 @@ var (
 
 const (
 	defaultTimeout             = 2 * time.Minute
+	historyTimes               = 15 // as long may a fetch take that brings a whole history
 	dirPerm        fs.FileMode = 0o700
 )
 
@@ -173,7 +174,11 @@ func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, er
 
 // run runs git for at most the timeout.
 func (r *Repository) run(ctx context.Context, g git, args ...string) (string, error) {
-	inTime, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no end within %s", r.timeout))
+	timeout := r.timeout
+	if args[0] == "fetch" && r.policy.needsHistory() {
+		timeout *= historyTimes // it begins anew each time
+	}
+	inTime, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no end within %s", timeout))
 	defer cancel()
 	start := time.Now()
 	out, err := g.run(inTime, args...)
