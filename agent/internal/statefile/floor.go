@@ -31,7 +31,7 @@ func (d Dir) Floor() (proto.Floor, error) {
 	if ran {
 		f.Challenge = rand.Text()
 	}
-	if err := doc.Write(f); err != nil {
+	if err := d.SaveFloor(f); err != nil {
 		return proto.Floor{}, fmt.Errorf("state: %w", err)
 	}
 	return f, nil
@@ -44,7 +44,7 @@ func (d Dir) PeekFloor() (proto.Floor, error) {
 
 // SaveFloor replaces the floor durably.
 func (d Dir) SaveFloor(f proto.Floor) error {
-	return document[proto.Floor](d, floorFile).Write(f)
+	return d.write(func() error { return document[proto.Floor](d, floorFile).Write(f) })
 }
 
 // hasRun reports whether an agent has left anything that it writes after its floor.
