@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -32,6 +33,7 @@ func (l Links) SetProfile(ctx context.Context, profile string, path proto.StoreP
 		return fmt.Errorf("set profile %s: %w", profile, err)
 	}
 	return whileLocked(ctx, profile, func() error {
+		sweep(profile)
 		numbers, err := generationNumbers(profile)
 		if err != nil {
 			return err
@@ -95,4 +97,22 @@ func (Links) DeleteGenerations(ctx context.Context, profile string, numbers ...p
 // it is right from outside of a chroot, too.
 func pointTo(profile string, number proto.Generation) error {
 	return durable.Symlink(filepath.Base(generationLink(profile, number)), profile)
+}
+
+// sweep removes links that a crash kept from being put in place: each is a root of a
+// system that nobody knows of. The lock is held, so none is about to be. What cannot be
+// removed stays for the next time.
+func sweep(profile string) {
+	dir := filepath.Dir(profile)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		link, _, temporary := strings.Cut(strings.TrimPrefix(e.Name(), "."), ".tmp-")
+		_, ours := generationNumber(profile, filepath.Join(dir, link))
+		if temporary && strings.HasPrefix(e.Name(), ".") && e.Type() == fs.ModeSymlink && (ours || link == filepath.Base(profile)) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }

@@ -64,6 +64,34 @@ func TestLinksSetAndSwitch(t *testing.T) {
 	}
 }
 
+// TestLinksSweepWhatACrashLeft, and nothing of anybody else.
+func TestLinksSweepWhatACrashLeft(t *testing.T) {
+	l, profile, a, b := newLinks(t)
+	dir := filepath.Dir(profile)
+	others := []string{".system-profiles-1-link.tmp-X", ".other.tmp-X", ".system-2-link", "system-7-link.tmp-X"}
+	for _, name := range append([]string{".system-1-link.tmp-X", ".system.tmp-Y"}, others...) {
+		if err := os.Symlink(b.String(), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.SetProfile(t.Context(), profile, a); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := append(others, "system", "system-1-link")
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
+	}
+}
+
 func TestLinksNeedWhatTheyAreToName(t *testing.T) {
 	l, profile, a, _ := newLinks(t)
 	if err := l.SetProfile(t.Context(), profile, a); err != nil {
