@@ -353,7 +353,7 @@ func TestAPauseComesInBetween(t *testing.T) {
 // for any more when that is answered.
 func TestAHoldComesInBetween(t *testing.T) {
 	r := newRunner()
-	file, err := openHolds(t.TempDir() + "/holds.json")
+	file, err := openHolds(t.TempDir()+"/holds.json", alone)
 	if err != nil {
 		t.Fatal(err)
 	}
