@@ -213,6 +213,7 @@ type view struct {
 	pruned, pruneFailures float64
 	settled               deployment.Deployment // whose system the host rests on; see Observation.settled
 	decision              Decision
+	decidedOn             proto.Serial              // of the assignment that decision is about
 	since                 time.Time                 // of decision
 	stateErr              error                     // why the state files cannot be read
 	contact               time.Time                 // when desired was last read and verified

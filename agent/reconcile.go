@@ -131,7 +131,7 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 		a.blind = 0
 		o.Rung = rung
 		d := Decide(o)
-		a.decided(ctx, d)
+		a.decided(ctx, d, o)
 		again, err := a.do(ctx, d, o)
 		if ctx.Err() != nil {
 			return time.Time{} // asked to leave, in the middle of something that is repeated
@@ -164,12 +164,26 @@ func actionLevel(err error) slog.Level {
 	return slog.LevelError
 }
 
-func (a *Agent) decided(ctx context.Context, d Decision) {
-	before := a.look().decision
-	if before.Action == d.Action && before.Reason == d.Reason && before.Message == d.Message {
+// decided shows what was decided on what was observed.
+func (a *Agent) decided(ctx context.Context, d Decision, o Observation) {
+	var on proto.Serial
+	if o.Order != nil {
+		on = o.Order.Assignment.Serial
+	}
+	before := a.look()
+	same := before.decision.Action == d.Action && before.decision.Reason == d.Reason && before.decision.Message == d.Message
+	if same && before.decidedOn == on {
 		return
 	}
-	a.change(func(v *view) { v.decision, v.since = d, a.Now() })
+	a.change(func(v *view) {
+		v.decidedOn = on
+		if !same {
+			v.decision, v.since = d, a.Now()
+		}
+	})
+	if same {
+		return
+	}
 	a.Log.InfoContext(ctx, "decided", "action", d.Action, "reason", d.Reason, "detail", d.Message)
 }
 
