@@ -159,7 +159,7 @@ func TestTrustLost(t *testing.T) {
 
 	f.MustRunOnBuild(t, "systemctl", "stop", "kedge-controller.service")
 	f.MustRunOnBuild(t, "rm", controllerKeys+"controller", controllerKeys+"release")
-	f.MustRunOnBuild(t, "sed", "-i", `s|^  url: .*||`, controllerConfig)
+	f.MustRunOnBuild(t, "sed", "-i", `/^sources:/,/^[^ ]/{/^sources:/d; /^ /d}`, controllerConfig)
 	f.MustRunOnBuild(t, "sh", "-c", fmt.Sprintf(`printf 'keys:\n  sign_releases: false\n  release_threshold: 2\n  release: ["%s", "%s", "%s"]\n  spare: ["%s"]\n' >> %s`,
 		public["ci-1"], public["ci-2"], public["ci-3"], public["spare-1"], controllerConfig))
 	f.MustRunOnBuild(t, "systemctl", "start", "kedge-controller.service")
