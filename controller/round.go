@@ -43,6 +43,18 @@ func (r *runner) round(ctx context.Context) error {
 		}
 	}
 	r.show()
+	return joined(problems)
+}
+
+// toldProblems is how many hosts are named that cannot be published for: a disk that is
+// full is the problem of all.
+const toldProblems = 5
+
+// joined returns problems as one error, which is not as long as the fleet is large.
+func joined(problems []error) error {
+	if more := len(problems) - toldProblems; more > 0 {
+		problems = append(problems[:toldProblems:toldProblems], fmt.Errorf("and %d more", more))
+	}
 	return errors.Join(problems...)
 }
 

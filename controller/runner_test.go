@@ -382,23 +382,3 @@ func TestRunnerSettles(t *testing.T) {
 		t.Errorf("rollout = %s, saved %s; want both done", got.State, r.saver.saved.State)
 	}
 }
-
-// TestRunnerSavesBeforeItPublishes: what was decided is durable before its first
-// effect.
-func TestRunnerSavesBeforeItPublishes(t *testing.T) {
-	r := newRunner()
-	web1 := host(t, "web1")
-	r.publisher.fail[web1] = errors.New("no route to anywhere")
-	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: storePath(t, "a")}); err != nil {
-		t.Fatal(err)
-	}
-	saved := r.saver.saved
-	if saved.Waves[0].Started.IsZero() {
-		t.Error("web1 was published to before it was saved that its wave had started")
-	}
-	r.saver.err, r.publisher.fail = syscall.ENOSPC, map[proto.HostName]error{}
-	r.rollout.Waves[0].Started, r.unsaved = saved.Created, true
-	if err := r.round(t.Context()); !errors.Is(err, syscall.ENOSPC) || len(r.publisher.did()) != 0 {
-		t.Errorf("published %v, %v; want nothing while nothing can be saved", r.publisher.did(), err)
-	}
-}

@@ -2,10 +2,7 @@ package controller
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +10,6 @@ import (
 
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
-	"kedge/internal/spec"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -84,28 +80,6 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	again.mustHavePublished(t, "one that joins the revision that ada went back to", "web4=c")
 	again.deployAs(t, "4", "", fleetOf(t, "d"))
 	again.mustHavePublished(t, "the next one", "web1=d", "web2=d", "web3=d")
-}
-
-// TestARunnerThatGoesBackCrashesAnywhere: what goes back to an earlier revision goes a few
-// hosts at a time, whenever the controller dies.
-func TestARunnerThatGoesBackCrashesAnywhere(t *testing.T) {
-	const oneByOne = `{"rollout": {"waves": [{"name": "all", "hosts": "*", "maxInFlight": 1}]}}`
-	for at, crashed := 0, true; crashed; at++ {
-		r := newRunner()
-		r.deployAs(t, "1", "", fleetOf(t, "a"))
-		r.deployAs(t, "2", "", fleetOf(t, "b"))
-		r.deployAs(t, "3", oneByOne, fleetOf(t, "b"))
-		first := r.saver.past[1].ID
-		disk := &crashingSaver{memorySaver: r.saver, at: at}
-		r.runner.saver = disk
-		_ = r.asks(t, proto.RolloutActRevert, first) // it may be refused, as the disk is
-		crashed = disk.crashed
-		again := r.restarted()
-		again.mustLook(t)
-		if got := again.publisher.did(); len(got) > 1 {
-			t.Errorf("crash at %d: published %v at once", at, got)
-		}
-	}
 }
 
 func TestRunnerHolds(t *testing.T) {
@@ -267,40 +241,6 @@ func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
 	}
 }
 
-// TestNobodyIsOfflineWhoCouldNotBeHeard: nobody waits for hosts that are offline, so an
-// outage of NATS would have a revision go to the whole fleet at once.
-func TestNobodyIsOfflineWhoCouldNotBeHeard(t *testing.T) {
-	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
-	fleet := NewFleet(func() time.Time { return now })
-	fleet.CaughtUp()
-	r := newRunnerOf(fleet)
-	r.now = fleet.now
-	for h := range fleetOf(t, "a") {
-		fleet.Heard(h, "", now)
-	}
-	now = now.Add(time.Hour)
-	fleet.Sweep()
-	r.heard = fleet.now // NATS is not there
-	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(fleetOf(t, "a"))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.begin(t.Context(), revision(t, "1"), s, fleetOf(t, "a"), nil); err != nil {
-		t.Fatal(err)
-	}
-	r.mustHavePublished(t, "in an outage", "web1=a")
-	back := now
-	r.heard = func() time.Time { return back }
-	now = now.Add(SilentAfter)
-	r.mustLook(t)
-	r.mustHavePublished(t, "while hosts come back")
-	now = now.Add(time.Second)
-	r.mustLook(t)
-	if f := r.observe(); !f.Hosts[host(t, "web2")].Silent {
-		t.Error("web2 is online, and has not been heard of since NATS came back")
-	}
-}
-
 func TestActsThatAreNotDurableAreNone(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
@@ -317,73 +257,6 @@ func TestActsThatAreNotDurableAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustBe(t, "as soon as it is answered", rollout.Paused)
-}
-
-// TestAPauseComesInBetween: whoever pauses a rollout that is being published to a large
-// fleet does not wait until it has gone to all.
-func TestAPauseComesInBetween(t *testing.T) {
-	r := newRunner()
-	all := map[proto.HostName]proto.StorePath{}
-	for i := range 3 * publishTogether {
-		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
-	}
-	paused := make(chan error, 1)
-	r.publisher.begins = func() {
-		id := r.rollout.ID // the round has the mutex
-		go func() {
-			_, err := r.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{Act: proto.RolloutActPause}, id)
-			paused <- err
-		}()
-		for r.turn.TryLock() { // until ada waits
-			r.turn.Unlock()
-			runtime.Gosched()
-		}
-	}
-	r.deployAs(t, "1", "", all)
-	if err := <-paused; err != nil {
-		t.Fatal(err)
-	}
-	r.mustBe(t, "paused", rollout.Paused)
-	if got := len(r.publisher.did()); got != publishTogether {
-		t.Errorf("published for %d hosts, want %d and then the pause", got, publishTogether)
-	}
-}
-
-// TestAHoldComesInBetween: who is held while others are published for is not published
-// for any more when that is answered.
-func TestAHoldComesInBetween(t *testing.T) {
-	r := newRunner()
-	file, err := openHolds(t.TempDir()+"/holds.json", alone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.holds = file
-	o := &rollouts{runners: map[string]*runner{"main": r.runner}, holds: file, fleet: r.fleet, audit: r.audit, now: time.Now, log: r.log}
-	all := map[proto.HostName]proto.StorePath{}
-	for i := range 2 * publishTogether {
-		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
-	}
-	last := host(t, "web99")
-	held := make(chan error, 1)
-	r.publisher.begins = func() {
-		go func() {
-			_, err := o.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{
-				Act: proto.RolloutActHold, Hosts: []proto.HostName{last}, Reason: "so",
-			})
-			held <- err
-		}()
-		for r.turn.TryLock() { // until ada waits
-			r.turn.Unlock()
-			runtime.Gosched()
-		}
-	}
-	r.deployAs(t, "1", "", all)
-	if err := <-held; err != nil {
-		t.Fatal(err)
-	}
-	if got := r.publisher.did(); len(got) != len(all)-1 || slices.Contains(got, "web99=a") {
-		t.Errorf("published for %d hosts, want all %d but %s", len(got), len(all), last)
-	}
 }
 
 // TestWhatIsShownIsOneMoment: a state that nobody acted on yet is not shown beside what

@@ -1,0 +1,176 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+// TestARunnerThatGoesBackCrashesAnywhere: what goes back to an earlier revision goes a few
+// hosts at a time, whenever the controller dies.
+func TestARunnerThatGoesBackCrashesAnywhere(t *testing.T) {
+	const oneByOne = `{"rollout": {"waves": [{"name": "all", "hosts": "*", "maxInFlight": 1}]}}`
+	for at, crashed := 0, true; crashed; at++ {
+		r := newRunner()
+		r.deployAs(t, "1", "", fleetOf(t, "a"))
+		r.deployAs(t, "2", "", fleetOf(t, "b"))
+		r.deployAs(t, "3", oneByOne, fleetOf(t, "b"))
+		first := r.saver.past[1].ID
+		disk := &crashingSaver{memorySaver: r.saver, at: at}
+		r.runner.saver = disk
+		_ = r.asks(t, proto.RolloutActRevert, first) // it may be refused, as the disk is
+		crashed = disk.crashed
+		again := r.restarted()
+		again.mustLook(t)
+		if got := again.publisher.did(); len(got) > 1 {
+			t.Errorf("crash at %d: published %v at once", at, got)
+		}
+	}
+}
+
+// TestAPauseComesInBetween: whoever pauses a rollout that is being published to a large
+// fleet does not wait until it has gone to all.
+func TestAPauseComesInBetween(t *testing.T) {
+	r := newRunner()
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 3 * publishTogether {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
+	}
+	paused := make(chan error, 1)
+	r.publisher.begins = func() {
+		id := r.rollout.ID // the round has the mutex
+		go func() {
+			_, err := r.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{Act: proto.RolloutActPause}, id)
+			paused <- err
+		}()
+		for r.turn.TryLock() { // until ada waits
+			r.turn.Unlock()
+			runtime.Gosched()
+		}
+	}
+	r.deployAs(t, "1", "", all)
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	r.mustBe(t, "paused", rollout.Paused)
+	if got := len(r.publisher.did()); got != publishTogether {
+		t.Errorf("published for %d hosts, want %d and then the pause", got, publishTogether)
+	}
+}
+
+// TestAHoldComesInBetween: who is held while others are published for is not published
+// for any more when that is answered.
+func TestAHoldComesInBetween(t *testing.T) {
+	r := newRunner()
+	file, err := openHolds(t.TempDir()+"/holds.json", alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.holds = file
+	o := &rollouts{runners: map[string]*runner{"main": r.runner}, holds: file, fleet: r.fleet, audit: r.audit, now: time.Now, log: r.log}
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 2 * publishTogether {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
+	}
+	last := host(t, "web99")
+	held := make(chan error, 1)
+	r.publisher.begins = func() {
+		go func() {
+			_, err := o.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{
+				Act: proto.RolloutActHold, Hosts: []proto.HostName{last}, Reason: "so",
+			})
+			held <- err
+		}()
+		for r.turn.TryLock() { // until ada waits
+			r.turn.Unlock()
+			runtime.Gosched()
+		}
+	}
+	r.deployAs(t, "1", "", all)
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	if got := r.publisher.did(); len(got) != len(all)-1 || slices.Contains(got, "web99=a") {
+		t.Errorf("published for %d hosts, want all %d but %s", len(got), len(all), last)
+	}
+}
+
+// TestNobodyIsOfflineWhoCouldNotBeHeard: nobody waits for hosts that are offline, so an
+// outage of NATS would have a revision go to the whole fleet at once.
+func TestNobodyIsOfflineWhoCouldNotBeHeard(t *testing.T) {
+	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	fleet := NewFleet(func() time.Time { return now })
+	fleet.CaughtUp()
+	r := newRunnerOf(fleet)
+	r.now = fleet.now
+	for h := range fleetOf(t, "a") {
+		fleet.Heard(h, "", now)
+	}
+	now = now.Add(time.Hour)
+	fleet.Sweep()
+	r.heard = fleet.now // NATS is not there
+	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(fleetOf(t, "a"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.begin(t.Context(), revision(t, "1"), s, fleetOf(t, "a"), nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "in an outage", "web1=a")
+	back := now
+	r.heard = func() time.Time { return back }
+	now = now.Add(SilentAfter)
+	r.mustLook(t)
+	r.mustHavePublished(t, "while hosts come back")
+	now = now.Add(time.Second)
+	r.mustLook(t)
+	if f := r.observe(); !f.Hosts[host(t, "web2")].Silent {
+		t.Error("web2 is online, and has not been heard of since NATS came back")
+	}
+}
+
+// TestWhatHoldsARolloutUpIsToldBriefly: a full disk is the problem of every host.
+func TestWhatHoldsARolloutUpIsToldBriefly(t *testing.T) {
+	r := newRunner()
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range publishTogether {
+		h := host(t, fmt.Sprint("web", i))
+		all[h], r.publisher.fail[h] = storePath(t, "a"), syscall.ENOSPC
+	}
+	r.deployAs(t, "1", "", all)
+	err := r.look(t)
+	if !errors.Is(err, syscall.ENOSPC) || strings.Count(err.Error(), "\n") > 10 {
+		t.Errorf("error = %v, want that of the disk, and not for every host", err)
+	}
+}
+
+// TestRunnerSavesBeforeItPublishes: what was decided is durable before its first
+// effect.
+func TestRunnerSavesBeforeItPublishes(t *testing.T) {
+	r := newRunner()
+	web1 := host(t, "web1")
+	r.publisher.fail[web1] = errors.New("no route to anywhere")
+	if err := r.deploy(t, revision(t, "1"), map[proto.HostName]proto.StorePath{web1: storePath(t, "a")}); err != nil {
+		t.Fatal(err)
+	}
+	saved := r.saver.saved
+	if saved.Waves[0].Started.IsZero() {
+		t.Error("web1 was published to before it was saved that its wave had started")
+	}
+	r.saver.err, r.publisher.fail = syscall.ENOSPC, map[proto.HostName]error{}
+	r.rollout.Waves[0].Started, r.unsaved = saved.Created, true
+	if err := r.round(t.Context()); !errors.Is(err, syscall.ENOSPC) || len(r.publisher.did()) != 0 {
+		t.Errorf("published %v, %v; want nothing while nothing can be saved", r.publisher.did(), err)
+	}
+}
