@@ -25,7 +25,7 @@ func (r *runner) tell(ctx context.Context, a rollout.Action) {
 	case rollout.EndWave:
 		log.InfoContext(ctx, "wave ended", "wave", wave())
 	case rollout.Silence:
-		log.WarnContext(ctx, "host fell silent", "wave", wave(), "host", a.Host)
+		log.WarnContext(ctx, "host fell silent", "wave", wave(), "host", a.Host, "offline", a.Offline)
 	case rollout.Settle:
 		log.InfoContext(ctx, "host settled", "host", a.Host, "verdict", a.Verdict)
 	case rollout.Halt:

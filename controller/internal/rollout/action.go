@@ -36,7 +36,7 @@ type Action struct {
 	// host is given back what it had; zero otherwise.
 	Release proto.Digest     `json:"release,omitzero"`
 	Before  Assigned         `json:"before,omitzero"`  // of Publish: what Host goes back to from Toplevel
-	Offline bool             `json:"offline,omitzero"` // of Publish and Keep: Host cannot be heard now
+	Offline bool             `json:"offline,omitzero"` // of Publish and Keep: Host cannot be heard now; of Silence: nor could it before
 	Serial  proto.Serial     `json:"serial,omitempty"`
 	Verdict proto.Verdict    `json:"verdict,omitempty"`
 	Hosts   []proto.HostName `json:"hosts,omitempty"`  // sorted

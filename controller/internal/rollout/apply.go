@@ -122,6 +122,9 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 		p.Doubted = now
 	case a.Kind == Silence && p.State == Published:
 		p.State, p.Since = Silent, now
+		if a.Offline {
+			p.State = Offline
+		}
 	case a.Kind == Settle && final(a.Verdict):
 		p.State, p.Verdict, p.Since, p.Doubted = Settled, a.Verdict, now, time.Time{}
 		p.Serial = max(p.Serial, p.After)

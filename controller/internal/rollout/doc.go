@@ -50,7 +50,8 @@
 // is a failure that it says it tries again after, such as that of a fetch; after half
 // an hour without a better one it is a failure. A held host is not published to, and
 // nobody waits for it; released, it goes with the rest, or, if that has gone, is
-// [Rollout.Left] for another rollout.
+// [Rollout.Left] for another rollout. Who was taken for online by a controller that had
+// just started, and turns out to have been offline, counts as that.
 //
 // # Budgets
 //

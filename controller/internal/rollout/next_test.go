@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -32,6 +33,32 @@ func TestNextKeepsBeforeItHalts(t *testing.T) {
 		}
 		for _, a := range got {
 			r = applied(t, r, a, 0)
+		}
+	}
+}
+
+// TestWhoWasOfflineIsNotCharged: a controller that has just started takes every host for
+// online; who had not been heard of for long before it was published to was not.
+func TestWhoWasOfflineIsNotCharged(t *testing.T) {
+	web1 := host(t, "web1")
+	for name, tt := range map[string]struct {
+		host rollout.Host
+		want rollout.HostState
+	}{
+		"offline for an hour":             {rollout.Host{Serial: 7, Seen: start.Add(-time.Hour)}, rollout.Offline},
+		"heard of a minute before":        {rollout.Host{Serial: 7, Seen: start.Add(-time.Minute)}, rollout.Silent},
+		"not heard of since it was begun": {rollout.Host{Serial: 7, Reported: 7, Verdict: proto.VerdictPending, Seen: start.Add(-time.Hour)}, rollout.Silent},
+	} {
+		r := three(t)
+		r.SilentAfter = 15 * time.Minute
+		r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}}, 0)
+		r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+		f := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{web1: tt.host}}
+		for _, a := range rollout.Next(r, f, start.Add(r.SilentAfter)) {
+			r = applied(t, r, a, 0)
+		}
+		if got := r.Hosts[web1].State; got != tt.want {
+			t.Errorf("%s: it is %s, want %s", name, got, tt.want)
 		}
 	}
 }

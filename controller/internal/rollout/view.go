@@ -49,7 +49,7 @@ func (v view) observe(name proto.HostName, p Progress, h Host) Action {
 	case final(verdict):
 		return Action{Kind: Settle, Verdict: verdict}
 	case p.State == Published && v.held(name) == "" && v.quiet(p, h):
-		return Action{Kind: Silence}
+		return Action{Kind: Silence, Offline: v.wasOffline(p, h)}
 	}
 	return Action{}
 }
@@ -64,6 +64,12 @@ func (v view) quiet(p Progress, h Host) bool {
 		since = later(since, h.Seen)
 	}
 	return !v.now.Before(since.Add(v.SilentAfter))
+}
+
+// wasOffline reports whether h, which is quiet, was so for as long before it was published
+// to, by a controller that had not listened for long enough to know.
+func (v view) wasOffline(p Progress, h Host) bool {
+	return v.SilentAfter > 0 && h.Reported != p.Serial && h.Seen.Before(p.Since.Add(-v.SilentAfter))
 }
 
 func later(a, b time.Time) time.Time {
