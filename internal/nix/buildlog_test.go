@@ -58,3 +58,18 @@ func TestABuildIsHeardAsItGoes(t *testing.T) {
 		t.Errorf("called %q, which does not ask for JSON", call)
 	}
 }
+
+// TestABuilderMaySayALongLine that ends no build: it is not the only one that is built.
+func TestABuilderMaySayALongLine(t *testing.T) {
+	c, _ := fakeNix(t, `printf '@nix {"action":"result","fields":["' >&2
+head -c 6000000 /dev/zero | tr '\0' x >&2
+printf '"],"id":2,"type":101}\n@nix {"action":"msg","level":3,"msg":"building"}\n' >&2`)
+	var got []string
+	err := c.Realise(t.Context(), RealiseOptions{
+		Derivations: []proto.StorePath{parsePath(t, jobDerivation)},
+		Log:         func(_, line string) { got = append(got, line) },
+	})
+	if diff := cmp.Diff([]string{"building"}, got); diff != "" || err != nil {
+		t.Errorf("error = %v, log (-want +got):\n%s", err, diff)
+	}
+}

@@ -97,7 +97,7 @@ func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer
 	cmd := c.command(ctx, argv, &stderr)
 	if log != nil {
 		said := jsonLog{errors: &stderr, each: log, builds: map[uint64]string{}, last: map[string][]string{}}
-		cmd.Stderr = &lines{each: said.line}
+		cmd.Stderr = &lines{each: said.line, lossy: true} // a builder may say anything
 	}
 	cmd.Env = append(cmd.Env, m.environ()...)
 	cmd.Stdout = out

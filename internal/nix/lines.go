@@ -12,9 +12,11 @@ const lineLimit = 4 << 20
 // lines calls each with every whole line that is written to it, without its end.
 // What follows the last one is no line.
 type lines struct {
-	each func(line []byte) error
+	each  func(line []byte) error
+	lossy bool // lines that are too long are left out, and nothing is broken
 
-	rest []byte
+	rest    []byte
+	leaving bool // out the line that rest is the end of
 }
 
 // Write implements io.Writer.
@@ -26,9 +28,16 @@ func (l *lines) Write(p []byte) (int, error) {
 			break
 		}
 		l.rest = rest
+		if l.leaving {
+			l.leaving = false
+			continue
+		}
 		if err := l.each(line); err != nil {
 			return 0, err
 		}
+	}
+	if len(l.rest) > lineLimit && l.lossy {
+		l.rest, l.leaving = nil, true
 	}
 	if len(l.rest) > lineLimit {
 		return 0, fmt.Errorf("%w: a line of more than %d bytes", errGarbled, lineLimit)
