@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,17 +21,38 @@ import (
 
 // fakePruner is a cache that notes how it is pruned.
 type fakePruner struct {
+	mu     sync.Mutex // guards what follows
 	free   uint64
 	pruned []cache.PruneOptions
 }
 
 func (p *fakePruner) Prune(_ context.Context, o cache.PruneOptions) (cache.Pruned, error) {
 	slices.SortFunc(o.Keep, proto.StorePath.Compare)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.pruned = append(p.pruned, o)
 	return cache.Pruned{Systems: 1, Paths: 2, Bytes: 3}, nil
 }
 func (p *fakePruner) Usage() (cache.Usage, error) { return cache.Usage{Paths: 5, Bytes: 600}, nil }
-func (p *fakePruner) Free() (uint64, error)       { return p.free, nil }
+func (p *fakePruner) Free() (uint64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.free, nil
+}
+
+// has makes so many bytes free.
+func (p *fakePruner) has(free uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = free
+}
+
+// prunes returns how it was pruned so far.
+func (p *fakePruner) prunes() []cache.PruneOptions {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.pruned)
+}
 
 func newRetention(t *testing.T, p *fakePruner) (*retention, *prometheus.Registry) {
 	t.Helper()
@@ -112,8 +134,8 @@ func TestTheCacheIsPrunedEveryHourAndWhenRoomIsShort(t *testing.T) {
 			t.Helper()
 			<-time.After(d)
 			synctest.Wait()
-			if len(p.pruned) != want {
-				t.Fatalf("%s: pruned %d times, want %d", why, len(p.pruned), want)
+			if len(p.prunes()) != want {
+				t.Fatalf("%s: pruned %d times, want %d", why, len(p.prunes()), want)
 			}
 		}
 		after(2*pruneInterval, 0, "what hosts run is not known")
@@ -121,9 +143,9 @@ func TestTheCacheIsPrunedEveryHourAndWhenRoomIsShort(t *testing.T) {
 		after(roomLook, 1, "it is known")
 		after(pruneInterval-2*roomLook, 1, "not an hour later")
 		after(2*roomLook, 2, "an hour later")
-		p.free = r.config.MinFree - 1
+		p.has(r.config.MinFree - 1)
 		after(roomLook, 3, "room is short")
-		if o := p.pruned[2]; !o.Short || o.Retention != 0 {
+		if o := p.prunes()[2]; !o.Short || o.Retention != 0 {
 			t.Errorf("short of room it was pruned with %+v", o)
 		}
 		after(roomLook, 3, "it was made short of room just now")
