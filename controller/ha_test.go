@@ -303,7 +303,7 @@ func TestAStandbySaysWhatItIs(t *testing.T) {
 			break // it knows who leads
 		}
 	}
-	for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusServiceUnavailable, "/cache/nix-cache-info": http.StatusServiceUnavailable} {
+	get := func(path string) (int, string) {
 		r, err := http.Get("http://" + address + path) //nolint:noctx // a test's own server
 		if err != nil {
 			t.Fatal(err)
@@ -312,8 +312,24 @@ func TestAStandbySaysWhatItIs(t *testing.T) {
 		if err := errors.Join(err, r.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if r.StatusCode != want || path == "/readyz" && !strings.Contains(string(body), "leads") {
-			t.Errorf("%s: %d %q, want %d", path, r.StatusCode, body, want)
+		return r.StatusCode, string(body)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(haPatience); ; { // it says so as soon as it has seen the lease
+		code, body := get("/readyz")
+		if code == http.StatusServiceUnavailable && strings.Contains(body, "leads") {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("/readyz: %d %q, want %d and who leads", code, body, http.StatusServiceUnavailable)
+		}
+	}
+	for path, want := range map[string]int{"/healthz": http.StatusOK, "/cache/nix-cache-info": http.StatusServiceUnavailable} {
+		if code, body := get(path); code != want {
+			t.Errorf("%s: %d %q, want %d", path, code, body, want)
 		}
 	}
 	if err := testutil.GatherAndCompare(registry, strings.NewReader("# HELP kedge_controller_leader Whether this controller acts: 0 while another one leads.\n# TYPE kedge_controller_leader gauge\nkedge_controller_leader 0\n")); err != nil {
