@@ -4,6 +4,7 @@
 let
   inherit (lib) mkOption types;
   inherit (import ./kinds.nix { inherit lib; })
+    log
     mkBytes
     mkChoice
     mkDuration
@@ -199,19 +200,7 @@ in
     description = "Where Prometheus finds the agent; empty for nowhere.";
   };
 
-  log = {
-    level = mkChoice "info" [
-      "debug"
-      "info"
-      "warn"
-      "error"
-    ] "The least level of what is logged.";
-    format = mkChoice "auto" [
-      "auto"
-      "text"
-      "json"
-    ] "How log lines look.";
-  };
+  inherit log;
 
   generations.keep = mkOption {
     type = types.ints.unsigned;

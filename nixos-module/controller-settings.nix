@@ -4,6 +4,7 @@
 let
   inherit (lib) mkOption types;
   inherit (import ./kinds.nix { inherit lib; })
+    log
     mkBytes
     mkChoice
     mkDuration
@@ -154,18 +155,6 @@ in
       Whether there are several controllers, one of which leads; see `docs/high-availability.md`.
     '';
 
-    log = {
-      level = mkChoice "info" [
-        "debug"
-        "info"
-        "warn"
-        "error"
-      ] "The least level of what is logged.";
-      format = mkChoice "auto" [
-        "auto"
-        "text"
-        "json"
-      ] "How log lines look.";
-    };
+    inherit log;
   };
 }

@@ -6,14 +6,31 @@ let
   kind =
     type: default: description:
     mkOption { inherit type default description; };
+  mkChoice = default: values: kind (types.enum values) default;
 in
 {
+  inherit mkChoice;
+
+  # How each of the daemons logs.
+  log = {
+    level = mkChoice "info" [
+      "debug"
+      "info"
+      "warn"
+      "error"
+    ] "The least level of what is logged.";
+    format = mkChoice "auto" [
+      "auto"
+      "text"
+      "json"
+    ] "How log lines look.";
+  };
+
   mkDuration = kind duration;
   mkBytes = kind types.ints.unsigned;
   mkNumber = kind types.ints.unsigned;
   mkSwitch = kind types.bool;
   mkText = kind types.str;
-  mkChoice = default: values: kind (types.enum values) default;
   mkTexts =
     example: description:
     mkOption {

@@ -11,21 +11,8 @@ import (
 var update = flag.Bool("update", false, "write the manual anew")
 
 func TestTheManualSaysWhatThereIs(t *testing.T) {
-	pages, err := manual.Pages(command(io.Discard, io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const docs, program = "../../docs", "kedge-agent"
-	if *update {
-		if err := manual.Update(docs, program, pages); err != nil {
-			t.Fatal(err)
-		}
-	}
-	drift, err := manual.Drift(docs, program, pages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(drift) > 0 {
-		t.Errorf("docs is not what the commands say in %q; run `make manual`", drift)
+	drift, err := manual.Check("../../docs", command(io.Discard, io.Discard), *update)
+	if err != nil || len(drift) > 0 {
+		t.Errorf("docs is not what the commands say in %q (%v); run `make manual`", drift, err)
 	}
 }

@@ -22,11 +22,26 @@ const (
 	referenceDir = "reference"
 )
 
-// Pages returns the files of the program that root is, by their names below the directory of all
-// documentation, such as man/kedge-host-add.1 and reference/kedge.md. It changes root.
-func Pages(root *cobra.Command) (map[string][]byte, error) {
+// Check returns the names of the files below dir, the directory of all documentation, that are not what the program
+// that root is would have; after writing them anew if update is true. It changes root.
+func Check(dir string, root *cobra.Command, update bool) (drift []string, err error) {
+	files, err := pages(root)
+	if err != nil {
+		return nil, err
+	}
+	if update {
+		if err := write(dir, root.Name(), files); err != nil {
+			return nil, err
+		}
+	}
+	return compare(dir, root.Name(), files)
+}
+
+// pages returns the files of a program, by their names below the directory of all documentation, such as
+// man/kedge-host-add.1 and reference/kedge.md. It changes root.
+func pages(root *cobra.Command) (map[string][]byte, error) {
 	root.DisableAutoGenTag = true // it is the day's
-	pages := map[string][]byte{}
+	files := map[string][]byte{}
 	var reference bytes.Buffer
 	err := each(root, func(c *cobra.Command) error {
 		name := strings.ReplaceAll(c.CommandPath(), " ", "-")
@@ -34,7 +49,7 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 		if err := doc.GenMan(c, header(name), &page); err != nil {
 			return fmt.Errorf("man page of %s: %w", c.CommandPath(), err)
 		}
-		pages[filepath.Join(pagesDir, name+".1")] = page.Bytes()
+		files[filepath.Join(pagesDir, name+".1")] = page.Bytes()
 		if err := doc.GenMarkdownCustom(c, &reference, anchor); err != nil {
 			return fmt.Errorf("reference of %s: %w", c.CommandPath(), err)
 		}
@@ -43,8 +58,8 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages[filepath.Join(referenceDir, root.Name()+".md")] = reference.Bytes()
-	return pages, nil
+	files[filepath.Join(referenceDir, root.Name()+".md")] = reference.Bytes()
+	return files, nil
 }
 
 // each calls f for root and everything below it that people are to see, in order.
@@ -73,8 +88,8 @@ func anchor(file string) string {
 	return "#" + strings.ReplaceAll(strings.TrimSuffix(file, ".md"), "_", "-")
 }
 
-// Update writes pages below dir, and removes those of the program that are no more.
-func Update(dir, program string, pages map[string][]byte) error {
+// write writes pages below dir, and removes those of the program that are no more.
+func write(dir, program string, pages map[string][]byte) error {
 	old, err := written(dir, program)
 	if err != nil {
 		return err
@@ -96,8 +111,8 @@ func Update(dir, program string, pages map[string][]byte) error {
 	return nil
 }
 
-// Drift returns the names of the files that differ from what is below dir, or are on one side only.
-func Drift(dir, program string, pages map[string][]byte) (names []string, err error) {
+// compare returns the names of the files that differ from what is below dir, or are on one side only.
+func compare(dir, program string, pages map[string][]byte) (names []string, err error) {
 	old, err := written(dir, program)
 	if err != nil {
 		return nil, err
