@@ -171,7 +171,7 @@ func (r *runner) publish(ctx context.Context, a rollout.Action) (proto.Serial, e
 	if err != nil {
 		return 0, err
 	}
-	r.log.InfoContext(ctx, "published", "host", a.Host, "serial", serial, "toplevel", a.Toplevel, "rollout", r.rollout.ID)
+	r.log.InfoContext(ctx, "published", "host", a.Host, "serial", serial, "toplevel", a.Toplevel, "revision", r.rollout.Revision.String(), "rollout", r.rollout.ID)
 	return serial, nil
 }
 
