@@ -40,14 +40,14 @@ func integration(ctx context.Context, r *Report) error {
 }
 
 // endToEnd runs the scenarios on test hosts that match the regular expression;
-// all, if it is empty. One package after the other: the hosts need the machine.
+// all, if it is empty. Two packages at a time: scenarios wait more than they compute.
 func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 	return func(ctx context.Context, r *Report) error {
 		tagged, err := Tagged(ctx, "e2e")
 		if err != nil {
 			return err
 		}
-		args := []string{"-count=1", "-timeout=28m", "-tags=e2e", "-p=1", "-run=" + expression}
+		args := []string{"-count=1", "-timeout=28m", "-tags=e2e", "-p=2", "-run=" + expression}
 		for _, p := range tagged {
 			if p.ImportPath != adapters {
 				args = append(args, p.ImportPath)
