@@ -78,7 +78,7 @@ type Controller struct {
 	serving   chan struct{}               // closed once operators' calls are answered
 	service   *bus.Service
 	http      *httpapi.Handler
-	web       *web
+	web       *httpServer
 	visitors  *visitors                // of NATS, by way of web
 	cert      *certificate.Certificate // nil without TLS
 	passes    *pass.Office             // nil where the cache is public

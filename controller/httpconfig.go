@@ -18,6 +18,8 @@ type HTTPConfig struct {
 	// pin.
 	CertificateFile string `config:"certificate_file"`
 	KeyFile         string `config:"key_file"`
+	// Web is whether there are pages for a browser, too.
+	Web bool `config:"web"`
 	// MetricsFrom are the networks whose addresses may read /metrics, and what
 	// exactly is wrong at /readyz. What came through another HTTP proxy may not.
 	MetricsFrom []netip.Prefix `config:"metrics_from"`
@@ -37,7 +39,7 @@ const (
 
 func defaultHTTP() HTTPConfig {
 	return HTTPConfig{
-		Listen: "0.0.0.0:443", TLS: TLSOn,
+		Listen: "0.0.0.0:443", TLS: TLSOn, Web: true,
 		MetricsFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 }

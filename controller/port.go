@@ -11,6 +11,7 @@ import (
 
 	"kedge/controller/internal/certificate"
 	"kedge/controller/internal/natsd"
+	"kedge/controller/internal/web"
 	"kedge/internal/durable"
 	"kedge/proto"
 )
@@ -89,6 +90,9 @@ func (c *Controller) Pin() (pin proto.Pin, ok bool) {
 func (c *Controller) listen(ctx context.Context, cache http.Handler, server *natsd.Server) (err error) {
 	cfg := c.o.Config.HTTP
 	p := pages{cache: cache, enrol: c.enrolment, hooks: c.webhooks, api: c.http, metrics: c.o.Registry, ready: c.keeper.ready, insiders: cfg.MetricsFrom, proxies: cfg.TrustedProxies}
+	if cfg.Web {
+		p.people = web.New(web.Options{API: c.http, Now: c.o.Now, Log: c.log})
+	}
 	if server != nil {
 		p.nats, p.visitors = server.WebSocketAddress(), c.visitors
 	}

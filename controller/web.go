@@ -38,6 +38,7 @@ type pages struct {
 	enrol   http.Handler
 	hooks   http.Handler // bounds what it reads by itself
 	api     http.Handler // bounds what it reads by itself
+	people  http.Handler // for who comes with a browser; nil for nobody
 	metrics prometheus.Gatherer
 	ready   func() error // why the controller is not ready, or nil
 	nats    string       // address of NATS' WebSocket; empty for none
@@ -55,6 +56,9 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache))
 	m.Handle(proto.EnrollPath, p.enrol)
 	p.health(m)
+	if p.people != nil {
+		m.Handle("/", p.people)
+	}
 	if p.nats != "" {
 		m.Handle("GET "+natsPath, natsProxy(p.nats, p.visitors, log))
 	}
@@ -113,14 +117,14 @@ func answer(w http.ResponseWriter, err error) {
 	_, _ = io.WriteString(w, text) // the client may be gone
 }
 
-// web is an HTTP server that listens already.
-type web struct {
+// httpServer is one that listens already.
+type httpServer struct {
 	listener net.Listener
 	server   *http.Server
 }
 
 // listenWeb listens, with TLS unless there is none.
-func listenWeb(ctx context.Context, address string, config *tls.Config, h http.Handler, log *slog.Logger) (*web, error) {
+func listenWeb(ctx context.Context, address string, config *tls.Config, h http.Handler, log *slog.Logger) (*httpServer, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
@@ -129,8 +133,8 @@ func listenWeb(ctx context.Context, address string, config *tls.Config, h http.H
 	return newWeb(l, config, h, log), nil
 }
 
-func newWeb(l net.Listener, config *tls.Config, h http.Handler, log *slog.Logger) *web {
-	return &web{listener: &door{Listener: l, open: map[string]int{}}, server: &http.Server{
+func newWeb(l net.Listener, config *tls.Config, h http.Handler, log *slog.Logger) *httpServer {
+	return &httpServer{listener: &door{Listener: l, open: map[string]int{}}, server: &http.Server{
 		Handler:           h,
 		TLSConfig:         config,
 		ConnState:         settled,
@@ -145,7 +149,7 @@ func newWeb(l net.Listener, config *tls.Config, h http.Handler, log *slog.Logger
 
 // run serves until ctx ends, and then for as long as requests under way take, in
 // bounds.
-func (w *web) run(ctx context.Context) error {
+func (w *httpServer) run(ctx context.Context) error {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -166,7 +170,7 @@ func (w *web) run(ctx context.Context) error {
 	return nil
 }
 
-func (w *web) serve() error {
+func (w *httpServer) serve() error {
 	if w.server.TLSConfig == nil {
 		return w.server.Serve(w.listener)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -77,5 +78,26 @@ func TestWebSaysThatItsAddressIsTaken(t *testing.T) {
 	defer first.listener.Close()
 	if _, err := listenWeb(t.Context(), first.listener.Addr().String(), nil, http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Errorf("error = %v, want one about http.listen", err)
+	}
+}
+
+// What is for people takes nothing from what is for programs.
+func TestPagesForPeopleAreBesideTheOthers(t *testing.T) {
+	text := func(s string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
+	}
+	p := pages{
+		cache: text("cache"), enrol: text("enrol"), hooks: text("hooks"), api: text("api"), people: text("people"),
+		metrics: prometheus.NewRegistry(), ready: func() error { return nil },
+	}
+	h := p.handler(slog.New(slog.DiscardHandler))
+	for target, want := range map[string]string{
+		"/": "people", "/hosts/web1": "people", "/cache/nix-cache-info": "cache", "/enroll": "enrol", "/hook/main": "hooks", "/api/v1/fleet": "api", "/healthz": "ok\n",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+		if got := w.Body.String(); got != want {
+			t.Errorf("%s: %q, want %q", target, got, want)
+		}
 	}
 }

@@ -67,6 +67,7 @@ in
         "on"
         "off"
       ] "Whether HTTP and NATS speak TLS; `off` behind a proxy that does.";
+      web = mkSwitch true "Whether there are pages for a browser.";
       metrics_from = mkOption {
         type = types.listOf types.str;
         default = [

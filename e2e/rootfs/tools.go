@@ -93,3 +93,8 @@ func missingPackages(needed []tool, look func(string) (string, error)) (pkgs []s
 	}
 	return pkgs
 }
+
+// EnsureBrowser is [EnsureTools] of a real browser, Chromium.
+func EnsureBrowser(ctx context.Context, log func(string)) error {
+	return ensureTools(ctx, []tool{{"chromium", "chromium"}}, log)
+}
