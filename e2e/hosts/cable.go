@@ -52,7 +52,8 @@ func (c *cable) create(ctx context.Context, far namespace, port string) error {
 }
 
 // lay gives the machine a fresh network device, as a boot does: nothing that an earlier boot configured is left, but the cable
-// is plugged in or not, and as good or bad, as before.
+// is plugged in or not, and as good or bad, as before. The device has the address of the one before, as a real one would:
+// neighbours remember it.
 func (c *cable) lay(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +64,7 @@ func (c *cable) lay(ctx context.Context) error {
 		return err
 	}
 	if err := c.own.ip(ctx,
-		fmt.Sprintf("link add near type veth peer name %s netns %s", machineDevice, c.machine),
+		fmt.Sprintf("link add near type veth peer name %s address %s netns %s", machineDevice, hardwareAddr(c.addr.Addr()), c.machine),
 		"link set near addrgenmode none",
 	); err != nil {
 		return err

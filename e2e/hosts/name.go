@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -57,4 +58,9 @@ func routerAddr(i int) netip.Prefix {
 // lanAddr is the address of machine number i behind its router.
 func lanAddr(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i), 2}), 24)
+}
+
+// hardwareAddr is the address of the network device that has the IPv4 address ip: locally administered, and made of that.
+func hardwareAddr(ip netip.Addr) net.HardwareAddr {
+	return append(net.HardwareAddr{2, 0}, ip.AsSlice()...)
 }

@@ -75,6 +75,7 @@ func TestPower(t *testing.T) {
 	})
 	t.Run("a reboot from inside comes up again", func(t *testing.T) {
 		boots := m.Boots()
+		address := mustRun(t, m, "ip", "-brief", "link", "show", "eth0")
 		// What a boot configures by hand, the next one does not have.
 		mustRun(t, m, "ip", "address", "add", "192.0.2.1/32", "dev", "lo")
 		if _, err := m.Run(t.Context(), "systemctl", "reboot"); err != nil {
@@ -89,6 +90,10 @@ func TestPower(t *testing.T) {
 		}
 		if got := mustRun(t, m, "ip", "-brief", "address"); strings.Contains(got, "192.0.2.1") {
 			t.Errorf("the network of the boot before is still there:\n%s", got)
+		}
+		// Neighbours remember who had its IP address.
+		if got, want := strings.Fields(mustRun(t, m, "ip", "-brief", "link", "show", "eth0"))[2], strings.Fields(address)[2]; got != want {
+			t.Errorf("its network device had the address %s, and has %s", want, got)
 		}
 		ids = append(ids, bootID(t, m))
 	})
