@@ -23,7 +23,8 @@ const Repository = "/srv/fleet.git"
 // A buildHost is the machine that the controller runs on.
 type buildHost struct {
 	*hosts.Machine
-	agent, tools string // store paths
+	agent, tools string           // store paths
+	service      toplevel.Service // the controller's
 }
 
 func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
@@ -72,20 +73,20 @@ func (b *buildHost) installController(ctx context.Context, bin string, plain boo
 			return err
 		}
 	}
-	service, err := toplevel.ControllerService(ctx, b, prefix)
-	if err != nil {
+	var err error
+	if b.service, err = toplevel.ControllerService(ctx, b, prefix); err != nil {
 		return err
 	}
 	for name, content := range map[string]string{
-		"/etc/kedge/controller.yaml":                   b.config(plain),
-		"/etc/systemd/system/kedge-controller.service": service.Text,
+		"/etc/kedge/controller.yaml":            b.config(plain),
+		"/etc/systemd/system/" + ControllerUnit: b.service.Text,
 	} {
 		if err := b.WriteFile(name, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
-	for _, target := range service.WantedBy {
-		if _, err := b.RunOffline(ctx, "systemctl", "add-wants", "--quiet", target, "kedge-controller.service"); err != nil {
+	for _, target := range b.service.WantedBy {
+		if _, err := b.RunOffline(ctx, "systemctl", "add-wants", "--quiet", target, ControllerUnit); err != nil {
 			return err
 		}
 	}
@@ -101,8 +102,8 @@ func (b *buildHost) start(ctx context.Context) error {
 	if err := b.AwaitBoot(ctx); err != nil {
 		return err
 	}
-	if _, err := b.Run(ctx, "systemctl", "is-active", "kedge-controller.service"); err != nil {
-		log, _ := b.Run(ctx, "journalctl", "--no-pager", "-u", "kedge-controller.service", "-n", "30") // for the message only
+	if _, err := b.Run(ctx, "systemctl", "is-active", ControllerUnit); err != nil {
+		log, _ := b.Run(ctx, "journalctl", "--no-pager", "-u", ControllerUnit, "-n", "30") // for the message only
 		return fmt.Errorf("start the controller: %w\n%s", err, log)
 	}
 	return nil

@@ -18,7 +18,7 @@ func (f *Fleet) Dump(ctx context.Context, printf func(format string, args ...any
 		out, err := run(ctx, "journalctl", "--no-pager", "-o", "short-precise", "-n", "80", "-u", unit)
 		printf("==== %s: %s (%v)\n%s", name, unit, err, out)
 	}
-	journal("build", "kedge-controller.service", f.build.Run)
+	journal("build", ControllerUnit, f.build.Run)
 	for _, h := range f.Hosts() {
 		journal(h.Name(), "kedge-agent.service", h.Run)
 		journal(h.Name(), "kedge-transact-*", h.Run)

@@ -29,6 +29,9 @@ type Options struct {
 	Deadline time.Duration
 	// DiskBytes is the size of each host's disk; zero for as much as there is.
 	DiskBytes int64
+	// Own makes the build host a host of its fleet, too, under its own name; hosts
+	// named in Hosts are installed before it.
+	Own bool
 	// Inbound lets the build host reach the hosts by SSH, for benchmarks.
 	Inbound bool
 	// Computers are names of further hosts, which run on computers with a real
@@ -110,6 +113,11 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 	}
 	if err := g.Wait(); err != nil {
 		return f, err
+	}
+	if o.Own {
+		if err := f.addOwn(ctx); err != nil {
+			return f, err
+		}
 	}
 	for _, h := range f.hosts {
 		f.world.Hosts[h.Name()] = h.system

@@ -37,27 +37,38 @@ func (h *Host) install(ctx context.Context) error {
 			return err
 		}
 	}
-	h.system = toplevel.Host{
-		Agent:       b.agent,
-		AgentConfig: h.agentConfig(reply),
-		App:         &toplevel.App{Text: "revision 0"},
-	}
+	h.system = h.firstSystem(reply)
 	if h.onComputer() {
 		if err := h.prepareComputer(ctx); err != nil {
 			return err
 		}
 	}
-	world := toplevel.Fleet{Tools: b.tools, Hosts: map[string]toplevel.Host{h.Name(): h.system}}
-	if _, err := toplevel.Install(ctx, h.Machine, world, h.Name()); err != nil {
-		return err
-	}
-	if err := h.WriteFile(credentialsFile, creds, 0o600); err != nil {
+	if err := h.installSystem(ctx, creds); err != nil {
 		return err
 	}
 	if h.onComputer() {
 		return h.startComputer(ctx)
 	}
 	return h.Start(ctx)
+}
+
+// firstSystem is revision 0 of a host that reply enrols.
+func (h *Host) firstSystem(reply proto.HostAddReply) toplevel.Host {
+	return toplevel.Host{
+		Agent:       h.fleet.build.agent,
+		AgentConfig: h.agentConfig(reply),
+		App:         &toplevel.App{Text: "revision 0"},
+	}
+}
+
+// installSystem installs the host's system and its credentials on its disk, which
+// has the system's store paths.
+func (h *Host) installSystem(ctx context.Context, creds []byte) error {
+	world := toplevel.Fleet{Tools: h.fleet.build.tools, Hosts: map[string]toplevel.Host{h.Name(): h.system}}
+	if _, err := toplevel.Install(ctx, h.Machine, world, h.Name()); err != nil {
+		return err
+	}
+	return h.WriteFile(credentialsFile, creds, 0o600)
 }
 
 // Start switches the power on and waits for the boot; not of a computer.
