@@ -282,7 +282,10 @@ func decideAgain(o Observation) Decision {
 		}
 		return Decision{Action: ActionRest, Reason: reason, Message: string(r.Reason)}
 	}
-	if o.Rung {
+	switch {
+	case r.Lifted:
+		delay = 0
+	case o.Rung:
 		delay = min(delay, askedDelay(r))
 	}
 	// A record from the future is one from before the clock was set back.

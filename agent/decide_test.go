@@ -138,7 +138,10 @@ func TestDecide(t *testing.T) {
 			o.Record.Since = o.Now.Add(-statefile.QuarantineLifetime)
 		}), agent.ActionDeploy, "", 2},
 		{"nor sooner for a quarantine that could not be written", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionRest, proto.ReasonRetrying, 0},
-		{"but soon if it was lifted by somebody who asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+		{"at once if it was lifted", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
+			o.Record.Lifted, o.Record.Since = true, o.Now
+		}), agent.ActionDeploy, "", 2},
+		{"soon if somebody asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
 		}), agent.ActionDeploy, "", 2},
 		{"what the boot loader refused is not tried again", ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},

@@ -92,18 +92,7 @@ func TestAHostThatDoesNotGoDownComesToRest(t *testing.T) {
 			if err != nil || d.Attempt != n || !d.Fetched() {
 				t.Fatalf("attempt %d is %+v, %v", n, d, err)
 			}
-			for _, p := range []proto.Phase{proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack, proto.PhaseInconclusive} {
-				step := deployment.Step{Phase: p, Time: time.Now()}
-				if p == proto.PhaseRollingBack {
-					step.Reason = proto.ReasonRebootFailed
-				}
-				if d, err = d.Advance(step); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.files.Save(d); err != nil {
-				t.Fatal(err)
-			}
+			w.goThrough(proto.ReasonRebootFailed, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack, proto.PhaseInconclusive)
 			time.Sleep(5 * time.Minute)
 		}
 		c := condition(a.Status(), proto.ConditionReady)

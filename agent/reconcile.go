@@ -129,8 +129,9 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 			return a.Now().Add(backoff(readRetry, lookInterval, a.blind))
 		}
 		a.blind = 0
-		o.Rung = rung
+		o.Rung = rung || a.rung
 		d := Decide(o)
+		a.rung = o.Rung && d.Reason == proto.ReasonRetrying
 		a.decided(ctx, d, o)
 		again, err := a.do(ctx, d, o)
 		if ctx.Err() != nil {

@@ -122,6 +122,8 @@ type Deployment struct {
 	Registered bool `json:"registered,omitempty"`
 	// Generation is the number of Toplevel in the system profile, once registered.
 	Generation proto.Generation `json:"generation,omitempty"`
+	// Lifted is true once somebody on the host wants another attempt, after its end.
+	Lifted bool `json:"lifted,omitempty"`
 }
 
 // A Baseline is what was wrong with the units before the activation, which

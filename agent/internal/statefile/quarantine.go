@@ -63,8 +63,20 @@ func (d Dir) Quarantine(toplevel proto.StorePath, why proto.Reason, now time.Tim
 	})
 }
 
-// Lift ends the quarantine of toplevel, if there is one, durably.
+// Lift ends the quarantine of toplevel, if there is one, durably. If the record's
+// deployment ended with it, nothing keeps that from another attempt. The
+// transaction's lock must be held.
 func (d Dir) Lift(toplevel proto.StorePath, now time.Time) error {
+	r, err := d.Deployment()
+	if err != nil {
+		return err
+	}
+	if r.Terminal() && (toplevel == r.Toplevel || toplevel == r.System()) {
+		r.Lifted = true
+		if err := d.Save(r); err != nil {
+			return err
+		}
+	}
 	return d.changeQuarantines(now, toplevel)
 }
 
