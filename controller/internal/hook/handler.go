@@ -5,12 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 )
 
@@ -79,7 +76,7 @@ func NewHandler(o Options) http.Handler {
 			o.Log.Warn("a webhook was refused: its signature is not that of the secret", "channel", channel)
 		}}
 		d.broken = bell{pause: logPause, look: func() {
-			if _, err := readSecret(hook.SecretFile); err != nil {
+			if _, err := readSecret(hook.Kind, hook.SecretFile); err != nil {
 				o.Log.Error("webhooks cannot be verified", "channel", channel, "err", err)
 			}
 		}}
@@ -94,12 +91,13 @@ func NewHandler(o Options) http.Handler {
 
 // take finds out what a request is.
 func (d *door) take(w http.ResponseWriter, r *http.Request) Result {
-	secret, err := readSecret(d.SecretFile)
+	secret, err := readSecret(d.Kind, d.SecretFile)
 	if err != nil {
 		d.broken.ring()
 		return Failed
 	}
-	mac, head := hmac.New(sha256.New, secret), &bytes.Buffer{}
+	mac, head := hmac.New(sha256.New, secret.key), &bytes.Buffer{}
+	_, _ = io.WriteString(mac, secret.signedHead(r.Header)) // a hash takes everything
 	body := io.TeeReader(http.MaxBytesReader(w, r.Body, maxBody), mac)
 	if _, err := io.CopyN(head, body, headSize); err != nil && !errors.Is(err, io.EOF) {
 		return d.refuse()
@@ -107,7 +105,7 @@ func (d *door) take(w http.ResponseWriter, r *http.Request) Result {
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return d.refuse()
 	}
-	if !d.Kind.verifies(d.Header, r.Header, secret, mac.Sum(nil)) {
+	if !d.Kind.verifies(d.Header, r.Header, secret, mac.Sum(nil), time.Now()) {
 		return d.refuse()
 	}
 	header, push := d.Kind.event()
@@ -138,17 +136,4 @@ func respond(w http.ResponseWriter, r Result) {
 	case Failed:
 		http.Error(w, "unavailable", http.StatusServiceUnavailable)
 	}
-}
-
-// readSecret returns the secret in a file, without white space around it.
-func readSecret(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	secret := strings.TrimSpace(string(text))
-	if len(secret) < minSecret {
-		return nil, fmt.Errorf("%s must hold a secret of at least %d characters", path, minSecret)
-	}
-	return []byte(secret), nil
 }

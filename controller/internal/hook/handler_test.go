@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-const secret = "0123456789abcdef0123"
+const password = "0123456789abcdef0123"
 
 func sign(body string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
+	mac := hmac.New(sha256.New, []byte(password))
 	mac.Write([]byte(body))
 	return hex.EncodeToString(mac.Sum(nil))
 }
@@ -37,7 +37,7 @@ type hooks struct {
 func newHooks(t *testing.T, kind Kind) *hooks {
 	t.Helper()
 	h := &hooks{file: filepath.Join(t.TempDir(), "secret"), results: map[Result]int{}, said: &bytes.Buffer{}}
-	if err := os.WriteFile(h.file, []byte(secret+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(h.file, []byte(password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h.Handler = NewHandler(Options{
@@ -77,10 +77,10 @@ func TestHooksOfEveryKind(t *testing.T) {
 		"github, without":         {GitHub, push, nil, 401, 0},
 		"github, no hex":          {GitHub, push, map[string]string{"X-Hub-Signature-256": "sha256=zz"}, 401, 0},
 		"github, the old hash":    {GitHub, push, map[string]string{"X-Hub-Signature": "sha1=" + sign(push)}, 401, 0},
-		"github, gitlab's header": {GitHub, push, map[string]string{"X-Gitlab-Token": secret}, 401, 0},
-		"gitlab":                  {GitLab, push, map[string]string{"X-Gitlab-Token": secret, "X-Gitlab-Event": "Push Hook"}, 202, 1},
-		"gitlab, a tag":           {GitLab, push, map[string]string{"X-Gitlab-Token": secret, "X-Gitlab-Event": "Tag Push Hook"}, 200, 0},
-		"gitlab, forged":          {GitLab, push, map[string]string{"X-Gitlab-Token": secret + "x"}, 401, 0},
+		"github, gitlab's header": {GitHub, push, map[string]string{"X-Gitlab-Token": password}, 401, 0},
+		"gitlab":                  {GitLab, push, map[string]string{"X-Gitlab-Token": password, "X-Gitlab-Event": "Push Hook"}, 202, 1},
+		"gitlab, a tag":           {GitLab, push, map[string]string{"X-Gitlab-Token": password, "X-Gitlab-Event": "Tag Push Hook"}, 200, 0},
+		"gitlab, forged":          {GitLab, push, map[string]string{"X-Gitlab-Token": password + "x"}, 401, 0},
 		"gitlab, without":         {GitLab, push, nil, 401, 0},
 		"gitea":                   {Gitea, push, map[string]string{"X-Gitea-Signature": sign(push)}, 202, 1},
 		"gitea, forged":           {Gitea, push, map[string]string{"X-Gitea-Signature": sign(other)}, 401, 0},
@@ -102,7 +102,7 @@ func TestHooksOfEveryKind(t *testing.T) {
 
 func TestHooksThatAreNot(t *testing.T) {
 	h := newHooks(t, GitLab)
-	token := map[string]string{"X-Gitlab-Token": secret}
+	token := map[string]string{"X-Gitlab-Token": password}
 	if w := h.post(t, "other", "{}", token); w.Code != http.StatusNotFound {
 		t.Errorf("an unknown channel: status %d, want 404", w.Code)
 	}
@@ -133,7 +133,7 @@ func TestAStormCostsALookNowAndThen(t *testing.T) {
 		h := newHooks(t, GitLab)
 		began := time.Now()
 		for range 5000 {
-			if w := h.post(t, "main", "{}", map[string]string{"X-Gitlab-Token": secret}); w.Code != http.StatusAccepted {
+			if w := h.post(t, "main", "{}", map[string]string{"X-Gitlab-Token": password}); w.Code != http.StatusAccepted {
 				t.Fatalf("status %d", w.Code)
 			}
 			time.Sleep(time.Millisecond)
@@ -150,7 +150,7 @@ func TestAStormCostsALookNowAndThen(t *testing.T) {
 
 // TestAStormIsLoggedNowAndThen: strangers do not fill the disk, whatever is wrong.
 func TestAStormIsLoggedNowAndThen(t *testing.T) {
-	for name, text := range map[string]string{"a wrong signature": secret, "no secret": ""} {
+	for name, text := range map[string]string{"a wrong signature": password, "no secret": ""} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHooks(t, GitLab)
 			if err := os.WriteFile(h.file, []byte(text), 0o600); err != nil {
@@ -181,18 +181,18 @@ func FuzzRefOf(f *testing.F) {
 
 func FuzzVerifies(f *testing.F) {
 	f.Add("github", "sha256="+sign("x"), "x")
-	f.Add("gitlab", secret, "x")
+	f.Add("gitlab", password, "x")
 	f.Add("hmac", "", "")
 	f.Fuzz(func(t *testing.T, kind, header, body string) {
 		k := Kind(kind)
-		mac := hmac.New(sha256.New, []byte(secret))
+		mac := hmac.New(sha256.New, []byte(password))
 		mac.Write([]byte(body))
 		h := http.Header{}
 		for _, name := range append(k.signatures("X-Own"), "X-Gitlab-Token") {
 			h.Set(name, header)
 		}
-		ok := k.verifies("X-Own", h, []byte(secret), mac.Sum(nil))
-		if ok && header != secret && !strings.EqualFold(strings.TrimPrefix(header, "sha256="), sign(body)) {
+		ok := k.verifies("X-Own", h, secret{key: []byte(password)}, mac.Sum(nil), time.Now())
+		if ok && header != password && !strings.EqualFold(strings.TrimPrefix(header, "sha256="), sign(body)) {
 			t.Errorf("%q: %q verifies %q", kind, header, body)
 		}
 	})

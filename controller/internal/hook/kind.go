@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Kind is a forge's way to prove that a webhook is its own. Values are in
@@ -18,7 +19,7 @@ type Kind string
 // The kinds of webhooks.
 const (
 	GitHub  Kind = "github"  // X-Hub-Signature-256
-	GitLab  Kind = "gitlab"  // X-Gitlab-Token, which is the secret itself
+	GitLab  Kind = "gitlab"  // X-Gitlab-Token, which is the secret itself; or a signature, if that is a signing token
 	Gitea   Kind = "gitea"   // X-Gitea-Signature
 	Forgejo Kind = "forgejo" // X-Forgejo-Signature, or Gitea's
 	HMAC    Kind = "hmac"    // a header of one's own choice, with the HMAC-SHA256 of the body in hex
@@ -69,10 +70,14 @@ func (k Kind) event() (header, push string) {
 }
 
 // verifies reports whether a request with these headers, whose body has that
-// HMAC-SHA256 under secret, is the forge's own. It takes as long whatever is wrong.
-func (k Kind) verifies(own string, h http.Header, secret, sum []byte) bool {
-	if k == GitLab {
-		got, want := sha256.Sum256([]byte(h.Get("X-Gitlab-Token"))), sha256.Sum256(secret)
+// HMAC-SHA256 under the secret, after its signed head, is the forge's own. It takes
+// as long whatever is wrong.
+func (k Kind) verifies(own string, h http.Header, s secret, sum []byte, now time.Time) bool {
+	switch {
+	case s.signing:
+		return signed(h, sum, now)
+	case k == GitLab:
+		got, want := sha256.Sum256([]byte(h.Get("X-Gitlab-Token"))), sha256.Sum256(s.key)
 		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 	}
 	for _, name := range k.signatures(own) {
