@@ -64,6 +64,7 @@
             pkgs.nats-server
             pkgs.natscli
             pkgs.curl
+            pkgs.gnupg
             pkgs.jq
           ];
         };

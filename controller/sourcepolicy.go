@@ -2,27 +2,39 @@ package controller
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"kedge/controller/internal/source"
 )
 
-// A SignaturesConfig says who must have signed the commits of a channel.
+// A SignaturesConfig says who must have signed the commits of a channel: by SSH, or
+// by OpenPGP, or either. The files are read at each revision.
 type SignaturesConfig struct {
-	Required           bool   `config:"required"`
-	AllowedSignersFile string `config:"allowed_signers_file"` // read at each revision; see ssh-keygen(1)
+	Required           bool                 `config:"required"`
+	AllowedSignersFile string               `config:"allowed_signers_file"` // of SSH; see ssh-keygen(1)
+	GPGKeysFile        string               `config:"gpg_keys_file"`        // public keys, as gpg --export writes them
+	GPGFingerprints    []source.Fingerprint `config:"gpg_fingerprints"`     // of those among them that count
 }
 
 // problems are what is wrong with c, whose key is key.
-func (c SignaturesConfig) problems(key string) []error {
-	switch {
-	case c.Required:
-		if err := absolute(key+".allowed_signers_file", c.AllowedSignersFile); err != nil {
-			return []error{err}
+func (c SignaturesConfig) problems(key string) (problems []error) {
+	files := map[string]string{"allowed_signers_file": c.AllowedSignersFile, "gpg_keys_file": c.GPGKeysFile}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if files[name] != "" {
+			problems = append(problems, absolute(key+"."+name, files[name]))
 		}
-	case c.AllowedSignersFile != "":
-		return []error{fmt.Errorf("%s.required: must be true where there is allowed_signers_file", key)}
 	}
-	return nil
+	if (c.GPGKeysFile != "") != (len(c.GPGFingerprints) > 0) {
+		problems = append(problems, fmt.Errorf("%s.gpg_fingerprints: must name the keys in gpg_keys_file that count, and be empty without it", key))
+	}
+	switch {
+	case c.Required && c.AllowedSignersFile == "" && c.GPGKeysFile == "":
+		problems = append(problems, fmt.Errorf("%s.allowed_signers_file: must say who signs where signatures are required, or gpg_keys_file must", key))
+	case !c.Required && (c.AllowedSignersFile != "" || c.GPGKeysFile != ""):
+		problems = append(problems, fmt.Errorf("%s.required: must be true where there is a file of signers", key))
+	}
+	return problems
 }
 
 // A ForcePush is what becomes of a branch that was pushed over. Values are in
@@ -47,5 +59,9 @@ func (p *ForcePush) UnmarshalText(b []byte) error {
 
 // policy returns which revisions may be deployed.
 func (c SourceConfig) policy() source.Policy {
-	return source.Policy{AllowedSigners: c.Signatures.AllowedSignersFile, RefuseForcePush: c.ForcePush == ForcePushRefuse}
+	s := c.Signatures
+	return source.Policy{
+		Signers:         source.Signers{SSH: s.AllowedSignersFile, GPG: s.GPGKeysFile, Fingerprints: s.GPGFingerprints},
+		RefuseForcePush: c.ForcePush == ForcePushRefuse,
+	}
 }

@@ -35,7 +35,11 @@ in
     ] "What becomes of a branch that was pushed over.";
     signatures = {
       required = mkSwitch false "Whether every commit must be signed.";
-      allowed_signers_file = mkText "" "Who may, as ssh-keygen(1) says.";
+      allowed_signers_file = mkText "" "Who may with SSH, as ssh-keygen(1) says.";
+      gpg_keys_file = mkText "" "Public keys of OpenPGP, as `gpg --export` writes them.";
+      gpg_fingerprints = mkTexts [ "6B3F1B9A0C6D4E0E8E0F5C2B7A9D1E3F5A7B9C1D" ] ''
+        Which of them count.
+      '';
     };
     webhook = {
       kind = mkChoice "" [

@@ -146,10 +146,12 @@ in
     ];
 
     systemd.services.kedge-controller = unit // {
-      # The controller runs nix and git; both run ssh, for repositories and remote builders.
+      # The controller runs nix and git; both run ssh, for repositories and remote builders, and git
+      # runs gpg, for signatures of commits.
       path = [
         config.nix.package
         pkgs.git
+        pkgs.gnupg
         config.programs.ssh.package
       ];
       # Its text names a fixed path, so that another configuration alone would not change it.

@@ -66,7 +66,7 @@ func testModules(t *testing.T, e evaluator) {
 		if diff := cmp.Diff(want, u.Service); diff != "" {
 			t.Errorf("(-build host +module):\n%s", diff)
 		}
-		if want := []string{"nix", "git", "openssh"}; !slices.Equal(u.Path, want) {
+		if want := []string{"nix", "git", "gnupg", "openssh"}; !slices.Equal(u.Path, want) {
 			t.Errorf("PATH has %q, want %q", u.Path, want)
 		}
 		if !u.RestartsWithConfig {

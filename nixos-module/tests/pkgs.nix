@@ -78,6 +78,7 @@ in
 }
 // lib.genAttrs [
   "git"
+  "gnupg"
   "go"
   "golangci-lint"
   "nats-server"

@@ -22,16 +22,14 @@ var (
 // A Policy says which revisions may be deployed. The zero value has nothing against
 // any.
 type Policy struct {
-	// AllowedSigners is a file of those whose SSH keys sign commits, as git's
-	// gpg.ssh.allowedSignersFile; empty where commits need no signature.
-	AllowedSigners string
+	Signers Signers
 	// RefuseForcePush refuses what does not follow from the revision before, unless
 	// that followed from it: going back is no force-push.
 	RefuseForcePush bool
 }
 
 // needsHistory reports whether commits before the newest are to be looked at.
-func (p Policy) needsHistory() bool { return p != Policy{} }
+func (p Policy) needsHistory() bool { return p.Signers.wanted() || p.RefuseForcePush }
 
 // Admit reports why a fetched revision may not be deployed after base, which may be
 // none: an error that wraps [ErrUnsigned] or [ErrForcePushed]. Every commit that
@@ -55,7 +53,7 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) e
 				"merge that into the branch, or set force_push to accept", ErrForcePushed, revision.Short(), base.Short())
 		}
 	}
-	if r.policy.AllowedSigners == "" {
+	if !r.policy.Signers.wanted() {
 		return ctx.Err()
 	}
 	commits := []string{revision.String()}
@@ -72,35 +70,6 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) e
 func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) bool {
 	_, err := r.run(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
 	return err == nil
-}
-
-// signed reports the first of the commits that no allowed signer signed.
-func (r *Repository) signed(ctx context.Context, commits []string) error {
-	if err := readable("signatures.allowed_signers_file", r.policy.AllowedSigners); err != nil {
-		return err
-	}
-	for _, commit := range commits {
-		// Only SSH's signatures count, and only of those whom the file names.
-		_, err := r.run(ctx, r.mirror,
-			"-c", "gpg.ssh.allowedSignersFile="+r.policy.AllowedSigners, "-c", "gpg.minTrustLevel=fully",
-			"-c", "gpg.openpgp.program=false", "-c", "gpg.program=false", "-c", "gpg.x509.program=false",
-			"verify-commit", "--", commit)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if failed, ok := errors.AsType[*gitError](err); ok {
-			why := failed.stderr
-			if why == "" {
-				why = "it has no signature"
-			}
-			who, _ := r.run(ctx, r.mirror, "log", "-1", "--format=%an <%ae>", commit) // for the message alone
-			return fmt.Errorf("%w: %s by %s: %s", ErrUnsigned, commit[:10], strings.TrimSpace(who), why)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // depth returns how much of the history is fetched.

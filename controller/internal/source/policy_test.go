@@ -46,7 +46,7 @@ func TestEveryCommitIsSigned(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "allowed")
 			before := o.commit("flake.nix", "{ }") // from before signatures were wanted
 			writeFile(t, file, signer(t, o))
-			r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{AllowedSigners: file}})
+			r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{Signers: source.Signers{SSH: file}}})
 			if err := admit(t, r, before); err != nil {
 				t.Errorf("what is deployed: %v; nothing came after it", err)
 			}
