@@ -57,11 +57,16 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 	if err := r.unlock(); err != nil {
 		return err
 	}
+	return r.fetchInto(ctx, revision, fetchedRef)
+}
+
+// fetchInto fetches a revision and has ref name it. Errors are as those of Fetch.
+func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string) error {
 	r.untidy = true
 	args := append([]string{"fetch", "--quiet", "--force"}, r.depth()...)
 	_, err := r.ask(ctx, r.mirror, append(args,
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
-		"--", r.location.url, revision.String()+":"+fetchedRef)...)
+		"--", r.location.url, revision.String()+":"+ref)...)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {
 		return fmt.Errorf("%w: %w", ErrRevisionGone, failed)
 	}

@@ -144,3 +144,59 @@ func TestAHistoryMayTakeItsTime(t *testing.T) {
 		}
 	}
 }
+
+// TestADeployedRevisionThatIsLost: our copy is a new one, and the branch was pushed
+// over.
+func TestADeployedRevisionThatIsLost(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "allowed")
+	o := newRemoteOrigin(t)
+	start := o.commit("flake.nix", "{ }") // not signed
+	writeFile(t, file, signer(t, o))
+	base := o.commit("a", "1")
+	policy := source.Policy{Signers: source.Signers{SSH: file}}
+	fresh := func(t *testing.T) *source.Repository {
+		t.Helper()
+		return newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: policy})
+	}
+	state := t.TempDir()
+	ours := newRepository(t, source.Options{URL: o.dir, Branch: "main", Dir: state, Policy: policy})
+	if err := admit(t, ours, base); err != nil {
+		t.Fatal(err)
+	}
+	o.git("reset", "--quiet", "--hard", start.String())
+	o.git("config", "commit.gpgsign", "false")
+	unsigned := o.commit("a", "unsigned")
+	o.git("config", "commit.gpgsign", "true")
+	o.commit("a", "signed on top of it")
+	if err := admit(t, fresh(t), base); !errors.Is(err, source.ErrUnsigned) || !strings.Contains(err.Error(), unsigned.String()[:10]) {
+		t.Errorf("while the repository still has it: got error %v, want ErrUnsigned for %s", err, unsigned.Short())
+	}
+	if err := admit(t, ours, base); !errors.Is(err, source.ErrUnsigned) {
+		t.Errorf("our copy, which has it: got error %v, want ErrUnsigned", err)
+	}
+
+	(&origin{t, filepath.Join(state, "mirror")}).git("gc", "--quiet", "--prune=now")
+	o.git("reflog", "expire", "--expire=now", "--all")
+	o.git("prune", "--expire=now")
+	for name, r := range map[string]*source.Repository{"a new copy": fresh(t), "ours": ours} {
+		if err := admit(t, r, base); !errors.Is(err, source.ErrUnsigned) {
+			t.Errorf("%s, once it is gone: got error %v, want ErrUnsigned", name, err)
+		}
+	}
+	o.git("reset", "--quiet", "--hard", start.String())
+	o.commit("a", "signed")
+	err := admit(t, fresh(t), base)
+	if !errors.Is(err, source.ErrUnsigned) || !strings.Contains(err.Error(), start.String()[:10]) || !strings.Contains(err.Error(), "has not "+base.Short()+" any more") {
+		t.Errorf("a new copy, and nothing else unsigned than what came before: got error %v, want ErrUnsigned for %s, and why", err, start.Short())
+	}
+	if err := admit(t, ours, base); err != nil {
+		t.Errorf("our copy, which has it: %v", err)
+	}
+
+	o.git("checkout", "--quiet", "--orphan", "anew")
+	o.git("commit", "--quiet", "--message=anew")
+	o.git("branch", "--quiet", "--force", "main")
+	if err := admit(t, fresh(t), base); err != nil {
+		t.Errorf("a new copy, and a branch whose commits are all signed: %v", err)
+	}
+}
