@@ -34,7 +34,7 @@ func (c *Cache) Handler(porter Porter) http.Handler {
 	gate := newGate(c.maxRequests)
 	var private *private
 	if porter != nil {
-		private = newPrivate(porter, c.dir)
+		private = newPrivate(porter, c)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if private != nil && !private.admit(w, r) {

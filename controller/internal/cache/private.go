@@ -22,8 +22,8 @@ type private struct {
 	reach  *reach
 }
 
-func newPrivate(porter Porter, dir string) *private {
-	return &private{porter: porter, reach: newReach(dir)}
+func newPrivate(porter Porter, c *Cache) *private {
+	return &private{porter: porter, reach: newReach(c.dir, c.now)}
 }
 
 // admit reports whether a request may be served; if not then it was answered. What

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,7 +163,7 @@ func TestAnArchiveIsReadByAllWhoseClosuresHaveItsContent(t *testing.T) {
 func TestClosuresAreForgottenWhenThereAreMany(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "closures"), 0o755))
-	r := newReach(dir)
+	r := newReach(dir, time.Now)
 	system := func(n int) proto.StorePath {
 		p, err := proto.ParseStorePath(fmt.Sprintf("%s%032d-system", proto.StoreDir, n))
 		must(t, err)
@@ -177,6 +178,31 @@ func TestClosuresAreForgottenWhenThereAreMany(t *testing.T) {
 	}
 	if len(r.sets) != maxSets || r.sets[system(0)] == nil || r.sets[system(1)] != nil {
 		t.Errorf("%d closures are remembered, want %d, with that which was asked for last", len(r.sets), maxSets)
+	}
+}
+
+// TestWhatWasPrunedIsForgottenInTheEnd: for ever new systems no ever larger memory.
+func TestWhatWasPrunedIsForgottenInTheEnd(t *testing.T) {
+	c := open(t, newFake(t), t.TempDir())
+	web1, db1 := path(t, "web1"), path(t, "db1")
+	_, err := c.Push(t.Context(), web1, db1)
+	must(t, err)
+	now := time.Now()
+	r := newReach(c.dir, func() time.Time { return now })
+	reads := func(p proto.StorePath) bool {
+		systems := []proto.StorePath{p}
+		return r.path(p.Hash(), systems) && r.archive("nar/"+p.Hash()+".nar.zst", systems)
+	}
+	if !reads(web1) || !reads(db1) {
+		t.Fatal("a system cannot be read")
+	}
+	must(t, os.Remove(c.listFile(db1)))
+	now = now.Add(memory)
+	if !reads(web1) || reads(db1) {
+		t.Errorf("a day later: %v, %v; want the one that is there, and not the other", reads(web1), reads(db1))
+	}
+	if got, want := []int{len(r.sets), len(r.paths), len(r.hashes), len(r.learned), len(r.archives)}, []int{1, 3, 3, 3, 3}; !slices.Equal(got, want) {
+		t.Errorf("it remembers %v, want %v: web1 alone, and what it needs", got, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"kedge/proto"
 )
@@ -17,13 +18,19 @@ import (
 // Further ones take the place of those that were asked for longest ago.
 const maxSets = 4096
 
+// memory is for how long a reach remembers: then it begins anew, since what was pruned
+// is of no more use, and what is still asked for is read soon.
+const memory = 24 * time.Hour
+
 // A reach knows which files belong to the closures of which systems. It reads a
-// closure list once, and descriptions of archives only where an archive is asked
+// closure list once a day, and descriptions of archives only where an archive is asked
 // for that nobody asked the description of. Safe for concurrent use.
 type reach struct {
 	dir string // of the cache
+	now func() time.Time
 
 	mu       sync.Mutex          // guards what follows
+	begun    time.Time           // to remember
 	paths    map[string]uint32   // by the hash in its name; numbered as they are met
 	hashes   []string            // by number
 	learned  []bool              // by number: whether its archive was looked for
@@ -39,8 +46,17 @@ type set struct {
 	lastUsed uint64
 }
 
-func newReach(dir string) *reach {
-	return &reach{dir: dir, paths: map[string]uint32{}, archives: map[string][]uint32{}, sets: map[proto.StorePath]*set{}}
+func newReach(dir string, now func() time.Time) *reach {
+	r := &reach{dir: dir, now: now}
+	r.begin()
+	return r
+}
+
+// begin forgets everything. The caller holds r.mu, or is the only one that knows r.
+func (r *reach) begin() {
+	r.begun = r.now()
+	r.paths, r.hashes, r.learned = map[string]uint32{}, nil, nil
+	r.archives, r.sets = map[string][]uint32{}, map[proto.StorePath]*set{}
 }
 
 // path reports whether the path whose name begins with hash is in the closure of
@@ -102,6 +118,9 @@ func in(p uint32, sets []*set) bool {
 // all returns the sets of systems, but for those that the cache has no list of. The
 // caller holds r.mu.
 func (r *reach) all(systems []proto.StorePath) []*set {
+	if r.now().Sub(r.begun) >= memory {
+		r.begin()
+	}
 	r.clock++
 	sets := make([]*set, 0, len(systems))
 	for _, system := range systems {
