@@ -87,8 +87,8 @@ func (c BuildConfig) whereProblems() []error {
 	return problems
 }
 
-func (c BuildConfig) buildHost() nix.BuildHost {
-	return nix.BuildHost{URL: c.Host, KeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile}
+func (c BuildConfig) buildHost() nix.SSHStore {
+	return nix.SSHStore{URL: c.Host, KeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile}
 }
 
 func within(key string, n, low, high int) error {

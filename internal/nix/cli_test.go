@@ -49,7 +49,19 @@ func TestCommandLines(t *testing.T) {
 			func(ctx context.Context, c *CLI) error {
 				return c.Copy(ctx, CopyOptions{To: "file:///c?secret-key=/k", Paths: []proto.StorePath{a}})
 			},
-			"nix copy --to file:///c?secret-key=/k --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
+			"nix copy --to file:///c?secret-key=/k --option narinfo-cache-positive-ttl 0 --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"copy by SSH",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{SSH: exampleSSHStore(), Paths: []proto.StorePath{a}})
+			},
+			"nix copy --to ssh-ng://builder@big.example --option narinfo-cache-positive-ttl 0 --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
+		},
+		{
+			"sign",
+			func(ctx context.Context, c *CLI) error { return c.Sign(ctx, "/k", a, b) },
+			"nix store sign --recursive --key-file /k --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String() + " " + b.String(),
 		},
 		{
 			"realise",

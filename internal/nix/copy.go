@@ -7,11 +7,15 @@ import (
 	"kedge/proto"
 )
 
-// CopyOptions says what [CLI.Copy] copies, and where. All of it is required.
+// CopyOptions says what [CLI.Copy] copies, and where. Paths are required, and either To
+// or SSH.
 type CopyOptions struct {
 	// To is the URL of the other store, such as
 	// "file:///var/cache/kedge?compression=zstd&secret-key=/path".
 	To string
+	// SSH is the other store if it is that of a machine that is reached by SSH, which
+	// takes only what it trusts the signature of.
+	SSH SSHStore
 	// Paths are copied with their closures. What the target has already is not
 	// copied again.
 	Paths []proto.StorePath
@@ -19,8 +23,8 @@ type CopyOptions struct {
 
 func (o CopyOptions) validate() error {
 	switch {
-	case o.To == "":
-		return errors.New("copy store paths: To must be set")
+	case (o.To == "") == (o.SSH.URL == ""):
+		return errors.New("copy store paths: To must be set, or SSH")
 	case len(o.Paths) == 0:
 		return errors.New("copy store paths: no paths")
 	}
@@ -34,6 +38,21 @@ func (c *CLI) Copy(ctx context.Context, o CopyOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	_, err := c.run(ctx, "nix", []string{"copy", "--to", o.To}, texts(o.Paths), Setting{"extra-experimental-features", "nix-command"})
+	to := o.To
+	if o.SSH.URL != "" {
+		c, to = o.SSH.over(c), o.SSH.store()
+	}
+	_, err := c.run(ctx, "nix", []string{"copy", "--to", to}, texts(o.Paths),
+		// By default Nix believes for a month that a cache has what it had once.
+		Setting{"narinfo-cache-positive-ttl", "0"},
+		Setting{"extra-experimental-features", "nix-command"})
+	return err
+}
+
+// Sign signs the closures of paths in the local store, with the key in a file. Whoever
+// is given them afterwards is given the signatures, too. It can be repeated.
+func (c *CLI) Sign(ctx context.Context, keyFile string, paths ...proto.StorePath) error {
+	_, err := c.run(ctx, "nix", []string{"store", "sign", "--recursive", "--key-file", keyFile}, texts(paths),
+		Setting{"extra-experimental-features", "nix-command"})
 	return err
 }

@@ -3,7 +3,6 @@
 package build
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,79 +14,23 @@ import (
 	"testing"
 	"time"
 
+	"kedge/e2e/sshd"
 	"kedge/internal/nix"
 	"kedge/proto"
 )
 
-// sshdConfig is of the SSH server of a build host.
-const sshdConfig = `Port 2299
-ListenAddress 127.0.0.1
-HostKey @DIR@/host
-AuthorizedKeysFile @DIR@/user.pub
-StrictModes no
-UsePAM no
-PidFile none
-PermitRootLogin yes
-LogLevel VERBOSE
-`
-
-// buildHost starts an SSH server whose sessions have a /nix of their own, and in it a
-// Nix that is not the one here. Its store is in the returned directory. It ends with
-// the test, or with stop.
-func buildHost(t *testing.T) (h nix.BuildHost, store string, stop func()) {
+// buildHost starts an SSH server whose sessions have a Nix of their own, with its store in
+// the returned directory. It ends with the test, or with stop.
+func buildHost(t *testing.T) (h nix.SSHStore, store string, stop func()) {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.MkdirAll(filepath.Join(dir, "nix"), 0o755))
-	must(t, os.MkdirAll("/run/sshd", 0o755))
-	for _, name := range []string{"host", "user"} {
-		run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, name))
-	}
-	public, err := os.ReadFile(filepath.Join(dir, "host.pub"))
+	s, err := sshd.Start(t.Context(), t.TempDir(), "")
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "known"), append([]byte("[127.0.0.1]:2299 "), public...), 0o600))
-	config := filepath.Join(dir, "sshd_config")
-	must(t, os.WriteFile(config, []byte(strings.ReplaceAll(sshdConfig, "@DIR@", dir)), 0o600))
-
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", "--mount", "--", "sh", "-c",
-		`mount --bind "$1" /nix && exec /usr/sbin/sshd -D -e -f "$2"`, "sh", filepath.Join(dir, "nix"), config)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	said, err := cmd.StderrPipe()
-	must(t, err)
-	must(t, cmd.Start())
-	stopped := false
-	stop = func() {
-		if !stopped {
-			stopped = true
-			_ = cmd.Process.Kill() // it may have ended by itself
-			_ = cmd.Wait()         // it was killed
-		}
-	}
-	t.Cleanup(stop)
-	lines := bufio.NewScanner(said)
-	for lines.Scan() && !strings.Contains(lines.Text(), "Server listening") {
-		t.Log(lines.Text())
-	}
-	go func() { // ends with sshd
-		for lines.Scan() {
-			continue
-		}
-	}()
-	return nix.BuildHost{
-		URL: "ssh-ng://root@127.0.0.1:2299", KeyFile: filepath.Join(dir, "user"), KnownHostsFile: filepath.Join(dir, "known"),
-	}, filepath.Join(dir, "nix/store"), stop
-}
-
-func run(t *testing.T, argv ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", argv[0], err, out)
-	}
-	return string(out)
+	t.Cleanup(s.Stop)
+	return s.Store, s.Dir, s.Stop
 }
 
 // elsewhereBuilder is realBuilder with a build host.
-func elsewhereBuilder(t *testing.T, h nix.BuildHost) *Builder {
+func elsewhereBuilder(t *testing.T, h nix.SSHStore) *Builder {
 	t.Helper()
 	b := realBuilder(t)
 	b.o.Nix = &nix.Remote{CLI: &nix.CLI{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}, Host: h}

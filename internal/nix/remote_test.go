@@ -10,8 +10,8 @@ import (
 	"kedge/proto"
 )
 
-func exampleBuildHost() BuildHost {
-	return BuildHost{URL: "ssh-ng://builder@big.example:2222", KeyFile: "/run/keys/build", KnownHostsFile: "/etc/known"}
+func exampleSSHStore() SSHStore {
+	return SSHStore{URL: "ssh-ng://builder@big.example:2222", KeyFile: "/run/keys/build", KnownHostsFile: "/etc/known"}
 }
 
 // TestRemoteBuildsThere has web1 here already, and db1 not.
@@ -75,7 +75,7 @@ error: failed to start SSH connection to 'big.example'" >&2; exit 1;; esac`,
 		t.Run(name, func(t *testing.T) {
 			c, calls := fakeNix(t, tt.script)
 			c.Settings = []Setting{{"max-jobs", "3"}}
-			r := &Remote{CLI: c, Host: exampleBuildHost()}
+			r := &Remote{CLI: c, Host: exampleSSHStore()}
 			err := r.Realise(t.Context(), o)
 			if (err != nil) != tt.fails || errors.Is(err, ErrUnreachable) != tt.lost {
 				t.Errorf("error = %v, want one: %v, for an unreachable host: %v", err, tt.fails, tt.lost)
@@ -88,7 +88,7 @@ error: failed to start SSH connection to 'big.example'" >&2; exit 1;; esac`,
 }
 
 func TestSSHAsksNobody(t *testing.T) {
-	got := strings.Join(exampleBuildHost().environ(), "")
+	got := strings.Join(exampleSSHStore().environ(), "")
 	for _, want := range []string{
 		"NIX_SSHOPTS=", "-o BatchMode=yes", "-o StrictHostKeyChecking=yes", "-o ConnectTimeout=15", "-p 2222",
 		"-i /run/keys/build -o IdentitiesOnly=yes", "-o UserKnownHostsFile=/etc/known",
@@ -99,19 +99,19 @@ func TestSSHAsksNobody(t *testing.T) {
 	}
 }
 
-func TestBuildHostProblems(t *testing.T) {
-	if problems := exampleBuildHost().Problems(); len(problems) > 0 {
+func TestSSHStoreProblems(t *testing.T) {
+	if problems := exampleSSHStore().Problems(); len(problems) > 0 {
 		t.Errorf("a good one: %v", problems)
 	}
 	for name, tt := range map[string]struct {
-		host BuildHost
+		host SSHStore
 		want string
 	}{
-		"another protocol":  {BuildHost{URL: "ssh://big"}, "URL: must be like"},
-		"an option for SSH": {BuildHost{URL: "ssh-ng://-oProxyCommand=id"}, "URL: must be like"},
-		"a password":        {BuildHost{URL: "ssh-ng://u:secret@big"}, "URL: must not hold a password"},
-		"a relative key":    {BuildHost{URL: "ssh-ng://big", KeyFile: "key"}, "KeyFile: must be an absolute path"},
-		"blanks":            {BuildHost{URL: "ssh-ng://big", KnownHostsFile: "/a -oProxyCommand=id"}, "KnownHostsFile: must be an absolute path"},
+		"another protocol":  {SSHStore{URL: "ssh://big"}, "URL: must be like"},
+		"an option for SSH": {SSHStore{URL: "ssh-ng://-oProxyCommand=id"}, "URL: must be like"},
+		"a password":        {SSHStore{URL: "ssh-ng://u:secret@big"}, "URL: must not hold a password"},
+		"a relative key":    {SSHStore{URL: "ssh-ng://big", KeyFile: "key"}, "KeyFile: must be an absolute path"},
+		"blanks":            {SSHStore{URL: "ssh-ng://big", KnownHostsFile: "/a -oProxyCommand=id"}, "KnownHostsFile: must be an absolute path"},
 	} {
 		problems := tt.host.Problems()
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), tt.want) || strings.Contains(problems[0].Error(), "secret") {

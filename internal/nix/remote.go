@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,77 +14,11 @@ import (
 // reached, or was lost in the middle. It has nothing to do with what was to be built.
 var ErrUnreachable = errors.New("the build host cannot be reached")
 
-// A BuildHost is another machine, with a Nix of its own, that is reached by SSH. Its
-// host key must be known.
-type BuildHost struct {
-	URL            string // such as "ssh-ng://builder@big.example:2222"
-	KeyFile        string // of the private key; empty for what SSH finds by itself
-	KnownHostsFile string // empty for SSH's own
-}
-
-// plainArgument is what Nix passes on to SSH in one piece, whichever version it is.
-var plainArgument = regexp.MustCompile(`^[A-Za-z0-9/._@:%+-]+$`)
-
-// Problems returns what is wrong with h, each with the name of the field.
-func (h BuildHost) Problems() []error {
-	var problems []error
-	u, err := url.Parse(h.URL)
-	switch {
-	case err != nil || u.Scheme != "ssh-ng" || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || u.Path != "":
-		problems = append(problems, fmt.Errorf(`URL: must be like "ssh-ng://builder@big.example", got %q`, h.URL))
-	case hasPassword(u):
-		problems = append(problems, errors.New("URL: must not hold a password"))
-	}
-	for field, path := range map[string]string{"KeyFile": h.KeyFile, "KnownHostsFile": h.KnownHostsFile} {
-		if path != "" && (!filepath.IsAbs(path) || !plainArgument.MatchString(path)) {
-			problems = append(problems, fmt.Errorf("%s: must be an absolute path without blanks, got %q", field, path))
-		}
-	}
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return problems
-}
-
-func hasPassword(u *url.URL) bool {
-	_, has := u.User.Password()
-	return has
-}
-
-// store returns the host as a store of Nix. Old versions know no port in it.
-func (h BuildHost) store() string {
-	u, err := url.Parse(h.URL)
-	if err != nil {
-		return h.URL
-	}
-	if port := u.Port(); port != "" {
-		u.Host = strings.TrimSuffix(u.Host, ":"+port)
-	}
-	return u.String()
-}
-
-// environ returns what tells Nix how to use SSH: never to ask anybody, and to notice
-// when the other side is gone.
-func (h BuildHost) environ() []string {
-	options := []string{
-		"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15",
-		"-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4",
-	}
-	if u, err := url.Parse(h.URL); err == nil && u.Port() != "" {
-		options = append(options, "-p", u.Port())
-	}
-	if h.KeyFile != "" {
-		options = append(options, "-i", h.KeyFile, "-o", "IdentitiesOnly=yes")
-	}
-	if h.KnownHostsFile != "" {
-		options = append(options, "-o", "UserKnownHostsFile="+h.KnownHostsFile)
-	}
-	return []string{"NIX_SSHOPTS=" + strings.Join(options, " ")}
-}
-
 // A Remote is a [CLI] whose builds are made on another machine and then copied to the
 // local store, which is where everything else looks. Evaluations stay here.
 type Remote struct {
 	*CLI
-	Host BuildHost
+	Host SSHStore
 }
 
 // Realise is [CLI.Realise] on the build host. It copies the derivations there, builds
@@ -114,8 +45,7 @@ func (r *Remote) Realise(ctx context.Context, o RealiseOptions) error {
 
 // bring copies those of paths that the build host has.
 func (r *Remote) bring(ctx context.Context, o RealiseOptions, paths []proto.StorePath) error {
-	there := *r.CLI
-	there.Environ = append(r.environ(), r.Host.environ()...)
+	there := r.Host.over(r.CLI)
 	there.Settings = append(slices.Clone(r.Settings), Setting{"store", r.Host.store()})
 	lacking, err := there.Invalid(ctx, paths...)
 	if err != nil {
@@ -135,9 +65,7 @@ func (r *Remote) copyFrom(ctx context.Context, o RealiseOptions, installables []
 		args = append(args, "--keep-going")
 	}
 	settings := append(o.settings(), Setting{"extra-experimental-features", "nix-command"})
-	there := *r.CLI
-	there.Environ = append(r.environ(), r.Host.environ()...)
-	return r.lost(there.logged(ctx, o.Log, "nix", args, installables, settings...))
+	return r.lost(r.Host.over(r.CLI).logged(ctx, o.Log, "nix", args, installables, settings...))
 }
 
 // lost returns err, or what says that the build host is not there if that is its
