@@ -13,7 +13,12 @@ import (
 
 // A CacheConfig says where hosts find the binary cache.
 type CacheConfig struct {
-	URLs []string `config:"urls"` // of this controller's; tried in order; they travel in every assignment
+	// Embedded is whether the controller keeps a cache, and serves it. Without it hosts
+	// fetch from those of Push.
+	Embedded bool `config:"embedded"`
+	// URLs are those of the embedded cache, as hosts reach it, or of the caches that take
+	// its place; tried in order; they travel in every assignment.
+	URLs []string `config:"urls"`
 	// From are the URLs of caches that others fill, such as CI. What is published
 	// and is not in the local store is fetched from there.
 	From []string `config:"from"`
@@ -21,9 +26,8 @@ type CacheConfig struct {
 	// https://cache.nixos.org. What they have is not stored again: hosts are told
 	// where it is. Their keys are in keys.cache.
 	Upstream []string `config:"upstream"`
-	// Push are the URLs of further caches that closures are copied to before they are
-	// published, such as s3://bucket?region=…; they are in hosts' own caches.
-	Push []string `config:"push"`
+	// Push are further caches that closures are copied to before they are published.
+	Push []PushConfig `config:"push"`
 	// Public lets everybody read it, also without the token of an assignment.
 	Public bool `config:"public"`
 	// Retention is for how long the embedded cache keeps what no host runs, may go
@@ -35,11 +39,58 @@ type CacheConfig struct {
 	MinFree uint64 `config:"min_free"`
 }
 
+// A PushConfig says how closures are copied to a further cache.
+type PushConfig struct {
+	// URL is such as s3://bucket?region=…, or ssh-ng://store@cache.example.
+	URL            string `config:"url"`
+	SSHKeyFile     string `config:"ssh_key_file"`     // for ssh-ng; empty for what SSH finds by itself
+	KnownHostsFile string `config:"known_hosts_file"` // for ssh-ng; empty for SSH's own
+	// Command copies in the place of Nix, such as cachix' or attic's: it is told the
+	// systems on its standard input.
+	Command []string `config:"command"`
+	// TokenFile is read for what it finds in the environment, as TokenVariable.
+	TokenFile     string        `config:"token_file"`
+	TokenVariable string        `config:"token_variable"`
+	Timeout       time.Duration `config:"timeout"` // of one copy; 0 for two hours
+}
+
+func (c PushConfig) target() cache.Target {
+	return cache.Target{
+		URL: c.URL, SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile,
+		Command: c.Command, TokenFile: c.TokenFile, TokenVariable: c.TokenVariable, Timeout: c.Timeout,
+	}
+}
+
+// own returns the URLs of the embedded cache, and others those of the caches that take its
+// place: of these hosts expect neither the controller's certificate nor that they know a token.
+func (c CacheConfig) own() []string {
+	if !c.Embedded {
+		return nil
+	}
+	return c.URLs
+}
+
+func (c CacheConfig) others() []string {
+	if c.Embedded {
+		return nil
+	}
+	return c.URLs
+}
+
+// targets returns the further caches.
+func (c CacheConfig) targets() []cache.Target {
+	var targets []cache.Target
+	for _, p := range c.Push {
+		targets = append(targets, p.target())
+	}
+	return targets
+}
+
 // Bounds of the retention: what was pushed must outlive its rollout.
 const minRetention, maxRetention = time.Hour, 5 * 365 * 24 * time.Hour
 
 func defaultCache() CacheConfig {
-	return CacheConfig{Retention: 7 * 24 * time.Hour, KeepRevisions: 3, MinFree: 1 << 30}
+	return CacheConfig{Embedded: true, Retention: 7 * 24 * time.Hour, KeepRevisions: 3, MinFree: 1 << 30}
 }
 
 func (c CacheConfig) problems() []error {
@@ -58,15 +109,36 @@ func (c CacheConfig) problems() []error {
 			problems = append(problems, fmt.Errorf("cache.from[%d]: %w", i, err))
 		}
 	}
-	for i, u := range c.Push {
-		if err := cache.ValidateTarget(u); err != nil {
-			problems = append(problems, fmt.Errorf("cache.push[%d]: %w", i, err))
+	for i, p := range c.Push {
+		if p.Timeout != 0 {
+			problems = append(problems, between(fmt.Sprintf("cache.push[%d].timeout", i), p.Timeout, minTimeout, maxTimeout))
 		}
+		for _, err := range p.target().Problems() {
+			problems = append(problems, fmt.Errorf("cache.push[%d].%w", i, err))
+		}
+	}
+	if !c.Embedded {
+		problems = append(problems, c.outsideProblems()...)
 	}
 	for i, u := range c.Upstream {
 		if err := proto.ValidateCacheURL(u); err != nil {
 			problems = append(problems, fmt.Errorf("cache.upstream[%d]: %w", i, err))
 		}
+	}
+	return problems
+}
+
+// outsideProblems are those of a configuration without the embedded cache.
+func (c CacheConfig) outsideProblems() []error {
+	var problems []error
+	if len(c.Push) == 0 {
+		problems = append(problems, errors.New("cache.push: must name at least one cache without the embedded one (cache.embedded)"))
+	}
+	if c.Public {
+		problems = append(problems, errors.New("cache.public: must be false without the embedded cache (cache.embedded): who reads others is theirs to say"))
+	}
+	if len(c.Upstream) > 0 {
+		problems = append(problems, errors.New("cache.upstream: must be empty without the embedded cache (cache.embedded): others are given whole closures"))
 	}
 	return problems
 }

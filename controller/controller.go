@@ -81,7 +81,7 @@ type Controller struct {
 	web       *httpServer
 	visitors  *visitors                // of NATS, by way of web
 	cert      *certificate.Certificate // nil without TLS
-	passes    *pass.Office             // nil where the cache is public
+	passes    *pass.Office             // nil where there are no tokens for the cache
 	conn      *bus.Conn
 	authority Authority
 	natsURL   string

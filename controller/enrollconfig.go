@@ -17,7 +17,7 @@ const minCredentials, maxCredentials = time.Hour, 5 * 365 * 24 * time.Hour
 type EnrollConfig struct {
 	Lifetime time.Duration `config:"lifetime"` // of a host's credentials, which renew themselves
 	// URLs are those under which hosts reach the enrolment, as https://…/enroll. By
-	// default they are made of those of the cache that are this controller's.
+	// default they are made of those of the embedded cache, or else of NATS.
 	URLs []string `config:"urls"`
 }
 
@@ -46,10 +46,19 @@ func (c Config) enrollURLs() []string {
 // apiURLs returns where the API is served over HTTP.
 func (c Config) apiURLs() []string { return c.urlsOf(strings.TrimSuffix(proto.APIPath, "/")) }
 
-// urlsOf returns where something is that is served beside the cache.
+// urlsOf returns where something is that is served beside the cache, or beside NATS where
+// no cache is served.
 func (c Config) urlsOf(path string) []string {
 	urls := []string{} // JSON knows a list of nothing from nothing
-	for _, cache := range c.Cache.URLs {
+	if !c.Cache.Embedded {
+		for _, server := range c.NATS.Advertise {
+			if base, ours := strings.CutSuffix(strings.TrimSuffix(server, "/"), natsPath); ours && strings.HasPrefix(base, "ws") {
+				urls = append(urls, "http"+strings.TrimPrefix(base, "ws")+path)
+			}
+		}
+		return urls
+	}
+	for _, cache := range c.Cache.own() {
 		if base, ours := strings.CutSuffix(strings.TrimSuffix(cache, "/"), "/cache"); ours {
 			urls = append(urls, base+path)
 		}

@@ -29,7 +29,10 @@ type Cache interface {
 	Handler(porter cache.Porter) http.Handler
 }
 
-var _ Cache = (*cache.Cache)(nil)
+var (
+	_ Cache = (*cache.Cache)(nil)
+	_ Cache = (*cache.Outside)(nil)
+)
 
 // Parts are what runs git and Nix. Tests replace them.
 type Parts struct {
@@ -44,23 +47,15 @@ type Parts struct {
 // folders below the state directory, and their keys on the first start.
 func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	cli := &nix.CLI{Settings: nixSettings(c.Build), Log: log}
-	binaries, err := cache.Open(cache.Options{
-		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
-		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
-		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Push: c.Cache.Push, Log: log,
-	})
+	parts := Parts{Sources: map[string]Source{}, CheckToplevel: build.CheckToplevel}
+	copyTo, err := parts.openCache(c, cli, log)
 	if err != nil {
 		return Parts{}, fmt.Errorf("cache: %w", err)
 	}
-	copyTo := binaries.URL()
-	if len(c.Cache.Upstream) > 0 {
-		copyTo = "" // that would store what they have
-	}
-	builder, err := build.New(buildOptions(c, where(c.Build, cli), copyTo, log))
+	parts.Builder, err = build.New(buildOptions(c, where(c.Build, cli), copyTo, log))
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
-	parts := Parts{Sources: map[string]Source{}, Builder: builder, Cache: binaries, Pruner: binaries, CheckToplevel: build.CheckToplevel}
 	for name, s := range c.Sources {
 		o := s.options()
 		o.Dir, o.Log = filepath.Join(c.StateDir, "sources", name), log.With("channel", name)
@@ -69,6 +64,29 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 		}
 	}
 	return parts, nil
+}
+
+// openCache opens the embedded cache, or those of others that take its place. It returns
+// the store that is built into, if there is one.
+func (p *Parts) openCache(c Config, cli *nix.CLI, log *slog.Logger) (copyTo string, err error) {
+	o := cache.Options{
+		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
+		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
+		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Push: c.Cache.targets(), Log: log,
+	}
+	if !c.Cache.Embedded {
+		p.Cache, err = cache.OpenOutside(o)
+		return "", err
+	}
+	embedded, err := cache.Open(o)
+	if err != nil {
+		return "", err
+	}
+	p.Cache, p.Pruner = embedded, embedded
+	if len(c.Cache.Upstream) > 0 {
+		return "", nil // it would store what they have
+	}
+	return embedded.URL(), nil
 }
 
 // nixSettings returns what Nix is told whatever it does.

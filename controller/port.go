@@ -43,7 +43,7 @@ func (c *Controller) openCertificate() error {
 // certificateNames returns everything that the controller is called.
 func certificateNames(cfg Config) []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
-	for _, text := range slices.Concat(cfg.NATS.Advertise, cfg.Cache.URLs) {
+	for _, text := range slices.Concat(cfg.NATS.Advertise, cfg.Cache.own()) {
 		u, err := url.Parse(text)
 		if err == nil && u.Hostname() != "" && !slices.Contains(names, u.Hostname()) {
 			names = append(names, u.Hostname())

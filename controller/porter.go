@@ -13,10 +13,10 @@ import (
 // passKeyFile is below keysDir.
 const passKeyFile = "cache-tokens"
 
-// openPasses opens what makes and checks the tokens for the cache, unless everybody
-// may read it.
+// openPasses opens what makes and checks the tokens for the embedded cache, unless
+// everybody may read it. Others are shown none.
 func (c *Controller) openPasses() (err error) {
-	if c.o.Config.Cache.Public {
+	if c.o.Config.Cache.Public || !c.o.Config.Cache.Embedded {
 		return nil
 	}
 	c.passes, err = pass.Open(c.path(keysDir + "/" + passKeyFile))

@@ -107,7 +107,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		busFleet.Queue = c.term.queue
 	}
 	publisher, err := publish.Open(publish.Options{
-		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile), Shared: c.shared}, Bus: c.fenced(busFleet), Signer: signer, Caches: cfg.Cache.URLs,
+		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile), Shared: c.shared}, Bus: c.fenced(busFleet), Signer: signer, Caches: cfg.Cache.own(), Others: cfg.Cache.others(),
 		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Accepted: c.fleet.Accepted, Now: now, Log: c.log,
 	})
 	if err != nil {

@@ -13,6 +13,18 @@ let
     mkText
     mkTexts
     ;
+
+  push = {
+    url = mkText "" "A binary cache, or `ssh-ng://…`; empty for {option}`command`.";
+    ssh_key_file = mkText "" "A key for `ssh-ng`, outside of the store.";
+    known_hosts_file = mkText "" "The key of that machine.";
+    command = mkTexts [ "cachix" "push" "fleet" ] ''
+      A program that copies the paths on its standard input, and its arguments.
+    '';
+    token_file = mkText "" "What the program finds in its environment, outside of the store.";
+    token_variable = mkText "" "As which variable.";
+    timeout = mkDuration "2h" "How long one copy may take.";
+  };
 in
 {
   source = {
@@ -93,9 +105,16 @@ in
       upstream = mkTexts [ "https://cache.nixos.org" ] ''
         Caches that hosts reach, too: what they have is not stored again.
       '';
-      push = mkTexts [ "s3://fleet?region=eu-central-1" ] ''
-        Further caches that closures are copied to.
+      embedded = mkSwitch true ''
+        Whether the controller keeps a cache; without one hosts fetch from those of
+        {option}`push`.
       '';
+      push = mkOption {
+        type = types.listOf (types.submodule { options = push; });
+        default = [ ];
+        example = [ { url = "s3://fleet?region=eu-central-1"; } ];
+        description = "Further caches that closures are copied to; see `docs/caches.md`.";
+      };
       public = mkSwitch false "Whether everybody may read the cache.";
       retention = mkDuration "168h" "For how long what nobody needs stays in the cache.";
       keep_revisions = mkNumber 3 "Of how many revisions all stays.";

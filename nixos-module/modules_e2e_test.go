@@ -126,6 +126,14 @@ func testConfiguration(t *testing.T, e evaluator) {
 		t.Errorf("the controller refuses its configuration: %v", err)
 	}
 
+	got = e.mustEvaluate(t, "controller", controllerHost(options{"settings": options{"cache": options{"embedded": false, "push": []options{
+		{"url": "ssh-ng://store@cache.example.org", "ssh_key_file": "/etc/keys/cache"},
+		{"command": []string{"cachix", "push", "fleet"}, "token_file": "/etc/keys/cachix", "token_variable": "CACHIX_AUTH_TOKEN"},
+	}}}}, nil))
+	if err := e.check(t, got); err != nil {
+		t.Errorf("the controller refuses a configuration without a cache of its own: %v", err)
+	}
+
 	testTLS(t, e)
 
 	for _, tt := range []struct {
@@ -139,6 +147,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 		{"controller", controllerHost(options{"sources": options{"main": options{"url": "/srv/git/fleet.git", "pol": "5m"}}}, nil), "sources.main.pol"},
 		{"controller", controllerHost(options{"sources": options{}}, nil), "sources: must name"},
 		{"controller", controllerHost(options{"cacheUrls": []string{"cache"}}, nil), "cache.urls[0]"},
+		{"controller", controllerHost(options{"settings": options{"cache": options{"embedded": false}}}, nil), "cache.push: must name"},
 	} {
 		err := e.check(t, e.mustEvaluate(t, tt.service, tt.config))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -16,23 +16,23 @@ var errNoOther = errors.New("it is not in the local store, and there is no cache
 // Bring makes the closure of toplevel present in the local store. What is not
 // there it fetches from the caches of others, in their order, as far as one of
 // trusted, or our own key, signed it.
-func (c *Cache) Bring(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey) error {
-	ctx, cancel := c.bounded(ctx)
+func (o *Outside) Bring(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey) error {
+	ctx, cancel := o.bounded(ctx)
 	defer cancel()
-	invalid, err := c.nix.Invalid(ctx, toplevel)
+	invalid, err := o.nix.Invalid(ctx, toplevel)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", toplevel, err)
 	}
 	if len(invalid) == 0 {
 		return nil
 	}
-	if len(c.from) == 0 {
+	if len(o.from) == 0 {
 		return fmt.Errorf("fetch %s: %w", toplevel, errNoOther)
 	}
 	var failures []error
-	for _, url := range c.from {
-		_, err := c.nix.Substitute(ctx, nix.SubstituteOptions{
-			From: url, Path: toplevel, TrustedKeys: slices.Concat([]proto.PublicKey{c.key}, trusted),
+	for _, url := range o.from {
+		_, err := o.nix.Substitute(ctx, nix.SubstituteOptions{
+			From: url, Path: toplevel, TrustedKeys: slices.Concat([]proto.PublicKey{o.key}, trusted),
 		})
 		if err == nil {
 			return nil

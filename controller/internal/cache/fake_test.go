@@ -30,6 +30,7 @@ type fakeNix struct {
 	hangs     bool   // every call lasts as long as its context
 	meanwhile func() // happens while closures are copied to another cache over HTTP
 	closures  int
+	signed    []proto.StorePath // in the local store
 	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
 
 	elsewhere   string // URL of the cache that has what is not here
@@ -51,6 +52,9 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 	if f.refuses != "" && strings.HasPrefix(o.To, f.refuses) {
 		return errRefused
 	}
+	if o.SSH.URL != "" {
+		return nil
+	}
 	if strings.HasPrefix(o.To, "http") {
 		if f.meanwhile != nil {
 			f.meanwhile()
@@ -68,6 +72,12 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 	for _, p := range closure {
 		f.copyOne(u.Path, u.Query().Get("secret-key"), p)
 	}
+	return nil
+}
+
+// Sign implements Nix.
+func (f *fakeNix) Sign(_ context.Context, _ string, paths ...proto.StorePath) error {
+	f.signed = append(f.signed, paths...)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // Whatever is asked for, nothing but the files of a cache is served.
 func FuzzHandler(f *testing.F) {
 	state := f.TempDir()
-	c := &Cache{dir: filepath.Join(state, "cache"), maxRequests: 1, now: time.Now, reads: newReads()}
+	c := &Cache{Outside: &Outside{now: time.Now}, dir: filepath.Join(state, "cache"), maxRequests: 1, reads: newReads()}
 	served := map[string]bool{
 		"/nix-cache-info": true, "/nar/0123456789.nar.zst": true, "/" + strings.Repeat("0", 32) + ".narinfo": true,
 		"/closures/" + strings.Repeat("0", 32) + "-web1.txt": true,

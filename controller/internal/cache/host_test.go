@@ -46,7 +46,7 @@ func TestRealHostsFetchWhatWasPushed(t *testing.T) {
 	server := httptest.NewServer(c.Handler(nil))
 	defer server.Close()
 	fetch := func(key string) error {
-		_, err := command(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
+		_, err := output(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
 			"--option", "trusted-public-keys", key, "--option", "require-sigs", "true", system.String())
 		return err
 	}
@@ -67,7 +67,7 @@ func TestRealSignatures(t *testing.T) {
 
 	// Only one of the two paths.
 	ci := filepath.Join(t.TempDir(), "key")
-	secret, err := command(t, "nix", "--extra-experimental-features", "nix-command", "key", "generate-secret", "--key-name", "ci-1")
+	secret, err := output(t, "nix", "--extra-experimental-features", "nix-command", "key", "generate-secret", "--key-name", "ci-1")
 	must(t, err)
 	must(t, os.WriteFile(ci, []byte(secret), 0o600))
 	key, err := proto.ParseSecretKey(secret)
@@ -76,7 +76,7 @@ func TestRealSignatures(t *testing.T) {
 	sign := func(flags ...string) {
 		t.Helper()
 		args := append([]string{"--extra-experimental-features", "nix-command", "store", "sign", "--key-file", ci}, flags...)
-		_, err := command(t, "nix", append(args, system.String())...)
+		_, err := output(t, "nix", append(args, system.String())...)
 		must(t, err)
 	}
 	sign()
@@ -132,14 +132,14 @@ func openReal(t *testing.T, cli *nix.CLI) *Cache {
 func realBuild(t *testing.T) proto.StorePath {
 	t.Helper()
 	expression := strings.ReplaceAll(realSystem, "@NOW@", time.Now().Format(time.RFC3339Nano))
-	out, err := command(t, "nix-build", "--no-out-link", "--expr", expression)
+	out, err := output(t, "nix-build", "--no-out-link", "--expr", expression)
 	must(t, err)
 	p, err := proto.ParseStorePath(strings.TrimSpace(out))
 	must(t, err)
 	return p
 }
 
-func command(t *testing.T, name string, args ...string) (string, error) {
+func output(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stderr = t.Output()

@@ -210,7 +210,7 @@ func TestWhatWasPrunedIsForgottenInTheEnd(t *testing.T) {
 // closure of 2,000 paths.
 func BenchmarkHandler(b *testing.B) {
 	dir := b.TempDir()
-	c := &Cache{dir: dir, maxRequests: defaultMaxRequests, now: time.Now, reads: newReads()}
+	c := &Cache{Outside: &Outside{now: time.Now}, dir: dir, maxRequests: defaultMaxRequests, reads: newReads()}
 	for _, sub := range []string{"nar", "closures"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			b.Fatal(err)

@@ -50,7 +50,7 @@ func TestRealFetchGoesOnWhileTheCacheIsPruned(t *testing.T) {
 	}))
 	defer server.Close()
 	fetch := func(system proto.StorePath) error {
-		_, err := command(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
+		_, err := output(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
 			"--option", "trusted-public-keys", c.PublicKey().String(), "--option", "require-sigs", "true", system.String())
 		return err
 	}

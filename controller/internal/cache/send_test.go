@@ -13,21 +13,6 @@ import (
 	"time"
 )
 
-func TestValidateTarget(t *testing.T) {
-	for target, ok := range map[string]bool{
-		"s3://bucket?region=eu-central-1": true, "https://cache.example/x": true, "file:///srv/cache": true,
-		"ssh-ng://store": false, "https://u:p@cache.example": false, "s3://bucket?secret-key=/x": false, "file://x": false, "https:///x": false, "cache": false,
-	} {
-		err := ValidateTarget(target)
-		if (err == nil) != ok {
-			t.Errorf("%s: error = %v", target, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "u:p") {
-			t.Errorf("the error shows a password: %v", err)
-		}
-	}
-}
-
 // TestPushCopiesToFurtherCachesToo: what they do not take is not reported as there.
 func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	lists := map[string]string{}
@@ -41,7 +26,7 @@ func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "nar"), 0o755))
 	c, err := Open(Options{
 		Nix: n, Dir: filepath.Join(state, "cache"), KeyFile: filepath.Join(state, "key"), KeyName: "kedge-test-1",
-		Log: slog.New(slog.DiscardHandler), Push: []string{"file://" + dir, server.URL + "/x?priority=1"},
+		Log: slog.New(slog.DiscardHandler), Push: []Target{{URL: "file://" + dir}, {URL: server.URL + "/x?priority=1"}},
 	})
 	must(t, err)
 	n.refuses = server.URL
@@ -72,6 +57,20 @@ func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	if len(n.copies) != copies {
 		t.Errorf("copied again to %v", n.copies[copies:])
 	}
+	c.now = func() time.Time { return time.Now().Add(sentFor) }
+	_, err = c.Push(t.Context(), path(t, "web1"))
+	must(t, err)
+	if got := len(n.copies) - copies; got != 2 {
+		t.Errorf("an hour later it was copied %d times, want to both caches, which others may have pruned", got)
+	}
+	_, err = c.Push(t.Context(), path(t, "db1"))
+	must(t, err)
+	c.now = func() time.Time { return time.Now().Add(2 * sentFor) }
+	_, err = c.Push(t.Context(), path(t, "db1"))
+	must(t, err)
+	if len(c.sent) != 2 {
+		t.Errorf("remembered is %v, want nothing of what is no longer believed", c.sent)
+	}
 }
 
 // TestWhatIsPushedIsThereThen, also if it was pruned while a slow cache took its copy: it
@@ -80,7 +79,7 @@ func TestWhatIsPushedIsThereThen(t *testing.T) {
 	p := newPruned(t)
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	p.targets = []string{server.URL}
+	p.targets = []Target{{URL: server.URL}}
 	p.nix.meanwhile = func() {
 		p.passed += copyGrace + time.Minute
 		if done, err := p.Prune(t.Context(), PruneOptions{Short: true}); err != nil || done.Systems != 1 {

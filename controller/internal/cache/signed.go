@@ -33,12 +33,21 @@ func (e *UnsignedError) Error() string {
 // what we built, by the cache's own key. Otherwise it returns an
 // [*UnsignedError]. Signatures in the local store count, and those in the cache.
 func (c *Cache) Signed(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey) error {
-	ctx, cancel := c.bounded(ctx)
+	return c.signed(ctx, toplevel, trusted, "file://"+c.dir)
+}
+
+// Signed is [Cache.Signed]. Only signatures in the local store count.
+func (o *Outside) Signed(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey) error {
+	return o.signed(ctx, toplevel, trusted)
+}
+
+func (o *Outside) signed(ctx context.Context, toplevel proto.StorePath, trusted []proto.PublicKey, stores ...string) error {
+	ctx, cancel := o.bounded(ctx)
 	defer cancel()
-	unsigned, err := c.nix.Untrusted(ctx, nix.UntrustedOptions{
+	unsigned, err := o.nix.Untrusted(ctx, nix.UntrustedOptions{
 		Path:        toplevel,
-		TrustedKeys: slices.Concat([]proto.PublicKey{c.key}, trusted),
-		Stores:      []string{"file://" + c.dir},
+		TrustedKeys: slices.Concat([]proto.PublicKey{o.key}, trusted),
+		Stores:      stores,
 	})
 	if err != nil {
 		return fmt.Errorf("verify signatures of %s: %w", toplevel, err)

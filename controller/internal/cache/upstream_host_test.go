@@ -55,7 +55,7 @@ func TestRealHostsFetchFromUpstreamWhatIsThere(t *testing.T) {
 	}
 	server := httptest.NewServer(c.Handler(nil))
 	defer server.Close()
-	_, err = command(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
+	_, err = output(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
 		"--option", "trusted-public-keys", c.PublicKey().String(), "--option", "require-sigs", "true", system.String())
 	must(t, err)
 	if archives != 1 {

@@ -43,3 +43,38 @@ func TestCachesNearAHostComeWithEveryAssignment(t *testing.T) {
 	renew(time.Minute)
 	want("once there are none")
 }
+
+// TestCachesOfOthersAreNotTheControllers: they come after those near, and no token is for
+// them.
+func TestCachesOfOthersAreNotTheControllers(t *testing.T) {
+	w := newWorld(t)
+	open := func() *Publisher {
+		t.Helper()
+		o := w.options()
+		o.Caches, o.Others = nil, []string{"https://fleet.example/"}
+		p, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := open()
+	p.Near(map[proto.HostName][]string{web1: {"http://a/"}})
+	w.mustPublish(t, p, w.toplevels[0])
+	for _, when := range []string{"published", "renewed", "renewed after a start"} {
+		a, err := proto.OpenAssignment(w.shelf.records[web1].Desired.Assignment, w.signer.ControllerKeys())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"http://a/", "https://fleet.example/"}; !slices.Equal(a.Near, want) || len(a.Caches) > 0 {
+			t.Errorf("%s: got %q before %q, want %q before none", when, a.Near, a.Caches, want)
+		}
+		if when == "renewed" {
+			p = open()
+		}
+		w.clock = w.clock.Add(proto.AssignmentRenewal)
+		if err := p.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -49,7 +49,8 @@ type Options struct {
 	Shelf  Shelf        // required
 	Bus    Bus          // required
 	Signer Signer       // required
-	Caches []string     // URLs that hosts fetch from; part of every assignment
+	Caches []string     // URLs of the controller's that hosts fetch from; part of every assignment
+	Others []string     // URLs of caches of others that all hosts ask before these
 	Log    *slog.Logger // required
 
 	// Token makes the token with which a host reads the caches from an instant on.
@@ -196,7 +197,7 @@ func (p *Publisher) next(r proto.Release, o Order, before Record) (Record, error
 	now, near := p.o.Now().UTC(), p.near.of(r.Host, before.Near)
 	serial := max(before.Target.Serial, p.accepted(before.Target.Serial, r.Host)) + 1
 	assignment, err := p.o.Signer.Assign(sign.Order{
-		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Near: near, Caches: p.o.Caches,
+		Release: o.Release, Serial: serial, Issued: now, Mode: o.Mode, Near: slices.Concat(near, p.o.Others), Caches: p.o.Caches,
 		CacheToken: p.o.Token(r.Host, now),
 	})
 	if err != nil {

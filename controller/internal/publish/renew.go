@@ -78,7 +78,7 @@ func (p *Publisher) renewed(r Record, behind bool, now time.Time) (next Record, 
 			next.Reset, next.Desired.Reset = time.Time{}, nil
 		}
 		next.Desired.Release = p.o.Signer.Countersign(r.Desired.Release)
-		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, near, p.o.Caches, p.o.Token(r.Host, now))
+		next.Desired.Assignment, err = p.o.Signer.Renew(r.Desired.Assignment, now, slices.Concat(near, p.o.Others), p.o.Caches, p.o.Token(r.Host, now))
 	}
 	return next, err
 }
