@@ -47,9 +47,10 @@ type Config struct {
 type NATSConfig struct {
 	Listen    string   `config:"listen"`    // of the embedded server; empty for none: hosts come by wss://…/nats
 	Advertise []string `config:"advertise"` // URLs under which hosts reach it, for their configuration
-	// URL is that of an external server instead, which was given what kedge nats
-	// config prints. CredentialsFile is only for one with accounts that others made:
-	// then they make hosts' and operators' credentials, too.
+	// URL is that of an external server instead, or those of a cluster's with commas
+	// between, each of which was given what kedge nats config prints. CredentialsFile is
+	// only for one with accounts that others made: then they make hosts' and operators'
+	// credentials, too.
 	URL             string `config:"url"`
 	CredentialsFile string `config:"credentials_file"`
 	// TLS says whom to trust to be that server.
@@ -57,6 +58,9 @@ type NATSConfig struct {
 	// Replicas is how many servers of a cluster keep each stream and bucket that is made.
 	Replicas int `config:"replicas"`
 }
+
+// servers returns the URLs of the external servers.
+func (c NATSConfig) servers() []string { return strings.Split(c.URL, ",") }
 
 // A NATSTLSConfig says whom to trust to be an external NATS server: the authorities
 // in a file, or keys. Empty for the system's roots.
@@ -115,7 +119,10 @@ func (c Config) Validate() error {
 
 func (c NATSConfig) problems(tls TLSMode) []error {
 	if c.URL != "" {
-		problems := []error{natsURL("nats.url", c.URL)}
+		problems := []error{bus.CheckServers("nats.url", c.servers())}
+		for _, u := range c.servers() {
+			problems = append(problems, natsURL("nats.url", u))
+		}
 		if c.TLS.CAFile != "" {
 			problems = append(problems, absolute("nats.tls.ca_file", c.TLS.CAFile))
 		}

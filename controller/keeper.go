@@ -18,12 +18,18 @@ const (
 	keepLook      = time.Minute      // without news: assignments come due
 	ensureTimeout = 20 * time.Second // for streams and buckets, of one attempt
 	syncTimeout   = time.Minute      // for desired states, of one attempt; the next one goes on from there
+	// elsewhereAfter is how long a server is asked in vain before another one is: one that
+	// is cut off from its cluster answers its clients nothing. Electing takes a cluster up
+	// to 9 s.
+	elsewhereAfter = 12 * time.Second
 )
 
 // A connection says how it stands; see [bus.Conn].
 type connection interface {
 	State() bus.State
 	Watch() (bus.State, <-chan struct{})
+	// Elsewhere connects anew, to another server if there are several.
+	Elsewhere()
 }
 
 // An assetMaker makes streams and buckets; see [bus.Fleet].
@@ -72,10 +78,15 @@ type keeper struct {
 // run keeps until ctx ends, or until the NATS server can only be mended by a new
 // start of this process.
 func (k *keeper) run(ctx context.Context) error {
+	var silent silence
 	for ctx.Err() == nil {
 		_, changed := k.conn.Watch()
 		wait := keepLook
-		if err := k.once(ctx); err != nil && ctx.Err() == nil {
+		err := k.once(ctx)
+		if silent.over(err, time.Now()) && k.server == nil {
+			k.conn.Elsewhere()
+		}
+		if err != nil && ctx.Err() == nil {
 			wait = keepRetry
 			k.log.WarnContext(ctx, "assignments or NATS are not in step yet", "err", err, "again_in", wait)
 		}
@@ -92,6 +103,23 @@ func (k *keeper) run(ctx context.Context) error {
 		t.Stop()
 	}
 	return nil
+}
+
+// silence is how long a server has been asked in vain. The zero value is not at all.
+type silence struct{ since time.Time }
+
+// over notes what asking came to, and reports whether to ask another server.
+func (s *silence) over(err error, now time.Time) bool {
+	switch {
+	case !bus.Transient(err):
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = now
+	case now.Sub(s.since) >= elsewhereAfter:
+		s.since = time.Time{}
+		return true
+	}
+	return false
 }
 
 // wake has the keeper do at once what is to be done.

@@ -63,6 +63,7 @@ func (f *fakeNATS) call(name string) error {
 	return f.fail[name]
 }
 
+func (f *fakeNATS) Elsewhere()                              { _ = f.call("elsewhere") } // it cannot fail
 func (f *fakeNATS) EnsureAssets(context.Context, int) error { return f.call("ensure") }
 func (f *fakeNATS) Forget()                                 { _ = f.call("forget") } // it cannot fail
 func (f *fakeNATS) Renew(context.Context) error             { return f.call("renew") }
@@ -180,6 +181,37 @@ func TestKeeperLooksAgainSoonAfterAFailure(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestKeeperAsksAnotherServerOfACluster(t *testing.T) {
+	for external, want := range map[bool]int{true: 3, false: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeNATS()
+			f.connect()
+			f.fail["sync"] = bus.ErrTimeout
+			k := f.keeper()
+			if external {
+				k.server = nil
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- k.run(ctx) }()
+			time.Sleep(keepLook)
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			got := 0
+			for _, call := range f.did() {
+				if call == "elsewhere" {
+					got++
+				}
+			}
+			if got != want {
+				t.Errorf("external %t: went elsewhere %d times in a minute, want %d", external, got, want)
+			}
+		})
+	}
 }
 
 func TestKeeperEndsWhenTheServerStoresNothingAnyMore(t *testing.T) {

@@ -101,6 +101,10 @@ func (c *Controller) fencedControl(b lease.Bus) lease.Bus {
 	return fencedControl{Bus: b, held: c.term.lease}
 }
 
+// deposed reports whether another controller may lead: nothing that is under way may have
+// an effect any more.
+func (c *Controller) deposed() bool { return c.term != nil && c.term.lease.Left() == 0 }
+
 // lead returns nil when ctx ends, and an error when another controller may lead.
 func (c *Controller) lead(ctx context.Context) error {
 	if c.term == nil {
@@ -142,10 +146,11 @@ func (c *Controller) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := c.connectStandby(ctx)
+	conn, err := c.connectStandby(ctx)
 	if err != nil {
 		return err
 	}
+	fleet := bus.NewFleet(conn, c.log)
 	key, err := replica.OpenKey(c.path(keysDir + "/" + stateKeyFile))
 	if err != nil {
 		return err
@@ -154,7 +159,7 @@ func (c *Controller) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := &waiting{c: c, fleet: fleet, state: state, why: errors.New("standby")}
+	w := &waiting{c: c, conn: conn, fleet: fleet, state: state, why: errors.New("standby")}
 	closeWeb, err := w.serve(ctx)
 	if err != nil {
 		return err
@@ -216,7 +221,7 @@ func (c *Controller) member() (string, error) {
 
 // connectStandby connects to NATS for the lease and the shared state alone: what the
 // rest of the controller sends holds it not up.
-func (c *Controller) connectStandby(ctx context.Context) (*bus.Fleet, error) {
+func (c *Controller) connectStandby(ctx context.Context) (*bus.Conn, error) {
 	cfg := c.o.Config.NATS
 	credentials := cfg.CredentialsFile
 	if credentials == "" {
@@ -227,23 +232,25 @@ func (c *Controller) connectStandby(ctx context.Context) (*bus.Fleet, error) {
 		credentials = keys.ControllerCredentials()
 	}
 	conn, err := bus.Connect(context.WithoutCancel(ctx), bus.Options{
-		Servers: []string{cfg.URL}, Name: "kedge-controller-lease", Credentials: credentials, Outbound: cfg.TLS.outbound(),
+		Servers: cfg.servers(), Name: "kedge-controller-lease", Credentials: credentials, Outbound: cfg.TLS.outbound(),
 		Backoff: bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second}, Log: c.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	c.closing("NATS connection of the lease", func() error { conn.Close(); return nil })
-	return bus.NewFleet(conn, c.log), nil
+	c.closing("NATS connection of the lease", func() error { conn.Break(); return nil }) // every answer was waited for
+	return conn, nil
 }
 
 // waiting is a controller that does not lead.
 type waiting struct {
-	c     *Controller
-	fleet *bus.Fleet
-	state *replica.Store
-	next  time.Time // when to follow again
-	said  string
+	c      *Controller
+	conn   *bus.Conn
+	fleet  *bus.Fleet
+	state  *replica.Store
+	next   time.Time // when to follow again
+	silent silence
+	said   string
 
 	mu  sync.Mutex // guards what follows
 	why error      // it is not ready
@@ -253,11 +260,13 @@ type waiting struct {
 // lease if there is none.
 func (w *waiting) look(ctx context.Context, holder string, err error) {
 	if errors.Is(err, bus.ErrNoResponders) {
-		made := w.fleet.EnsureAssets(ctx, w.c.o.Config.NATS.Replicas)
-		err = errors.Join(err, made)
+		err = errors.Join(err, w.ensure(ctx))
 	} else if err == nil && !w.c.o.Now().Before(w.next) {
 		err = w.state.Follow(ctx)
 		w.next = w.c.o.Now().Add(followEvery)
+	}
+	if w.silent.over(err, w.c.o.Now()) {
+		w.conn.Elsewhere()
 	}
 	why := fmt.Errorf("standby: %s leads", holder)
 	if err != nil {
@@ -270,6 +279,12 @@ func (w *waiting) look(ctx context.Context, holder string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.why = why
+}
+
+func (w *waiting) ensure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
+	defer cancel()
+	return w.fleet.EnsureAssets(ctx, w.c.o.Config.NATS.Replicas)
 }
 
 func (w *waiting) ready() error {

@@ -52,7 +52,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 		_ = remote.Sync(ctx, revoked(book, operators, c.o.Now()))
 	}
 	o := bus.Options{
-		Servers: []string{c.natsURL}, Name: "kedge-controller", Credentials: credentials,
+		Servers: cfg.NATS.servers(), Name: "kedge-controller", Credentials: credentials,
 		Outbound: cfg.NATS.TLS.outbound(), Backoff: bus.Backoff{Base: 250 * time.Millisecond, Cap: 10 * time.Second}, Log: c.log,
 	}
 	if server != nil {
@@ -63,7 +63,13 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	c.closing("NATS connection", func() error { conn.Close(); return nil })
+	c.closing("NATS connection", func() error {
+		if c.deposed() {
+			conn.Break() // it may be why
+		}
+		conn.Close()
+		return nil
+	})
 	c.conn = conn
 	return server, nil
 }
@@ -108,7 +114,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	publisher, err := publish.Open(publish.Options{
 		Shelf: publish.Files{Dir: c.path(desiredDir), WithdrawalsFile: c.path(withdrawalsFile), Shared: c.shared}, Bus: c.fenced(busFleet), Signer: signer, Caches: cfg.Cache.own(), Others: cfg.Cache.others(),
-		Published: c.fleet.Want, Token: c.cacheTokens(), Since: since(book), Accepted: c.fleet.Accepted, Now: now, Log: c.log,
+		Published: c.fleet.Want, Late: func() { c.keeper.wake() }, Token: c.cacheTokens(), Since: since(book), Accepted: c.fleet.Accepted, Now: now, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -203,7 +209,7 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	cfg := c.o.Config
 	servers := cfg.NATS.Advertise
 	if len(servers) == 0 {
-		servers = []string{cfg.NATS.URL}
+		servers = cfg.NATS.servers()
 	}
 	cacheKeys := []string{cache.PublicKey().String()}
 	for _, k := range cfg.Keys.Cache {

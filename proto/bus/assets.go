@@ -24,13 +24,17 @@ const (
 	day = 24 * time.Hour
 
 	bucketStream = "KV_" // before a bucket's name: the stream behind it
+
+	// assetAttempt is how long one attempt to make a stream may take. What is asked while
+	// a cluster has nobody who answers is not answered later either.
+	assetAttempt = 3 * time.Second
 )
 
 // EnsureAssets makes every stream and bucket, or changes those that there are
 // into what they shall be, but for their replicas, which an operator may have
 // changed: what is made anew has that many, 1, or 3 in a cluster. It may be
 // called again and again. One that cannot be made keeps no other from being made;
-// the error names all of them.
+// the error names all of them. What nobody answers is asked again until ctx ends.
 func (f *Fleet) EnsureAssets(ctx context.Context, replicas int) error {
 	nc, err := f.conn.connected()
 	if err != nil {
@@ -42,16 +46,29 @@ func (f *Fleet) EnsureAssets(ctx context.Context, replicas int) error {
 	}
 	var problems []error
 	for _, b := range buckets() {
-		if err := ensureBucket(ctx, js, b, replicas); err != nil {
+		if err := insist(ctx, func(ctx context.Context) error { return ensureBucket(ctx, js, b, replicas) }); err != nil {
 			problems = append(problems, fmt.Errorf("set up bucket %s: %w", b.Bucket, translate(err)))
 		}
 	}
 	for _, s := range streams() {
-		if err := ensureStream(ctx, js, s, replicas); err != nil {
+		if err := insist(ctx, func(ctx context.Context) error { return ensureStream(ctx, js, s, replicas) }); err != nil {
 			problems = append(problems, fmt.Errorf("set up stream %s: %w", s.Name, translate(err)))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// insist does something until it is answered, or ctx ends.
+func insist(ctx context.Context, do func(context.Context) error) error {
+	for {
+		soon, cancel := context.WithTimeout(ctx, assetAttempt)
+		err := do(soon)
+		silent := errors.Is(err, context.DeadlineExceeded)
+		cancel()
+		if !silent || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyValueConfig, replicas int) (err error) {

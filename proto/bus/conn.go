@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,7 @@ type Conn struct {
 	options Options
 	log     *slog.Logger
 	stop    context.CancelFunc // ends run
+	abrupt  atomic.Bool        // nothing is waited for at the end
 	done    chan struct{}      // closed when run has ended
 
 	hooked chan struct{} // says that hooks has a new element; capacity 1
@@ -62,6 +64,22 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 func (c *Conn) Close() {
 	c.stop()
 	<-c.done
+}
+
+// Break closes the connection like Close, but waits for nothing: what is under way may
+// get lost.
+func (c *Conn) Break() {
+	c.abrupt.Store(true)
+	c.Close()
+}
+
+// Elsewhere connects anew, to another server if there are several.
+func (c *Conn) Elsewhere() {
+	nc, err := c.connected()
+	if err != nil {
+		return // it tries them all
+	}
+	_ = nc.ForceReconnect() // else it was closed meanwhile, and is built anew
 }
 
 // run keeps one nats.Conn after another until ctx ends.
@@ -113,7 +131,7 @@ func (c *Conn) live(ctx context.Context) error {
 			<-l.over.c
 			return errNewIdentity
 		case <-ctx.Done():
-			if nc.Drain() != nil { // not connected: nothing to drain
+			if c.abrupt.Load() || nc.Drain() != nil { // not connected: nothing to drain
 				nc.Close()
 			}
 			<-l.over.c

@@ -65,7 +65,10 @@ type Options struct {
 	// Published hears of what was made durable for a host, before it is on the
 	// bus. It must not call the publisher. Optional.
 	Published func(proto.HostName, proto.Target)
-	Now       func() time.Time // defaults to time.Now
+	// Late hears that something is durable and could not be put on the bus: Sync is to be
+	// called soon. It must not call the publisher. Optional.
+	Late func()
+	Now  func() time.Time // defaults to time.Now
 }
 
 // A Publisher publishes. Safe for concurrent use; calls about different hosts do
@@ -89,6 +92,9 @@ func Open(o Options) (*Publisher, error) {
 	}
 	if o.Published == nil {
 		o.Published = func(proto.HostName, proto.Target) {}
+	}
+	if o.Late == nil {
+		o.Late = func() {}
 	}
 	if o.Accepted == nil {
 		o.Accepted = func(proto.HostName) proto.Serial { return 0 }
@@ -253,6 +259,7 @@ func (p *Publisher) deliver(ctx context.Context, h *host, insist bool) error {
 		return err
 	}
 	p.o.Log.WarnContext(ctx, "desired state not on the bus yet", "host", h.record.Host, "serial", h.record.Target.Serial, "err", err)
+	p.o.Late()
 	return nil
 }
 

@@ -1,10 +1,12 @@
-package controller_test
+package hatest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,10 +31,11 @@ import (
 	"kedge/proto/bus"
 )
 
-// Environment variables that make this test binary a controller.
+// Environment variables that make this test binary a controller. Replicas are optional.
 const (
-	memberDir  = "KEDGE_TEST_MEMBER_STATE"
-	memberNATS = "KEDGE_TEST_MEMBER_NATS"
+	memberDir      = "KEDGE_TEST_MEMBER_STATE"
+	memberNATS     = "KEDGE_TEST_MEMBER_NATS"
+	memberReplicas = "KEDGE_TEST_MEMBER_REPLICAS"
 )
 
 // haPatience is how long a takeover may take on a machine that is busy.
@@ -43,6 +48,17 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	if file := os.Getenv(serverConfig); file != "" {
+		if err := runServer(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := flag.Set("test.parallel", "6"); err != nil { // they wait for leases to run out, most of the time
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -83,8 +99,12 @@ func runMember(dir, url string) error {
 	if err != nil {
 		return err
 	}
+	config := memberConfig(dir, url)
+	if n, err := strconv.Atoi(os.Getenv(memberReplicas)); err == nil {
+		config.NATS.Replicas = n
+	}
 	c, err := controller.Open(ctx, controller.Options{
-		Config: memberConfig(dir, url), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Registry: prometheus.NewRegistry(), Version: "0.0.0-test",
+		Config: config, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Registry: prometheus.NewRegistry(), Version: "0.0.0-test",
 		Parts: world.Parts(key.Public(), controllertest.Channel),
 	})
 	if err != nil {
@@ -99,8 +119,16 @@ func runMember(dir, url string) error {
 // member is a controller in a process of its own.
 type member struct {
 	cmd   *exec.Cmd
+	out   io.Writer
 	stdin io.WriteCloser
 	ended chan error
+	led   atomic.Int32 // how often it said that it leads
+}
+
+// Write takes its log.
+func (m *member) Write(b []byte) (int, error) {
+	m.led.Add(int32(bytes.Count(b, []byte("msg=leads ")))) //nolint:gosec // G115: a few
+	return m.out.Write(b)
 }
 
 // cluster is a NATS server of somebody else's, and the state directories of two
@@ -119,22 +147,32 @@ func cluster(t *testing.T) (url string, dirs [2]string) {
 // startMember starts a controller in a process.
 func startMember(t *testing.T, dir, url string) *member {
 	t.Helper()
-	self, err := os.Executable()
+	m, err := launch(t.Output(), dir, url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{cmd: exec.Command(self), ended: make(chan error, 1)}
-	m.cmd.Env = append(os.Environ(), memberDir+"="+dir, memberNATS+"="+url)
-	m.cmd.Stderr = t.Output()
-	if m.stdin, err = m.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { m.ended <- m.cmd.Wait() }()
 	t.Cleanup(m.kill)
 	return m
+}
+
+// launch starts a controller in a process, which must be killed, with further variables
+// in its environment.
+func launch(out io.Writer, dir, url string, env ...string) (*member, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	m := &member{cmd: exec.Command(self), out: out, ended: make(chan error, 1)}
+	m.cmd.Env = append(os.Environ(), append(env, memberDir+"="+dir, memberNATS+"="+url)...)
+	m.cmd.Stderr = m
+	if m.stdin, err = m.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := m.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { m.ended <- m.cmd.Wait() }()
+	return m, nil
 }
 
 // kill ends the process with SIGKILL. It may be called again.
@@ -154,8 +192,7 @@ func (m *member) push(t *testing.T, name string) {
 // copyKeys gives the second controller the keys of the first, as people do.
 func copyKeys(t *testing.T, dirs [2]string, url string) {
 	t.Helper()
-	c := &controllerTest{stateDir: dirs[0]}
-	o := c.backup(t)
+	o := backUp(t, dirs[0])
 	o.KeysOnly = true
 	if _, err := controller.Restore(memberConfig(dirs[1], url), o); err != nil {
 		t.Fatal(err)
@@ -196,6 +233,7 @@ func wanted(t *testing.T, conn *bus.Conn, serial proto.Serial, name string) {
 // TestAnotherControllerTakesOver kills and stops the one that leads, again and again, while
 // revisions come: each is published once.
 func TestAnotherControllerTakesOver(t *testing.T) {
+	t.Parallel()
 	url, dirs := cluster(t)
 	a := startMember(t, dirs[0], url)
 	a.push(t, "one")

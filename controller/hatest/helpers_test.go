@@ -1,0 +1,97 @@
+package hatest
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kedge/controller"
+	"kedge/controller/controllertest"
+	"kedge/proto"
+	"kedge/proto/bus"
+)
+
+func hostName(t *testing.T, s string) proto.HostName {
+	t.Helper()
+	h, err := proto.ParseHostName(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func toplevel(t *testing.T, name string) proto.StorePath {
+	t.Helper()
+	p, err := controllertest.Toplevel(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// connectTo connects to NATS servers, whose URLs have commas between.
+func connectTo(t *testing.T, url, file string) *bus.Conn {
+	t.Helper()
+	conn, err := bus.Connect(t.Context(), bus.Options{
+		Servers: strings.Split(url, ","), Name: "test", Credentials: file, Log: slog.New(slog.DiscardHandler),
+		Backoff: bus.Backoff{Base: 10 * time.Millisecond, Cap: 100 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+// startNATS starts one server with what the controller says that it needs.
+func startNATS(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/var/lib/nats", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(haPatience) {
+		t.Fatal("the server does not start")
+	}
+	return s.ClientURL()
+}
+
+// backUp returns a backup of a state directory, and what opens it.
+func backUp(t *testing.T, stateDir string) controller.BackupOrder {
+	t.Helper()
+	dir := t.TempDir()
+	o := controller.BackupOrder{File: filepath.Join(dir, "backup.age"), Version: "0.0.0-test", Now: time.Now()}
+	o.Secret.RecipientsFile, o.Secret.IdentitiesFile = filepath.Join(dir, "public"), filepath.Join(dir, "secret")
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		os.WriteFile(o.Secret.RecipientsFile, []byte(id.Recipient().String()+"\n"), 0o600),
+		os.WriteFile(o.Secret.IdentitiesFile, []byte(id.String()+"\n"), 0o600),
+		controller.Backup(controllertest.Config(stateDir), o),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
