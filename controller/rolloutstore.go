@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"kedge/controller/internal/rollout"
 	"kedge/internal/durable"
+	"kedge/proto"
 )
 
 // currentRollout is the name of the file of a channel's current rollout. No ID is
@@ -27,10 +29,12 @@ const keptRollouts = 20
 // controller signs next.
 //
 // There is a folder for each channel, with the current rollout in current.json, and
-// those before it in a file each, under their IDs.
+// those before it in a file each, under their IDs. A file of one of these that cannot be
+// read is set aside, and reported: nothing depends on it.
 type rolloutStore struct {
 	dir    string
 	shared func(path string) error // required; see [Controller.shared]
+	log    *slog.Logger            // required
 }
 
 var _ rolloutSaver = rolloutStore{}
@@ -77,7 +81,7 @@ func (s rolloutStore) write(r rollout.Rollout, name string) error {
 func (s rolloutStore) Load(channel string) (current rollout.Rollout, found bool, past []rollout.Rollout, err error) {
 	current, err = s.read(channel, currentRollout)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return current, false, nil, err
+		return current, false, nil, fmt.Errorf("load the current rollout of channel %s: %w; %s", channel, err, currentAdvice(err))
 	}
 	found = err == nil
 	past, err = s.past(channel)
@@ -99,7 +103,8 @@ func (s rolloutStore) past(channel string) (past []rollout.Rollout, err error) {
 		}
 		r, err := s.read(channel, id)
 		if err != nil {
-			return nil, err
+			s.setAside(s.path(channel, id), err)
+			continue
 		}
 		past = append(past, r)
 	}
@@ -109,18 +114,42 @@ func (s rolloutStore) past(channel string) (past []rollout.Rollout, err error) {
 	return past, nil
 }
 
+// unreadable ends the name of a file that was set aside.
+const unreadable = ".unreadable"
+
+// setAside renames the file of a past rollout that cannot be read because of why. One
+// that cannot be renamed either is in nobody's way.
+func (s rolloutStore) setAside(path string, why error) {
+	err := durable.Rename(path, path+unreadable)
+	if err == nil {
+		err = s.shared(path)
+	}
+	s.log.Error("past rollout cannot be read, and is set aside: it is not listed, and nobody can go back to it",
+		"file", path+unreadable, "err", errors.Join(why, err))
+}
+
+// currentAdvice says what to do about a current rollout that cannot be read because of
+// err.
+func currentAdvice(err error) string {
+	if errors.Is(err, proto.ErrUnknownFormat) {
+		return "use the version that wrote it"
+	}
+	return "put it back from a backup, or move it away: the channel then begins with the first wave of its newest revision, " +
+		"also if that was paused, halted, aborted or taken back; what hosts have stays until their turn comes"
+}
+
 func (s rolloutStore) read(channel, name string) (rollout.Rollout, error) {
 	path := s.path(channel, name)
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return rollout.Rollout{}, fmt.Errorf("load a rollout: %w", err)
+		return rollout.Rollout{}, err // names operation and path already
 	}
 	r, err := rollout.Parse(data)
-	switch {
-	case err != nil:
-		return rollout.Rollout{}, fmt.Errorf("load the rollout from %s: %w; move the file away to begin with the newest revision", path, err)
-	case r.Channel != channel:
-		return rollout.Rollout{}, fmt.Errorf("load the rollout from %s: it is of channel %q; move the file away to begin with the newest revision", path, r.Channel)
+	if err != nil {
+		return rollout.Rollout{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if r.Channel != channel {
+		return rollout.Rollout{}, fmt.Errorf("%s: it is of channel %q", path, r.Channel)
 	}
 	return r, nil
 }

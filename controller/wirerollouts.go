@@ -15,7 +15,7 @@ func (c *Controller) wireRollouts(parts Parts, signer *sign.Signer, h history) e
 	if err != nil {
 		return err
 	}
-	store := rolloutStore{dir: c.path(rolloutsDir), shared: c.shared}
+	store := rolloutStore{dir: c.path(rolloutsDir), shared: c.shared, log: c.log}
 	audit := func(ctx context.Context, e proto.AuditEntry) {
 		if err := h.Audit(ctx, e); err != nil { // what was done is durable elsewhere
 			c.log.WarnContext(ctx, "audit entry lost", "act", e.Act, "host", e.Host, "err", err)
