@@ -43,6 +43,7 @@ kedge_controller_hosts_problem{reason="aborted"} 0
 kedge_controller_hosts_problem{reason="build-failed"} 1
 kedge_controller_hosts_problem{reason="disk-full"} 0
 kedge_controller_hosts_problem{reason="eval-failed"} 0
+kedge_controller_hosts_problem{reason="gone"} 0
 kedge_controller_hosts_problem{reason="halted"} 0
 kedge_controller_hosts_problem{reason="no-builder"} 0
 kedge_controller_hosts_problem{reason="not-a-toplevel"} 0

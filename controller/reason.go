@@ -23,7 +23,7 @@ func sourceReasons() []proto.Reason {
 func hostReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonNotInRevision, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder,
+		proto.ReasonDiskFull, proto.ReasonWithdrawn, proto.ReasonGone, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonNoBuilder,
 		proto.ReasonPaused, proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted,
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/internal/nix"
@@ -150,7 +151,7 @@ func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
 	r.fleet.Trouble(a.Host, &proto.Problem{
 		Reason: publishReason(err), Message: err.Error(), Revision: r.rollout.Revision, Time: r.now(),
 	})
-	if !errors.Is(err, publish.ErrWithdrawn) {
+	if !r.isFinal(err) {
 		return false
 	}
 	r.log.WarnContext(ctx, "host is given nothing", "host", a.Host, "rollout", r.rollout.ID, "err", err)
@@ -159,6 +160,18 @@ func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
 	}
 	r.refused[a.Host] = err.Error()
 	return true
+}
+
+// isFinal reports whether what could not be published because of err never can be. What is
+// gone of a revision that goes out is built again; what hosts had before is not.
+func (r *runner) isFinal(err error) bool {
+	return errors.Is(err, publish.ErrWithdrawn) || errors.Is(err, cache.ErrGone) && r.goesBack()
+}
+
+// goesBack reports whether hosts get back what they had before, or what an earlier
+// revision gave them.
+func (r *runner) goesBack() bool {
+	return r.rollout.State == rollout.Reverting || !r.rollout.Instead.IsZero()
 }
 
 // publish publishes what an action says, under the release signed for it.
@@ -180,7 +193,7 @@ func (r *runner) publish(ctx context.Context, a rollout.Action) (proto.Serial, e
 // it was then.
 func (r *runner) releaseFor(ctx context.Context, a rollout.Action) (proto.Envelope, error) {
 	rev := r.rollout.Revision
-	if back := r.rollout.State == rollout.Reverting; back || !r.rollout.Instead.IsZero() {
+	if r.goesBack() {
 		f, known, err := r.publisher.Former(a.Host, a.Toplevel, a.Release)
 		if err != nil {
 			return proto.Envelope{}, err
@@ -188,7 +201,7 @@ func (r *runner) releaseFor(ctx context.Context, a rollout.Action) (proto.Envelo
 		if known {
 			return r.release(a.Host, a.Toplevel, f.Revision, f.Closure)
 		}
-		if back {
+		if r.rollout.State == rollout.Reverting {
 			rev = proto.Revision{} // nobody knows any more
 		}
 	} else if signed, at := r.releases[a.Host]; at {
@@ -274,6 +287,9 @@ func publishReason(err error) proto.Reason {
 	}
 	if errors.Is(err, publish.ErrWithdrawn) {
 		return proto.ReasonWithdrawn
+	}
+	if errors.Is(err, cache.ErrGone) {
+		return proto.ReasonGone
 	}
 	return proto.ReasonRetrying
 }

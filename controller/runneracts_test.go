@@ -1,13 +1,17 @@
 package controller
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"kedge/controller/internal/cache"
 	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/proto"
@@ -41,6 +45,59 @@ func TestRunnerRevertsToWhatHostsHad(t *testing.T) {
 	again.mustHavePublished(t, "the revision that nobody wants")
 	again.deployAs(t, "3", canaryFirst, fleetOf(t, "b"))
 	again.mustHavePublished(t, "the next one", "web1=b")
+}
+
+// without are closures, but for one that is gone.
+type without struct {
+	fakeClosures
+
+	gone proto.StorePath
+}
+
+func (w without) Closures(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	if slices.Contains(toplevels, w.gone) {
+		return nil, fmt.Errorf("closure of %s: %w", w.gone, cache.ErrGone)
+	}
+	return w.fakeClosures.Closures(ctx, toplevels...)
+}
+
+func TestRunnerGivesNobodyBackWhatIsGone(t *testing.T) {
+	r := newRunner()
+	gone := storePath(t, "gone")
+	had := map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a"), host(t, "web2"): gone}
+	r.deployAs(t, "1", "", had)
+	for _, h := range []string{"web1", "web2"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.deployAs(t, "2", "", map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "b"), host(t, "web2"): storePath(t, "b")})
+	r.publisher.published = nil
+	r.closures = without{gone: gone}
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "back", "web1=a")
+	if v, _ := r.fleet.Host(host(t, "web2")); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonGone {
+		t.Errorf("problem of web2 = %+v, want that what it had is gone", v.Host.Problem)
+	}
+	r.says(t, "web1", proto.PhaseCommitted)
+	r.mustBe(t, "in the end", rollout.Reverted)
+}
+
+func TestRunnerWaitsForWhatIsBuiltAgain(t *testing.T) {
+	r := newRunner()
+	b := storePath(t, "b")
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.holds = &holds{what: heldBack{All: &hold{}}}
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.holds, r.closures = &holds{}, without{gone: b}
+	r.forgetReleases() // as after a restart
+	r.publisher.published = nil
+	if err := r.look(t); !errors.Is(err, cache.ErrGone) {
+		t.Errorf("error = %v, want that it is gone", err)
+	}
+	r.closures = fakeClosures{}
+	if err := r.look(t); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "once it is built again", "web1=b", "web2=b", "web3=b")
 }
 
 func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {

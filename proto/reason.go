@@ -102,6 +102,7 @@ const (
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
 	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host
 	ReasonTwoChannels       Reason = "two-channels"       // more than one channel claims the host
+	ReasonGone              Reason = "gone"               // what the host shall get is neither in the cache nor in a store
 	ReasonBadHostName       Reason = "bad-host-name"      // a name in the flake cannot be a host's
 	ReasonNoConfigurations  Reason = "no-configurations"  // the flake has no nixosConfigurations, or none in it
 	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix

@@ -150,7 +150,11 @@ func (f *fakeNix) Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]prot
 }
 
 // Invalid implements Nix.
-func (f *fakeNix) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+func (f *fakeNix) Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	var invalid []proto.StorePath
 	for _, p := range paths {
 		if _, valid := f.store[p]; !valid {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -189,6 +191,25 @@ func TestClosuresLooksIntoTheLocalStoreWhereTheCacheLacksAPath(t *testing.T) {
 		if got := got[path(t, "web1")].Digest(); got != want {
 			t.Errorf("digest %s: got %s, want %s", name, got, want)
 		}
+	}
+}
+
+func TestClosuresSaysOfWhatIsNowhereThatItIsGone(t *testing.T) {
+	n := newFake(t)
+	c := open(t, n, t.TempDir())
+	_, err := c.Push(t.Context(), path(t, "web1"))
+	must(t, err)
+	clear(n.store)
+	if _, err := c.Closures(t.Context(), path(t, "web1")); err != nil {
+		t.Errorf("error = %v for what is in the cache alone", err)
+	}
+	if _, err := c.Closures(t.Context(), path(t, "db1")); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "db1") {
+		t.Errorf("error = %v for what is nowhere, want that db1 is gone", err)
+	}
+	n.hangs = true // so that nobody knows
+	c.timeout = time.Millisecond
+	if _, err := c.Closures(t.Context(), path(t, "db1")); err == nil || errors.Is(err, ErrGone) {
+		t.Errorf("error = %v while the store does not answer, want another one", err)
 	}
 }
 
