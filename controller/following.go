@@ -128,7 +128,7 @@ func restOf(r rollout.Rollout) spec.Spec {
 	s := spec.Spec{
 		Hosts: map[proto.HostName]spec.Host{},
 		Rollout: spec.Rollout{
-			SilentAfter: r.SilentAfter, OnBrokenBudget: r.OnBroken, Approval: r.Approval, Freeze: r.Freeze,
+			SilentAfter: r.SilentAfter, MaxSilent: r.MaxSilent, OnBrokenBudget: r.OnBroken, Approval: r.Approval, Freeze: r.Freeze,
 		},
 	}
 	for host, p := range r.Hosts {

@@ -128,7 +128,7 @@ func (r *runner) goBackTo(ctx context.Context, name string, a rollout.Act) error
 	now := r.rollout
 	s := restOf(now)
 	s.Rollout.Approval, s.Rollout.Freeze = false, ""
-	s.Rollout.Windows = spec.Windows{}
+	s.Rollout.MaxSilent, s.Rollout.Windows = spec.Amount{}, spec.Windows{}
 	for host, toplevel := range former {
 		v, _ := r.fleet.Host(host)
 		others := slices.ContainsFunc(r.fleet.Claimants(host), func(channel string) bool { return channel != r.channel })

@@ -112,7 +112,7 @@ func waitingFor(hosts []proto.RolloutHost) map[proto.Reason]int {
 func waitReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonItsTurn, proto.ReasonEarlierWave, proto.ReasonAwaitingCanary, proto.ReasonSoaking, proto.ReasonOutsideWindow,
-		proto.ReasonAwaitingApproval, proto.ReasonInFlight, proto.ReasonHeld, proto.ReasonFrozen, proto.ReasonPaused,
+		proto.ReasonAwaitingApproval, proto.ReasonInFlight, proto.ReasonHeld, proto.ReasonFrozen, proto.ReasonPaused, proto.ReasonFleetSilent,
 		proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted,
 	}
 }

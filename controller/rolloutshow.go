@@ -118,6 +118,8 @@ func waitOf(s rollout.State, p rollout.HostPlan) *proto.RolloutWait {
 		w.For, w.Message = proto.ReasonPaused, strings.TrimSuffix("the rollout is paused: "+p.Why, ": ")
 	case rollout.WaitFrozen:
 		w.For, w.Message = proto.ReasonFrozen, "frozen: "+p.Why
+	case rollout.WaitSilent:
+		w.For, w.Message = proto.ReasonFleetSilent, p.Why
 	case rollout.WaitWave:
 		w.For, w.Message = proto.ReasonEarlierWave, "wave "+p.Why+" goes before it"
 	case rollout.WaitCanary:

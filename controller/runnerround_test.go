@@ -140,6 +140,46 @@ func TestNobodyIsOfflineWhoCouldNotBeHeard(t *testing.T) {
 	}
 }
 
+// TestNobodyElseGoesWhileTheFleetIsSilent: a network that is down is not a fleet that is
+// off, and nobody may get something new at once when it is up again.
+func TestNobodyElseGoesWhileTheFleetIsSilent(t *testing.T) {
+	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	fleet := NewFleet(func() time.Time { return now })
+	fleet.CaughtUp()
+	r := newRunnerOf(fleet)
+	r.now = fleet.now
+	web1, all := host(t, "web1"), map[proto.HostName]proto.StorePath{}
+	for i := range 7 {
+		h := host(t, fmt.Sprint("web", i))
+		all[h] = storePath(t, "a")
+		fleet.Heard(h, "", now)
+	}
+	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.begin(t.Context(), revision(t, "1"), s, all, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "first", "web1=a")
+	now = now.Add(10 * time.Minute)
+	fleet.Apply(status(web1, 1, proto.PhaseCommitted), now)
+	fleet.Sweep()
+	r.mustLook(t)
+	r.mustHavePublished(t, "while the others are silent")
+	w := fleet.Rollout("main").Hosts[1].Waits
+	if w == nil || w.For != proto.ReasonFleetSilent || !strings.Contains(w.Message, "6 of 7") {
+		t.Errorf("the second host waits for %+v, want a fleet that can be heard", w)
+	}
+	for h := range all {
+		fleet.Heard(h, "", now)
+	}
+	r.mustLook(t)
+	if got := r.publisher.did(); len(got) != len(all)-1 {
+		t.Errorf("published %v once they were back, want all the others", got)
+	}
+}
+
 // TestWhatHoldsARolloutUpIsToldBriefly: a full disk is the problem of every host.
 func TestWhatHoldsARolloutUpIsToldBriefly(t *testing.T) {
 	r := newRunner()

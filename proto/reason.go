@@ -125,6 +125,7 @@ const (
 	ReasonSoaking          Reason = "soaking"           // the wave before it, or its canaries, are watched for a while
 	ReasonAwaitingApproval Reason = "awaiting-approval" // a person has to let its wave go
 	ReasonInFlight         Reason = "in-flight"         // as many hosts as may go at a time do already
+	ReasonFleetSilent      Reason = "fleet-silent"      // too many hosts that could be heard are silent
 	ReasonFrozen           Reason = "frozen"            // nothing new goes out
 	ReasonPaused           Reason = "paused"            // a person paused the rollout
 	ReasonHalted           Reason = "halted"            // a budget halted the rollout

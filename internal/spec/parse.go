@@ -14,6 +14,9 @@ import (
 // state without being called.
 const defaultSilentAfter = 15 * time.Minute
 
+// defaultMaxSilent is more of a fleet in percent than falls silent by itself.
+const defaultMaxSilent = 50
+
 // root is the flake's output, with which every path begins.
 const (
 	root        = "kedge"
@@ -48,7 +51,7 @@ func (r *reader) spec(raw json.RawMessage, known map[proto.HostName]bool) Spec {
 	s := Spec{Hosts: map[proto.HostName]Host{}, Sites: map[string]Site{}}
 	s.Rollout.Budget.Failed = Count(0)
 	s.Rollout.SilentAfter, s.Rollout.OnBrokenBudget = defaultSilentAfter, Halt
-	s.Rollout.Windows.Overrun = Finish
+	s.Rollout.MaxSilent, s.Rollout.Windows.Overrun = Percent(defaultMaxSilent), Finish
 	r.set(root, raw, map[string]attribute{
 		"hosts": func(path string, raw json.RawMessage) {
 			r.each(path, raw, func(name, path string, raw json.RawMessage) {
@@ -142,6 +145,7 @@ func (r *reader) rollout(path string, raw json.RawMessage, to *Rollout) {
 		},
 		"budget":         func(path string, raw json.RawMessage) { r.budget(path, raw, &to.Budget) },
 		"silentAfter":    r.positive(&to.SilentAfter),
+		"maxSilent":      r.amount(&to.MaxSilent),
 		"onBrokenBudget": choice(r, &to.OnBrokenBudget, Halt, Revert),
 		"windows":        func(path string, raw json.RawMessage) { r.windowsOf(path, raw, &to.Windows) },
 		"approval":       r.bool(&to.Approval),

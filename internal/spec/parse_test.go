@@ -32,6 +32,7 @@ func TestParseReadsEverything(t *testing.T) {
 			],
 			"budget": {"silent": "20%"},
 			"silentAfter": "5m",
+			"maxSilent": "30%",
 			"onBrokenBudget": "revert",
 			"windows": {"allow": ["Mon-Fri 09:00-16:00 Europe/Berlin"], "overrun": "pause"},
 			"approval": true,
@@ -59,7 +60,7 @@ func TestParseReadsEverything(t *testing.T) {
 				},
 			},
 			Budget:      Budget{Failed: Count(0), Silent: Percent(20)},
-			SilentAfter: 5 * time.Minute, OnBrokenBudget: Revert,
+			SilentAfter: 5 * time.Minute, MaxSilent: Percent(30), OnBrokenBudget: Revert,
 			Windows:  Windows{Allow: working, Overrun: Pause},
 			Approval: true, Freeze: "the fair",
 		},
@@ -75,7 +76,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Rollout{
-		Budget: Budget{Failed: Count(0)}, SilentAfter: 15 * time.Minute, OnBrokenBudget: Halt, Windows: Windows{Overrun: Finish},
+		Budget: Budget{Failed: Count(0)}, SilentAfter: 15 * time.Minute, MaxSilent: Percent(50), OnBrokenBudget: Halt, Windows: Windows{Overrun: Finish},
 	}
 	if diff := cmp.Diff(want, got.Rollout, comparers); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

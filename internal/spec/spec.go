@@ -49,6 +49,7 @@ type Rollout struct {
 	// SilentAfter is how long an online host may say nothing about its assignment;
 	// zero for as long as it likes.
 	SilentAfter    time.Duration `json:"silent_after,omitempty"`
+	MaxSilent      Amount        `json:"max_silent,omitzero"`        // of the hosts that could be heard; with more, nobody else goes
 	OnBrokenBudget Reaction      `json:"on_broken_budget,omitempty"` // empty where no budget can break
 	Windows        Windows       `json:"windows,omitzero"`
 	Approval       bool          `json:"approval,omitempty"` // a person has to promote a rollout before its first wave

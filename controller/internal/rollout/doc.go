@@ -62,10 +62,17 @@
 // to; the rollout halts, or reverts. Halted, it still takes verdicts, and goes on
 // when a person says so, with another try for those who failed.
 //
+// # A hush
+//
+// When most of those who could be heard fall silent at once, it is not they who are off,
+// and they must not all get something new when they are back: nobody is published to, nor
+// does a wave start that has anything new for somebody, until enough can be heard again, or
+// have been silent for a day. A few offline hosts are no hush.
+//
 // # Reverting
 //
 // Whoever was published to gets back what it had before, all at once but for the
 // limit of the wave that was under way, the controller's own host alone and last.
-// Canaries, soaks, approvals, windows and freezes do not count; holds do. Left
+// Canaries, soaks, approvals, windows, freezes and hushes do not count; holds do. Left
 // alone is who had nothing before, and for whom somebody else has published since.
 package rollout

@@ -20,6 +20,7 @@ const (
 	WaitHalted   Wait = "halted"    // a person who retries, reverts or aborts: a budget is broken
 	WaitPaused   Wait = "paused"    // a person who resumes
 	WaitFrozen   Wait = "frozen"    // a thaw
+	WaitSilent   Wait = "silent"    // a fleet that can be heard again
 	WaitWave     Wait = "wave"      // an earlier wave
 	WaitCanary   Wait = "canary"    // the canary of its wave
 	WaitSoak     Wait = "soak"      // the soak of the earlier wave, or of the canary
@@ -143,7 +144,7 @@ func (v view) gateOf(h proto.HostName, wave int, t turn) gate {
 		return gate{wait: WaitHalted, why: v.Entered.Why}
 	case v.State == Paused:
 		return gate{wait: WaitPaused, why: v.Entered.Why}
-	case t.shut.wait == WaitFrozen:
+	case t.shut.wait == WaitFrozen, t.shut.wait == WaitSilent:
 		return t.shut
 	case wave > v.Wave:
 		return t.later

@@ -21,6 +21,9 @@ func (v view) gate(wave Wave) gate {
 	if why := v.frozen(); why != "" {
 		return gate{wait: WaitFrozen, why: why}
 	}
+	if why := v.hush(); why != "" {
+		return gate{wait: WaitSilent, why: why}
+	}
 	if v.unapproved(wave) {
 		return gate{wait: WaitApproval, why: wave.Name}
 	}

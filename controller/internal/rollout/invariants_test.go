@@ -192,11 +192,31 @@ func (w *world) checkPublish(actions []rollout.Action) {
 	if w.broken() {
 		w.t.Errorf("somebody goes although a budget is broken")
 	}
+	w.checkHeard()
 	if w.fleet.Frozen != "" || w.spec.Rollout.Freeze != "" {
 		w.t.Errorf("somebody goes in a freeze")
 	}
 	if !wave.Windows.Open(w.now) && wave.Windows.Overrun == spec.Pause {
 		w.t.Errorf("somebody goes outside of the windows")
+	}
+}
+
+// checkHeard checks that enough hosts can be heard of those that could be since the
+// rollout began. It began when the world did, and whoever was heard of was then, or since.
+func (w *world) checkHeard() {
+	heard, silent := 0, 0
+	for name := range w.rollout.Hosts {
+		h := w.fleet.Hosts[name]
+		if h.Silent && w.now.Sub(h.Seen) > 24*time.Hour || h.Seen.IsZero() || w.held(name) {
+			continue
+		}
+		heard++
+		if h.Silent {
+			silent++
+		}
+	}
+	if limit := w.spec.Rollout.MaxSilent; !limit.IsZero() && silent > max(4, limit.Of(heard)) {
+		w.t.Errorf("somebody goes although %d of %d hosts are silent, %s may be", silent, heard, limit)
 	}
 }
 

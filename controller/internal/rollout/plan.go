@@ -37,7 +37,7 @@ func Plan(d Draft) (Rollout, error) {
 	s := d.Spec.Rollout
 	r := Rollout{
 		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Instead: d.Instead, Created: d.Created, State: Running,
-		Approval: s.Approval, Freeze: s.Freeze, SilentAfter: s.SilentAfter, OnBroken: s.OnBrokenBudget,
+		Approval: s.Approval, Freeze: s.Freeze, SilentAfter: s.SilentAfter, MaxSilent: s.MaxSilent, OnBroken: s.OnBrokenBudget,
 		Hosts: make(map[proto.HostName]Progress, len(d.Targets)),
 	}
 	r.add(d)
@@ -61,6 +61,7 @@ func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
 		r.Hosts[t.Host] = Progress{
 			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
+			Heard:  d.heardOf(t.Host),
 			Before: Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
 		}
 	}

@@ -35,6 +35,7 @@ type Progress struct {
 	Release proto.Digest  `json:"release,omitzero"` // of Toplevel, if the host is given that back
 	Serial  proto.Serial  `json:"serial,omitempty"` // of the assignment, once published
 	After   proto.Serial  `json:"after,omitempty"`  // of the last assignment that no longer counts; zero unless it goes again
+	Heard   bool          `json:"heard,omitempty"`  // it could be heard when the rollout began
 	Kept    bool          `json:"kept,omitempty"`   // the host had been assigned this toplevel already
 	Hold    string        `json:"hold,omitempty"`   // why the spec wants nothing published for it; empty if it does
 	Verdict proto.Verdict `json:"verdict,omitempty"`
@@ -107,7 +108,7 @@ func (p Progress) charge() charge {
 // again returns p as it waits to be published to anew.
 func (p Progress) again(now time.Time) Progress {
 	return Progress{
-		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Since: now,
+		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Heard: p.Heard, Since: now,
 	}
 }
 

@@ -134,7 +134,7 @@ func (w *world) randomSpec() spec.Spec {
 	}
 	s := spec.Spec{Hosts: map[proto.HostName]spec.Host{}}
 	s.Rollout = spec.Rollout{
-		Budget: w.randomBudget(), SilentAfter: 15 * time.Minute, OnBrokenBudget: pick(w, spec.Halt, spec.Halt, spec.Revert),
+		Budget: w.randomBudget(), SilentAfter: 15 * time.Minute, MaxSilent: pick(w, spec.Amount{}, spec.Percent(0), spec.Percent(50)), OnBrokenBudget: pick(w, spec.Halt, spec.Halt, spec.Revert),
 		Windows: w.randomWindows(), Approval: w.IntN(4) == 0,
 	}
 	for i := range w.IntN(4) {
@@ -267,6 +267,19 @@ func (w *world) interfere() {
 		w.fleet.Since = w.now // the controller was restarted
 	case 13:
 		w.join()
+	case 14, 15:
+		w.cut()
+	}
+}
+
+// cut lets all hosts fall silent, or be heard again.
+func (w *world) cut() {
+	silent := w.IntN(2) == 0
+	for _, name := range w.hosts {
+		if h, known := w.fleet.Hosts[name]; known && h.Silent != silent {
+			h.Silent, h.Seen = silent, w.now
+			w.fleet.Hosts[name] = h
+		}
 	}
 }
 

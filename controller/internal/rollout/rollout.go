@@ -77,6 +77,7 @@ type Rollout struct {
 	Approved    Act                         `json:"approved,omitzero"`
 	Freeze      string                      `json:"freeze,omitempty"`       // why the spec lets nothing new out; empty if it does
 	SilentAfter time.Duration               `json:"silent_after,omitempty"` // nanoseconds; zero if silence is nothing to charge
+	MaxSilent   spec.Amount                 `json:"max_silent,omitzero"`    // of the hosts that could be heard; zero if all may be
 	OnBroken    spec.Reaction               `json:"on_broken_budget,omitempty"`
 	Wave        int                         `json:"wave"` // index of the current wave; len(Waves) after the last
 	Waves       []Wave                      `json:"waves"`
