@@ -20,7 +20,19 @@ func (v view) canary(wave Wave, n int, moving []proto.HostName) []proto.HostName
 	if len(named) > 0 {
 		return named
 	}
-	return draw(v.seed(), online, max(1, wave.CanarySize.CeilOf(n)))
+	size := max(1, wave.CanarySize.CeilOf(n))
+	if heard := v.heard(online); len(heard) >= size {
+		online = heard
+	}
+	return draw(v.seed(), online, size)
+}
+
+// heard returns those of hosts that were heard of since hosts are listened to: the others
+// are online only as far as is known.
+func (v view) heard(hosts []proto.HostName) []proto.HostName {
+	return slices.DeleteFunc(slices.Clone(hosts), func(h proto.HostName) bool {
+		return v.fleet.Hosts[h].Seen.Before(v.fleet.Since)
+	})
 }
 
 // seed returns what is the same for every rollout of a revision.

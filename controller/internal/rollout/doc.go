@@ -31,8 +31,8 @@
 // A wave that has a canary goes in two steps: some of its hosts, and, once they
 // are through and soaked, the others. Where a spec asks for a number, they are
 // chosen by a hash of the revision and the host's name from those that are
-// online and get something new, so that a retry has the same and another revision
-// has others. Where it names them and none of those is online, one host is chosen
+// online and get something new, and were heard of since hosts are listened to if those
+// are enough; so that a retry has the same and another revision has others. Where it names them and none of those is online, one host is chosen
 // in the same way.
 //
 // A wave ends when everybody in it is through and nobody has changed for as long
@@ -51,7 +51,7 @@
 // an hour without a better one it is a failure. A held host is not published to, and
 // nobody waits for it; released, it goes with the rest, or, if that has gone, is
 // [Rollout.Left] for another rollout. Who was taken for online by a controller that had
-// just started, and turns out to have been offline, counts as that.
+// just started, and turns out to have been offline, counts as that as soon as it is known.
 //
 // # Budgets
 //

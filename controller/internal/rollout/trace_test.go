@@ -56,6 +56,8 @@ type player struct {
 	rollout rollout.Rollout
 	serial  proto.Serial
 	crash   bool // after the next publications, before the rollout is saved
+
+	restarted bool // so that for a while nobody is known to be offline
 	out     strings.Builder
 }
 
@@ -129,7 +131,7 @@ func (p *player) do(line string) error {
 	case "crash":
 		p.crash = true
 	case "restart":
-		p.fleet.Since = p.now
+		p.fleet.Since, p.restarted = p.now, true
 	default:
 		if act, ok := p.acts()[verb]; ok {
 			next, err := act(rollout.Act{By: "alice", At: p.now, Why: rest})
@@ -217,6 +219,9 @@ func (p *player) push(digit string, names []string) error {
 	return nil
 }
 
+// knownOffline is how long after a restart it is not known who is offline.
+const knownOffline = 4 * time.Minute
+
 // seen returns the fleet as it is now.
 func (p *player) seen() rollout.Fleet {
 	f := p.fleet
@@ -224,8 +229,9 @@ func (p *player) seen() rollout.Fleet {
 	for name, h := range f.Hosts {
 		if !h.Silent {
 			h.Seen = p.now
-			f.Hosts[name] = h
 		}
+		h.Silent = h.Silent && !(p.restarted && p.now.Sub(f.Since) < knownOffline)
+		f.Hosts[name] = h
 	}
 	return f
 }

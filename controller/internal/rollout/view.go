@@ -56,8 +56,8 @@ func (v view) observe(name proto.HostName, p Progress, h Host) Action {
 
 // quiet reports whether h has said nothing for too long.
 func (v view) quiet(p Progress, h Host) bool {
-	if v.SilentAfter == 0 {
-		return h.Silent
+	if v.SilentAfter == 0 || h.Silent && v.wasOffline(p, h) {
+		return h.Silent // whether it can be heard is known much sooner than what becomes of an assignment
 	}
 	since := later(p.Since, v.fleet.Since)
 	if h.Reported == p.Serial {
