@@ -28,7 +28,7 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 	joining, anew := r.missing(toplevels)
 	switch {
 	case !anew && len(joining) == 0:
-		r.releases = signed
+		r.releases, r.refused = signed, nil
 		return nil
 	case !anew:
 		if joined, err := now.Join(r.draft(rev, s, joining)); err == nil {
@@ -36,7 +36,7 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 				return err
 			}
 			r.acts++
-			r.releases = signed
+			r.releases, r.refused = signed, nil
 			r.log.InfoContext(ctx, "hosts joined the rollout", "rollout", now.ID, "hosts", hostNames(hostsOf(joining)))
 			return nil
 		}
@@ -72,8 +72,8 @@ func standing(s rollout.State) proto.Reason {
 
 // missing returns those of the toplevels whose hosts the rollout, which is of the same
 // revision, does not have; anew is true if it cannot go on as it is: it has not the same
-// toplevels, has hosts that the revision has no more, or what it published is lost. The
-// caller holds r.mu.
+// toplevels, has hosts that the channel has no more, or what it published is lost. A host
+// that does not build this time gets what was built of it before. The caller holds r.mu.
 func (r *runner) missing(toplevels map[proto.HostName]proto.StorePath) (joining []rollout.Target, anew bool) {
 	for _, t := range targets(toplevels) {
 		p, member := r.rollout.Hosts[t.Host]
@@ -88,8 +88,9 @@ func (r *runner) missing(toplevels map[proto.HostName]proto.StorePath) (joining 
 		}
 	}
 	for host, p := range r.rollout.Hosts {
-		_, still := toplevels[host]
-		anew = anew || !still && p.State == rollout.Waiting && !r.rollout.State.Ended()
+		_, built := toplevels[host]
+		lost := !built && !slices.Equal(r.fleet.Claimants(host), []string{r.channel})
+		anew = anew || lost && p.State == rollout.Waiting && !r.rollout.State.Ended()
 	}
 	return joining, anew
 }

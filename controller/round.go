@@ -162,10 +162,12 @@ func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
 	return true
 }
 
-// isFinal reports whether what could not be published because of err never can be. What is
-// gone of a revision that goes out is built again; what hosts had before is not.
+// isFinal reports whether what could not be published because of err is not to be tried
+// again. What is gone of a revision that goes out is built again first; what hosts had
+// before is not.
 func (r *runner) isFinal(err error) bool {
-	return errors.Is(err, publish.ErrWithdrawn) || errors.Is(err, cache.ErrGone) && r.goesBack()
+	built := r.releases != nil
+	return errors.Is(err, publish.ErrWithdrawn) || errors.Is(err, cache.ErrGone) && (built || r.goesBack())
 }
 
 // goesBack reports whether hosts get back what they had before, or what an earlier

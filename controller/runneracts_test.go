@@ -100,6 +100,30 @@ func TestRunnerWaitsForWhatIsBuiltAgain(t *testing.T) {
 	r.mustHavePublished(t, "once it is built again", "web1=b", "web2=b", "web3=b")
 }
 
+func TestNobodyWaitsForWhatIsGoneAndDoesNotBuildAgain(t *testing.T) {
+	r := newRunner()
+	all, b := fleetOf(t, "a"), storePath(t, "b")
+	all[host(t, "web3")] = b
+	r.fleet.Claim("main", slices.Collect(maps.Keys(all)))
+	r.deployAs(t, "1", canaryFirst, all)
+	r.mustHavePublished(t, "first", "web1=a")
+	again := r.restarted()
+	again.closures = without{gone: b}
+	delete(all, host(t, "web3"))
+	again.follows(t, "1", canaryFirst, all)
+	again.says(t, "web1", proto.PhaseCommitted)
+	again.mustHavePublished(t, "then", "web2=a")
+	if v, _ := again.fleet.Host(host(t, "web3")); v.Host.Problem == nil || v.Host.Problem.Reason != proto.ReasonGone {
+		t.Errorf("problem of web3 = %+v, want that it is gone", v.Host.Problem)
+	}
+	again.says(t, "web2", proto.PhaseCommitted)
+	again.mustBe(t, "in the end", rollout.Done)
+	all[host(t, "web3")], again.closures = b, fakeClosures{}
+	again.follows(t, "1", canaryFirst, all)
+	again.mustLook(t)
+	again.mustHavePublished(t, "once it builds", "web3=b")
+}
+
 func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", "", fleetOf(t, "a"))

@@ -44,6 +44,23 @@ func (r runnerTest) deployAs(t *testing.T, rev, text string, toplevels map[proto
 	}
 }
 
+// follows is deployAs, with releases as the deployer signs them.
+func (r runnerTest) follows(t *testing.T, rev, text string, toplevels map[proto.HostName]proto.StorePath) {
+	t.Helper()
+	s, err := spec.Parse([]byte(text), slices.Collect(maps.Keys(toplevels)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closures, _ := fakeClosures{}.Closures(t.Context(), slices.Collect(maps.Values(toplevels))...) // never fails
+	signed, err := r.sign(revision(t, rev), toplevels, closures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.begin(t.Context(), revision(t, rev), s, toplevels, signed); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestHostsAskTheCachesNearThemFirst(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", `{"sites": {"eu": {"hosts": "web1", "caches": ["https://cache.eu.example"]}}}`, fleetOf(t, "a"))
@@ -169,6 +186,52 @@ func TestRunnerStaysPausedOverARestart(t *testing.T) {
 	}
 	again.must(t, proto.RolloutActResume, "")
 	again.mustHavePublished(t, "resumed", "web2=a", "web3=a")
+}
+
+// TestRunnerGoesOnWhereAWaitingHostDoesNotBuildAgain: a builder that does not answer after a
+// restart is no reason to begin with the first wave.
+func TestRunnerGoesOnWhereAWaitingHostDoesNotBuildAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		claims []string
+		anew   bool
+	}{
+		"it follows the channel still": {[]string{"main"}, false},
+		"it follows another":           {[]string{"testing"}, true},
+		"two claim it":                 {[]string{"main", "testing"}, true},
+	} {
+		r := newRunner()
+		all := fleetOf(t, "a")
+		r.fleet.Claim("main", slices.Collect(maps.Keys(all)))
+		r.deployAs(t, "1", canaryFirst, all)
+		r.says(t, "web1", proto.PhaseCommitted)
+		r.holds = &holds{what: heldBack{All: &hold{}}}
+		r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+		id := r.current().ID
+		r.publisher.published = nil
+
+		again, some := r.restarted(), fleetOf(t, "b")
+		again.holds = &holds{}
+		web3 := host(t, "web3")
+		delete(some, web3)
+		again.fleet.Claim("main", slices.Collect(maps.Keys(some)))
+		for _, channel := range tt.claims {
+			claimed := []proto.HostName{web3}
+			if channel == "main" {
+				claimed = slices.Collect(maps.Keys(all))
+			}
+			again.fleet.Claim(channel, claimed)
+		}
+		again.follows(t, "2", canaryFirst, some)
+		if anew := again.current().ID != id; anew != tt.anew {
+			t.Errorf("%s: begun anew: %t, want %t", name, anew, tt.anew)
+		}
+		again.says(t, "web1", proto.PhaseCommitted)
+		want := []string{"web1=b", "web2=b"}
+		if !tt.anew {
+			want = append(want, "web3=b") // as it was built before
+		}
+		again.mustHavePublished(t, name, want...)
+	}
 }
 
 func TestRunnerSupersedesInTheMiddleOfAWave(t *testing.T) {
