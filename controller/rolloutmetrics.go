@@ -55,6 +55,7 @@ func (c *rolloutCollector) Collect(ch chan<- prometheus.Metric) {
 		n := totalOf(r)
 		gauge(c.hosts, float64(n.Waiting), channel, string(proto.RolloutHostWaiting))
 		gauge(c.hosts, float64(n.Published), channel, string(proto.RolloutHostPublished))
+		gauge(c.hosts, float64(n.Deferred), channel, string(proto.RolloutHostDeferred))
 		gauge(c.hosts, float64(n.Offline), channel, string(proto.RolloutHostOffline))
 		gauge(c.hosts, float64(n.Silent), channel, string(proto.RolloutHostSilent))
 		gauge(c.hosts, float64(n.Succeeded), channel, "succeeded")
@@ -76,6 +77,7 @@ func totalOf(r proto.RolloutView) (n proto.RolloutWave) {
 		n.Hosts += w.Hosts
 		n.Waiting += w.Waiting
 		n.Published += w.Published
+		n.Deferred += w.Deferred
 		n.Offline += w.Offline
 		n.Silent += w.Silent
 		n.Succeeded += w.Succeeded

@@ -39,6 +39,7 @@ func TestRolloutMetrics(t *testing.T) {
 kedge_controller_rollout_halted{channel="main"} 1
 # HELP kedge_controller_rollout_hosts Hosts of a channel's rollout, by what came of it.
 # TYPE kedge_controller_rollout_hosts gauge
+kedge_controller_rollout_hosts{channel="main",state="deferred"} 0
 kedge_controller_rollout_hosts{channel="main",state="failed"} 2
 kedge_controller_rollout_hosts{channel="main",state="offline"} 0
 kedge_controller_rollout_hosts{channel="main",state="overtaken"} 0

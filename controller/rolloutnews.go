@@ -24,6 +24,8 @@ func (r *runner) tell(ctx context.Context, a rollout.Action) {
 		log.InfoContext(ctx, "canary went well", "wave", wave())
 	case rollout.EndWave:
 		log.InfoContext(ctx, "wave ended", "wave", wave())
+	case rollout.Defer:
+		log.InfoContext(ctx, "nobody waits for the host any more: it waits for something of its own", "wave", wave(), "host", a.Host)
 	case rollout.Silence:
 		log.WarnContext(ctx, "host fell silent", "wave", wave(), "host", a.Host, "offline", a.Offline)
 	case rollout.Settle:

@@ -188,8 +188,10 @@ func (o *rollouts) plan(ctx context.Context, c bus.Caller, req proto.RolloutPlan
 	}
 	reply := proto.RolloutPlanReply{Rollout: shown.Rollout, Hosts: []proto.RolloutHost{}, Holds: o.holds.list(shown.Rollout.Channel)}
 	for _, h := range shown.Hosts {
-		if h.State == proto.RolloutHostWaiting || h.State == proto.RolloutHostPublished {
+		switch h.State {
+		case proto.RolloutHostWaiting, proto.RolloutHostPublished, proto.RolloutHostDeferred:
 			reply.Hosts = append(reply.Hosts, h)
+		case proto.RolloutHostSettled, proto.RolloutHostSilent, proto.RolloutHostOffline:
 		}
 	}
 	return reply, nil

@@ -71,6 +71,8 @@ func countIn(w *proto.RolloutWave, p rollout.Progress) {
 		w.Waiting++
 	case rollout.Published:
 		w.Published++
+	case rollout.Deferred:
+		w.Deferred++
 	case rollout.Offline:
 		w.Offline++
 	case rollout.Silent:

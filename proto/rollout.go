@@ -46,12 +46,15 @@ const (
 	RolloutHostPublished RolloutHostState = "published" // no verdict yet
 	RolloutHostSettled   RolloutHostState = "settled"   // it came to a verdict
 	RolloutHostSilent    RolloutHostState = "silent"    // it was online, and said nothing for too long
+	RolloutHostDeferred  RolloutHostState = "deferred"  // it waits for something of its own, and nobody waits for it
 	RolloutHostOffline   RolloutHostState = "offline"   // nor was it online when something was published for it
 )
 
 // RolloutHostStates returns every state of a host.
 func RolloutHostStates() []RolloutHostState {
-	return []RolloutHostState{RolloutHostWaiting, RolloutHostPublished, RolloutHostSettled, RolloutHostSilent, RolloutHostOffline}
+	return []RolloutHostState{
+		RolloutHostWaiting, RolloutHostPublished, RolloutHostSettled, RolloutHostSilent, RolloutHostDeferred, RolloutHostOffline,
+	}
 }
 
 // A RolloutView is a rollout as operators see it.
@@ -84,6 +87,7 @@ type RolloutWave struct {
 	Hosts     int `json:"hosts"`
 	Waiting   int `json:"waiting"`
 	Published int `json:"published"` // without a verdict yet
+	Deferred  int `json:"deferred"`  // wait for something of their own, and nobody for them
 	Offline   int `json:"offline"`
 	Silent    int `json:"silent"`
 	Succeeded int `json:"succeeded"`

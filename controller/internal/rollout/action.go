@@ -17,6 +17,7 @@ const (
 	Keep      Kind = "keep"       // Host was assigned Toplevel already, as Serial
 	Settle    Kind = "settle"     // Host came to Verdict
 	Doubt     Kind = "doubt"      // Host came to what it tries again after, or out of it
+	Defer     Kind = "defer"      // Host has waited for something of its own for long enough
 	Silence   Kind = "silence"    // Host said nothing for too long
 	Widen     Kind = "widen"      // the others of the wave follow its canary
 	EndWave   Kind = "end-wave"

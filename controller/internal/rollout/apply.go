@@ -37,7 +37,7 @@ func (r *Rollout) apply(a Action, serial proto.Serial, now time.Time) error {
 		return errOtherWave
 	}
 	switch a.Kind {
-	case Settle, Doubt, Silence:
+	case Settle, Doubt, Defer, Silence:
 		return r.observe(a, now)
 	case Halt:
 		return r.turn(Halted, Act{At: now, Why: a.Why})
@@ -84,7 +84,7 @@ func (r *Rollout) applyToWave(wave *Wave, a Action, serial proto.Serial, now tim
 		}
 		wave.Ended = now
 		r.Wave++
-	case Settle, Doubt, Silence, Halt, Revert, Finish:
+	case Settle, Doubt, Defer, Silence, Halt, Revert, Finish:
 	}
 	return nil
 }
@@ -120,6 +120,8 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 		return errHostState
 	case a.Kind == Doubt:
 		p.Doubted = now
+	case a.Kind == Defer && p.State == Published:
+		p.State, p.Since = Deferred, now
 	case a.Kind == Silence && p.State == Published:
 		p.State, p.Since = Silent, now
 		if a.Offline {

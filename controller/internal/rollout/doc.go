@@ -48,7 +48,9 @@
 // not heard of, or said nothing about its assignment, for as long as the spec
 // allows. An inconclusive verdict is no verdict, for its agent tries again, and neither
 // is a failure that it says it tries again after, such as that of a fetch; after half
-// an hour without a better one it is a failure. A held host is not published to, and
+// an hour without a better one it is a failure. Nor is anybody waited for longer who waits
+// for something of its own, such as a window, a lease or a person: it is charged like an
+// offline host then. Only a canary has to show something. A held host is not published to, and
 // nobody waits for it; released, it goes with the rest, or, if that has gone, is
 // [Rollout.Left] for another rollout. Who was taken for online by a controller that had
 // just started, and turns out to have been offline, counts as that as soon as it is known.

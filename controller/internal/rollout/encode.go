@@ -107,7 +107,7 @@ func (r Rollout) validateWave(i int, w Wave) error {
 
 func (p Progress) validate() error {
 	switch p.State {
-	case Waiting, Published, Settled, Silent, Offline:
+	case Waiting, Published, Settled, Silent, Deferred, Offline:
 	default:
 		return fmt.Errorf("state %q is not known", p.State)
 	}

@@ -31,6 +31,9 @@ type Host struct {
 	Verdict  proto.Verdict
 	// Retries is true if the host tries again by itself what came to Verdict.
 	Retries bool
+	// Defers is true if the host says that it waits for something of its own, such as
+	// a window or a person, before it goes on with Reported.
+	Defers bool
 	// Seen is when the host was last heard of; zero if it never was.
 	Seen time.Time
 	// Silent is true when the host counts as offline: it was not heard of for

@@ -107,7 +107,7 @@ func (w *world) check(actions []rollout.Action) {
 	r := w.rollout
 	if r.State == rollout.Paused || r.State == rollout.Halted {
 		for _, a := range actions {
-			if !slices.Contains([]rollout.Kind{rollout.Settle, rollout.Doubt, rollout.Silence, rollout.Keep}, a.Kind) {
+			if !slices.Contains([]rollout.Kind{rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Silence, rollout.Keep}, a.Kind) {
 				w.t.Errorf("%s although it is %s", a.Kind, r.State)
 			}
 		}
@@ -128,7 +128,18 @@ func (w *world) check(actions []rollout.Action) {
 		if !w.broken() {
 			w.t.Errorf("%s (%s) although no budget is broken", a.Kind, a.Why)
 		}
-	case rollout.Keep, rollout.Settle, rollout.Doubt, rollout.Silence, rollout.Finish:
+	case rollout.Silence:
+		w.checkSilent(actions)
+	case rollout.Keep, rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Finish:
+	}
+}
+
+// checkSilent checks that nobody is charged for waiting for something of its own.
+func (w *world) checkSilent(actions []rollout.Action) {
+	for _, a := range actions {
+		if h := w.fleet.Hosts[a.Host]; a.Kind == rollout.Silence && h.Defers && h.Reported == w.rollout.Hosts[a.Host].Serial {
+			w.t.Errorf("%s waits for something of its own, and is charged as silent", a.Host)
+		}
 	}
 }
 

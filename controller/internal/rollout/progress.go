@@ -16,6 +16,7 @@ const (
 	Published HostState = "published" // its assignment can be read; no verdict yet
 	Settled   HostState = "settled"   // it came to a verdict
 	Silent    HostState = "silent"    // it was online, and said nothing for too long
+	Deferred  HostState = "deferred"  // it waits for something of its own; nobody waits for it
 	Offline   HostState = "offline"   // it was offline when it was published to, and has not come to a verdict yet
 )
 

@@ -222,6 +222,7 @@ func (w *world) hostsMove() {
 		case 1, 2, 3, 4:
 			if !h.Silent {
 				h.Reported, h.Verdict, h.Retries = h.Serial, pick(w, verdicts...), w.IntN(2) == 0
+				h.Defers = h.Verdict == proto.VerdictPending && w.IntN(2) == 0
 			}
 		case 5:
 			if w.IntN(6) == 0 {
@@ -326,7 +327,7 @@ func (w *world) calmDown() {
 		}
 		h.Held = ""
 		if !h.Silent {
-			h.Reported, h.Verdict = h.Serial, proto.VerdictSucceeded
+			h.Reported, h.Verdict, h.Defers = h.Serial, proto.VerdictSucceeded, false
 		}
 		w.fleet.Hosts[name] = h
 	}

@@ -167,6 +167,8 @@ func (p *player) change(verb string, name proto.HostName) {
 		h.Held = ""
 	case "retrying": // what failed before anything was touched
 		h.Reported, h.Verdict, h.Retries = h.Serial, proto.VerdictFailed, true
+	case "defers": // for its own window, say
+		h.Reported, h.Verdict, h.Defers = h.Serial, proto.VerdictPending, true
 	case "hotfix":
 		p.serial++
 		h.Toplevel, h.Serial = system(p.t, name, "hotfix"), p.serial
@@ -174,7 +176,7 @@ func (p *player) change(verb string, name proto.HostName) {
 		if !slices.Contains(proto.Verdicts(), proto.Verdict(verb)) {
 			p.t.Fatalf("nobody knows how to %q", verb)
 		}
-		h.Reported, h.Verdict, h.Retries = h.Serial, proto.Verdict(verb), false
+		h.Reported, h.Verdict, h.Retries, h.Defers = h.Serial, proto.Verdict(verb), false, false
 	}
 	p.fleet.Hosts[name] = h
 }

@@ -11,6 +11,10 @@ import (
 // at most before it tries again, by when it has several times.
 const doubt = 30 * time.Minute
 
+// patience is how long everybody waits for a host that waits for something of its own: as
+// long as a few hosts take that reboot one after the other.
+const patience = 30 * time.Minute
+
 // A view is a rollout, the fleet and the time, looked at together.
 type view struct {
 	Rollout
@@ -48,7 +52,10 @@ func (v view) observe(name proto.HostName, p Progress, h Host) Action {
 	case doubtful(verdict, h) && v.now.Before(p.Doubted.Add(doubt)):
 	case final(verdict):
 		return Action{Kind: Settle, Verdict: verdict}
-	case p.State == Published && v.held(name) == "" && v.quiet(p, h):
+	case p.State != Published || v.held(name) != "":
+	case h.Defers && h.Reported == p.Serial && (v.quiet(p, h) || !v.now.Before(p.Since.Add(patience))):
+		return Action{Kind: Defer}
+	case v.quiet(p, h):
 		return Action{Kind: Silence, Offline: v.wasOffline(p, h)}
 	}
 	return Action{}
@@ -112,9 +119,18 @@ func (v view) through(name proto.HostName) bool {
 	switch v.Hosts[name].State {
 	case Waiting, Published:
 		return v.held(name) != ""
-	case Settled, Silent, Offline:
+	case Settled, Silent, Deferred, Offline:
 	}
 	return true
+}
+
+// proven reports whether one of hosts, which are through, has succeeded, or none can any
+// more but by a person's doing. A canary that waits for something of its own shows nothing
+// yet.
+func (v view) proven(hosts []proto.HostName) bool {
+	defers := func(h proto.HostName) bool { return v.Hosts[h].State == Deferred && v.held(h) == "" }
+	return !slices.ContainsFunc(hosts, defers) ||
+		slices.ContainsFunc(hosts, func(h proto.HostName) bool { return v.Hosts[h].charge() == success })
 }
 
 // soaked returns until when those of wave soak who may go, and whether all of them
@@ -132,5 +148,5 @@ func (v view) soaked(wave Wave) (until time.Time, through bool) {
 			until = later(until, p.Since.Add(soak))
 		}
 	}
-	return until, true
+	return until, !wave.canarying() || v.proven(wave.Canary)
 }

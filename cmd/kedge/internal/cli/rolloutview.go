@@ -75,8 +75,12 @@ func drawPlan(w io.Writer, r proto.RolloutPlanReply, now time.Time) {
 	t := table{{"HOST", "WAVE", "STATE", "WAITS FOR"}}
 	for _, h := range r.Hosts {
 		note := waitNote(h.Waits, now)
-		if h.State == proto.RolloutHostPublished && note == "" {
+		switch {
+		case note != "":
+		case h.State == proto.RolloutHostPublished:
 			note = "its verdict"
+		case h.State == proto.RolloutHostDeferred:
+			note = "something of its own: kedge status " + h.Host.String()
 		}
 		t.add(h.Host.String(), terminal.Dash(h.Wave), string(h.State), terminal.Dash(note))
 	}
@@ -84,7 +88,7 @@ func drawPlan(w io.Writer, r proto.RolloutPlanReply, now time.Time) {
 }
 
 func drawWaves(w io.Writer, r proto.RolloutView, now time.Time) {
-	t := table{{"WAVE", "STATE", "HOSTS", "WAITING", "UNDER WAY", "OFFLINE", "SILENT", "SUCCEEDED", "FAILED", "SINCE"}}
+	t := table{{"WAVE", "STATE", "HOSTS", "WAITING", "UNDER WAY", "DEFERRED", "OFFLINE", "SILENT", "SUCCEEDED", "FAILED", "SINCE"}}
 	for _, v := range r.Waves {
 		state, since := "waiting", time.Time{}
 		switch {
@@ -94,7 +98,7 @@ func drawWaves(w io.Writer, r proto.RolloutView, now time.Time) {
 			state, since = "started", v.Started
 		}
 		cells := []string{v.Name, state}
-		for _, n := range []int{v.Hosts, v.Waiting, v.Published, v.Offline, v.Silent, v.Succeeded, v.Failed} {
+		for _, n := range []int{v.Hosts, v.Waiting, v.Published, v.Deferred, v.Offline, v.Silent, v.Succeeded, v.Failed} {
 			cells = append(cells, strconv.Itoa(n))
 		}
 		t.add(append(cells, terminal.Since(since, now))...)
@@ -113,7 +117,7 @@ func rolloutLine(r proto.RolloutView, now time.Time) string {
 	for _, other := range []struct {
 		count int
 		what  string
-	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
+	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Deferred, "deferred"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
 		if other.count > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", other.count, other.what))
 		}
@@ -145,6 +149,7 @@ func total(r proto.RolloutView) (n proto.RolloutWave) {
 	n.Hosts = r.Left
 	for _, w := range r.Waves {
 		n.Hosts += w.Hosts
+		n.Deferred += w.Deferred
 		n.Offline += w.Offline
 		n.Silent += w.Silent
 		n.Succeeded += w.Succeeded

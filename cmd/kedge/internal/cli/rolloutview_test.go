@@ -24,7 +24,7 @@ func halted(t *testing.T) proto.RolloutView {
 		Why: "wave web: 1 failed, 0 may: web2\x1b[2J", Created: before, Since: before.Add(12 * time.Minute), Wave: 1,
 		Waves: []proto.RolloutWave{
 			{Name: "canary", Started: before, Ended: before.Add(10 * time.Minute), Hosts: 1, Succeeded: 1},
-			{Name: "web", Started: before.Add(10 * time.Minute), Hosts: 3, Waiting: 1, Published: 1, Failed: 1},
+			{Name: "web", Started: before.Add(10 * time.Minute), Hosts: 4, Waiting: 1, Published: 1, Deferred: 1, Failed: 1},
 			{Name: "rest", Hosts: 2, Waiting: 2},
 		},
 	}
@@ -43,6 +43,7 @@ func haltedHosts(t *testing.T) []proto.RolloutHost {
 		{Host: name("db2"), Wave: "rest", State: proto.RolloutHostWaiting, Since: before, Waits: &proto.RolloutWait{
 			For: proto.ReasonOutsideWindow, Message: "outside its windows", Until: before.Add(3 * time.Hour),
 		}},
+		{Host: name("web5"), Wave: "web", State: proto.RolloutHostDeferred, Serial: 4, Since: before.Add(40 * time.Minute)},
 	}
 }
 
