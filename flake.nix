@@ -22,6 +22,7 @@
         name: package:
         { lib, pkgs, ... }:
         {
+          key = "kedge-${name}"; # so that it may be imported twice
           imports = [ ./nixos-module/${name}.nix ];
           services."kedge-${name}".package =
             lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.${package};
@@ -49,6 +50,13 @@
           self.nixosModules.controller
           self.nixosModules.monitoring
         ];
+      };
+
+      # A fleet's outputs from one description of its hosts; see docs/rollouts.md.
+      lib.mkFleet = import ./nixos-module/fleet {
+        inherit lib;
+        inherit (lib) nixosSystem;
+        modules = [ self.nixosModules.default ];
       };
 
       templates.default = {

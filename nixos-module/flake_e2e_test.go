@@ -55,6 +55,7 @@ func TestFlake(t *testing.T) {
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),
 			"templates": set{"default": set{"type": "template", "description": "A fleet with a build host, waves, checks and a reboot window"}},
+			"lib":       set{"type": "unknown"},
 			"overlays":  set{"default": set{"type": "nixpkgs-overlay"}},
 			"nixosModules": set{
 				"agent":      set{"type": "nixos-module"},

@@ -4,66 +4,61 @@
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
   inputs.kedge.url = "git+https://git.example.org/kedge"; # wherever you keep it
 
+  # The outputs nixosConfigurations and kedge; docs/rollouts.md of Kedge has what there is to say in the latter.
   outputs =
-    {
-      self,
-      nixpkgs,
-      kedge,
-    }:
-    let
-      host =
-        name: modules:
-        nixpkgs.lib.nixosSystem {
-          modules = [
-            { networking.hostName = name; }
-            ./hosts/${name}.nix
-          ]
-          ++ modules;
-        };
-      managed = [
-        kedge.nixosModules.agent
-        ./agent.nix
-      ];
-    in
-    {
-      nixosConfigurations = {
-        # The build host: installed once in the usual way. With the agent, too, it deploys itself, last.
-        build = host "build" [ kedge.nixosModules.controller ];
-        web1 = host "web1" managed;
-        web2 = host "web2" managed;
-        db1 = host "db1" managed;
-      };
+    { nixpkgs, kedge, ... }:
+    kedge.lib.mkFleet {
+      inherit nixpkgs;
 
-      # How a revision goes across the fleet; `kedge check` reads it before you push.
-      kedge = {
-        hosts = {
-          web1.tags = [
+      hosts = {
+        # The build host: installed once in the usual way. With the agent, too, it deploys itself, last.
+        build = ./hosts/build.nix;
+        web1 = {
+          modules = [
+            ./agent.nix
+            ./hosts/web1.nix
+          ];
+          tags = [
             "web"
             "canary"
           ];
-          web2.tags = [ "web" ];
-          db1.tags = [ "db" ];
         };
-        rollout = {
-          waves = [
-            {
-              name = "canary";
-              hosts = "tag:canary";
-              soak = "10m";
-            }
-            {
-              name = "web";
-              hosts = "tag:web";
-              maxInFlight = "50%";
-            }
-            {
-              name = "db";
-              hosts = "tag:db";
-              maxInFlight = 1;
-            }
+        web2 = {
+          modules = [
+            ./agent.nix
+            ./hosts/web2.nix
           ];
-          budget.failed = 0; # one host that goes back stops the rollout
+          tags = [ "web" ];
         };
+        db1 = {
+          modules = [
+            ./agent.nix
+            ./hosts/db1.nix
+          ];
+          tags = [ "db" ];
+        };
+      };
+
+      # How a revision goes across the fleet; `kedge check` reads it before you push.
+      rollout = {
+        waves = [
+          {
+            name = "canary";
+            hosts = "tag:canary";
+            soak = "10m";
+          }
+          {
+            name = "web";
+            hosts = "tag:web";
+            maxInFlight = "50%";
+          }
+          {
+            name = "db";
+            hosts = "tag:db";
+            maxInFlight = 1;
+          }
+        ];
+        budget.failed = 0; # one host that goes back stops the rollout
       };
     };
 }

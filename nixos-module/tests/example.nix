@@ -6,7 +6,7 @@ let
     inherit nixpkgs;
   };
   nixosSystem =
-    { modules }:
+    { modules, ... }:
     nixpkgs.lib.evalModules {
       modules = [ ./nixos.nix ] ++ modules;
       specialArgs.pkgs = nixpkgs.legacyPackages.x86_64-linux;

@@ -25,7 +25,9 @@ let
       ;
 
     literalExpression = text: text;
+    literalMD = text: text;
     mkOption = attrs: attrs // { _type = "option"; };
+    inherit (types) mkOptionType;
     mkEnableOption =
       name:
       mkOption {
@@ -58,6 +60,14 @@ let
     optionalAttrs = condition: attrs: if condition then attrs else { };
     optionalString = condition: text: if condition then text else "";
     optional = condition: value: if condition then [ value ] else [ ];
+    optionals = condition: list: if condition then list else [ ];
+    findFirst =
+      wanted: default: list:
+      let
+        found = filter wanted list;
+      in
+      if found == [ ] then default else builtins.head found;
+    unique = builtins.foldl' (all: value: if builtins.elem value all then all else all ++ [ value ]) [ ];
     last = list: builtins.elemAt list (builtins.length list - 1);
 
     hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;

@@ -39,7 +39,7 @@ let
     in
     map (d: d.value) (filter (d: d.priority == priority) definitions);
 
-  # A module to those that it imports and itself, each as { options; config; }.
+  # A module to those that it imports and itself, each as { key; options; config; }.
   load =
     args: module:
     let
@@ -50,6 +50,7 @@ let
     concatMap (load args) (body.imports or [ ])
     ++ [
       {
+        key = if isFunction module || isAttrs module then body.key or null else toString module;
         options = body.options or { };
         config =
           if whole then
@@ -58,6 +59,7 @@ let
             removeAttrs body [
               "_file"
               "imports"
+              "key"
             ];
       }
     ];
@@ -149,7 +151,10 @@ rec {
       args = specialArgs // {
         inherit config lib;
       };
-      loaded = concatMap (load args) modules;
+      # Those with a key once.
+      loaded = foldl' (
+        all: m: if m.key != null && builtins.any (o: o.key == m.key) all then all else all ++ [ m ]
+      ) [ ] (concatMap (load args) modules);
       options = foldl' union { } (map (m: m.options) loaded);
 
       config = fill null [ ] options (map (m: m.config) loaded);

@@ -23,6 +23,7 @@ in
     services.openssh.enable = option types.bool false;
     services.postgresql.enable = option types.bool false;
     services.prometheus.ruleFiles = option (types.listOf types.path) [ ];
+    system.name = option types.str "";
     system.checks = option (types.listOf types.package) [ ];
     system.stateVersion = option types.str "25.11";
     system.switch.enable = option types.bool true;

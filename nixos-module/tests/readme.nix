@@ -1,4 +1,4 @@
-# The services of each system that the README shows.
+# The services of each system, or fleet of systems, that the README shows.
 #
 # examples   files, each with an expression that uses the flakes kedge and nixpkgs
 { examples }:
@@ -9,7 +9,7 @@ let
     inherit nixpkgs;
   };
   nixosSystem =
-    { modules }:
+    { modules, ... }:
     nixpkgs.lib.evalModules {
       modules = [ ./nixos.nix ] ++ modules;
       specialArgs.pkgs = nixpkgs.legacyPackages.x86_64-linux;
@@ -22,5 +22,13 @@ let
     { config, ... }:
     assert builtins.all (a: a.assertion) config.assertions;
     builtins.mapAttrs (_: unit: unit.serviceConfig.ExecStart) config.systemd.services;
+  servicesOfAll =
+    example:
+    if example ? kedge then
+      builtins.foldl' (all: host: all // servicesOf host) { } (
+        builtins.attrValues (builtins.seq example.kedge.hosts example.nixosConfigurations)
+      )
+    else
+      servicesOf example;
 in
-map (example: servicesOf (system example)) examples
+map (example: servicesOfAll (system example)) examples

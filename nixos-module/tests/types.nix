@@ -35,12 +35,21 @@ let
   isStringLike = value: isString value || builtins.isPath value || value ? outPath;
 in
 rec {
+  mkOptionType = type: leaf type.description type.check // type;
+
   bool = leaf "boolean" builtins.isBool;
   int = leaf "signed integer" builtins.isInt;
   float = leaf "floating point number" builtins.isFloat;
   str = leaf "string" isString;
   path = leaf "absolute path" (value: isStringLike value && lib.hasPrefix "/" (toString value));
-  package = leaf "package" isDerivation;
+  package = leaf "package" isDerivation // {
+    merge =
+      path: values:
+      if builtins.length values == 1 then
+        head values
+      else
+        throw "The option `${showOption path}' is defined multiple times.";
+  };
 
   addCheck = type: check: type // { check = value: type.check value && check value; };
 
