@@ -47,8 +47,9 @@ format: prepare ## format every Go file
 	golangci-lint fmt
 
 .PHONY: manual
-manual: ## write docs/man and docs/reference anew, when commands have changed
+manual: prepare-hosts ## write docs/man and docs/reference anew, when commands, metrics or options have changed
 	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller ./agent ./controller -update
+	go test -count=1 -tags=e2e -run='^TestTheReferenceHasEveryOption$$' ./nixos-module -update
 
 .PHONY: docs-check
 docs-check: ## links, command lines, reasons and references of the documentation

@@ -13,7 +13,7 @@ import (
 	"kedge/e2e/hosts"
 )
 
-var update = flag.Bool("update", false, "write vendor-hash")
+var update = flag.Bool("update", false, "write vendor-hash, or the reference of options")
 
 // TestVendorHash does what nixpkgs' buildGoModule does to get the modules that the programs are built
 // of: `go mod vendor` in the package's src, and its folder vendor, as it is, becomes a store path. The

@@ -55,6 +55,7 @@ let
     name: description: read:
     lib.mkOptionType {
       inherit name description;
+      descriptionClass = "noun";
       check = value: !(read value ? problem);
     }
     // {

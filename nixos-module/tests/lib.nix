@@ -1,5 +1,5 @@
 # Stands in for nixpkgs' lib where that cannot be had: what flake.nix, package.nix and the modules use
-# of it, with the same meaning. Options have no documentation.
+# of it, with the same meaning.
 let
   inherit (builtins)
     filter
@@ -24,8 +24,14 @@ let
       showOption
       ;
 
-    literalExpression = text: text;
-    literalMD = text: text;
+    literalExpression = text: {
+      _type = "literalExpression";
+      inherit text;
+    };
+    literalMD = text: {
+      _type = "literalMD";
+      inherit text;
+    };
     mkOption = attrs: attrs // { _type = "option"; };
     inherit (types) mkOptionType;
     mkEnableOption =
@@ -33,15 +39,19 @@ let
       mkOption {
         type = types.bool;
         default = false;
+        example = true;
         description = "Whether to enable ${name}.";
       };
     mkPackageOption =
       pkgs: path: _:
+      let
+        names = if isString path then [ path ] else path;
+      in
       mkOption {
         type = types.package;
-        default = builtins.foldl' (set: name: set.${name}) pkgs (
-          if isString path then [ path ] else path
-        );
+        default = builtins.foldl' (set: name: set.${name}) pkgs names;
+        defaultText = literalExpression (builtins.concatStringsSep "." ([ "pkgs" ] ++ names));
+        description = "The ${builtins.elemAt names (builtins.length names - 1)} package to use.";
       };
 
     genAttrs =

@@ -1,4 +1,5 @@
-# Types of options: what they let in, and how they merge.
+# Types of options: what they let in, how they merge, and the options that are below them, if any, with
+# what is between: sub = { path; options; }.
 { lib }:
 let
   inherit (builtins)
@@ -31,6 +32,15 @@ let
     merge = equal;
   };
 
+  subAt =
+    path: type:
+    lib.optionalAttrs (type ? sub) {
+      sub = type.sub // {
+        path = path ++ type.sub.path;
+      };
+    };
+  inParentheses = type: if type ? composed then "(${type.description})" else type.description;
+
   isDerivation = value: isAttrs value && value.type or null == "derivation";
   isStringLike = value: isString value || builtins.isPath value || value ? outPath;
 in
@@ -55,43 +65,55 @@ rec {
 
   raw = leaf "raw value" (_: true);
 
-  listOf = type: {
-    description = "list of ${type.description}";
-    check = isList;
-    merge =
-      path: lists:
-      concatMap (value: mergeOption (path ++ [ "*" ]) type [ value ]) (builtins.concatLists lists);
-  };
+  listOf =
+    type:
+    {
+      description = "list of ${inParentheses type}";
+      composed = true;
+      check = isList;
+      merge =
+        path: lists:
+        concatMap (value: mergeOption (path ++ [ "*" ]) type [ value ]) (builtins.concatLists lists);
+    }
+    // subAt [ "*" ] type;
   nonEmptyListOf =
     type:
     listOf type
     // {
-      description = "non-empty list of ${type.description}";
+      description = "non-empty (list of ${inParentheses type})";
       check = value: isList value && value != [ ];
     };
 
-  attrsOf = type: {
-    description = "attribute set of ${type.description}";
-    check = isAttrs;
-    merge =
-      path: values:
-      let
-        sets = map pushDown values;
-        definitions = name: map (set: set.${name}) (filter (set: set ? ${name}) sets);
-        merged = lib.genAttrs (concatMap attrNames sets) (
-          name: mergeOption (path ++ [ name ]) type (definitions name)
-        );
-        given = filter (name: merged.${name} != [ ]) (attrNames merged);
-      in
-      lib.genAttrs given (name: head merged.${name});
-  };
+  attrsOf =
+    type:
+    {
+      description = "attribute set of ${inParentheses type}";
+      composed = true;
+      check = isAttrs;
+      merge =
+        path: values:
+        let
+          sets = map pushDown values;
+          definitions = name: map (set: set.${name}) (filter (set: set ? ${name}) sets);
+          merged = lib.genAttrs (concatMap attrNames sets) (
+            name: mergeOption (path ++ [ name ]) type (definitions name)
+          );
+          given = filter (name: merged.${name} != [ ]) (attrNames merged);
+        in
+        lib.genAttrs given (name: head merged.${name});
+    }
+    // subAt [ "<name>" ] type;
 
-  nullOr = type: {
-    description = "null or ${type.description}";
-    check = value: value == null || type.check value;
-    merge =
-      path: values: if all (value: value == null) values then null else type.merge path values;
-  };
+  nullOr =
+    type:
+    {
+      description = "null or ${inParentheses type}";
+      composed = true;
+      check = value: value == null || type.check value;
+      merge =
+        path: values: if all (value: value == null) values then null else type.merge path values;
+    }
+    // subAt [ ] type;
 
   oneOf = types: {
     description = "one of ${toString (map (type: type.description) types)}";
@@ -104,7 +126,11 @@ rec {
       if fit == [ ] then equal path values else (head fit).merge path values;
   };
 
-  enum = values: leaf "one of ${toString values}" (value: builtins.elem value values);
+  enum =
+    values:
+    leaf "one of ${builtins.concatStringsSep ", " (map builtins.toJSON values)}" (
+      value: builtins.elem value values
+    );
 
   strMatching =
     pattern:
@@ -113,11 +139,11 @@ rec {
     );
 
   ints = {
-    unsigned = leaf "unsigned integer" (value: builtins.isInt value && value >= 0);
-    positive = leaf "positive integer" (value: builtins.isInt value && value > 0);
+    unsigned = leaf "unsigned integer, meaning >=0" (value: builtins.isInt value && value >= 0);
+    positive = leaf "positive integer, meaning >0" (value: builtins.isInt value && value > 0);
     between =
       low: high:
-      leaf "integer between ${toString low} and ${toString high}" (
+      leaf "integer between ${toString low} and ${toString high} (both inclusive)" (
         value: builtins.isInt value && value >= low && value <= high
       );
   };
@@ -128,8 +154,14 @@ rec {
       freeformType ? null,
     }:
     {
-      description = "submodule";
+      description =
+        if freeformType == null then "submodule" else "open submodule of (${freeformType.description})";
+      composed = true;
       check = isAttrs;
       merge = path: lib.fill freeformType path options;
+      sub = {
+        path = [ ];
+        inherit options;
+      };
     };
 }
