@@ -50,6 +50,7 @@ type Options struct {
 	Keeper     Keeper                // required
 	Tidier     Tidier                // required
 	Store      Store                 // required
+	Spaces     Spaces                // required
 	Power      Power                 // required
 	Endpoints  Endpoints             // required
 	Ways       Ways                  // nil if all caches are reached alike
@@ -101,6 +102,14 @@ type Fetcher interface {
 	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
 	// Examine is Fetch for a system that has to be here already.
 	Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error)
+	// Brought returns the size of all store paths that fetches brought since the
+	// start, as far as it was known what was missing.
+	Brought() uint64
+}
+
+// Spaces are the file systems that deployments write to.
+type Spaces interface {
+	Look() []closure.Space
 }
 
 // Fetched is what a system that is present says of itself.
@@ -207,6 +216,7 @@ type view struct {
 	// verdict.
 	refusals    map[proto.Reason]float64
 	deployments map[proto.Verdict]float64
+	rollbacks   map[proto.Reason]float64 // likewise, why
 	// hookFailures count likewise, by point.
 	hookFailures map[hook.Point]float64
 	// pruned and pruneFailures count deleted generations, and when they could not
@@ -242,7 +252,8 @@ func New(o Options) (*Agent, error) {
 		asks:     make(chan ask),
 		hooked:   make(chan hookResult, 1),
 		view: view{
-			refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}, hookFailures: map[hook.Point]float64{},
+			refusals: map[proto.Reason]float64{}, deployments: map[proto.Verdict]float64{}, rollbacks: map[proto.Reason]float64{},
+			hookFailures: map[hook.Point]float64{},
 		},
 	}
 	if _, err := a.Files.Floor(); err != nil { // before anything else is written; whoever verifies says so again
@@ -303,6 +314,7 @@ func (a *Agent) watch() (view, <-chan struct{}) {
 	}
 	v := a.view
 	v.refusals, v.deployments, v.hookFailures = maps.Clone(v.refusals), maps.Clone(v.deployments), maps.Clone(v.hookFailures)
+	v.rollbacks = maps.Clone(v.rollbacks)
 	return v, a.changed
 }
 

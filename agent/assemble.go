@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,6 +86,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 		Guard:     systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:   hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
 		Store:     closure.Integrity{Nix: gateway, TrustedKeys: c.Trust.CacheKeys},
+		Spaces:    closure.Spaces{},
 		Ways:      gateway.Ways,
 		Power:     &systemd.Client{},
 		Endpoints: reach.Prober{URLs: slices.Concat(c.NATS.Servers, c.Caches), Dial: c.outbound().DialContext},
@@ -134,6 +136,7 @@ type hostFetcher struct {
 	preflight closure.Preflight
 	systems   profile.System
 	loader    loader.Support
+	brought   *atomic.Uint64
 }
 
 func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
@@ -142,9 +145,14 @@ func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage 
 	if garbage != nil {
 		room.MakeRoom = garbage.MakeRoom
 	}
+	brought := &atomic.Uint64{}
 	return hostFetcher{
-		closure: closure.Fetcher{Transport: newTransport(cli, client, log), Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log},
+		closure: closure.Fetcher{
+			Transport: newTransport(cli, client, log), Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log,
+			Brought: func(bytes uint64) { brought.Add(bytes) },
+		},
 		loader:  support,
+		brought: brought,
 	}
 }
 
@@ -176,6 +184,9 @@ func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fet
 	}
 	return f.ask(toplevel)
 }
+
+// Brought implements [Fetcher].
+func (f hostFetcher) Brought() uint64 { return f.brought.Load() }
 
 // ask finds out what a system that is present says of itself.
 func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {

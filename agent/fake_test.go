@@ -187,7 +187,7 @@ func (w *world) agent() *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Power: w, Keeper: w, Endpoints: w,
+		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Spaces: w, Power: w, Keeper: w, Endpoints: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
@@ -456,6 +456,15 @@ func (w *world) Collect(ctx context.Context) error {
 
 func (w *world) Collected() tidy.Collected {
 	return tidy.Collected{Freed: 7 << 20, Failures: 2, Last: time.Unix(5, 0)}
+}
+
+func (w *world) Brought() uint64 { return 9 << 20 }
+
+func (w *world) Look() []closure.Space {
+	return []closure.Space{
+		{Use: closure.SpaceStore, Dir: "/nix/store", Volume: closure.Volume{Free: 3 << 30, Size: 9 << 30, Inodes: 5000, Files: 9000}},
+		{Use: closure.SpaceBoot, Dir: "/boot", Volume: closure.Volume{Free: 60 << 20, Size: 500 << 20}},
+	}
 }
 
 func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err error) {

@@ -21,6 +21,7 @@ type metrics struct {
 	gcFreed, gcFailures, gcLast                                     *prometheus.Desc
 	lost, resort, stuck                                             *prometheus.Desc
 	expires                                                         *prometheus.Desc
+	onDisk                                                          diskMetrics
 }
 
 func newMetrics(a *Agent) *metrics {
@@ -57,6 +58,7 @@ func newMetrics(a *Agent) *metrics {
 		expires:       desc("credentials_expiry_timestamp_seconds", "When the credentials expire unless they are renewed; 0 for never, or if that is not known."),
 		stuck:         desc("transaction_stuck", "Whether the transaction that is under way cannot go on, and tries again."),
 		vetoes:        desc("vetoes", "How many hold back the activation of what is fetched, or a reboot.", "of"),
+		onDisk:        newDiskMetrics(desc),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
 }
@@ -105,6 +107,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	} {
 		gauge(m.systems, 1, system, path.String())
 	}
+	if v.order != nil {
+		gauge(m.systems, 1, "desired", v.order.Release.Toplevel.String())
+	}
 	for _, verdict := range proto.Verdicts() {
 		if verdict != proto.VerdictPending {
 			count(m.deployments, v.deployments[verdict], string(verdict))
@@ -128,6 +133,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.vetoes, float64(len(all.live)), "activation")
 	gauge(m.vetoes, float64(len(all.reboot)), "reboot")
 	gauge(m.expires, seconds(m.agent.Keeper.State().Expires))
+	m.onDisk.collect(m.agent, v, gauge, count)
 	gauge(m.lost, number(m.agent.lost()))
 	stuck, _ := s.Condition(proto.ConditionStuck)
 	gauge(m.stuck, number(stuck.Status == proto.StatusTrue))

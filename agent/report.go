@@ -84,7 +84,12 @@ func (a *Agent) reportSteps(d deployment.Deployment) error {
 	}
 	c.last = next
 	if d.Terminal() {
-		a.change(func(v *view) { v.deployments[d.Phase.Verdict()]++ })
+		a.change(func(v *view) {
+			v.deployments[d.Phase.Verdict()]++
+			if why, back := d.WentBack(); back {
+				v.rollbacks[why]++
+			}
+		})
 	}
 	ring(a.report)
 	return nil

@@ -48,8 +48,11 @@ type Fetcher struct {
 	Transport Transport // required
 	Store     Store     // required
 	Roots     Roots     // required
-	// Room looks, before anything is downloaded, whether it will fit; nil does not.
-	Room func(ctx context.Context, o FetchOrder) error
+	// Room looks, before anything is downloaded, whether it will fit, and says what is
+	// missing, as far as that is known; nil does not.
+	Room func(ctx context.Context, o FetchOrder) (missing proto.Closure, err error)
+	// Brought is told the size of what arrived of what was missing; nil is not.
+	Brought func(bytes uint64)
 	// Timeout is how long one cache may take, before the next one is asked for what is
 	// still missing; required.
 	Timeout time.Duration
@@ -135,9 +138,11 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 		return nil, &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
 	}
 	if f.Room != nil {
-		if err := f.Room(ctx, o); err != nil {
+		missing, err := f.Room(ctx, o)
+		if err != nil {
 			return nil, err
 		}
+		defer f.count(missing)
 	}
 	var worst proto.Reason
 	var causes []error
@@ -161,6 +166,13 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 		}
 	}
 	return nil, &Rejection{Reason: worst, Err: errors.Join(causes...)}
+}
+
+// count says how much of what was missing is there now.
+func (f Fetcher) count(missing proto.Closure) {
+	if f.Brought != nil {
+		f.Brought(missing.Size() - missingOf(missing, f.Root).Size())
+	}
 }
 
 // bringFrom is [Transport.Bring] in f's time.

@@ -36,34 +36,35 @@ type Room struct {
 	Volume func(path string) (Volume, error)
 }
 
-// Check returns nil if o's closure will fit. That is known only if a cache has
-// the closure list that was signed; if none has, the disk decides. An error that
-// is not ctx's is a [*Rejection].
-func (r Room) Check(ctx context.Context, o FetchOrder) error {
+// Check returns what of o's closure is missing, and no error if that will fit. It is
+// known only if a cache has the closure list that was signed; if none has, the disk
+// decides. An error that is not ctx's is a [*Rejection].
+func (r Room) Check(ctx context.Context, o FetchOrder) (proto.Closure, error) {
 	if err := r.host().writable(); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := r.list(ctx, o)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		// Guarded all the same: by the second half, and by Nix itself.
 		r.Log.DebugContext(ctx, "no cache has the closure list; whether there is room is not known", "toplevel", o.Toplevel, "err", err)
-		return nil
+		return nil, nil
 	}
-	missing := r.missing(c)
+	missing := missingOf(c, r.Root)
 	err = r.fits(missing)
 	if err == nil || r.MakeRoom == nil {
-		return err
+		return missing, err
 	}
 	if err := r.MakeRoom(ctx, r.need(missing)); err != nil {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		r.Log.WarnContext(ctx, "no room could be made", "toplevel", o.Toplevel, "err", err)
 	}
-	return r.fits(r.missing(c)) // of which more may be missing now
+	missing = missingOf(c, r.Root) // which may be more now
+	return missing, r.fits(missing)
 }
 
 // list returns the closure list that was signed, from the first cache that has
@@ -85,14 +86,14 @@ func (r Room) list(ctx context.Context, o FetchOrder) (proto.Closure, error) {
 	return nil, errors.Join(causes...)
 }
 
-// missing returns what of c is not there. It looks for the paths themselves and
+// missingOf returns what of c is not there below root. It looks for the paths themselves and
 // does not ask Nix, which knows better but would need several commands for a
 // large closure: Nix moves a path to its place only when it is whole, and
 // registers it then. One that it had no time to register it replaces; that needs
 // no more room in the end.
-func (r Room) missing(c proto.Closure) (missing proto.Closure) {
+func missingOf(c proto.Closure, root string) (missing proto.Closure) {
 	for _, p := range c {
-		if _, err := os.Lstat(filepath.Join(r.Root, p.Path.String())); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(root, p.Path.String())); errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, p)
 		}
 	}

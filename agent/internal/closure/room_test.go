@@ -109,7 +109,7 @@ func TestRoom(t *testing.T) {
 			v, l := healthy(), lists{"http://a": c.Text()}
 			tt.change(v, l)
 			r := Room{Lists: l, Reserve: 64 * mib, Root: root, Volume: v.in(root), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-			err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a", "http://b"}})
+			_, err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a", "http://b"}})
 			if tt.reason == "" {
 				if err != nil {
 					t.Error(err)
@@ -157,7 +157,7 @@ func TestRoomIsMade(t *testing.T) {
 				}
 				return tt.makeRoom(v)
 			}
-			err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
+			_, err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
 			rejection, rejected := errors.AsType[*Rejection](err)
 			if asked != tt.asked || rejected != (tt.reason != "") || rejected && rejection.Reason != tt.reason || !rejected && err != nil {
 				t.Errorf("got %v, asked %v; want %q, %v", err, asked, tt.reason, tt.asked)
@@ -176,7 +176,7 @@ func TestWhoMakesRoomCanBeStopped(t *testing.T) {
 		cancel()
 		return ctx.Err()
 	}
-	err := r.Check(ctx, FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
+	_, err := r.Check(ctx, FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was stopped, and no verdict about the disk", err)
 	}
@@ -190,18 +190,18 @@ func TestRoomForNothingIsAlwaysThere(t *testing.T) {
 	c := closureOf(t, map[string]uint64{toplevelText: 1})
 	v := volumes{storeDir: Volume{Files: 1}, stateDir: Volume{}}
 	r := Room{Lists: lists{"http://a": c.Text()}, Reserve: 1, Root: root, Volume: v.in(root), Log: slog.New(slog.DiscardHandler)}
-	if err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}}); err != nil {
+	if _, err := r.Check(t.Context(), FetchOrder{Toplevel: parse(t, toplevelText), Closure: c.Digest(), Caches: []string{"http://a"}}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestNothingIsDownloadedWithoutRoom(t *testing.T) {
 	s, f, o := newFetch(t)
-	f.Room = func(_ context.Context, got FetchOrder) error {
+	f.Room = func(_ context.Context, got FetchOrder) (proto.Closure, error) {
 		if got.Closure != o.Closure {
 			t.Errorf("asked for %+v", got)
 		}
-		return rejected(proto.ReasonDiskFull)
+		return nil, rejected(proto.ReasonDiskFull)
 	}
 	requireReason(t, f.Fetch(t.Context(), o), proto.ReasonDiskFull)
 	if len(s.asked) > 0 {
@@ -262,5 +262,39 @@ func TestSize(t *testing.T) {
 	got := []string{size(0), size(1), size(1 << 20), size(1<<20 + 1), size(174 << 20)}
 	if diff := cmp.Diff([]string{"0 KiB", "1 KiB", "1 MiB", "2 MiB", "174 MiB"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatArrivedIsCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		arrives []string
+		want    uint64
+	}{
+		{"all of it", []string{toplevelText, otherText}, 107},
+		{"a part, before the caches failed", []string{otherText}, 100},
+		{"nothing", nil, 0},
+	} {
+		s, f, o := newFetch(t)
+		missing := closureOf(t, map[string]uint64{toplevelText: 7, otherText: 100})
+		f.Room = func(context.Context, FetchOrder) (proto.Closure, error) {
+			for _, path := range tt.arrives { // from now on
+				if err := os.MkdirAll(filepath.Join(f.Root, path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return missing, nil
+		}
+		var got []uint64
+		f.Brought = func(bytes uint64) { got = append(got, bytes) }
+		if len(tt.arrives) < 2 {
+			s.answers = map[string]error{"http://a": rejected(proto.ReasonFetchFailed), "http://b": rejected(proto.ReasonFetchFailed)}
+		}
+		if err := f.Fetch(t.Context(), o); (err == nil) != (len(tt.arrives) == 2) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if len(got) != 1 || got[0] != tt.want {
+			t.Errorf("%s: counted %d, want %d once", tt.name, got, tt.want)
+		}
 	}
 }

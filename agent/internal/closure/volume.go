@@ -18,6 +18,7 @@ type Volume struct {
 	// Free counts the bytes that anybody may still write. What ext4 keeps for
 	// root on top of that is there to keep a full host alive, not for us.
 	Free uint64
+	Size uint64 // bytes in all
 	// Inodes counts those that are free, of Files in all. A file system that
 	// makes them as it needs them, such as btrfs, has zero Files.
 	Inodes, Files uint64
@@ -37,6 +38,7 @@ func VolumeOf(path string) (Volume, error) {
 	return Volume{
 		ID:       file.Dev,
 		Free:     space.Bavail * uint64(space.Bsize),
+		Size:     space.Blocks * uint64(space.Bsize),
 		Inodes:   space.Ffree,
 		Files:    space.Files,
 		ReadOnly: space.Flags&unix.ST_RDONLY != 0,
