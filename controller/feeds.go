@@ -50,7 +50,7 @@ func (f *feeds) events(ctx context.Context) error {
 			return nil
 		}
 		v := e.Phase.Verdict()
-		f.metrics.ends.WithLabelValues(string(v)).Inc()
+		f.metrics.ended(v, e.Reason)
 		level := slog.LevelInfo
 		if v.Bad() {
 			level = slog.LevelWarn

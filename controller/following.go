@@ -147,9 +147,17 @@ func restOf(r rollout.Rollout) spec.Spec {
 func (r *runner) draft(rev proto.Revision, s spec.Spec, targets []rollout.Target) rollout.Draft {
 	now := r.now().UTC()
 	return rollout.Draft{
-		ID: r.newID(rev, now), Channel: r.channel, Revision: rev, Created: now, Spec: s, Targets: targets,
+		ID: r.newID(rev, now), Channel: r.channel, Revision: rev, Created: now, Seen: r.found(rev), Spec: s, Targets: targets,
 		Own: r.own, Fleet: r.observe(), Previous: r.rollout,
 	}
+}
+
+// found returns when a revision was first seen at the source; zero if that is not known.
+func (r *runner) found(rev proto.Revision) time.Time {
+	if s := r.fleet.SourceStatus(r.channel); s.Revision == rev {
+		return s.Found.UTC()
+	}
+	return time.Time{}
 }
 
 // newID returns an ID that no rollout of the channel has. The caller holds r.mu.

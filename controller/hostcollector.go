@@ -19,6 +19,7 @@ type hostCollector struct {
 
 	seen, silent, ready, serial, want, info *prometheus.Desc
 	phase, since, condition, problem        *prometheus.Desc
+	system, refused                         *prometheus.Desc
 	omitted                                 *prometheus.Desc
 }
 
@@ -40,6 +41,8 @@ func newHostCollector(f *Fleet, limit int) *hostCollector {
 		since:     d("host_deployment_phase_start_timestamp_seconds", "When a host's deployment entered its phase; 0 for never.", "host"),
 		condition: d("host_condition", "1 if a condition of a host is true, 0 if it is false; nothing if that is not known.", "host", "type"),
 		problem:   d("host_problem_info", "Why the newest revision did not reach a host; always 1, and nothing if it did.", "host", "reason"),
+		system:    d("host_system_info", "The toplevels of a host: what it shall run, runs, booted, has in its profile, and proved last; always 1.", "host", "system", "toplevel"),
+		refused:   d("host_refused_info", "Why a host refuses what is published for it; always 1, and nothing if it does not.", "host", "reason"),
 		omitted:   d("hosts_omitted", "Hosts without series of their own, because there are more than metrics.hosts."),
 	}
 }
@@ -47,7 +50,7 @@ func newHostCollector(f *Fleet, limit int) *hostCollector {
 // Describe implements [prometheus.Collector].
 func (c *hostCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.seen, c.silent, c.ready, c.serial, c.want, c.info, c.phase, c.since, c.condition, c.problem, c.omitted,
+		c.seen, c.silent, c.ready, c.serial, c.want, c.info, c.phase, c.since, c.condition, c.problem, c.system, c.refused, c.omitted,
 	} {
 		ch <- d
 	}
@@ -79,8 +82,19 @@ func (c *hostCollector) collect(h proto.HostView, gauge func(d *prometheus.Desc,
 	if h.Problem != nil {
 		gauge(c.problem, 1, string(h.Problem.Reason))
 	}
+	if !h.Want.Toplevel.IsZero() {
+		gauge(c.system, 1, "desired", h.Want.Toplevel.String())
+	}
 	if h.Status == nil {
 		return
+	}
+	for system, toplevel := range map[string]proto.StorePath{
+		"current": s.Systems.Current, "booted": s.Systems.Booted, "profile": s.Systems.Profile, "proven": s.Systems.Proven,
+	} {
+		gauge(c.system, 1, system, toplevel.String())
+	}
+	if accepted, _ := s.Condition(proto.ConditionAccepted); accepted.Status == proto.StatusFalse {
+		gauge(c.refused, 1, known(accepted.Reason))
 	}
 	gauge(c.info, 1, strings.ToValidUTF8(s.Agent[:min(len(s.Agent), maxVersion)], ""), s.Systems.Revision.String(), s.Systems.Generation.String())
 	d := s.Deployment
@@ -99,13 +113,16 @@ const maxVersion = 64
 // known returns a reason as a label: a host may say anything.
 func known(r proto.Reason) string {
 	if r != "" && !slices.Contains(proto.DeploymentReasons(), r) {
-		return "other"
+		return reasonOther
 	}
 	return string(r)
 }
 
+// reasonOther is the label of a reason that is not known here.
+const reasonOther = "other"
+
 // hostSeries is how many hosts have series of their own, unless the configuration
-// says otherwise: with 26 series each, what one Prometheus takes at a scrape.
+// says otherwise: with some 32 series each, what one Prometheus takes at a scrape.
 const hostSeries = 1000
 
 // A MetricsConfig bounds what is said to Prometheus.

@@ -23,11 +23,13 @@ func TestHostMetrics(t *testing.T) {
 		{Type: proto.ConditionSuspended, Status: proto.StatusFalse},
 		{Type: proto.ConditionDrifted, Status: proto.StatusUnknown},
 		{Type: "Invented", Status: proto.StatusTrue},
+		{Type: proto.ConditionAccepted, Status: proto.StatusTrue},
 	}
 	f.Want(host(t, "web1"), proto.Target{Serial: 7, Toplevel: a})
 	f.Apply(good, now)
 	bad := status(host(t, "web2"), 8, proto.PhaseRolledBack)
 	bad.Deployment.Reason, bad.Deployment.Since = "invented", now
+	bad.Conditions = []proto.Condition{{Type: proto.ConditionAccepted, Status: proto.StatusFalse, Reason: proto.ReasonFreeze}}
 	f.Apply(bad, now)
 	f.Trouble(host(t, "web3"), &proto.Problem{Reason: proto.ReasonBuildFailed})
 	f.Trouble(host(t, "web4"), &proto.Problem{Reason: proto.ReasonBuildFailed})
@@ -42,8 +44,10 @@ kedge_controller_host_accepted_serial{host="web2"} 8
 kedge_controller_host_accepted_serial{host="web3"} 0
 # HELP kedge_controller_host_condition 1 if a condition of a host is true, 0 if it is false; nothing if that is not known.
 # TYPE kedge_controller_host_condition gauge
+kedge_controller_host_condition{host="web1",type="Accepted"} 1
 kedge_controller_host_condition{host="web1",type="Ready"} 1
 kedge_controller_host_condition{host="web1",type="Suspended"} 0
+kedge_controller_host_condition{host="web2",type="Accepted"} 0
 # HELP kedge_controller_host_deployment_info The phase of a host's current or last deployment, what it came to, and why; always 1.
 # TYPE kedge_controller_host_deployment_info gauge
 kedge_controller_host_deployment_info{host="web1",phase="committed",reason="",verdict="succeeded"} 1
@@ -74,11 +78,25 @@ kedge_controller_host_published_serial{host="web3"} 0
 kedge_controller_host_ready{host="web1"} 1
 kedge_controller_host_ready{host="web2"} 0
 kedge_controller_host_ready{host="web3"} 0
+# HELP kedge_controller_host_refused_info Why a host refuses what is published for it; always 1, and nothing if it does not.
+# TYPE kedge_controller_host_refused_info gauge
+kedge_controller_host_refused_info{host="web2",reason="freeze"} 1
 # HELP kedge_controller_host_silent Whether a host was not heard of for three heartbeats.
 # TYPE kedge_controller_host_silent gauge
 kedge_controller_host_silent{host="web1"} 0
 kedge_controller_host_silent{host="web2"} 0
 kedge_controller_host_silent{host="web3"} 0
+# HELP kedge_controller_host_system_info The toplevels of a host: what it shall run, runs, booted, has in its profile, and proved last; always 1.
+# TYPE kedge_controller_host_system_info gauge
+kedge_controller_host_system_info{host="web1",system="booted",toplevel=""} 1
+kedge_controller_host_system_info{host="web1",system="current",toplevel="`+a.String()+`"} 1
+kedge_controller_host_system_info{host="web1",system="desired",toplevel="`+a.String()+`"} 1
+kedge_controller_host_system_info{host="web1",system="profile",toplevel="`+a.String()+`"} 1
+kedge_controller_host_system_info{host="web1",system="proven",toplevel="`+a.String()+`"} 1
+kedge_controller_host_system_info{host="web2",system="booted",toplevel=""} 1
+kedge_controller_host_system_info{host="web2",system="current",toplevel=""} 1
+kedge_controller_host_system_info{host="web2",system="profile",toplevel=""} 1
+kedge_controller_host_system_info{host="web2",system="proven",toplevel=""} 1
 # HELP kedge_controller_hosts_omitted Hosts without series of their own, because there are more than metrics.hosts.
 # TYPE kedge_controller_hosts_omitted gauge
 kedge_controller_hosts_omitted 1

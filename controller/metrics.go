@@ -39,6 +39,7 @@ type metrics struct {
 	refusals  *prometheus.CounterVec
 	webhooks  *prometheus.CounterVec
 	ends      *prometheus.CounterVec
+	rollbacks *prometheus.CounterVec
 	leases    *prometheus.CounterVec
 }
 
@@ -75,6 +76,10 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 			Name: "kedge_controller_deployments_total",
 			Help: "Deployments that hosts reported to have ended, by verdict.",
 		}, []string{"verdict"}),
+		rollbacks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "kedge_controller_rollbacks_total",
+			Help: "Deployments that hosts reported to have gone back from, or to have failed to, by why.",
+		}, []string{"reason"}),
 		leases: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_reboot_lease_requests_total",
 			Help: "Requests of hosts for reboot leases, by what came of them.",
@@ -99,6 +104,9 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 	for _, c := range httpapi.RefusalCodes() {
 		m.refusals.WithLabelValues(string(c))
 	}
+	for _, r := range append(proto.DeploymentReasons(), "", reasonOther) {
+		m.rollbacks.WithLabelValues(string(r))
+	}
 	for _, r := range leaseResults() {
 		m.leases.WithLabelValues(r)
 	}
@@ -108,6 +116,21 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 		}
 	}
 	return m
+}
+
+// ended counts a deployment that came to v because of why.
+func (m *metrics) ended(v proto.Verdict, why proto.Reason) {
+	m.ends.WithLabelValues(string(v)).Inc()
+	if v == proto.VerdictRolledBack || v == proto.VerdictInconclusive || v == proto.VerdictRollbackFailed {
+		m.rollbacks.WithLabelValues(known(why)).Inc()
+	}
+}
+
+// newBuildInfo says which version runs.
+func newBuildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kedge_controller_build_info", Help: "The controller's version; always 1."}, []string{"version"})
+	g.WithLabelValues(version).Set(1)
+	return g
 }
 
 // buildFailures are the reasons for which one host's toplevel is not built.

@@ -150,7 +150,10 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 		return
 	}
 	s := sourceStatus(p.o.Channel, p.o.Source)
-	s.Revision, s.Checked = rev, started
+	s.Revision, s.Checked, s.Found = rev, started, started
+	if known := p.o.Fleet.SourceStatus(p.o.Channel); known.Revision == rev {
+		s.Found = known.Found
+	}
 	begin := p.redo.Swap(false) || p.wanted(rev, asked)
 	s.Working = begin || p.running != nil
 	if p.last.revision == rev && p.last.err != nil && p.running == nil && !begin {

@@ -137,6 +137,26 @@ func (p pipelineTest) did(t *testing.T, want ...string) {
 	}
 }
 
+func TestPipelineNotesWhenARevisionWasFirstSeen(t *testing.T) {
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		first := time.Now()
+		time.Sleep(10 * time.Minute)
+		p.repository.set(revision(t, "a"), errors.New("connection refused"))
+		time.Sleep(5 * time.Minute)
+		p.repository.set(revision(t, "a"), nil)
+		time.Sleep(5 * time.Minute)
+		if s := p.fleet.SourceStatus("main"); !s.Found.Equal(first) || s.Checked.Equal(first) {
+			t.Errorf("found at %s, want %s", s.Found, first)
+		}
+		p.repository.set(revision(t, "b"), nil)
+		p.Trigger()
+		synctest.Wait()
+		if s := p.fleet.SourceStatus("main"); !s.Found.Equal(time.Now()) {
+			t.Errorf("the next one was found at %s, want %s", s.Found, time.Now())
+		}
+	})
+}
+
 func TestPipelineDeploysOnceAtStart(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		time.Sleep(10 * time.Minute)

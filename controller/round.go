@@ -95,6 +95,7 @@ func (r *runner) save(next rollout.Rollout) error {
 		return fmt.Errorf("save rollout %s: %w", next.ID, err)
 	}
 	r.rollout, r.unsaved = next, false
+	r.latency.Store(&next.Latency)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kedge/controller/internal/cache"
@@ -91,6 +92,8 @@ type runner struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	latency atomic.Pointer[rollout.Latency] // as it is durable; nil before there is a rollout
+
 	rounds sync.Mutex // held for a whole round: there is one at a time
 	turn   sync.Mutex // held by who is next to get mu
 	mu     sync.Mutex // guards what follows; held while a few hosts are published for
@@ -168,6 +171,7 @@ func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rollout, r.past, r.releases, r.refused = saved, past, nil, nil
+	r.latency.Store(&saved.Latency)
 	r.show()
 }
 

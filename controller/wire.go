@@ -177,6 +177,8 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		newFleetCollector(c.fleet, publisher.Oldest, publisher.Unsynced, func() bool { return c.conn.State().Connected }),
 		newLeaseCollector(c.leases.ledger, now),
 		newRolloutCollector(c.fleet.Rollouts, c.rollouts.held),
+		newLatencyCollector(c.rollouts.latencies),
+		newBuildInfo(c.o.Version),
 		newHostCollector(c.fleet, cfg.Metrics.Hosts),
 	} {
 		if err := c.o.Registry.Register(collector); err != nil {

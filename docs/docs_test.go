@@ -196,6 +196,30 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestMetrics: what a page says of a metric is one that the reference has, and metrics.md leads to most of them.
+func TestMetrics(t *testing.T) {
+	var reference strings.Builder
+	for _, program := range []string{"agent", "controller"} {
+		text, err := os.ReadFile("reference/metrics-" + program + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		reference.Write(text)
+	}
+	seen := 0
+	for name, text := range pages(t) {
+		for _, m := range regexp.MustCompile("`(kedge_(?:agent|controller)_[a-z_]*[a-z])(?:{[^`]*})?`").FindAllStringSubmatch(text, -1) {
+			seen++
+			if !strings.Contains(reference.String(), "| `"+m[1]+"` |") {
+				t.Errorf("%s: there is no metric %s", name, m[1])
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("looked at %d names only", seen)
+	}
+}
+
 // TestEveryPageIsListed: the index names every page.
 func TestEveryPageIsListed(t *testing.T) {
 	index, err := os.ReadFile("README.md")

@@ -191,6 +191,7 @@ type SourceStatus struct {
 	Revision Revision  `json:"revision,omitzero"` // the newest that was seen
 	Built    Revision  `json:"built,omitzero"`    // the newest that was built
 	Checked  time.Time `json:"checked,omitzero"`  // when the last look began that has ended
+	Found    time.Time `json:"found,omitzero"`    // when the look began that first saw Revision
 	// Working is true while Revision is being built and published, or what failed
 	// of it tried again.
 	Working bool `json:"working,omitempty"`

@@ -127,7 +127,7 @@ func (w *World) Import(toplevel proto.StorePath, signed bool) {
 // Parts returns the parts of a controller with some channels that work on w.
 func (w *World) Parts(key proto.PublicKey, channels ...string) *controller.Parts {
 	p := controller.Parts{
-		Sources: map[string]controller.Source{}, Builder: builder{w}, Cache: binaries{World: w, key: key}, CheckToplevel: w.check,
+		Sources: map[string]controller.Source{}, Builder: builder{w}, Cache: binaries{World: w, key: key}, Pruner: binaries{World: w, key: key}, CheckToplevel: w.check,
 	}
 	for _, channel := range channels {
 		p.Sources[channel] = repository{World: w, channel: channel}
@@ -315,3 +315,14 @@ func (b binaries) Signed(_ context.Context, toplevel proto.StorePath, _ []proto.
 	}
 	return &cache.UnsignedError{Toplevel: toplevel, Paths: []proto.StorePath{toplevel}}
 }
+
+// Prune implements [controller.Pruner]: nothing is ever in the way.
+func (b binaries) Prune(context.Context, cache.PruneOptions) (cache.Pruned, error) {
+	return cache.Pruned{}, nil
+}
+
+// Usage implements [controller.Pruner].
+func (b binaries) Usage() (cache.Usage, error) { return cache.Usage{}, nil }
+
+// Free implements [controller.Pruner].
+func (b binaries) Free() (uint64, error) { return 1 << 40, nil }

@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"slices"
 	"time"
 
 	"kedge/proto"
@@ -26,9 +27,7 @@ func (d Deployment) Durations(now time.Time) map[proto.Phase]time.Duration {
 // WentBack returns why d went back to the proven system, if it came to an end there,
 // or on the way.
 func (d Deployment) WentBack() (why proto.Reason, ended bool) {
-	switch d.Phase {
-	case proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed:
-	default:
+	if !slices.Contains([]proto.Phase{proto.PhaseRolledBack, proto.PhaseInconclusive, proto.PhaseRollbackFailed}, d.Phase) {
 		return "", false
 	}
 	for _, s := range d.History {

@@ -17,7 +17,9 @@ func TestDurations(t *testing.T) {
 		phase proto.Phase
 		after time.Duration
 	}{
-		{proto.PhaseAccepted, 0}, {proto.PhaseFetched, 3 * time.Second}, {proto.PhaseActivating, 4 * time.Second},
+		{proto.PhaseAccepted, 0},
+		{proto.PhaseFetched, 3 * time.Second},
+		{proto.PhaseActivating, 4 * time.Second},
 		{proto.PhaseProbation, 2 * time.Second}, // the clock was set back
 		{proto.PhaseRollingBack, 12 * time.Second},
 	} {

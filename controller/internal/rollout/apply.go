@@ -128,6 +128,9 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 			p.State = Offline
 		}
 	case a.Kind == Settle && final(a.Verdict):
+		if r.arrived(p, a.Verdict) {
+			r.Latency = r.Latency.with(now.Sub(r.Seen))
+		}
 		p.State, p.Verdict, p.Since, p.Doubted = Settled, a.Verdict, now, time.Time{}
 		p.Serial = max(p.Serial, p.After)
 	default:

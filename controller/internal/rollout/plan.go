@@ -24,6 +24,7 @@ type Draft struct {
 	Revision proto.Revision
 	Instead  proto.Revision // see [Rollout]
 	Created  time.Time      // required
+	Seen     time.Time      // see [Rollout]
 	Spec     spec.Spec
 	Targets  []Target       // of two for one host the last one counts
 	Own      proto.HostName // the controller's own host, if it is a target; zero if it has none
@@ -36,7 +37,7 @@ type Draft struct {
 func Plan(d Draft) (Rollout, error) {
 	s := d.Spec.Rollout
 	r := Rollout{
-		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Instead: d.Instead, Created: d.Created, State: Running,
+		ID: d.ID, Channel: d.Channel, Revision: d.Revision, Instead: d.Instead, Created: d.Created, Seen: d.Seen, Latency: d.Previous.Latency, State: Running,
 		Approval: s.Approval, Freeze: s.Freeze, SilentAfter: s.SilentAfter, MaxSilent: s.MaxSilent, OnBroken: s.OnBrokenBudget,
 		Hosts: make(map[proto.HostName]Progress, len(d.Targets)),
 	}

@@ -68,6 +68,8 @@ type Rollout struct {
 	// not go out any more; zero if nobody did.
 	Instead proto.Revision `json:"instead,omitzero"`
 	Created time.Time      `json:"created"`
+	Seen    time.Time      `json:"seen,omitzero"` // when the revision was first seen at its source; zero if that is not known
+	Latency Latency        `json:"latency,omitzero"`
 	State   State          `json:"state"`
 	Entered Act            `json:"entered,omitzero"` // how it came into State; zero if it has been running all the time
 	Own     proto.HostName `json:"own,omitzero"`     // the controller's own host, which goes alone and last
