@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kedge/proto"
 )
 
 // pages returns every Markdown file of the project, by name below its root.
@@ -217,6 +219,39 @@ func TestMetrics(t *testing.T) {
 	}
 	if seen < 100 {
 		t.Errorf("looked at %d names only", seen)
+	}
+}
+
+// TestEvents: events.md has every phase, in the order of the program and with its verdict, and reasons that there are.
+func TestEvents(t *testing.T) {
+	text, err := os.ReadFile("events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "\n## Phases\n")
+	phases, _, _ := strings.Cut(after, "\n## ")
+	got := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|.*\\| `([a-z-]+)` \\|$").FindAllStringSubmatch(phases, -1) {
+		got[m[1]] = m[2]
+	}
+	for _, p := range proto.Phases() {
+		if got[string(p)] != string(p.Verdict()) {
+			t.Errorf("events.md says that %s is %q, want %q", p, got[string(p)], p.Verdict())
+		}
+	}
+	if len(got) != len(proto.Phases()) {
+		t.Errorf("events.md has %d phases, want %d", len(got), len(proto.Phases()))
+	}
+	reasons, err := os.ReadFile("../proto/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ = strings.Cut(string(text), "Their reasons:")
+	events, _, _ := strings.Cut(after, "\n## ")
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(events, -1) {
+		if !strings.Contains(string(reasons), `Reason = "`+m[1]+`"`) {
+			t.Errorf("events.md: there is no reason %s", m[1])
+		}
 	}
 }
 

@@ -11,15 +11,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kedge/e2e/hosts"
 )
 
 // nixBlock matches Nix in Markdown.
 var nixBlock = regexp.MustCompile("(?s)```nix\n(.*?)```")
 
-// TestReadme evaluates the systems that the README shows, as somebody who copies them.
+// TestReadme evaluates the systems that the README and the page about the installation show, as somebody who
+// copies them.
 func TestReadme(t *testing.T) {
 	m := newMachine(t, "readme")
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	for _, page := range []string{"README.md", "docs/install.md"} {
+		t.Run(filepath.Base(page), func(t *testing.T) { testSystemsOf(t, m, page) })
+	}
+}
+
+func testSystemsOf(t *testing.T, m *hosts.Machine, page string) {
+	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +40,10 @@ func TestReadme(t *testing.T) {
 	}
 	var files []string
 	for i, block := range nixBlock.FindAllStringSubmatch(string(text), -1) {
-		file := fmt.Sprintf("/srv/readme/%d.nix", i)
+		if !strings.HasPrefix(block[1], "nixpkgs.lib.nixosSystem") {
+			continue
+		}
+		file := fmt.Sprintf("/srv/%s/%d.nix", filepath.Base(page), i)
 		if err := m.WriteFile(file, []byte(block[1]), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +66,6 @@ func TestReadme(t *testing.T) {
 	}
 	slices.Sort(services)
 	if want := []string{"kedge-agent", "kedge-controller", "kedge-trial"}; !slices.Equal(services, want) {
-		t.Errorf("the README's systems run %q, want %q", services, want)
+		t.Errorf("the systems run %q, want %q", services, want)
 	}
 }

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	lease HOST ID         what comes of it when the host asks for a reboot lease
 //	                      for the deployment ID, with credentials HOST.creds
 //	hand-over FILE...     the controller is started anew, without a release key: it
-//	                      publishes what two of the keys in the files signed
+//	                      publishes what two of the keys in the files signed, or the only one
 //	spare FILE...         the controller is started anew, with these spare keys
 //	names VARIABLE        what the names of the controller's keys begin with
 //	as ROLE               kedge has the credentials of that role from now on
@@ -137,7 +137,7 @@ func (s *script) ci(c *controller.Config) {
 	c.Keys.Spare = s.spares
 	if len(s.releases) > 0 {
 		c.Sources = nil
-		c.Keys.SignReleases, c.Keys.Release, c.Keys.ReleaseThreshold = false, s.releases, 2
+		c.Keys.SignReleases, c.Keys.Release, c.Keys.ReleaseThreshold = false, s.releases, min(2, len(s.releases))
 	}
 }
 
@@ -299,7 +299,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // kedge runs a command line as cmd/kedge does.
 func kedge(ts *testscript.TestScript, want int, args []string) {
 	for i := range args {
-		if i > 0 && (args[i-1] == "--out" || args[i-1] == "--config") {
+		if i > 0 && slices.Contains([]string{"--out", "--public-out", "--config", "--key"}, args[i-1]) || isFile(ts, args[i]) {
 			args[i] = ts.MkAbs(args[i])
 		}
 	}
@@ -310,6 +310,12 @@ func kedge(ts *testscript.TestScript, want int, args []string) {
 	if got := cli.ExitCode(err); got != want {
 		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
 	}
+}
+
+// isFile reports whether a script has a file of this name, which is not the name of a host.
+func isFile(ts *testscript.TestScript, name string) bool {
+	_, err := os.Stat(ts.MkAbs(name))
+	return strings.Contains(name, ".") && err == nil
 }
 
 // closureOf returns the local Nix store: that of the world, or another one, in
