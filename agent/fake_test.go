@@ -458,15 +458,6 @@ func (w *world) Collected() tidy.Collected {
 	return tidy.Collected{Freed: 7 << 20, Failures: 2, Last: time.Unix(5, 0)}
 }
 
-func (w *world) Brought() uint64 { return 9 << 20 }
-
-func (w *world) Look() []closure.Space {
-	return []closure.Space{
-		{Use: closure.SpaceStore, Dir: "/nix/store", Volume: closure.Volume{Free: 3 << 30, Size: 9 << 30, Inodes: 5000, Files: 9000}},
-		{Use: closure.SpaceBoot, Dir: "/boot", Volume: closure.Volume{Free: 60 << 20, Size: 500 << 20}},
-	}
-}
-
 func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
 )
@@ -85,4 +86,13 @@ func (w *world) labelled(name string, values ...string) float64 {
 	}
 	w.t.Fatalf("there is no metric %s of %q", name, values)
 	return 0
+}
+
+func (w *world) Brought() uint64 { return 9 << 20 }
+
+func (w *world) Look() []closure.Space {
+	return []closure.Space{
+		{Use: closure.SpaceStore, Dir: "/nix/store", Volume: closure.Volume{Free: 3 << 30, Size: 9 << 30, Inodes: 5000, Files: 9000}},
+		{Use: closure.SpaceBoot, Dir: "/boot", Volume: closure.Volume{Free: 60 << 20, Size: 500 << 20}},
+	}
 }
