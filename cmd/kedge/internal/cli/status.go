@@ -159,6 +159,9 @@ func noteOnStatus(v proto.HostView, now time.Time) string {
 	case v.Status == nil:
 		return "no status yet"
 	}
+	if c, ok := v.Status.Condition(proto.ConditionStuck); ok && c.Status == proto.StatusTrue {
+		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
+	}
 	if c, ok := v.Status.Condition(proto.ConditionAccepted); ok && c.Status == proto.StatusFalse {
 		return because("refuses", c.Reason, firstLine(c.Message))
 	}

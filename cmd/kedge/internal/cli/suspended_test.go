@@ -20,3 +20,18 @@ func TestASuspendedHostIsNoted(t *testing.T) {
 		}
 	}
 }
+
+func TestATransactionThatCannotGoOnIsNoted(t *testing.T) {
+	for want, conditions := range map[string][]proto.Condition{
+		"stuck: tried 3 times": {
+			{Type: proto.ConditionAccepted, Status: proto.StatusFalse, Reason: proto.ReasonClock},
+			{Type: proto.ConditionStuck, Status: proto.StatusTrue, Reason: proto.ReasonStuck, Message: "tried 3 times"},
+		},
+		"": {{Type: proto.ConditionStuck, Status: proto.StatusFalse}},
+	} {
+		v := proto.HostView{Seen: time.Now(), Status: &proto.Status{Conditions: conditions}}
+		if got := note(v, time.Now()); got != want {
+			t.Errorf("%+v: noted %q, want %q", conditions, got, want)
+		}
+	}
+}
