@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,13 +22,18 @@ func rebooting(way string) func(h *toplevel.Host) {
 // boots again after one that was not good.
 func TestTransactionBoots(t *testing.T) {
 	t.Parallel()
-	f := up(t, "good", "failing", "panicking", "cut", "patient", "held")
+	f := up(t, "good", "failing", "panicking", "cut", "patient", "held", "unprotected")
 	commit(t, f, "before", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("before"))
-		fleet.Edit(w, rebooting("reboot"), "good", "failing", "panicking", "cut")
+		fleet.Edit(w, rebooting("reboot"), "good", "failing", "panicking", "cut", "unprotected")
 		fleet.Edit(w, rebooting("boot"), "patient")
 		fleet.Edit(w, func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "daemon"} }, "held")
+		fleet.Edit(w, withoutVariables, "unprotected")
 	})
+	// Its agent has known a loader that boots an entry once until the next boot.
+	if err := f.Host("unprotected").Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	before := map[string]fleet.Facts{}
 	for _, h := range f.Hosts() {
 		before[h.Name()] = requireOn(t, h, "before")
@@ -37,7 +43,7 @@ func TestTransactionBoots(t *testing.T) {
 		fleet.Edit(w, fleet.App("after"))
 		fleet.Edit(w, func(h *toplevel.Host) { h.InitInterface = "systemd 3" }, "good", "held")
 		fleet.Edit(w, func(h *toplevel.Host) { h.Inhibitors = map[string]string{"bus": "broker"} }, "held")
-		fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.FailsToStart("no")), "failing")
+		fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.FailsToStart("no")), "failing", "unprotected")
 		fleet.Edit(w, panicsAtBoot, "panicking")
 	})
 
@@ -109,12 +115,82 @@ func TestTransactionBoots(t *testing.T) {
 		v := awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonHeld)
 		requireSays(t, "why it is held", condition(v, proto.ConditionReady).Message, "init interface", `bus from "daemon" to "broker"`, "kedge-agent confirm")
 		requireSame(t, h, before["held"])
+		system := v.Status.Deployment.Toplevel
+
+		// Another assignment takes its place, as long as nobody has confirmed it.
+		f.MustKedge(t, "publish", "held="+before["held"].Current, "--wait")
+		h.MustAwaitEvent(t, "what was held to give way", func(e proto.Event) bool {
+			return e.Phase == proto.PhaseSuperseded && e.Reason == proto.ReasonNewerAssignment && e.Toplevel == system
+		})
+		requireSame(t, h, before["held"])
+		f.MustKedge(t, "publish", "held="+system.String())
+		awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonHeld)
+
 		h.MustRun(t, "kedge-agent", "confirm")
-		requireEnd(t, h, rev, proto.PhaseCommitted, "")
+		h.MustAwaitView(t, "the commit", func(v proto.HostView) bool {
+			d := v.Status.Deployment
+			return d.Toplevel == system && d.Phase == proto.PhaseCommitted && condition(v, proto.ConditionReady).Reason == proto.ReasonConverged
+		})
 		if facts := requireOn(t, h, "after"); facts.Booted != facts.Current || h.Boots() != 2 {
 			t.Errorf("confirmed, booted %s, runs %s, booted %d times; want it to run by one boot", facts.Booted, facts.Current, h.Boots())
 		}
 	})
+	t.Run("and back, when a person wants the reboot that this takes", func(t *testing.T) {
+		h := f.Host("held")
+		code, stderr := exitCode(t, runError(t, h, "kedge-agent", "rollback"))
+		if code != 1 {
+			t.Errorf("a rollback that must not go live ended with %d, want 1", code)
+		}
+		requireSays(t, "why it is refused", stderr, "init interface", "--reboot")
+		h.MustRun(t, "kedge-agent", "rollback", "--reboot", "--reason", "it is odd")
+		h.MustAwaitEvent(t, "the commit by hand", func(e proto.Event) bool {
+			return strings.HasPrefix(e.Deployment, "by-hand-") && e.Phase == proto.PhaseCommitted && e.Toplevel.String() == before["held"].Current
+		})
+		awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonRolledBackByHand)
+		if facts := requireOn(t, h, "before"); facts.Booted != before["held"].Current || h.Boots() != 3 {
+			t.Errorf("booted %s, booted %d times; want what ran before by one more boot", facts.Booted, h.Boots())
+		}
+	})
+	t.Run("without protection what fails is gone back from, too, if it comes up", func(t *testing.T) {
+		h := f.Host("unprotected")
+		d := requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonUnitsFailed)
+		requireBack(t, h, before["unprotected"])
+		awaitReason(t, h, proto.ConditionRebootProtected, proto.StatusFalse, proto.ReasonUnprotected)
+		if h.Boots() != 4 {
+			t.Errorf("was booted %d times, want 4", h.Boots())
+		}
+		requireBootDefault(t, h, d.Toplevel)
+	})
+	t.Run("and what is good commits", func(t *testing.T) {
+		h := f.Host("unprotected")
+		mended := f.MustPush(t, "mended", func(w *toplevel.Fleet) {
+			fleet.Edit(w, func(h *toplevel.Host) { delete(h.Units, "broken.service") }, h.Name())
+		})
+		d := requireEnd(t, h, mended, proto.PhaseCommitted, "")
+		if facts := requireOn(t, h, "after"); facts.Booted != facts.Current || h.Boots() != 5 {
+			t.Errorf("booted %s, runs %s, booted %d times", facts.Booted, facts.Current, h.Boots())
+		}
+		requireBootDefault(t, h, d.Toplevel)
+	})
+}
+
+// withoutVariables takes the boot loader's variables away from a system: nothing can
+// be told to it.
+func withoutVariables(h *toplevel.Host) {
+	h.Activation = map[string]string{"variables": "umount /sys/firmware/efi/efivars || true"}
+}
+
+// requireBootDefault fails unless the loader has booted a system, as its default and
+// not once.
+func requireBootDefault(t *testing.T, h *fleet.Host, system proto.StorePath) {
+	t.Helper()
+	said, err := os.ReadFile(h.Console())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(said), "e2e-firmware: booting "+system.String()) || strings.Contains(string(said), " once") {
+		t.Errorf("%s: want %s to be booted as the default; the console:\n%s", h.Name(), system, said)
+	}
 }
 
 // panicsAtBoot ends every boot of a system before it has begun; a switch to it

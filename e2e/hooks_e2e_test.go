@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,14 +18,19 @@ const hooksConfig = `hooks:
   pre_activate: [{exec: [/bin/sh, /etc/hook, drain], timeout: 2s}]
   post_commit: [{exec: [/bin/sh, /etc/hook]}]
   post_rollback: [{exec: [/bin/sh, /etc/hook]}]
+  pre_reboot: [{exec: [/bin/sh, /etc/hook]}]
+  reboot_cancelled: [{exec: [/bin/sh, /etc/hook]}]
 log:
 `
 
-// hookScript keeps its environment in /run/hooks, and does as a scenario asks.
+// hookScript keeps its environment in /run/hooks, notes on the disk that it ran, and
+// does as a scenario asks.
 const hookScript = `set -e
 mkdir -p /run/hooks
 env | grep '^KEDGE_' | sort > /run/hooks/new
 mv /run/hooks/new "/run/hooks/$KEDGE_HOOK"
+echo "$KEDGE_HOOK" >> /var/lib/hooks
+if test "$KEDGE_HOOK" = pre-reboot && test -e /run/guest; then echo "a guest stays" > /run/kedge/inhibit.d/guest; fi
 if test "$1" = drain && test -e /run/refuse; then echo "it still has guests"; exit 1; fi
 if test "$1" = drain && test -e /run/hang; then echo "it waits"; sleep 600; fi
 if test "$KEDGE_HOOK" = post-rollback; then echo "the pager is down" >&2; exit 1; fi
@@ -72,6 +78,34 @@ func TestTransactionHooks(t *testing.T) {
 		return e.Deployment == d.ID && e.Reason == proto.ReasonHookFailed
 	})
 	requireSays(t, "the event", e.Message, "post-rollback hook sh", "the pager is down")
+	testRebootCancelled(t, f, h)
+}
+
+// testRebootCancelled drains the host for a reboot that somebody then holds back.
+func testRebootCancelled(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
+	t.Helper()
+	commit(t, f, "rebooting", func(w *toplevel.Fleet) {
+		fleet.Edit(w, func(h *toplevel.Host) { delete(h.Units, "bad.service") })
+		fleet.Edit(w, fleet.App("rebooting"))
+		fleet.Edit(w, rebooting("reboot"))
+	})
+	before := requireOn(t, h, "rebooting")
+	h.MustRun(t, "sh", "-c", "rm /var/lib/hooks && touch /run/guest")
+	rev := f.MustPush(t, "booted", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("booted")) })
+	v := awaitHeld(t, h, rev, proto.ReasonInhibited)
+	requireSays(t, "the hook that undoes it", awaitHook(t, h, "reboot-cancelled"),
+		"KEDGE_DEPLOYMENT="+v.Status.Deployment.ID+"\n", "KEDGE_TOPLEVEL="+v.Status.Deployment.Toplevel.String())
+	requireSame(t, h, before)
+	h.MustRun(t, "sh", "-c", "rm /run/guest /run/kedge/inhibit.d/guest")
+	requireEnd(t, h, rev, proto.PhaseCommitted, "")
+	if facts := requireOn(t, h, "booted"); facts.Booted != facts.Current || h.Boots() != 2 {
+		t.Errorf("booted %s, runs %s, booted %d times", facts.Booted, facts.Current, h.Boots())
+	}
+	awaitHook(t, h, "post-commit")
+	ran := strings.Fields(h.MustRun(t, "cat", "/var/lib/hooks"))
+	if want := []string{"pre-fetch", "pre-activate", "pre-reboot", "reboot-cancelled", "pre-reboot", "post-commit"}; !slices.Equal(ran, want) {
+		t.Errorf("the hooks that ran are %q, want %q", ran, want)
+	}
 }
 
 // awaitHook waits until a hook has run on the host, and returns its environment.

@@ -55,8 +55,22 @@ func TestTransactionModes(t *testing.T) {
 			t.Errorf("booted %s, want %s", got.Booted, newer.Current)
 		}
 	})
-	t.Run("boot is judged in the boot that comes", func(t *testing.T) {
+	t.Run("or by somebody on the host", func(t *testing.T) {
 		f.MustKedge(t, "publish", "--mode", "boot", "web1="+older)
+		v := awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonAwaitingBoot)
+		said := h.MustRun(t, "kedge-agent", "rollback", "--reason", "not today", "--wait")
+		requireSays(t, "rollback --wait", said, "rolled-back: rolled-back-by-hand: by root: not today")
+		requireOn(t, h, "newer")
+		if !quarantined(t, h, v.Status.Deployment.Toplevel) {
+			t.Error("it is not quarantined")
+		}
+		if err := h.Reboot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		requireBack(t, h, newer)
+		h.MustRun(t, "kedge-agent", "lift", older)
+	})
+	t.Run("boot is judged in the boot that comes", func(t *testing.T) {
 		awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonAwaitingBoot)
 		if err := h.Reboot(t.Context()); err != nil {
 			t.Fatal(err)
@@ -67,6 +81,21 @@ func TestTransactionModes(t *testing.T) {
 		if got := requireOn(t, h, "older"); got.Booted != older {
 			t.Errorf("booted %s, want %s", got.Booted, older)
 		}
+	})
+	t.Run("what waits for a boot is not tried if it is withdrawn", func(t *testing.T) {
+		before := h.MustFacts(t)
+		f.MustKedge(t, "publish", "--mode", "boot", "web1="+newer.Current)
+		v := awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonAwaitingBoot)
+		f.MustKedge(t, "release", "withdraw", v.Want.Release.String(), "--key", controllerKeys+"release", "--out", "/root/withdrawn")
+		f.MustKedge(t, "publish", "/root/withdrawn")
+		awaitReason(t, h, proto.ConditionReady, proto.StatusFalse, proto.ReasonWithdrawn)
+		h.MustAwaitEvent(t, "the end", func(e proto.Event) bool {
+			return e.Deployment == v.Status.Deployment.ID && e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonWithdrawn
+		})
+		if err := h.Reboot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		requireSame(t, h, before)
 	})
 	t.Run("with leases hosts reboot one after the other", func(t *testing.T) {
 		commit(t, f, "with leases", func(w *toplevel.Fleet) {
