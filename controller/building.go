@@ -23,6 +23,7 @@ func (c *Controller) wireChannels(parts Parts, m *metrics) error {
 		if had.Hosts != nil {
 			c.fleet.Claim(name, had.Hosts)
 		}
+		c.fleet.PushedOver(name, had.PushedOver)
 		log := c.log.With("channel", name)
 		c.pipelines[name] = NewPipeline(PipelineOptions{
 			Channel: name, Source: src, Fleet: c.fleet, Poll: c.o.Config.Sources[name].Poll, Now: c.o.Now, Log: log,

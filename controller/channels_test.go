@@ -2,6 +2,8 @@ package controller_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +172,44 @@ func TestWhatIsNotAdmittedIsNotDeployed(t *testing.T) {
 	if text := channel(r, "main").Error; !strings.Contains(text, "after "+first.Short()) {
 		t.Errorf("error = %q, want it to begin after %s, which is deployed", text, first.Short())
 	}
+}
+
+// TestAForcePushThatIsLetThroughIsToldOf: once, by the channel and a metric, and
+// after a restart.
+func TestAForcePushThatIsLetThroughIsToldOf(t *testing.T) {
+	c := start(t)
+	web1, one, two := hostName(t, "web1"), toplevel(t, "one"), toplevel(t, "two")
+	first := c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one}))
+	r := c.await(t, "the first revision", wants(web1, 1, one))
+	if p := channel(r, "main").PushedOver; p != nil {
+		t.Errorf("the first revision is said to be pushed over: %+v", p)
+	}
+	over := flake(map[proto.HostName]proto.StorePath{web1: two})
+	over.Over, over.Missing = true, "nixosConfigurations"
+	second := c.world.Push(over)
+	told := func(r proto.FleetReply) bool {
+		p := channel(r, "main").PushedOver
+		return p != nil && p.Revision == second && p.Over == first && !p.Time.IsZero()
+	}
+	c.await(t, "a force-push that does not evaluate", func(r proto.FleetReply) bool {
+		return told(r) && channel(r, "main").Reason != ""
+	})
+	over.Missing = ""
+	c.world.Amend(over)
+	c.await(t, "it after another try", func(r proto.FleetReply) bool { return wants(web1, 2, two)(r) && told(r) })
+	resp, err := http.Get("http://" + c.HTTPAddress() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if want := `kedge_controller_force_pushes_total{channel="main"} 1`; !strings.Contains(string(text), want) {
+		t.Errorf("the metrics lack %q", want)
+	}
+	c.stop(t)
+	c.start(t)
+	c.await(t, "a force-push after a restart", told)
 }

@@ -22,6 +22,8 @@ type channelRecord struct {
 	// Deployed is the revision that was rolled out last: what came after it is looked
 	// at before anything of it is evaluated.
 	Deployed proto.Revision `json:"deployed,omitzero"`
+	// PushedOver is the last force-push that was let through; nil if there was none.
+	PushedOver *proto.ForcePush `json:"pushed_over,omitempty"`
 }
 
 // channelStore keeps a file for each channel.

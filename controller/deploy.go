@@ -33,8 +33,8 @@ type Source interface {
 	Fetch(ctx context.Context, rev proto.Revision) error
 	Checkout(ctx context.Context, rev proto.Revision) (source.Tree, error)
 	// Admit reports why a fetched revision may not be deployed after another one, zero
-	// for none.
-	Admit(ctx context.Context, base, rev proto.Revision) error
+	// for none; and whether that was pushed over.
+	Admit(ctx context.Context, base, rev proto.Revision) (pushedOver bool, err error)
 	// Tidy removes what fetches left behind, if there is enough of it.
 	Tidy(ctx context.Context) error
 	// Watch calls moved when there may be a new revision, until ctx ends. It only
@@ -117,8 +117,8 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err := d.source.Fetch(ctx, rev); err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	if err := d.source.Admit(ctx, d.record.Deployed, rev); err != nil {
-		return nil, fmt.Errorf("not admitted: %w", err)
+	if err := d.admit(ctx, rev); err != nil {
+		return nil, err
 	}
 	tree, err := d.source.Checkout(ctx, rev)
 	if err != nil {
@@ -163,7 +163,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err := d.runner.begin(ctx, rev, evaluations.Spec, builds.Toplevels, releases); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	if err := d.save(channelRecord{Hosts: d.record.Hosts, Deployed: rev}); err != nil {
+	record := d.record
+	record.Deployed = rev
+	if err := d.save(record); err != nil {
 		return nil, err
 	}
 	watch.lap(stagePublish)
@@ -179,7 +181,9 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 	hosts = slices.AppendSeq(hosts, maps.Keys(e.Failed))
 	hosts = slices.DeleteFunc(hosts, func(h proto.HostName) bool { return !e.Spec.Match(d.hosts, h) })
 	slices.SortFunc(hosts, proto.HostName.Compare)
-	if err := d.save(channelRecord{Hosts: hosts, Deployed: d.record.Deployed}); err != nil {
+	record := d.record
+	record.Hosts = hosts
+	if err := d.save(record); err != nil {
 		return e, err
 	}
 	d.redo(d.fleet.Claim(d.channel, hosts))

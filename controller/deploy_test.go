@@ -33,11 +33,13 @@ type instantParts struct {
 	kept      map[proto.HostName][]proto.StorePath // at the last Prune
 }
 
-func (*instantParts) Fetch(context.Context, proto.Revision) error                 { return nil }
-func (*instantParts) Admit(context.Context, proto.Revision, proto.Revision) error { return nil }
-func (*instantParts) Tidy(context.Context) error                                  { return nil }
-func (*instantParts) Watch(context.Context, func()) error                         { return nil }
-func (*instantParts) Save(string, channelRecord) error                            { return nil }
+func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
+func (*instantParts) Admit(context.Context, proto.Revision, proto.Revision) (bool, error) {
+	return false, nil
+}
+func (*instantParts) Tidy(context.Context) error          { return nil }
+func (*instantParts) Watch(context.Context, func()) error { return nil }
+func (*instantParts) Save(string, channelRecord) error    { return nil }
 func (*instantParts) Checkout(context.Context, proto.Revision) (source.Tree, error) {
 	return source.Tree{}, nil
 }

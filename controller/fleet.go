@@ -139,11 +139,13 @@ func (f *Fleet) Enrolled(host proto.HostName, k proto.HostKey) {
 }
 
 // Looked notes how the controller stands to the repository of a channel. What was
-// built is for [Fleet.Built] to say.
+// built is for [Fleet.Built] to say, and that it was pushed over for
+// [Fleet.PushedOver].
 func (f *Fleet) Looked(s proto.SourceStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.Built = f.sources[s.Channel].Built
+	had := f.sources[s.Channel]
+	s.Built, s.PushedOver = had.Built, had.PushedOver
 	f.sources[s.Channel] = s
 	f.bump(nil)
 }
@@ -157,6 +159,16 @@ func (f *Fleet) Built(channel string, r proto.Revision) {
 		f.sources[channel] = s
 		f.bump(nil)
 	}
+}
+
+// PushedOver notes that the branch of a channel was pushed over; nil for never.
+func (f *Fleet) PushedOver(channel string, p *proto.ForcePush) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sources[channel]
+	s.PushedOver = p
+	f.sources[channel] = s
+	f.bump(nil)
 }
 
 // Sweep finds the hosts that fell silent since the last time.

@@ -38,6 +38,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	refusals  *prometheus.CounterVec
 	webhooks  *prometheus.CounterVec
+	overs     *prometheus.CounterVec
 	ends      *prometheus.CounterVec
 	rollbacks *prometheus.CounterVec
 	leases    *prometheus.CounterVec
@@ -72,6 +73,10 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 			Name: "kedge_controller_webhooks_total",
 			Help: "Webhooks, by channel and by what came of them.",
 		}, []string{"channel", "result"}),
+		overs: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "kedge_controller_force_pushes_total",
+			Help: "Force-pushes that were let through, by channel.",
+		}, []string{"channel"}),
 		ends: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_deployments_total",
 			Help: "Deployments that hosts reported to have ended, by verdict.",
@@ -89,6 +94,7 @@ func newMetrics(reg prometheus.Registerer, channels ...string) *metrics {
 		m.stages.WithLabelValues(s)
 	}
 	for _, c := range channels {
+		m.overs.WithLabelValues(c)
 		for _, r := range []string{resultSucceeded, resultPartial, resultFailed, resultSuperseded} {
 			m.revisions.WithLabelValues(c, r)
 		}

@@ -92,7 +92,7 @@ kedge_controller_source_problem{channel="main",reason="unsigned"} 0
 	for _, name := range []string{
 		"kedge_controller_revisions_total", "kedge_controller_builds_total", "kedge_controller_api_requests_total",
 		"kedge_controller_deployments_total", "kedge_controller_stage_duration_seconds",
-		"kedge_controller_reboot_lease_requests_total",
+		"kedge_controller_reboot_lease_requests_total", "kedge_controller_force_pushes_total",
 	} {
 		if n, err := testutil.GatherAndCount(registry, name); err != nil || n == 0 {
 			t.Errorf("%s: %d series before anything happened (%v)", name, n, err)

@@ -199,6 +199,16 @@ type SourceStatus struct {
 	// published, and Reason says it in a word; both are empty if all is well.
 	Error  string `json:"error,omitempty"`
 	Reason Reason `json:"reason,omitempty"`
+	// PushedOver is the last force-push that was let through; nil if there was none.
+	PushedOver *ForcePush `json:"pushed_over,omitempty"`
+}
+
+// A ForcePush says that a revision does not follow from the one that was deployed
+// before it.
+type ForcePush struct {
+	Revision Revision  `json:"revision"`
+	Over     Revision  `json:"over"` // what was deployed
+	Time     time.Time `json:"time"`
 }
 
 // IsBuilt reports whether the newest revision is built.

@@ -161,6 +161,7 @@ func calls(t testing.TB) []message {
 	source := proto.SourceStatus{
 		Channel: "main", URL: "ssh://git@forge/fleet.git", Branch: "main", Revision: revision, Built: revision, Checked: issued, Working: true,
 		Error: "connection refused", Reason: proto.ReasonSourceUnreachable,
+		PushedOver: &proto.ForcePush{Revision: revision, Over: revision, Time: issued},
 	}
 	bearer := proto.Operator{
 		Name: "grafana", Role: proto.RoleViewer, TokenHash: strings.Repeat("3f", 32), Added: issued, By: "ada", Expires: issued.Add(time.Hour),

@@ -27,6 +27,7 @@ type Flake struct {
 	Broken    map[proto.HostName]string // hosts that do not build, and why
 	Names     []string                  // of what cannot be a host
 	Unsigned  bool                      // no signer vouches for it
+	Over      bool                      // it does not follow from the one before it
 	Missing   string                    // what it lacks that is needed to evaluate it at all
 	Kedge     string                    // its output kedge, as JSON; empty for none
 }
@@ -186,13 +187,13 @@ func (r repository) Check(context.Context) (proto.Revision, error) {
 func (r repository) Fetch(context.Context, proto.Revision) error { return nil }
 
 // Admit implements [controller.Source].
-func (r repository) Admit(_ context.Context, base, rev proto.Revision) error {
+func (r repository) Admit(_ context.Context, base, rev proto.Revision) (pushedOver bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.flakes[rev].Unsigned {
-		return fmt.Errorf("%w: %s after %s", source.ErrUnsigned, rev.Short(), base.Short())
+		return false, fmt.Errorf("%w: %s after %s", source.ErrUnsigned, rev.Short(), base.Short())
 	}
-	return nil
+	return r.flakes[rev].Over && base != rev, nil
 }
 
 // Checkout implements [controller.Source].

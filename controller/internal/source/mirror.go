@@ -18,7 +18,7 @@ import (
 // need not be fetched again.
 const fetchedRef = "refs/kedge/fetched"
 
-// Fetch brings revision into our copy, without history unless there is a policy. Errors wrap
+// Fetch brings revision into our copy, with little history unless there is a policy. Errors wrap
 // [ErrUnreachable] or [ErrRevisionGone], unless ctx ended or our disk failed.
 // A copy that is damaged is made anew.
 func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
@@ -57,13 +57,14 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 	if err := r.unlock(); err != nil {
 		return err
 	}
-	return r.fetchInto(ctx, revision, fetchedRef)
+	return r.fetchInto(ctx, revision, fetchedRef, r.depth(ctx)...)
 }
 
-// fetchInto fetches a revision and has ref name it. Errors are as those of Fetch.
-func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string) error {
+// fetchInto fetches a revision, so deep, and has ref name it. Errors are as those of
+// Fetch.
+func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string, depth ...string) error {
 	r.untidy = true
-	args := append([]string{"fetch", "--quiet", "--force"}, r.depth()...)
+	args := append([]string{"fetch", "--quiet", "--force"}, depth...)
 	_, err := r.ask(ctx, r.mirror, append(args,
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", r.location.url, revision.String()+":"+ref)...)

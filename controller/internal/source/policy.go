@@ -28,7 +28,8 @@ type Policy struct {
 	RefuseForcePush bool
 }
 
-// needsHistory reports whether commits before the newest are to be looked at.
+// needsHistory reports whether commits before the newest are to be looked at,
+// however many there are.
 func (p Policy) needsHistory() bool { return p.Signers.wanted() || p.RefuseForcePush }
 
 // Admit reports why a fetched revision may not be deployed after base, which may be
@@ -36,26 +37,37 @@ func (p Policy) needsHistory() bool { return p.Signers.wanted() || p.RefuseForce
 // came after base must be signed, and the newest one in any case; base itself may
 // be deployed again, whatever the policy is by now. If the repository has lost base
 // then every commit that it has must be signed, as nobody knows which came after it.
-func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) error {
-	if !r.policy.needsHistory() || base == revision {
-		return nil
+//
+// pushedOver says that revision neither follows from base nor goes back from it, as
+// far as our copy tells.
+func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) (pushedOver bool, err error) {
+	if base == revision {
+		return false, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, err := r.recover(ctx, base)
-	if err != nil {
-		return err
-	}
-	if r.policy.RefuseForcePush && !base.IsZero() {
-		forward := known && r.isAncestor(ctx, base, revision)
-		if back := known && r.isAncestor(ctx, revision, base); !forward && !back && ctx.Err() == nil {
-			return fmt.Errorf("%w: revision %s does not follow from %s, which is deployed; "+
-				"merge that into the branch, or set force_push to accept", ErrForcePushed, revision.Short(), base.Short())
+	var known bool
+	if !base.IsZero() {
+		if known, err = r.recover(ctx, base); err != nil {
+			return false, err
+		}
+		if pushedOver, err = r.isOver(ctx, base, revision); err != nil {
+			return false, err
 		}
 	}
-	if !r.policy.Signers.wanted() {
-		return ctx.Err()
+	if pushedOver && r.policy.RefuseForcePush {
+		return true, fmt.Errorf("%w: revision %s does not follow from %s, which is deployed; "+
+			"merge that into the branch, or set force_push to accept", ErrForcePushed, revision.Short(), base.Short())
 	}
+	if !r.policy.Signers.wanted() {
+		return pushedOver, ctx.Err()
+	}
+	return pushedOver, r.signedSince(ctx, base, revision, known)
+}
+
+// signedSince reports the first commit up to revision that no signer signed: of those
+// that came after base, if our copy has that.
+func (r *Repository) signedSince(ctx context.Context, base, revision proto.Revision, known bool) error {
 	commits := []string{revision.String()}
 	if !base.IsZero() {
 		since := []string{revision.String()}
@@ -68,7 +80,7 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) e
 		}
 		commits = append(strings.Fields(out), commits...)
 	}
-	err = r.signed(ctx, commits)
+	err := r.signed(ctx, commits)
 	if errors.Is(err, ErrUnsigned) && !known && !base.IsZero() {
 		err = fmt.Errorf("%w; every commit of the branch must be signed, as the repository has not %s any more, which was deployed last: "+
 			"push that to any branch again, or deploy once without signatures", err, base.Short())
@@ -76,20 +88,35 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) e
 	return err
 }
 
+// isOver reports whether a branch went from base to revision neither forwards nor
+// backwards. Without a policy it is only told of, and no revision waits for that.
+func (r *Repository) isOver(ctx context.Context, base, revision proto.Revision) (bool, error) {
+	if r.isAncestor(ctx, base, revision) || r.isAncestor(ctx, revision, base) {
+		return false, ctx.Err()
+	}
+	if r.isShallow() {
+		if err := r.fetchInto(ctx, revision, fetchedRef, "--unshallow"); err != nil {
+			r.log.WarnContext(ctx, "nobody knows whether the branch was pushed over", "revision", revision, "deployed", base, "err", err)
+			return false, ctx.Err()
+		}
+	}
+	return !r.isAncestor(ctx, base, revision), ctx.Err()
+}
+
 // deployedRef keeps git from collecting what is deployed, whatever is pushed over it.
 const deployedRef = "refs/kedge/deployed"
 
-// recover reports whether our copy has base, which may be none, and its history; if
-// it has not, then after asking the repository for it.
+// recover reports whether our copy has base; if it has not and there is a policy,
+// then after asking the repository for it.
 func (r *Repository) recover(ctx context.Context, base proto.Revision) (known bool, err error) {
-	if base.IsZero() {
-		return false, nil
-	}
 	if _, err := r.run(ctx, r.mirror, "cat-file", "-e", base.String()+"^{commit}"); err == nil {
 		_, err := r.run(ctx, r.mirror, "update-ref", "--", deployedRef, base.String())
 		return true, err
 	}
-	if err := r.fetchInto(ctx, base, deployedRef); errors.Is(err, ErrRevisionGone) {
+	if !r.policy.needsHistory() {
+		return false, ctx.Err()
+	}
+	if err := r.fetchInto(ctx, base, deployedRef, r.depth(ctx)...); errors.Is(err, ErrRevisionGone) {
 		return false, nil
 	} else if err != nil {
 		return false, fmt.Errorf("fetch revision %s, which is deployed: %w", base.Short(), err)
@@ -102,13 +129,27 @@ func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) bool {
 	return err == nil
 }
 
+// nearHistory is how many commits are fetched where there is no policy: enough to
+// tell a push from a force-push, as a rule.
+const nearHistory = 50
+
 // depth returns how much of the history is fetched.
-func (r *Repository) depth() []string {
-	if !r.policy.needsHistory() {
-		return []string{"--depth=1"}
-	}
-	if _, err := os.Stat(filepath.Join(r.mirror.dir, ".git", "shallow")); err == nil {
+func (r *Repository) depth(ctx context.Context) []string {
+	switch {
+	case r.policy.needsHistory() && r.isShallow():
 		return []string{"--unshallow"} // there was no policy before
+	case r.policy.needsHistory():
+		return nil
+	case !r.isShallow():
+		if _, err := r.run(ctx, r.mirror, "rev-parse", "--quiet", "--verify", fetchedRef); err == nil {
+			return nil // all of it is there
+		}
 	}
-	return nil
+	return []string{fmt.Sprintf("--depth=%d", nearHistory)}
+}
+
+// isShallow reports whether our copy lacks a part of the history.
+func (r *Repository) isShallow() bool {
+	_, err := os.Stat(filepath.Join(r.mirror.dir, ".git", "shallow"))
+	return err == nil
 }

@@ -37,7 +37,8 @@ func admit(t *testing.T, r *source.Repository, base proto.Revision) error {
 	if err := r.Fetch(t.Context(), revision); err != nil {
 		t.Fatal(err)
 	}
-	return r.Admit(t.Context(), base, revision)
+	_, err := r.Admit(t.Context(), base, revision)
+	return err
 }
 
 func TestEveryCommitIsSigned(t *testing.T) {
@@ -198,5 +199,71 @@ func TestADeployedRevisionThatIsLost(t *testing.T) {
 	o.git("branch", "--quiet", "--force", "main")
 	if err := admit(t, fresh(t), base); err != nil {
 		t.Errorf("a new copy, and a branch whose commits are all signed: %v", err)
+	}
+}
+
+// TestAForcePushThatIsAcceptedIsToldOf: whatever there is of the history.
+func TestAForcePushThatIsAcceptedIsToldOf(t *testing.T) {
+	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
+		t.Run(name, func(t *testing.T) {
+			over := func(r *source.Repository, base proto.Revision) bool {
+				t.Helper()
+				revision := check(t, r)
+				if err := r.Fetch(t.Context(), revision); err != nil {
+					t.Fatal(err)
+				}
+				over, err := r.Admit(t.Context(), base, revision)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return over
+			}
+			first := o.commit("flake.nix", "{ }")
+			r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+			if over(r, proto.Revision{}) || over(r, first) {
+				t.Error("the first is told to have been pushed over something")
+			}
+			for range 60 {
+				o.git("commit", "--quiet", "--allow-empty", "--message=x")
+			}
+			many := o.commit("a", "1")
+			if over(r, first) {
+				t.Error("a push of more commits than are fetched is told to be a force-push")
+			}
+			o.git("reset", "--quiet", "--hard", "HEAD~3")
+			if over(r, many) {
+				t.Error("going back is told to be a force-push")
+			}
+			o.commit("a", "2")
+			if !over(r, many) {
+				t.Error("a force-push is not told of")
+			}
+			fresh := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+			if over(fresh, first) {
+				t.Error("a push is told to be a force-push where our copy is a new one")
+			}
+			if fresh = newRepository(t, source.Options{URL: o.dir, Branch: "main"}); !over(fresh, many) {
+				t.Error("a force-push is not told of where our copy is a new one")
+			}
+		})
+	}
+}
+
+// TestNoRevisionWaitsToBeToldOf: that nobody knows whether it was pushed over keeps
+// it from nobody.
+func TestNoRevisionWaitsToBeToldOf(t *testing.T) {
+	o := newRemoteOrigin(t)
+	first := o.commit("flake.nix", "{ }")
+	for range 60 {
+		o.git("commit", "--quiet", "--allow-empty", "--message=x")
+	}
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+	newest := check(t, r)
+	if err := r.Fetch(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	removeAll(t, o.dir)
+	if over, err := r.Admit(t.Context(), first, newest); over || err != nil {
+		t.Errorf("got %t, %v, want it admitted", over, err)
 	}
 }

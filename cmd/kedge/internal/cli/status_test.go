@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kedge/proto"
 	"kedge/proto/bus"
 )
 
@@ -48,5 +50,19 @@ func TestWatchOutlivesAnOutage(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestStatusTellsOfAForcePush for as long as nothing newer is there.
+func TestStatusTellsOfAForcePush(t *testing.T) {
+	old, forced, newer := revision(t, "a"), revision(t, "b"), revision(t, "c")
+	const want = "channel main: the branch was pushed over: bbbbbbbbbb does not follow from aaaaaaaaaa, which was deployed before it\n"
+	for newest, told := range map[proto.Revision]bool{forced: true, newer: false} {
+		var out bytes.Buffer
+		s := proto.SourceStatus{Channel: "main", Revision: newest, PushedOver: &proto.ForcePush{Revision: forced, Over: old}}
+		drawFleet(&out, proto.FleetReply{Sources: []proto.SourceStatus{s}}, time.Now())
+		if got := strings.Contains(out.String(), want); got != told {
+			t.Errorf("of %s: %q, want the force-push in it: %t", newest.Short(), &out, told)
+		}
 	}
 }
