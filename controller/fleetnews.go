@@ -31,6 +31,11 @@ func (f *Fleet) IsCaughtUp() bool {
 	return f.caughtUp
 }
 
+// AwaitCaughtUp returns when [Fleet.CaughtUp] was called, or when ctx ends.
+func (f *Fleet) AwaitCaughtUp(ctx context.Context) {
+	f.await(ctx, func() bool { return f.caughtUp })
+}
+
 // Await returns when the fleet's version is not after any more, or when ctx
 // ends. A version from another life of the controller is no reason to wait.
 func (f *Fleet) Await(ctx context.Context, after uint64) {

@@ -67,22 +67,20 @@ func newRetentionMetrics(r *retention, reg prometheus.Registerer) {
 // what hosts say that they run: that must not be removed.
 func (r *retention) run(ctx context.Context) error {
 	var pruned, early time.Time
-	for {
+	r.fleet.AwaitCaughtUp(ctx)
+	for ctx.Err() == nil {
 		now := r.now()
-		if r.fleet.IsCaughtUp() {
-			switch {
-			case r.short(ctx) && now.Sub(early) >= pruneInterval/6:
-				r.prune(ctx, true)
-				pruned, early = now, now
-			case now.Sub(pruned) >= pruneInterval:
-				r.prune(ctx, false)
-				pruned = now
-			}
+		switch {
+		case r.short(ctx) && now.Sub(early) >= pruneInterval/6:
+			r.prune(ctx, true)
+			pruned, early = now, now
+		case now.Sub(pruned) >= pruneInterval:
+			r.prune(ctx, false)
+			pruned = now
 		}
-		if !sleep(ctx, roomLook) {
-			return nil
-		}
+		sleep(ctx, roomLook)
 	}
+	return nil
 }
 
 // short reports whether there is less room than there should be.

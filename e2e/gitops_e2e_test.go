@@ -31,7 +31,7 @@ const (
 
 // TestGitOps: a repository on a forge that nobody watches, which the controller
 // reaches by ssh alone and hears of by webhooks alone; two channels; commits that
-// must be signed; and a branch that is pushed over.
+// must be signed; a branch that is pushed over; and a build host that is not there.
 func TestGitOps(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1", "db1")
@@ -120,6 +120,34 @@ func TestGitOps(t *testing.T) {
 		web1.MustAwaitPhase(t, over, proto.PhaseCommitted)
 		requireOn(t, web1, "over it")
 	})
+
+	t.Run("build host unreachable", func(t *testing.T) {
+		setBuildHost(t, f)
+		before, told := requireOn(t, web1, "over it"), requirePublishedAny(t, web1)
+		awaitSource(t, f, "main", "an end of the first look", settledOn(told.Revision))
+		elsewhere := commitOnly(t, f, "built elsewhere")
+		requireRefused(t, f, elsewhere, proto.ReasonNoBuildHost, "the build host cannot be reached")
+		requireUntouched(t, web1, before, told)
+
+		f.MustRunOnBuild(t, "sh", "-c", startBuildHost)
+		f.MustKedge(t, "reconcile")
+		web1.MustAwaitPhase(t, elsewhere, proto.PhaseCommitted)
+		requireOn(t, web1, "built elsewhere")
+		f.MustRunOnBuild(t, "test", "-e", "/srv/big"+requirePublishedAny(t, web1).Toplevel.String())
+	})
+}
+
+// startBuildHost starts an SSH server whose sessions have a Nix store of their own.
+const startBuildHost = `mkdir -p /srv/big/nix
+systemd-run --quiet --unit=big --service-type=notify --property=BindPaths=/srv/big/nix:/nix /usr/sbin/sshd -D -p 2299 -o PidFile=none`
+
+// setBuildHost has the controller build on a machine that is not there: another port of
+// this one, with the key of the forge.
+func setBuildHost(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	f.MustRunOnBuild(t, "sh", "-c", `sed --in-place 's/^127.0.0.1 .*/&\n[127.0.0.1]:2299 &/; s/:2299 127.0.0.1/:2299/' "$0"`, knownHosts)
+	f.MustRunOnBuild(t, "sed", "--in-place", `s|^build:$|&\n  host: ssh-ng://root@127.0.0.1:2299\n  ssh_key_file: `+forgeKey+`\n  known_hosts_file: `+knownHosts+`|`, controllerConfig)
+	f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
 }
 
 // signed has a channel's commits signed by [signingKey].

@@ -3,8 +3,13 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/toplevel"
@@ -13,7 +18,7 @@ import (
 
 // slowCache answers one request, on its standard input: as the controller's cache
 // does, but that of an archive it sends headers, and then a byte a second, or
-// nothing.
+// nothing, or the rest once it is told to.
 const slowCache = `#!/bin/sh
 read -r method path _
 while read -r line && test "${#line}" -gt 1; do :; done
@@ -21,6 +26,12 @@ case $path in
 */nar/*)
 	curl --silent --output "/tmp/slowcache.$$" "http://127.0.0.1:8080$path"
 	printf 'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' "$(wc -c <"/tmp/slowcache.$$")"
+	if test -e /run/held; then
+		exec 9<>/run/held
+		echo >&9
+		read -r _ </run/freed
+		exec cat "/tmp/slowcache.$$"
+	fi
 	i=0
 	while test -e /run/trickle && dd if="/tmp/slowcache.$$" bs=1 count=1 skip=$i; do
 		i=$((i + 1))
@@ -90,6 +101,72 @@ func TestTransactionCacheSlow(t *testing.T) {
 		f.MustRunOnBuild(t, "touch", "/run/trickle")
 		requireOvercome(t, f, "trickled", func(*toplevel.Fleet) {})
 	})
+	t.Run("pruned in the middle", func(t *testing.T) { requireKept(t, f) })
+}
+
+// requireKept has the cache pruned, of all that nobody needs, while a host is in the
+// middle of an archive; the host commits.
+func requireKept(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	one := f.Host("one")
+	stray := strayPath(t, f)
+	f.MustRunOnBuild(t, "mkfifo", "/run/held", "/run/freed")
+	firewall(t, f, slowCacheRules)
+	rev := f.MustPush(t, "kept", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("kept")) })
+	f.MustRunOnBuild(t, "head", "--lines=1", "/run/held") // until an archive is asked for
+	f.MustRunOnBuild(t, "find", fleet.CacheDir, "-type", "f", "-exec", "touch", "--date=3 days ago", "{}", "+")
+	f.MustRunOnBuild(t, "sed", "--in-place", "s/^cache:$/&\\n  min_free: 1125899906842624/", controllerConfig) // 1 PiB
+	f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
+	awaitPruned(t, f)
+	if _, err := f.NarInfo(stray); err == nil {
+		t.Errorf("%s is in the cache, though nobody needs it", stray)
+	}
+	firewall(t, f, "delete table inet slowCache\n")
+	f.MustRunOnBuild(t, "sh", "-c", "echo >/run/freed")
+	one.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireOn(t, one, "kept")
+}
+
+// strayPath puts a path into the cache that no host needs.
+func strayPath(t *testing.T, f *fleet.Fleet) proto.StorePath {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "stray")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.AddToStore(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.MustRunOnBuild(t, "nix", "copy", "--to", "file://"+fleet.CacheDir, text)
+	stray, err := proto.ParseStorePath(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.NarInfo(stray); err != nil {
+		t.Fatal(err)
+	}
+	return stray
+}
+
+// awaitPruned waits until the controller, which has just started, has pruned its cache.
+func awaitPruned(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		metrics, _ := f.Build().Run(ctx, "curl", "--silent", "http://127.0.0.1:8080/metrics") // it may not serve yet
+		if strings.Contains(metrics, `kedge_controller_cache_prunes_total{result="succeeded"} 1`) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("wait until the cache is pruned: %s", metrics)
+		}
+	}
 }
 
 // requireOvercome deploys the app version and the change while the cache is slow:
