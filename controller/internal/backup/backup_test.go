@@ -204,6 +204,44 @@ func TestRestoreGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
+// TestARestoreOfKeysDoesNotEndOneOfEverything: half of that would stay as it was.
+func TestARestoreOfKeysDoesNotEndOneOfEverything(t *testing.T) {
+	i := identity(t)
+	b := load(t, save(t, write(t, t.TempDir(), state()), i), i)
+	dir := write(t, t.TempDir(), map[string]string{
+		"operators.json": "old", "desired/web1.json": "old", "aside/desired/web1.json": "is in the way",
+	})
+	whole := order(dir)
+	stage := filepath.Join(dir, unfinished)
+	if err := b.prepare(whole, stage); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := swap(whole, stage, filepath.Join(dir, "aside")); err == nil {
+		t.Fatal("the swap did not fail in the middle: the test is blind")
+	}
+	keys := whole
+	keys.Parts = []string{"operators.json", "keys"}
+	for range 2 {
+		if _, err := b.Restore(keys); !errors.Is(err, ErrUnfinished) || !strings.Contains(err.Error(), "without --keys-only") {
+			t.Errorf("restore of the keys: %v, want that it is refused, with advice", err)
+		}
+	}
+	if err := Unfinished(dir); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("unfinished: %v", err)
+	}
+	if _, err := b.Restore(whole); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range state() {
+		if got := contents(t, dir)[name]; got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	if _, err := b.Restore(keys); err != nil {
+		t.Errorf("restore of the keys afterwards: %v", err)
+	}
+}
+
 // TestWhatIsHalfRestoredIsNeverTakenForWhole crashes again, while the restore that goes
 // on prepares what it puts in place: the directory that says so is the same all along.
 func TestWhatIsHalfRestoredIsNeverTakenForWhole(t *testing.T) {

@@ -19,6 +19,10 @@ import (
 // there for as long as that lasts.
 const unfinished = "restore.unfinished"
 
+// begun is a file in there that says which parts are being put in place, one a line. It
+// is there once the first may have been.
+const begun = ".begun"
+
 // ErrUnfinished says that a restore did not come to its end.
 var ErrUnfinished = errors.New("a restore did not come to its end")
 
@@ -58,6 +62,9 @@ func (b Backup) Restore(o Order) (aside string, err error) {
 			o.Dir, strings.Join(lost, ", "))
 	}
 	stage := filepath.Join(o.Dir, unfinished)
+	if err := covers(o.Parts, stage); err != nil {
+		return "", err
+	}
 	resumed := Unfinished(o.Dir) != nil
 	if err := b.prepare(o, stage); err != nil {
 		if !resumed { // nothing was put in place yet
@@ -91,6 +98,24 @@ func (b Backup) loses(o Order) (lost []string, err error) {
 	return lost, err
 }
 
+// covers returns an error if a restore that crashed put parts in place, or may have, that
+// are not among parts: that would leave half of them.
+func covers(parts []string, stage string) error {
+	before, err := os.ReadFile(filepath.Join(stage, begun))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	for part := range strings.Lines(string(before)) {
+		if part = strings.TrimSuffix(part, "\n"); !slices.Contains(parts, part) {
+			return fmt.Errorf("%w, and was also of %s: run that one again, with everything that is in its backup (without --keys-only)", ErrUnfinished, part)
+		}
+	}
+	return nil
+}
+
 // prepare writes, durably, what is to be put in place. A directory of a restore that
 // crashed is emptied, and never away: as long as it is there nobody takes what is half
 // restored for whole.
@@ -103,6 +128,9 @@ func (b Backup) prepare(o Order, stage string) error {
 		return err
 	}
 	for _, e := range old {
+		if e.Name() == begun { // it is, until this one is done
+			continue
+		}
 		if err := os.RemoveAll(filepath.Join(stage, e.Name())); err != nil {
 			return err
 		}
@@ -125,6 +153,9 @@ func (b Backup) prepare(o Order, stage string) error {
 // swap moves what there is aside, and what was prepared in its place. Once it was
 // called only a restore can go on.
 func swap(o Order, stage, aside string) (moved bool, err error) {
+	if err := durable.WriteFile(filepath.Join(stage, begun), []byte(strings.Join(o.Parts, "\n")+"\n"), filePerm); err != nil {
+		return false, err
+	}
 	for _, part := range o.Parts {
 		name := filepath.FromSlash(part)
 		at, kept := filepath.Join(o.Dir, name), filepath.Join(aside, name)
