@@ -15,7 +15,7 @@ import (
 // did with that revision already is gone on with: then only hosts are new that the
 // revision did not have before, such as those that could not be built.
 func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	now := r.rollout
 	switch {
@@ -35,7 +35,6 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 			if err := r.save(joined); err != nil {
 				return err
 			}
-			r.acts++
 			r.releases, r.refused = signed, nil
 			r.log.InfoContext(ctx, "hosts joined the rollout", "rollout", now.ID, "hosts", hostNames(hostsOf(joining)))
 			return nil
@@ -199,7 +198,6 @@ func (r *runner) succeed(ctx context.Context, next rollout.Rollout, signed relea
 		return fmt.Errorf("begin: %w", err)
 	}
 	r.past, r.releases, r.refused = past, signed, nil
-	r.acts++
 	r.log.InfoContext(ctx, "rollout begun", "rollout", next.ID, "revision", next.Revision, "hosts", len(next.Hosts), "waves", len(next.Waves))
 	r.show()
 	return nil

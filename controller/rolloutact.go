@@ -93,7 +93,6 @@ func (r *runner) change(ctx context.Context, req proto.RolloutActRequest, a roll
 	if err := r.save(next); err != nil {
 		return err
 	}
-	r.acts++
 	return nil
 }
 
@@ -223,7 +222,6 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 func (r *runner) disturb() {
 	r.lock()
 	defer r.mu.Unlock()
-	r.acts++
 }
 
 // checkHold reports what is wrong with a request to hold something back, or not to.

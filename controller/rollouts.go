@@ -116,7 +116,7 @@ func (r *runner) chosen(now rollout.Rollout, channel string) (*runner, rollout.R
 // all returns the rollouts of the channel that are known, the current one first, and
 // then the newest.
 func (r *runner) all() []rollout.Rollout {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	if r.rollout.ID == "" {
 		return nil

@@ -17,12 +17,8 @@ import (
 )
 
 // publishAtOnce is how many hosts are published for at the same time: most of
-// each publication is waiting for disks. After so many as publishTogether whoever
-// wants to pause the rollout has a chance to.
-const (
-	publishAtOnce   = 16
-	publishTogether = 16 * publishAtOnce
-)
+// each publication is waiting for disks.
+const publishAtOnce = 16
 
 // round carries out what is to be done now, until there is nothing left. What
 // cannot be done for one host is its problem, shown there, and in the error.
@@ -36,7 +32,7 @@ func (r *runner) round(ctx context.Context) error {
 	for more := true; more && len(problems) == 0; {
 		more, problems = r.step(ctx)
 	}
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	if r.unsaved {
 		if err := r.save(r.rollout); err != nil {
@@ -70,22 +66,17 @@ func (r *runner) step(ctx context.Context) (more bool, problems []error) {
 		return false, []error{err}
 	}
 	r.seen = r.observe()
-	actions, acts := rollout.Next(r.rollout, r.seen, r.now()), r.acts
+	actions := rollout.Next(r.rollout, r.seen, r.now())
 	if r.unsaved && len(actions) > 0 && actions[0].Kind == rollout.Publish {
 		if err := r.save(r.rollout); err != nil { // who goes with the wave is decided once
 			return false, []error{err}
 		}
 	}
-	for some := range slices.Chunk(actions, publishTogether) {
-		r.unsaved = true
-		problems = append(problems, r.carryOut(ctx, some)...)
-		r.mu.Unlock()
-		r.lock()
-		if acts != r.acts {
-			break // what comes next is to be decided anew
-		}
+	if len(actions) == 0 {
+		return false, nil
 	}
-	return len(actions) > 0, problems
+	r.unsaved = true
+	return true, r.carryOut(ctx, actions)
 }
 
 // save makes next, which is the rollout, or what it becomes, durable. The caller holds
@@ -101,18 +92,25 @@ func (r *runner) save(next rollout.Rollout) error {
 
 // carryOut does what actions say: first outside, for all hosts side by side, and
 // then in the rollout, in order. Repeating it after a crash in between does no
-// harm: the fleet then shows what was published. The caller holds r.mu.
+// harm: the fleet then shows what was published. As soon as somebody else wants r.mu,
+// which the caller holds, no further publication is begun: what comes next is to be
+// decided anew.
 func (r *runner) carryOut(ctx context.Context, actions []rollout.Action) []error {
 	results := make([]result, len(actions))
 	var g errgroup.Group
 	g.SetLimit(publishAtOnce)
 	for i, a := range actions {
-		if a.Kind == rollout.Publish {
-			g.Go(func() error {
-				results[i].serial, results[i].err = r.publish(ctx, a)
-				return nil
-			})
+		if a.Kind != rollout.Publish {
+			continue
 		}
+		if i > 0 && r.wanted.Load() > 0 {
+			actions = actions[:i]
+			break
+		}
+		g.Go(func() error {
+			results[i].serial, results[i].err = r.publish(ctx, a)
+			return nil
+		})
 	}
 	_ = g.Wait() // every error is in its result
 	var problems []error

@@ -94,22 +94,25 @@ type runner struct {
 
 	latency atomic.Pointer[rollout.Latency] // as it is durable; nil before there is a rollout
 
-	rounds sync.Mutex // held for a whole round: there is one at a time
-	turn   sync.Mutex // held by who is next to get mu
-	mu     sync.Mutex // guards what follows; held while a few hosts are published for
+	rounds sync.Mutex   // held for a whole round: there is one at a time
+	turn   sync.Mutex   // held by who is next to get mu
+	wanted atomic.Int32 // how many wait for mu
+	mu     sync.Mutex   // guards what follows; held while hosts are published for
 
 	rollout  rollout.Rollout   // has no ID before the first
 	past     []rollout.Rollout // those before it, the newest first
 	releases releases
 	refused  map[proto.HostName]string // why hosts cannot be given what the rollout has for them
-	acts     uint64                    // counts what changed the rollout, or who may go, other than a round
 	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
 	unsaved  bool                      // rollout is not durable yet
 }
 
-// lock locks r.mu. Whoever has it, and gives it away for a moment, gets it again after
-// those who waited for it by then.
+// lock locks r.mu, for which it waits as long as the publications take that are under
+// way. Whoever has it, and gives it away for a moment, gets it again after those who
+// waited for it by then.
 func (r *runner) lock() {
+	r.wanted.Add(1)
+	defer r.wanted.Add(-1)
 	r.turn.Lock()
 	defer r.turn.Unlock()
 	r.mu.Lock()
@@ -168,7 +171,7 @@ func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName
 // resume takes up what was durable when the controller started: the rollout, if there
 // was one, and those before it.
 func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	r.rollout, r.past, r.releases, r.refused = saved, past, nil, nil
 	r.latency.Store(&saved.Latency)
@@ -178,14 +181,14 @@ func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 // forgetReleases has releases that were not published yet signed anew: a key that
 // signed them may count no more.
 func (r *runner) forgetReleases() {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	r.releases = nil
 }
 
 // current returns the rollout as it is.
 func (r *runner) current() rollout.Rollout {
-	r.mu.Lock()
+	r.lock()
 	defer r.mu.Unlock()
 	return r.rollout
 }

@@ -39,12 +39,15 @@ func TestARunnerThatGoesBackCrashesAnywhere(t *testing.T) {
 	}
 }
 
+// together is more hosts than are published for at the same time.
+const together = 10 * publishAtOnce
+
 // TestAPauseComesInBetween: whoever pauses a rollout that is being published to a large
-// fleet does not wait until it has gone to all.
+// fleet waits for no publication that was not begun, since each may take long.
 func TestAPauseComesInBetween(t *testing.T) {
 	r := newRunner()
 	all := map[proto.HostName]proto.StorePath{}
-	for i := range 3 * publishTogether {
+	for i := range 3 * together {
 		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
 	}
 	paused := make(chan error, 1)
@@ -64,8 +67,8 @@ func TestAPauseComesInBetween(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustBe(t, "paused", rollout.Paused)
-	if got := len(r.publisher.did()); got != publishTogether {
-		t.Errorf("published for %d hosts, want %d and then the pause", got, publishTogether)
+	if got := len(r.publisher.did()); got < 1 || got > publishAtOnce+1 {
+		t.Errorf("published for %d hosts, want %d or one more, and then the pause", got, publishAtOnce)
 	}
 }
 
@@ -80,7 +83,7 @@ func TestAHoldComesInBetween(t *testing.T) {
 	r.holds = file
 	o := &rollouts{runners: map[string]*runner{"main": r.runner}, holds: file, fleet: r.fleet, audit: r.audit, now: time.Now, log: r.log}
 	all := map[proto.HostName]proto.StorePath{}
-	for i := range 2 * publishTogether {
+	for i := range 2 * together {
 		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
 	}
 	last := host(t, "web99")
@@ -184,7 +187,7 @@ func TestNobodyElseGoesWhileTheFleetIsSilent(t *testing.T) {
 func TestWhatHoldsARolloutUpIsToldBriefly(t *testing.T) {
 	r := newRunner()
 	all := map[proto.HostName]proto.StorePath{}
-	for i := range publishTogether {
+	for i := range together {
 		h := host(t, fmt.Sprint("web", i))
 		all[h], r.publisher.fail[h] = storePath(t, "a"), syscall.ENOSPC
 	}
