@@ -10,8 +10,10 @@ import (
 	"kedge/proto"
 )
 
-// sizes are of fleets; Next has 10 ms for the first.
+// sizes are of fleets; Next has nextBudget for the first.
 var sizes = []int{1_000, 10_000}
+
+const nextBudget = 10 * time.Millisecond
 
 // big returns a rollout to n hosts, with everything that a spec may ask for, that is
 // about to publish to a tenth of a wave of half of them; half of that is through.
@@ -24,7 +26,7 @@ func big(b *testing.B, n int) (rollout.Rollout, rollout.Fleet, time.Time) {
 	budget := spec.Budget{Failed: spec.Percent(5), Silent: spec.Percent(20), Success: spec.Percent(50)}
 	d := rollout.Draft{ID: "r1", Revision: revision(b, "1"), Created: start, Fleet: rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: start}}
 	d.Spec.Rollout = spec.Rollout{
-		Budget: budget, SilentAfter: time.Hour,
+		Budget: budget, SilentAfter: time.Hour, MaxSilent: spec.Percent(50),
 		Waves: []spec.Wave{{Name: "one", Hosts: odd, MaxInFlight: spec.Percent(10), Canary: spec.Canary{Size: spec.Percent(10)}}},
 	}
 	for i := range n {
@@ -72,6 +74,9 @@ func BenchmarkNext(b *testing.B) {
 			if len(rollout.Next(r, fleet, now)) != len(fleet.Hosts)/20 {
 				b.Fatal("it does not publish to a tenth of the wave")
 			}
+		}
+		if took := b.Elapsed() / time.Duration(b.N); len(fleet.Hosts) == sizes[0] && took > nextBudget {
+			b.Errorf("it took %s, and has %s", took, nextBudget)
 		}
 	})
 }
