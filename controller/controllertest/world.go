@@ -227,7 +227,7 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 	}
 	rollouts, err := spec.Parse([]byte(f.Kedge), slices.Collect(maps.Keys(f.Toplevels)))
 	if err != nil {
-		return build.Evaluations{}, err
+		return build.Evaluations{}, &build.SpecError{Err: err}
 	}
 	e := build.Evaluations{Spec: rollouts, Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}}
 	for host, toplevel := range f.Toplevels {

@@ -167,7 +167,7 @@ func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, er
 	g.env = slices.Concat(g.env, env)
 	out, err := r.run(ctx, g, args...)
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		err = fmt.Errorf("%w: %w%s", ErrUnreachable, err, advice(err.Error()))
 	}
 	return out, err
 }

@@ -103,8 +103,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	revision := origin.commit("README", "no flake here")
 
 	missing := newRepository(t, source.Options{URL: filepath.Join(t.TempDir(), "gone"), Branch: "main"})
-	if _, err := missing.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "gone") {
-		t.Errorf("repository that does not exist: got error %v, want ErrUnreachable with its name", err)
+	if _, err := missing.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "gone") || !strings.Contains(err.Error(), "see url") {
+		t.Errorf("repository that does not exist: got error %v, want ErrUnreachable with its name, and what to do", err)
 	}
 	branch := newRepository(t, source.Options{URL: origin.dir, Branch: "production"})
 	if _, err := branch.Check(t.Context()); !errors.Is(err, source.ErrNoBranch) || !strings.Contains(err.Error(), "production") {

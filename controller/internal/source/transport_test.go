@@ -49,6 +49,27 @@ func TestOverSSH(t *testing.T) {
 	}
 }
 
+// TestAServerThatWantsAnotherKeySaysWhichFile: of what is refused it is said where to look.
+func TestAServerThatWantsAnotherKeySaysWhichFile(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	r := newRepository(t, source.Options{URL: "ssh://git@example.org/fleet.git", Branch: "main"})
+	for said, want := range map[string]string{
+		"git@example.org: Permission denied (publickey).":        "see ssh_key_file",
+		"Host key verification failed.":                          "see known_hosts_file",
+		"ERROR: Repository not found.":                           "see url",
+		"fatal: '/fleet.git' does not appear to be a repository": "cannot be read",
+	} {
+		script := "#!/bin/sh\necho \"" + said + "\" >&2\nexit 255\n"
+		if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Check(t.Context()); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v, want ErrUnreachable that says: %s", said, err, want)
+		}
+	}
+}
+
 // TestASilentServerIsGivenUp needs no ssh: a server that never answers looks the
 // same to git over any transport.
 func TestASilentServerIsGivenUp(t *testing.T) {
@@ -100,7 +121,7 @@ func TestGitNeverAsks(t *testing.T) {
 	t.Setenv("SSH_ASKPASS", helper)
 	r := newRepository(t, source.Options{URL: server.URL + "/fleet.git", Branch: "main", Timeout: 20 * time.Second})
 	_, err := r.Check(t.Context())
-	if !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "Username") {
+	if !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "Username") || !strings.Contains(err.Error(), "see token_file") {
 		t.Errorf("got error %v, want ErrUnreachable for want of a user name", err)
 	}
 	if text, err := os.ReadFile(asked); err == nil {
