@@ -16,6 +16,15 @@
       ];
       forAll = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
 
+      # Whole NixOS machines: they need KVM; see docs/vm-tests.md.
+      machines =
+        pkgs:
+        import ./nixos-module/vm {
+          inherit pkgs;
+          modules = self.nixosModules;
+          agent = self.packages.${pkgs.stdenv.hostPlatform.system}.kedge-agent;
+        };
+
       # The module of a service with a package of this flake: built with its own nixpkgs, whose Go is new
       # enough, whatever nixpkgs the host is made of.
       module =
@@ -63,6 +72,28 @@
         path = ./examples/fleet;
         description = "A fleet with a build host, waves, checks and a reboot window";
       };
+
+      checks = forAll (pkgs: removeAttrs (machines pkgs) [ "demo" ]);
+
+      apps = forAll (pkgs: {
+        demo =
+          let
+            inherit (machines pkgs) demo;
+            program = pkgs.writeShellScript "kedge-demo" ''
+              case "$*" in
+              "") exec ${demo.driver}/bin/nixos-test-driver ;;
+              --interactive) exec ${demo.driverInteractive}/bin/nixos-test-driver ;;
+              esac
+              echo "usage: nix run .#demo [-- --interactive]" >&2
+              exit 2
+            '';
+          in
+          {
+            type = "app";
+            program = "${program}";
+            meta.description = "A build host and two hosts, in virtual machines: pushes, one that fails, a power cut";
+          };
+      });
 
       devShells = forAll (pkgs: {
         default = pkgs.mkShell {

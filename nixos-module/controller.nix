@@ -21,7 +21,11 @@ let
   inherit (import ./controller-settings.nix { inherit lib; }) source settings;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+  portsOf =
+    addresses:
+    map (address: lib.toInt (lib.last (lib.splitString ":" address))) (
+      lib.filter (address: address != "") addresses
+    );
 in
 {
   options.services.kedge-controller = {
@@ -140,10 +144,11 @@ in
       ''
     );
 
-    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [
-      (portOf cfg.settings.nats.listen)
-      (portOf cfg.settings.http.listen)
-    ];
+    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall (
+      portsOf (
+        lib.optional (cfg.settings.nats.url == "") cfg.settings.nats.listen ++ [ cfg.settings.http.listen ]
+      )
+    );
 
     systemd.services.kedge-controller = unit // {
       # The controller runs nix and git; both run ssh, for repositories and remote builders, and git

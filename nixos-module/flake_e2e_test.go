@@ -50,7 +50,14 @@ func TestFlake(t *testing.T) {
 		both := func(v set) set { return set{"x86_64-linux": v, "aarch64-linux": v} }
 		kedge := derivation("kedge", "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves")
 		agent := derivation("kedge", "")
+		checks := set{}
+		for _, name := range []string{"controller-restart", "converge", "new-agent", "rollback", "trial-boot", "two-controllers"} {
+			checks[name] = derivation("vm-test-run-kedge-"+name, "")
+		}
+		demo := set{"type": "app", "description": "A build host and two hosts, in virtual machines: pushes, one that fails, a power cut"}
 		want := set{
+			"apps":      both(set{"demo": demo}),
+			"checks":    both(checks),
 			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": agent}),
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),

@@ -86,6 +86,8 @@ func testModules(t *testing.T, e evaluator) {
 			"not asked": {nil, []int{}},
 			"asked":     {options{"openFirewall": true}, []int{4222, 443}},
 			"moved":     {moved, []int{4222, 8443}},
+			"closed":    {options{"openFirewall": true, "settings": options{"nats": options{"listen": ""}}}, []int{443}},
+			"elsewhere": {options{"openFirewall": true, "settings": options{"nats": options{"url": "tls://nats.example:4222"}}}, []int{443}},
 		} {
 			if got := e.mustEvaluate(t, "controller", controllerHost(tt.service, nil)); !slices.Equal(got.Ports, tt.want) {
 				t.Errorf("%s: ports %v, want %v", name, got.Ports, tt.want)

@@ -62,7 +62,16 @@ let
           value = f name;
         }) names
       );
-    inherit (builtins) attrNames concatStringsSep;
+    inherit (builtins)
+      attrNames
+      attrValues
+      concatLists
+      concatMap
+      concatStringsSep
+      filter
+      mapAttrs
+      ;
+    concatStrings = concatStringsSep "";
     count = wanted: list: builtins.length (filter wanted list);
     filterAttrs =
       wanted: set: removeAttrs set (filter (name: !wanted name set.${name}) (attrNames set));

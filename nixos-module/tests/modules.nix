@@ -150,6 +150,12 @@ rec {
     let
       args = specialArgs // {
         inherit config lib;
+        extendModules =
+          more:
+          evalModules {
+            modules = modules ++ more.modules;
+            inherit specialArgs;
+          };
       };
       # Those with a key once.
       loaded = foldl' (

@@ -11,6 +11,17 @@ let
     outPath = "/${name}";
   };
 
+  runCommand =
+    name: _: script:
+    derivation {
+      inherit name system;
+      builder = "/bin/sh";
+      args = [
+        "-euc"
+        script
+      ];
+    };
+
   stdenv = {
     hostPlatform = { inherit system; };
     buildPlatform.canExecute = platform: platform.system == system;
@@ -36,56 +47,60 @@ let
         };
     in
     value;
-in
-{
-  inherit stdenv;
+  pkgs = {
+    inherit lib stdenv;
 
-  callPackage =
-    f: args:
-    import f (
-      {
-        inherit lib stdenv;
-        installShellFiles = package "installShellFiles";
-        # What it is given, to look at, and its outputs.
-        buildGoModule =
-          module:
-          let
-            output = outputName: package module.pname // { inherit outputName; };
-          in
-          output "out" // module // lib.genAttrs module.outputs output;
-      }
-      // args
-    );
+    callPackage =
+      f: args:
+      import f (
+        {
+          inherit lib stdenv;
+          installShellFiles = package "installShellFiles";
+          # What it is given, to look at, and its outputs.
+          buildGoModule =
+            module:
+            let
+              output = outputName: package module.pname // { inherit outputName; };
+            in
+            output "out" // module // lib.genAttrs module.outputs output;
+        }
+        // args
+      );
 
-  formats.yaml = _: {
-    type = yaml;
-    generate = name: value: builtins.toFile name (builtins.toJSON value); # JSON is YAML
-  };
-
-  runCommand =
-    name: _: script:
-    derivation {
-      inherit name system;
-      builder = "/bin/sh";
-      args = [
-        "-euc"
-        script
-      ];
+    formats.yaml = _: {
+      type = yaml;
+      generate = name: value: builtins.toFile name (builtins.toJSON value); # JSON is YAML
     };
 
-  mkShell = shell: package "shell" // shell;
+    inherit runCommand;
 
-}
-// lib.genAttrs [
-  "git"
-  "gnupg"
-  "go"
-  "golangci-lint"
-  "nats-server"
-  "natscli"
-  "nix"
-  "nixfmt-tree"
-  "openssh"
-  "systemd"
-] package
-// (if kedge == null then { } else { inherit kedge; })
+    writeText = name: text: runCommand name { } text;
+    writeShellScript = name: text: runCommand name { } text;
+    writeShellScriptBin = name: text: runCommand name { } text;
+
+    mkShell = shell: package "shell" // shell;
+
+    testers = import ./testers.nix { inherit lib pkgs; };
+  }
+  // lib.genAttrs [
+    "bash"
+    "coreutils"
+    "curl"
+    "git"
+    "gnugrep"
+    "gnupg"
+    "gnused"
+    "go"
+    "golangci-lint"
+    "jq"
+    "nats-server"
+    "natscli"
+    "nix"
+    "nixfmt-tree"
+    "openssh"
+    "openssl"
+    "systemd"
+  ] package
+  // lib.optionalAttrs (kedge != null) { inherit kedge; };
+in
+pkgs

@@ -104,6 +104,11 @@ rec {
     }
     // subAt [ "<name>" ] type;
 
+  lazyAttrsOf = attrsOf;
+  deferredModule = leaf "module" (_: true) // {
+    merge = _: imports: { inherit imports; };
+  };
+
   nullOr =
     type:
     {

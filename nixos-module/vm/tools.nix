@@ -1,0 +1,8 @@
+# What fleet/flake.nix builds with: a shell first.
+{ pkgs }:
+[
+  pkgs.bash
+  pkgs.coreutils
+  pkgs.gnugrep
+  pkgs.gnused
+]
