@@ -18,7 +18,9 @@ func TestABadRevisionIsRefusedAndChangesNothing(t *testing.T) {
 	both := func(p proto.StorePath) map[proto.HostName]proto.StorePath {
 		return map[proto.HostName]proto.StorePath{web1: p, web2: p}
 	}
-	spec := func(kedge string) controllertest.Flake { return controllertest.Flake{Toplevels: both(two), Kedge: kedge} }
+	spec := func(kedge string) controllertest.Flake {
+		return controllertest.Flake{Toplevels: both(two), Kedge: kedge}
+	}
 	c.world.Push(flake(both(one)))
 	c.await(t, "a good one", func(r proto.FleetReply) bool { return wants(web1, 1, one)(r) && wants(web2, 1, one)(r) })
 	for name, tt := range map[string]struct {
@@ -39,7 +41,10 @@ func TestABadRevisionIsRefusedAndChangesNothing(t *testing.T) {
 		"nothing to evaluate": {controllertest.Flake{Missing: "nixosConfigurations"}, proto.ReasonNoConfigurations, []string{"nixosConfigurations"}},
 	} {
 		rev := c.world.Push(tt.flake)
-		r := c.await(t, name, func(r proto.FleetReply) bool { s := channel(r, "main"); return s.Revision == rev && !s.Working && s.Error != "" })
+		r := c.await(t, name, func(r proto.FleetReply) bool {
+			s := channel(r, "main")
+			return s.Revision == rev && !s.Working && s.Error != ""
+		})
 		s := channel(r, "main")
 		for _, word := range tt.says {
 			if !strings.Contains(s.Error, word) {

@@ -39,8 +39,10 @@ type Config struct {
 	Rollout RolloutConfig           `config:"rollout"`
 	Enroll  EnrollConfig            `config:"enroll"`
 	Metrics MetricsConfig           `config:"metrics"`
-	HA      HAConfig                `config:"ha"`
-	Log     setup.LogConfig         `config:"log"`
+	// Notifications are where somebody is told what the fleet has come to, by name.
+	Notifications map[string]NotificationConfig `config:"notifications"`
+	HA            HAConfig                      `config:"ha"`
+	Log           setup.LogConfig               `config:"log"`
 }
 
 // A NATSConfig says where NATS is: in this process, unless URL is given.
@@ -113,7 +115,7 @@ func (c Config) Validate() error {
 	return errors.Join(slices.Concat(
 		[]error{absolute("state_dir", c.StateDir), c.Log.Validate("log")},
 		c.sourceProblems(), c.NATS.problems(c.HTTP.TLS), c.HTTP.problems(), c.Cache.problems(), c.upstreamProblems(), c.Build.problems(),
-		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.haProblems(), c.Metrics.problems(),
+		c.Keys.problems(), c.Reboot.problems(), c.Rollout.problems(), c.Enroll.problems(), c.haProblems(), c.Metrics.problems(), c.notificationProblems(),
 	)...)
 }
 

@@ -75,18 +75,20 @@ type Controller struct {
 	enrolment http.Handler
 	webhooks  http.Handler
 	renewals  func(context.Context) error // of hosts' credentials
-	serving   chan struct{}               // closed once operators' calls are answered
-	service   *bus.Service
-	http      *httpapi.Handler
-	web       *httpServer
-	visitors  *visitors                // of NATS, by way of web
-	cert      *certificate.Certificate // nil without TLS
-	passes    *pass.Office             // nil where there are no tokens for the cache
-	conn      *bus.Conn
-	authority Authority
-	natsURL   string
-	signer    *sign.Signer
-	term      *term // nil where there is one controller
+
+	notifications func(context.Context) error // of people
+	serving       chan struct{}               // closed once operators' calls are answered
+	service       *bus.Service
+	http          *httpapi.Handler
+	web           *httpServer
+	visitors      *visitors                // of NATS, by way of web
+	cert          *certificate.Certificate // nil without TLS
+	passes        *pass.Office             // nil where there are no tokens for the cache
+	conn          *bus.Conn
+	authority     Authority
+	natsURL       string
+	signer        *sign.Signer
+	term          *term // nil where there is one controller
 }
 
 // closer ends something that was opened.
@@ -184,7 +186,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"HTTP server": c.web.run, "keeper": c.keeper.run, "pipelines": c.build, "rollouts": c.rollouts.run,
 		"operator API": c.service.Run, "operator API over HTTP": c.http.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
-		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune, "leader": c.lead,
+		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune, "leader": c.lead, "notifications": c.notifications,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

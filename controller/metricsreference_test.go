@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"kedge/controller"
+	"kedge/controller/internal/notify"
 	"kedge/internal/manual"
 )
 
@@ -13,7 +15,9 @@ var update = flag.Bool("update", false, "write the reference anew")
 
 // TestTheReferenceHasEveryMetric: docs/reference is what the controller shows.
 func TestTheReferenceHasEveryMetric(t *testing.T) {
-	c := start(t)
+	c := start(t, func(c *controller.Config) {
+		c.Notifications = map[string]controller.NotificationConfig{"chat": {URL: "https://chat.example", Format: notify.JSON}}
+	})
 	got, err := manual.Metrics("kedge-controller", "kedge_controller_", c.Registry)
 	if err != nil {
 		t.Fatal(err)

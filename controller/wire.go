@@ -185,6 +185,9 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	if err := c.wireNotifications(); err != nil {
+		return err
+	}
 	return c.wireRetention(parts)
 }
 

@@ -1,5 +1,5 @@
-# The options of services.kedge-controller.settings and of its sources: the controller's configuration,
-# with its own names and defaults. What the module has options of its own for is not among them.
+# The options of services.kedge-controller.settings, of its sources and of its notifications: the
+# controller's configuration, with its own names and defaults. What the module has options of its own for is not among them.
 { lib }:
 let
   inherit (lib) mkOption types;
@@ -65,6 +65,22 @@ in
       secret_file = mkText "" "The secret of the webhook, outside of the store.";
       header = mkText "" "Where the signature is, for the kind `hmac`.";
     };
+  };
+
+  notification = {
+    url = mkText "" "Where messages are sent by POST, if that is no secret.";
+    url_file = mkText "" "A file outside of the store that has the URL.";
+    format = mkChoice "json" [
+      "json"
+      "slack"
+      "ntfy"
+    ] "How messages are written.";
+    secret_file = mkText "" "The key that messages are signed with, outside of the store; for `json`.";
+    token_file = mkText "" "A bearer's token that goes with messages, outside of the store.";
+    events = mkTexts [
+      "rollout-halted"
+      "rollback-failed"
+    ] "What is told; empty for all.";
   };
 
   settings = {

@@ -18,7 +18,7 @@ let
   unit = import ./controller-unit.nix { inherit (cfg) package; };
   configFile = format.generate "controller.yaml" cfg.settings;
   inherit (import ./types.nix { inherit lib; }) externalPath;
-  inherit (import ./controller-settings.nix { inherit lib; }) source settings;
+  inherit (import ./controller-settings.nix { inherit lib; }) notification source settings;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
   portsOf =
@@ -45,6 +45,25 @@ in
       description = ''
         The channels that hosts follow, by name; see `docs/sources.md`. None where the controller
         builds nothing (`settings.keys.sign_releases = false`).
+      '';
+    };
+
+    notifications = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          freeformType = format.type;
+          options = notification;
+        }
+      );
+      default = { };
+      example.ops = {
+        url_file = "/run/secrets/chat-url";
+        format = "slack";
+        events = [ "rollout-halted" ];
+      };
+      description = ''
+        Where somebody is told that a rollout halted, that a host went back, and the like, by name;
+        see `docs/notifications.md`.
       '';
     };
 
@@ -107,7 +126,7 @@ in
 
   config = mkIf cfg.enable {
     services.kedge-controller.settings = {
-      inherit (cfg) sources;
+      inherit (cfg) notifications sources;
       nats.listen = lib.mkDefault "0.0.0.0:4222";
       nats.advertise = cfg.advertise;
       http = {

@@ -5,12 +5,14 @@ package nixosmodule_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"kedge/controller"
 	"kedge/e2e/toplevel"
 )
 
@@ -137,6 +139,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 	}
 
 	testTLS(t, e)
+	testNotifications(t, e)
 
 	for _, tt := range []struct {
 		service string
@@ -148,6 +151,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 		{"agent", agentHost(nil, options{"networking": options{"hostName": "Web_1"}}), "host: "},
 		{"controller", controllerHost(options{"sources": options{"main": options{"url": "/srv/git/fleet.git", "pol": "5m"}}}, nil), "sources.main.pol"},
 		{"controller", controllerHost(options{"sources": options{}}, nil), "sources: must name"},
+		{"controller", controllerHost(options{"notifications": options{"ops": options{"format": "slack"}}}, nil), "notifications.ops.url"},
 		{"controller", controllerHost(options{"cacheUrls": []string{"cache"}}, nil), "cache.urls[0]"},
 		{"controller", controllerHost(options{"settings": options{"cache": options{"embedded": false}}}, nil), "cache.push: must name"},
 	} {
@@ -155,6 +159,20 @@ func testConfiguration(t *testing.T, e evaluator) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("a system with a wrong configuration of the %s: error %v, want %q in it", tt.service, err, tt.want)
 		}
+	}
+}
+
+// testNotifications shows that the module has every setting of a destination, and that the controller takes it.
+func testNotifications(t *testing.T, e evaluator) {
+	got := e.mustEvaluate(t, "controller", controllerHost(options{"notifications": options{
+		"ops": options{"url_file": "/run/secrets/chat-url", "format": "slack", "events": []string{"rollout-halted"}},
+	}}, nil))
+	ops := got.Settings["notifications"].(options)["ops"].(options)
+	if diff := cmp.Diff(configKeys("", reflect.TypeFor[controller.NotificationConfig]()), keys("", ops)); diff != "" {
+		t.Errorf("settings of a destination (-controller's +module's):\n%s", diff)
+	}
+	if err := e.check(t, got); err != nil {
+		t.Errorf("the controller refuses its destinations: %v", err)
 	}
 }
 

@@ -124,7 +124,8 @@ func testControllerSettings(t *testing.T, e evaluator) {
 		t.Errorf("settings of a source (-controller's +module's):\n%s", diff)
 	}
 	delete(got.Settings, "sources")
-	elsewhere := []string{"sources", "http.certificate_file", "http.key_file", "nats.tls.ca_file", "nats.tls.pins"}
+	delete(got.Settings, "notifications")
+	elsewhere := []string{"sources", "notifications", "http.certificate_file", "http.key_file", "nats.tls.ca_file", "nats.tls.pins"}
 	settable := append(keys("", got.Settings), elsewhere...)
 	slices.Sort(settable)
 	if diff := cmp.Diff(configKeys("", reflect.TypeFor[controller.Config]()), settable); diff != "" {

@@ -73,7 +73,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return run(cmd.Context(), c, stderr)
 		},
 	})
-	root.AddCommand(natsConfig(&file, stdout), backup(&file), restore(&file, stdout))
+	root.AddCommand(natsConfig(&file, stdout), backup(&file), restore(&file, stdout), notifyTest(&file))
 	return root
 }
 
@@ -99,6 +99,21 @@ func natsConfig(file *string, stdout io.Writer) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&selfSigned, "self-signed", false, "print accounts for an operator of their own, to be imported with nsc")
 	return cmd
+}
+
+// notifyTest tries destinations of notifications.
+func notifyTest(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "notify-test [DESTINATION...]",
+		Short: "Send a test to destinations of notifications, or to all",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := load(cmd, *file)
+			if err != nil {
+				return err
+			}
+			return controller.NotifyTest(cmd.Context(), c, time.Now(), args...)
+		},
+	}
 }
 
 // load reads the file, the environment and the flags of cmd, the later ones

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +45,35 @@ func TestCheckConfig(t *testing.T) {
 				t.Errorf("output = %q, want %q", out.String(), tt.out)
 			}
 		})
+	}
+}
+
+func TestNotifyTest(t *testing.T) {
+	got := make(chan string, 4)
+	chat := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.URL.Path }))
+	t.Cleanup(chat.Close)
+	file := filepath.Join(t.TempDir(), "controller.yaml")
+	text := good + "notifications: {chat: {url: " + chat.URL + "/chat, format: slack}, phone: {url: " + chat.URL + "/phone, format: ntfy}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) error {
+		cmd := command(t.Output(), t.Output())
+		cmd.SetArgs(append([]string{"notify-test", "--config", file}, args...))
+		return cmd.ExecuteContext(t.Context())
+	}
+	if err := run("phone"); err != nil || len(got) != 1 || <-got != "/phone" {
+		t.Errorf("one: %v", err)
+	}
+	if err := run(); err != nil || len(got) != 2 {
+		t.Errorf("all: %v, %d messages", err, len(got))
+	}
+	if err := run("pager"); err == nil || !strings.Contains(err.Error(), `there is no destination "pager"`) {
+		t.Errorf("nobody: %v", err)
+	}
+	chat.Close()
+	if err := run("chat"); err == nil || !strings.Contains(err.Error(), "chat: send: ") {
+		t.Errorf("who is gone: %v", err)
 	}
 }
 

@@ -58,7 +58,7 @@ type player struct {
 	crash   bool // after the next publications, before the rollout is saved
 
 	restarted bool // so that for a while nobody is known to be offline
-	out     strings.Builder
+	out       strings.Builder
 }
 
 func newPlayer(t *testing.T) *player {

@@ -1,0 +1,187 @@
+package notify
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kedge/proto"
+)
+
+// An Event is what a notice is about.
+type Event string
+
+// The events.
+const (
+	RolloutHalted     Event = "rollout-halted"     // a budget broke, and a person has to decide
+	RolloutReverted   Event = "rollout-reverted"   // who went goes back, or has gone back
+	RolloutDone       Event = "rollout-done"       // every wave has ended
+	ApprovalWanted    Event = "approval-wanted"    // a rollout waits for a person
+	RolledBack        Event = "rolled-back"        // a host went back to what was proven
+	RollbackFailed    Event = "rollback-failed"    // a host could not: a person has to look
+	DeploymentFailed  Event = "deployment-failed"  // it ended before a host was touched
+	Refused           Event = "refused"            // a host refuses what is published for it, for half an hour
+	SecondMachine     Event = "second-machine"     // a host is two machines
+	BuildFailed       Event = "build-failed"       // a revision does not get out, or not for every host
+	SourceUnreachable Event = "source-unreachable" // a repository cannot be looked at, for five minutes
+	Test              Event = "test"               // a person tries a destination
+)
+
+// Events returns every event that a destination may be told of.
+func Events() []Event {
+	return []Event{
+		RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
+		Refused, SecondMachine, BuildFailed, SourceUnreachable,
+	}
+}
+
+// patience is for how long something has to be so before it is told.
+func (e Event) patience() time.Duration {
+	switch e {
+	case SourceUnreachable:
+		return 5 * time.Minute
+	case Refused:
+		return 30 * time.Minute
+	case RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
+		SecondMachine, BuildFailed, Test:
+	}
+	return 0
+}
+
+// A Notice is one thing that is so, and that somebody should know.
+type Notice struct {
+	Key      string         `json:"key"` // the same for as long as it is so, and for nothing else
+	Event    Event          `json:"event"`
+	Host     proto.HostName `json:"host,omitzero"`
+	Channel  string         `json:"channel,omitempty"`
+	Rollout  string         `json:"rollout,omitempty"`
+	Revision proto.Revision `json:"revision,omitzero"`
+	Reason   proto.Reason   `json:"reason,omitempty"`
+	Message  string         `json:"message,omitempty"`
+	Since    time.Time      `json:"since,omitzero"` // by the clock of who noticed it
+}
+
+// Line says n in a sentence.
+func (n Notice) Line() string {
+	text := map[Event]string{
+		RolloutHalted:     "the rollout of channel " + n.Channel + " halted itself, and waits for a person",
+		RolloutReverted:   "the rollout of channel " + n.Channel + " is taken back",
+		RolloutDone:       "the rollout of channel " + n.Channel + " is done",
+		ApprovalWanted:    "the rollout of channel " + n.Channel + " waits for an approval (kedge rollout promote)",
+		RolledBack:        n.Host.String() + " went back to the system that worked",
+		RollbackFailed:    n.Host.String() + " could not go back to its proven system: a person has to look",
+		DeploymentFailed:  n.Host.String() + " got nothing new",
+		Refused:           n.Host.String() + " refuses what is published for it",
+		SecondMachine:     n.Host.String() + " is two machines",
+		BuildFailed:       "the newest revision of channel " + n.Channel + " does not get out, or not for every host",
+		SourceUnreachable: "the repository of channel " + n.Channel + " cannot be looked at",
+		Test:              "this is a test, and nothing is wrong",
+	}[n.Event]
+	if !n.Revision.IsZero() {
+		text += " (revision " + n.Revision.Short() + ")"
+	}
+	parts := slices.DeleteFunc([]string{text, string(n.Reason), n.Message}, func(s string) bool { return s == "" })
+	return strings.Join(parts, ": ")
+}
+
+// InForce returns what is worth telling of a fleet, in a fixed order.
+func InForce(f proto.FleetReply) (all []Notice) {
+	for _, r := range f.Rollouts {
+		all = append(all, ofRollout(r)...)
+	}
+	for _, s := range f.Sources {
+		all = append(all, ofSource(s)...)
+	}
+	wanting := map[string]bool{}
+	for _, h := range f.Hosts {
+		all = append(all, ofHost(h)...)
+		if h.Waits != nil && h.Waits.For == proto.ReasonAwaitingApproval {
+			wanting[h.Channel] = true
+		}
+	}
+	for _, r := range f.Rollouts {
+		if wanting[r.Channel] && r.State == proto.RolloutRunning {
+			all = append(all, Notice{
+				Key: fmt.Sprintf("%s/%s/%d", ApprovalWanted, r.ID, r.Wave), Event: ApprovalWanted,
+				Channel: r.Channel, Rollout: r.ID, Revision: r.Revision,
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b Notice) int {
+		return cmp.Or(cmp.Compare(slices.Index(Events(), a.Event), slices.Index(Events(), b.Event)), cmp.Compare(a.Key, b.Key))
+	})
+	return all
+}
+
+func ofRollout(r proto.RolloutView) []Notice {
+	e, tell := map[proto.RolloutState]Event{
+		proto.RolloutHalted: RolloutHalted, proto.RolloutReverting: RolloutReverted, proto.RolloutReverted: RolloutReverted, proto.RolloutDone: RolloutDone,
+	}[r.State]
+	if !tell || r.ID == "" {
+		return nil
+	}
+	since := r.Since
+	if e != RolloutHalted { // it halts again after a retry, and that is news
+		since = time.Time{}
+	}
+	return []Notice{{
+		Key: key(e, r.ID, since), Event: e, Channel: r.Channel, Rollout: r.ID, Revision: r.Revision, Message: r.Why, Since: r.Since,
+	}}
+}
+
+func ofSource(s proto.SourceStatus) []Notice {
+	switch s.Reason {
+	case "":
+		return nil
+	case proto.ReasonSourceUnreachable:
+		return []Notice{{Key: key(SourceUnreachable, s.Channel, time.Time{}), Event: SourceUnreachable, Channel: s.Channel, Reason: s.Reason, Message: s.Error}}
+	}
+	return []Notice{{
+		Key: key(BuildFailed, s.Channel+"/"+s.Revision.String()+"/"+string(s.Reason), time.Time{}), Event: BuildFailed,
+		Channel: s.Channel, Revision: s.Revision, Reason: s.Reason, Message: s.Error,
+	}}
+}
+
+func ofHost(h proto.HostView) (all []Notice) {
+	if h.Rival != nil {
+		all = append(all, Notice{Key: key(SecondMachine, h.Host.String(), time.Time{}), Event: SecondMachine, Host: h.Host, Message: h.Rival.Message, Since: h.Rival.Seen})
+	}
+	if h.Status == nil {
+		return all
+	}
+	d := h.Status.Deployment
+	e, tell := map[proto.Verdict]Event{
+		proto.VerdictRolledBack: RolledBack, proto.VerdictRollbackFailed: RollbackFailed, proto.VerdictFailed: DeploymentFailed,
+	}[d.Verdict]
+	if tell {
+		all = append(all, Notice{
+			Key: key(e, h.Host.String()+"/"+d.ID, time.Time{}), Event: e, Host: h.Host, Channel: h.Channel, Revision: d.Revision,
+			Reason: d.Reason, Message: d.Message, Since: d.Since,
+		})
+	}
+	if c, _ := h.Status.Condition(proto.ConditionAccepted); c.Status == proto.StatusFalse {
+		all = append(all, Notice{
+			Key: key(Refused, h.Host.String()+"/"+string(c.Reason), time.Time{}), Event: Refused, Host: h.Host, Reason: c.Reason, Message: c.Message, Since: c.Since,
+		})
+	}
+	return all
+}
+
+func key(e Event, what string, since time.Time) string {
+	k := string(e) + "/" + what
+	if !since.IsZero() {
+		k += "/" + since.UTC().Format(time.RFC3339Nano)
+	}
+	return k
+}
+
+// unsettled reports whether nobody can say whether what key names is so still: the
+// channel that it is of is being worked on, or cannot be looked at.
+func unsettled(f proto.FleetReply, key string) bool {
+	return slices.ContainsFunc(f.Sources, func(s proto.SourceStatus) bool {
+		build := strings.HasPrefix(key, string(BuildFailed)+"/"+s.Channel+"/")
+		return build && (s.Working || s.Reason == proto.ReasonSourceUnreachable)
+	})
+}
