@@ -95,7 +95,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				r.releaser.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
-					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
+					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
 					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -161,7 +161,7 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	r.deployAs(t, "1", "", fleetOf(t, "a"))
 	parts := &instantParts{toplevels: fleetOf(t, "b"), spec: s}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
 		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),

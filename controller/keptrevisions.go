@@ -18,8 +18,9 @@ const keptRevisionsFile = "revisions.json"
 // keptRevisions remembers what the last revisions of each source came to, so that it
 // stays in the cache. Safe for concurrent use.
 type keptRevisions struct {
-	path string
-	max  int // of each source
+	path   string
+	max    int                     // of each source
+	shared func(path string) error // see [Controller.shared]
 
 	mu sync.Mutex // for the file
 }
@@ -36,7 +37,8 @@ type keptRevisionsRecord struct {
 }
 
 // note remembers a revision, and forgets the oldest of its source if there are many.
-// It is durable then.
+// It is durable then, and known to the other controllers: whoever leads next keeps the
+// same in its cache.
 func (k *keptRevisions) note(source string, rev proto.Revision, toplevels map[proto.HostName]proto.StorePath) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -56,7 +58,10 @@ func (k *keptRevisions) note(source string, rev proto.Revision, toplevels map[pr
 		kept = append(kept, r)
 	}
 	slices.Reverse(kept)
-	return k.document().Write(keptRevisionsRecord{kept})
+	if err := k.document().Write(keptRevisionsRecord{kept}); err != nil {
+		return err
+	}
+	return k.shared(k.path)
 }
 
 // toplevels returns all that is remembered.

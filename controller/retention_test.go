@@ -60,7 +60,7 @@ func newRetention(t *testing.T, p *fakePruner) (*retention, *prometheus.Registry
 	r := &retention{
 		cache: p, config: defaultCache(), fleet: NewFleet(time.Now),
 		toplevels: func(proto.HostName) []proto.StorePath { return nil }, rollouts: func() []proto.StorePath { return nil },
-		revisions: &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 2},
+		revisions: &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 2, shared: alone},
 		now:       time.Now, log: slog.New(slog.DiscardHandler),
 	}
 	newRetentionMetrics(r, registry)

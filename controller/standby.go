@@ -33,7 +33,7 @@ const (
 
 // sharedParts names what other controllers need of the state.
 func sharedParts() []string {
-	return []string{channelsDir, rolloutsDir, holdsFile, desiredDir, withdrawalsFile, hostsDir, operatorsFile, sharedKeysFile, notifiedFile}
+	return []string{channelsDir, rolloutsDir, holdsFile, keptRevisionsFile, desiredDir, withdrawalsFile, hostsDir, operatorsFile, sharedKeysFile, notifiedFile}
 }
 
 // A term is the time for which this controller leads.

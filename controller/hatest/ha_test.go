@@ -377,8 +377,12 @@ func TestAStandbySaysWhatItIs(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("open: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dirs[1], "desired", "web1.json")); err != nil {
-		t.Errorf("the standby has not what the leader published: %v", err)
+	for _, name := range []string{"desired/web1.json", "revisions.json"} {
+		theirs, err := os.ReadFile(filepath.Join(dirs[0], name))
+		ours, also := os.ReadFile(filepath.Join(dirs[1], name))
+		if err := errors.Join(err, also); err != nil || !bytes.Equal(ours, theirs) {
+			t.Errorf("%s of the standby is not that of the leader: %v", name, err)
+		}
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
