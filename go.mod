@@ -2,6 +2,8 @@ module kedge
 
 go 1.26.0
 
+toolchain go1.27.3
+
 require (
 	filippo.io/age v1.3.2
 	github.com/chromedp/cdproto v0.0.0-20260714215040-dc233986426f

@@ -1,5 +1,7 @@
 # The programs, statically linked: kedge and kedge-controller, and kedge-agent as an output of its own,
-# since it is all that hosts need. Needs Go 1.26 or newer, as go.mod says.
+# since it is all that hosts need. Needs Go 1.26 or newer, as go.mod says, and is built with the one of
+# nixpkgs (in autumn 2026 its newest was 1.27.2), not with the toolchain of go.mod, which was tested and
+# looked at for vulnerabilities: what is fixed in Go comes with a newer nixpkgs.
 {
   lib,
   stdenv,

@@ -21,7 +21,7 @@ func lint(ctx context.Context, r *Report) error {
 	r.check("format", golangci("fmt", "--diff"))
 	r.check("linters", golangci("run", "--allow-serial-runners"))
 	r.check("linters with tags "+allTags, golangci("run", "--allow-serial-runners", "--build-tags", allTags))
-	r.check("vulnerabilities", func() (string, error) { return vulnerabilities(ctx, r) })
+	r.check("vulnerabilities", func() (string, error) { return vulnerabilities(ctx) })
 	return nil
 }
 

@@ -21,13 +21,9 @@ const (
 	vulnerabilityDatabase = "golang.org/x/vulndb@v0.0.0-20261105234957-e22db6528018"
 )
 
-// standardLibrary is what the tool calls it as a module.
-const standardLibrary = "stdlib"
-
-// vulnerabilities fails if one of the project's programs may call a function of a
-// module that is known to be vulnerable. The standard library is that of whoever
-// builds: what is wrong with this machine's is shown, and fails nothing.
-func vulnerabilities(ctx context.Context, r *Report) (string, error) {
+// vulnerabilities fails if one of the project's programs may call a function that is
+// known to be vulnerable, of a module or of the standard library of the Go in use.
+func vulnerabilities(ctx context.Context) (string, error) {
 	database, err := downloadModule(ctx, vulnerabilityDatabase)
 	if err != nil {
 		return "", err
@@ -43,19 +39,8 @@ func vulnerabilities(ctx context.Context, r *Report) (string, error) {
 	if err != nil {
 		return said, err
 	}
-	ours, theirs := []string{}, []string{}
-	for _, v := range called {
-		if v.module == standardLibrary {
-			theirs = append(theirs, v.String())
-		} else {
-			ours = append(ours, v.String())
-		}
-	}
-	if len(theirs) > 0 {
-		r.Show("note  this machine's Go is vulnerable: build with a newer one\n%s", indent(strings.Join(theirs, "\n")))
-	}
-	if len(ours) > 0 {
-		return strings.Join(ours, "\n"), errors.New("vulnerable functions may be called")
+	if len(called) > 0 {
+		return strings.Join(called, "\n"), errors.New("vulnerable functions may be called")
 	}
 	return "", nil
 }
@@ -74,21 +59,10 @@ func downloadModule(ctx context.Context, module string) (string, error) {
 	return downloaded.Dir, nil
 }
 
-// A vulnerability is one that a program may call.
-type vulnerability struct{ id, module, version, fixed string }
-
-// String says what it is, and what to do.
-func (v vulnerability) String() string {
-	if v.fixed == "" {
-		return fmt.Sprintf("%s: %s %s, not fixed yet", v.id, v.module, v.version)
-	}
-	return fmt.Sprintf("%s: %s %s, fixed in %s", v.id, v.module, v.version, v.fixed)
-}
-
 // calledVulnerabilities returns what the tool found, each once, without what is only
 // in a module or a package, but is not called.
-func calledVulnerabilities(said io.Reader) ([]vulnerability, error) {
-	var called []vulnerability
+func calledVulnerabilities(said io.Reader) ([]string, error) {
+	var called []string
 	scanned := false
 	for d := json.NewDecoder(said); ; {
 		var message struct {
@@ -111,7 +85,11 @@ func calledVulnerabilities(said io.Reader) ([]vulnerability, error) {
 		if f == nil || len(f.Trace) == 0 || f.Trace[0].Function == "" {
 			continue
 		}
-		v := vulnerability{f.OSV, f.Trace[0].Module, f.Trace[0].Version, f.FixedVersion}
+		fixed := "not fixed yet"
+		if f.FixedVersion != "" {
+			fixed = "fixed in " + f.FixedVersion
+		}
+		v := fmt.Sprintf("%s: %s %s, %s", f.OSV, f.Trace[0].Module, f.Trace[0].Version, fixed)
 		if !slices.Contains(called, v) {
 			called = append(called, v)
 		}

@@ -17,7 +17,7 @@ func TestOnlyCalledVulnerabilitiesCount(t *testing.T) {
 {"finding":{"osv":"GO-3","fixed_version":"v1.26.9","trace":[{"module":"stdlib","version":"v1.26.8","package":"os","function":"Open"}]}}
 `
 	got, err := calledVulnerabilities(strings.NewReader(said))
-	want := []vulnerability{{"GO-2", "example.org/b", "v1.0.0", ""}, {"GO-3", "stdlib", "v1.26.8", "v1.26.9"}}
+	want := []string{"GO-2: example.org/b v1.0.0, not fixed yet", "GO-3: stdlib v1.26.8, fixed in v1.26.9"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
