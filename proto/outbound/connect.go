@@ -3,7 +3,6 @@ package outbound
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -45,9 +44,9 @@ func tunnel(ctx context.Context, conn net.Conn, proxy *url.URL, address string) 
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) }) // wakes who reads
 	defer stop()
 	if proxy.Scheme == "https" {
-		secure := tls.Client(conn, &tls.Config{ServerName: proxy.Hostname(), MinVersion: tls.VersionTLS12})
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, fmt.Errorf("proxy %s: %w", name(proxy), err)
+		secure, err := secured(ctx, conn, proxy)
+		if err != nil {
+			return nil, err
 		}
 		conn = secure
 	}

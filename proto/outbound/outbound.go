@@ -85,11 +85,17 @@ func (o Options) Transport() (*http.Transport, error) {
 		return nil, err
 	}
 	return &http.Transport{
-		Proxy:             func(r *http.Request) (*url.URL, error) { return o.proxyFor(r.URL) },
-		DialContext:       (&net.Dialer{KeepAlive: keepAlive}).DialContext,
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			proxy, err := o.proxyFor(r.URL)
+			return plain(proxy), err
+		},
+		DialContext:       o.dialHTTP,
 		TLSClientConfig:   trust,
 		ForceAttemptHTTP2: true,
 		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+			if named, err := o.proxyFor(&url.URL{Scheme: "https", Host: req.Host}); err == nil && named != nil {
+				proxy = named
+			}
 			return refusal(proxy, req.Host, resp)
 		},
 		TLSHandshakeTimeout:   connectTimeout,
