@@ -85,7 +85,10 @@ func (r Record) newer(o Record) bool {
 	if r.Target.Serial != o.Target.Serial {
 		return r.Target.Serial > o.Target.Serial
 	}
-	return r.Issued.After(o.Issued)
+	if !r.Issued.Equal(o.Issued) {
+		return r.Issued.After(o.Issued)
+	}
+	return r.Reset.After(o.Reset)
 }
 
 // says reports whether r is what o, whose release is release, would have said.

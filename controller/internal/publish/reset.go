@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -79,4 +80,18 @@ func (p *Publisher) reset(ctx context.Context, name proto.HostName, h *host, cha
 		return err
 	}
 	return p.deliver(ctx, h, true)
+}
+
+// openReset returns when the reset in d was signed, which may have none. One that our
+// keys did not sign for this host is taken out.
+func (p *Publisher) openReset(d *proto.Desired, name proto.HostName) time.Time {
+	if d.Reset == nil {
+		return time.Time{}
+	}
+	r, err := p.o.Signer.OpenReset(*d.Reset)
+	if err != nil || r.Host != name {
+		d.Reset = nil
+		return time.Time{}
+	}
+	return r.Issued
 }

@@ -97,3 +97,74 @@ func TestResetBesideWhatIsNewer(t *testing.T) {
 		})
 	}
 }
+
+// A controller that lost its disk, or goes on from a backup, does not take back the reset
+// that it finds on the bus.
+func TestAResetOnTheBusIsAdopted(t *testing.T) {
+	for _, lost := range []string{"the disk", "the last hour"} {
+		t.Run(lost, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.open(t)
+			w.mustPublish(t, p, w.toplevels[0])
+			backup := w.shelf.records[web1]
+			if _, err := p.Reset(t.Context(), "test", web1, "lost", nil); err != nil {
+				t.Fatal(err)
+			}
+			p = w.forget(t)
+			if lost != "the disk" {
+				w.shelf.records[web1] = backup
+				p = w.open(t)
+			}
+			if err := p.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.clock = w.clock.Add(proto.AssignmentRenewal + time.Minute)
+			mustRenew(t, p)
+			order, err := w.onBus(t, proto.Floor{Challenge: "lost"}, w.trust())
+			if err != nil || order.Floor.Challenge != "" {
+				t.Errorf("after a renewal: got floor %+v, error %v", order.Floor, err)
+			}
+			w.clock = w.clock.Add(proto.AssignmentLifetime)
+			mustRenew(t, p)
+			if d, err := proto.ParseDesired(w.bus.data[web1]); err != nil || d.Reset != nil {
+				t.Errorf("after a day: the reset is %v, error %v; want none", d.Reset, err)
+			}
+		})
+	}
+}
+
+// What somebody else put into a desired state of ours is no reset.
+func TestAForeignResetIsNotAdopted(t *testing.T) {
+	for name, r := range map[string]struct {
+		host string
+		by   func(w *world) proto.SecretKey
+	}{
+		"of another key":   {"web1", func(w *world) proto.SecretKey { return w.ci }},
+		"for another host": {"web2", func(w *world) proto.SecretKey { return w.spare }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.open(t)
+			w.mustPublish(t, p, w.toplevels[0])
+			d, err := proto.ParseDesired(w.bus.data[web1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := proto.Reset{Host: mustHost(r.host), Challenge: "lost", Issued: w.clock, Serial: 1}.Sign(r.by(w))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Reset = &e
+			if w.bus.data[web1], err = d.Encode(); err != nil {
+				t.Fatal(err)
+			}
+			p = w.forget(t)
+			if err := p.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.shelf.records[web1]; got.Desired.Reset != nil || !got.Reset.IsZero() {
+				t.Errorf("adopted: %v, of %s", got.Desired.Reset, got.Reset)
+			}
+		})
+	}
+}

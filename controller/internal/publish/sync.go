@@ -225,8 +225,10 @@ func (p *Publisher) open(name proto.HostName, data []byte) (Record, error) {
 	if a.Host != name || r.Host != name || a.Release != proto.DigestOf(d.Release.Payload) {
 		return Record{}, fmt.Errorf("%w: release and assignment are not for %s", proto.ErrMalformed, name)
 	}
+	reset := p.openReset(&d, name) // before d is
 	return Record{
 		Host:    name,
+		Reset:   reset,
 		Target:  target(r, d.Release, a.Serial, a.Issued),
 		Issued:  a.Issued,
 		Release: r.Serial,
