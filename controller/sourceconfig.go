@@ -9,6 +9,7 @@ import (
 
 	"kedge/controller/internal/hook"
 	"kedge/controller/internal/source"
+	"kedge/internal/noflake"
 	"kedge/internal/setup"
 	"kedge/internal/spec"
 	"kedge/proto"
@@ -16,10 +17,13 @@ import (
 
 // A SourceConfig names the git repository that holds the flake of a channel's hosts.
 type SourceConfig struct {
-	URL    string        `config:"url"` // as git understands it; a path is one
-	Branch string        `config:"branch"`
-	Subdir string        `config:"subdir"` // of the flake in the repository; empty is its top
-	Poll   time.Duration `config:"poll"`   // how often to look without being asked
+	URL    string `config:"url"` // as git understands it; a path is one
+	Branch string `config:"branch"`
+	Subdir string `config:"subdir"` // of the flake in the repository; empty is its top
+	// File is what is evaluated in the place of a flake, and Attribute where its hosts are.
+	File      string        `config:"file"`
+	Attribute string        `config:"attribute"`
+	Poll      time.Duration `config:"poll"` // how often to look without being asked
 	// Hosts selects those of the flake's hosts that follow the channel.
 	Hosts spec.Selector `config:"hosts"`
 	// Credentials, which are read at each use; see docs/sources.md.
@@ -67,7 +71,7 @@ func (c *SourceConfig) SetDefaults() {
 
 // options returns what is said of the repository.
 func (c SourceConfig) options() source.Options {
-	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Policy: c.policy(), Credentials: source.Credentials{
+	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Entry: noflake.Entry{File: c.File, Attribute: c.Attribute}, Policy: c.policy(), Credentials: source.Credentials{
 		SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile, TokenFile: c.TokenFile, User: c.User,
 	}}
 }

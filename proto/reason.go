@@ -105,7 +105,7 @@ const (
 	ReasonGone              Reason = "gone"               // what the host shall get is neither in the cache nor in a store
 	ReasonBadHostName       Reason = "bad-host-name"      // a name in the flake cannot be a host's
 	ReasonNoConfigurations  Reason = "no-configurations"  // the flake has no nixosConfigurations, or none in it
-	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix
+	ReasonNoFlake           Reason = "no-flake"           // there is no flake.nix, or no such file as is configured
 	ReasonBadSpec           Reason = "bad-spec"           // what the flake says about its rollouts cannot be used
 	ReasonNoBranch          Reason = "no-branch"          // the repository has no such branch
 	ReasonUnsigned          Reason = "unsigned"           // a commit is not signed by an allowed signer

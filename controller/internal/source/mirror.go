@@ -93,10 +93,10 @@ func (r *Repository) borrow() error {
 	return durable.WriteFile(alternates, line, 0o600)
 }
 
-// present reports whether our copy has revision already. It looks for the flake
-// first, so that mostly this is all there is to ask.
+// present reports whether our copy has revision already. It looks for what is
+// evaluated first, so that mostly this is all there is to ask.
 func (r *Repository) present(ctx context.Context, revision proto.Revision) bool {
-	if r.flakeAt(ctx, revision) == nil {
+	if r.entryAt(ctx, revision) == nil {
 		return true
 	}
 	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+"^{commit}")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kedge/internal/durable"
+	"kedge/internal/noflake"
 	"kedge/proto"
 )
 
@@ -28,7 +29,7 @@ var (
 	// check finds another revision.
 	ErrRevisionGone = errors.New("the repository does not have the revision any more")
 	// ErrNoFlake: nothing can be evaluated at this revision.
-	ErrNoFlake = errors.New("there is no flake.nix")
+	ErrNoFlake = errors.New("there is nothing to evaluate")
 )
 
 const (
@@ -39,10 +40,11 @@ const (
 
 // Options says which repository is followed.
 type Options struct {
-	URL    string // required; see the package's comment
-	Branch string // required
-	Subdir string // of the flake in the repository
-	Dir    string // for our copy; required
+	URL    string        // required; see the package's comment
+	Branch string        // required
+	Subdir string        // of the flake in the repository
+	Entry  noflake.Entry // of a repository without a flake; zero for one with
+	Dir    string        // for our copy; required
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
 	Policy      Policy
@@ -50,12 +52,15 @@ type Options struct {
 	Log         *slog.Logger  // required
 }
 
-// Problems returns everything that is wrong with URL, Branch, Subdir and
+// Problems returns everything that is wrong with URL, Branch, Subdir, Entry and
 // Credentials: an error for each, which begins with its name in lower case.
 func (o Options) Problems() []error {
 	l, urlErr := parseURL(o.URL)
 	_, dirErr := cleanSubdir(o.Subdir)
-	problems := append([]error{urlErr, checkBranch(o.Branch), dirErr}, o.Credentials.problems(l)...)
+	if o.Subdir != "" && o.Entry.File != "" {
+		dirErr = errors.New("subdir: must be empty where there is file, which is a path in the repository")
+	}
+	problems := slices.Concat([]error{urlErr, checkBranch(o.Branch), dirErr}, o.Entry.Problems(), o.Credentials.problems(l))
 	return slices.DeleteFunc(problems, func(err error) bool { return err == nil })
 }
 
@@ -65,6 +70,7 @@ type Repository struct {
 	location location
 	branch   string
 	subdir   string
+	entry    noflake.Entry
 	creds    Credentials
 	policy   Policy
 	mirror   git // our copy
@@ -74,7 +80,7 @@ type Repository struct {
 
 	mu      sync.Mutex     // held while our copy is used, and guards what follows
 	fetched proto.Revision // the last one
-	seen    proto.Revision // the last one that was seen to have a flake
+	seen    proto.Revision // the last one that was seen to have what is evaluated
 	untidy  bool           // something was fetched since Tidy
 }
 
@@ -94,7 +100,7 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
+	r := &Repository{branch: o.Branch, entry: o.Entry, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)

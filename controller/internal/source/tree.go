@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,24 +22,40 @@ type Tree struct {
 func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tree, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.flakeAt(ctx, revision); err != nil {
+	ref, err := r.flakeRef(ctx, revision)
+	if err != nil {
 		return Tree{}, fmt.Errorf("revision %s of %s: %w", revision, r.location.url, err)
 	}
-	query := url.Values{"rev": {revision.String()}, "shallow": {"1"}}
-	if r.subdir != "" {
-		query.Set("dir", r.subdir)
-	}
-	u := url.URL{Scheme: "git+file", Path: r.mirror.dir, RawQuery: query.Encode()}
-	return Tree{Revision: revision, FlakeRef: u.String()}, nil
+	return Tree{Revision: revision, FlakeRef: ref}, nil
 }
 
-// flakeAt reports why there is no flake at revision, which wraps [ErrNoFlake] if
-// git says so, or nil.
-func (r *Repository) flakeAt(ctx context.Context, revision proto.Revision) error {
+func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (string, error) {
+	if err := r.entryAt(ctx, revision); err != nil {
+		return "", err
+	}
+	if r.entry.File == "" {
+		return r.mirror.flakeRef(revision.String(), r.subdir), nil
+	}
+	return r.wrap(ctx, revision)
+}
+
+// flakeRef returns what Nix takes for a commit in a repository of ours.
+func (g git) flakeRef(commit, subdir string) string {
+	query := url.Values{"rev": {commit}, "shallow": {"1"}}
+	if subdir != "" {
+		query.Set("dir", subdir)
+	}
+	u := url.URL{Scheme: "git+file", Path: g.dir, RawQuery: query.Encode()}
+	return u.String()
+}
+
+// entryAt reports why there is nothing to evaluate at revision, which wraps
+// [ErrNoFlake] if git says so, or nil.
+func (r *Repository) entryAt(ctx context.Context, revision proto.Revision) error {
 	if r.seen == revision {
 		return nil
 	}
-	file := path.Join(r.subdir, "flake.nix")
+	file := cmp.Or(r.entry.File, path.Join(r.subdir, "flake.nix"))
 	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+":"+file)
 	if failed, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && failed.exitCode > 0 {
 		return fmt.Errorf("%w: want %s", ErrNoFlake, file)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/nix"
+	"kedge/internal/noflake"
 	"kedge/internal/spec"
 	"kedge/internal/usage"
 	"kedge/proto"
@@ -27,20 +29,29 @@ const checkOutputs = `outputs: { hosts = builtins.attrNames (outputs.nixosConfig
 
 func (k *kedge) check() *cobra.Command {
 	var asJSON bool
+	var entry noflake.Entry
 	cmd := &cobra.Command{
 		Use:   "check [FLAKE]",
 		Short: "Say what a flake's output kedge means, or what is wrong with it",
 		Long: `Evaluate the output kedge of a flake, which is a directory or what Nix takes for a flake
 (default: here), and say which hosts go in which wave; or everything that is wrong with
 it, each with the path of the attribute, and end with exit code 1. It needs Nix, and
-asks no controller. Systems of hosts are not evaluated.`,
+asks no controller. Systems of hosts are not evaluated.
+
+With --file it is a directory without a flake, of which that file is evaluated, as
+purely as the controller does it.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&entry.File, "file", "", "a Nix file in the directory, in the place of a flake")
+	cmd.Flags().StringVar(&entry.Attribute, "attribute", "", "with --file: where the hosts are in it (default "+noflake.DefaultAttribute+")")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ref, err := flakeRef(args)
 		if err != nil {
 			return err
+		}
+		if problems := entry.Problems(); len(problems) > 0 {
+			return usage.Errorf("%w", errors.Join(problems...))
 		}
 		timeout := checkTimeout
 		if k.timeout > 0 {
@@ -48,9 +59,33 @@ asks no controller. Systems of hosts are not evaluated.`,
 		}
 		ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, fmt.Errorf("no end within %s", timeout))
 		defer cancel()
+		if entry.File != "" {
+			return k.checkFile(ctx, ref, entry, asJSON)
+		}
 		return k.checkFlake(ctx, ref, asJSON)
 	}
 	return cmd
+}
+
+// checkFile checks a directory without a flake, of which it makes one elsewhere.
+func (k *kedge) checkFile(ctx context.Context, dir string, entry noflake.Entry, asJSON bool) (err error) {
+	if !filepath.IsAbs(dir) {
+		return usage.Errorf("%q: with --file it must be a directory", dir)
+	}
+	source := url.URL{Scheme: "path", Path: dir, OmitHost: true}
+	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil { // what git does not know is not seen, as by the controller
+		source = url.URL{Scheme: "git+file", Path: dir}
+	}
+	home, err := os.MkdirTemp("", "kedge-check-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
+	text := entry.Flake("inputs.source", fmt.Sprintf("inputs.source = { url = %q; flake = false; };", source.String()))
+	if err := os.WriteFile(filepath.Join(home, "flake.nix"), []byte(text), 0o600); err != nil {
+		return err
+	}
+	return k.checkFlake(ctx, "path:"+home, asJSON)
 }
 
 // flakeRef returns what Nix takes for the flake that is meant.

@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,5 +46,56 @@ func TestCheckOfARealFlake(t *testing.T) {
 				t.Errorf("got exit code %d and %q, want %d and %q", ExitCode(err), said, c.code, c.want)
 			}
 		})
+	}
+}
+
+// TestCheckOfARealFile: of what git knows, if it is git's, and purely.
+func TestCheckOfARealFile(t *testing.T) {
+	const file = `{ tag ? "web" }: { hosts = { web1 = throw "not asked for"; }; kedge.hosts.web1.tags = [ tag ]; @MORE@ }`
+	for name, c := range map[string]struct {
+		more  string
+		git   bool
+		flags []string
+		code  int
+		want  string
+	}{
+		"a directory":          {"", false, []string{"--attribute", "hosts"}, ExitOK, "all   web1"},
+		"a repository":         {"", true, []string{"--attribute", "hosts"}, ExitOK, "all   web1"},
+		"no such attribute":    {"", false, nil, ExitError, "fleet.nix has no attribute nixosConfigurations"},
+		"a wrong output":       {`kedge.rolout = { };`, false, []string{"--attribute", "hosts"}, ExitError, `did you mean "rollout"?`},
+		"an impure one":        {`kedge.rollout.freeze = builtins.readFile /etc/hostname;`, false, []string{"--attribute", "hosts"}, ExitError, "pure evaluation mode"},
+		"what git knows not":   {`kedge.rollout.freeze = builtins.readFile ./unknown;`, true, []string{"--attribute", "hosts"}, ExitError, "unknown"},
+		"what is there":        {`kedge.rollout.freeze = builtins.readFile ./unknown;`, false, []string{"--attribute", "hosts"}, ExitOK, "nothing new goes out: the fair"},
+		"a directory, as JSON": {"", false, []string{"--attribute", "hosts", "--json"}, ExitOK, `"web1"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			text := strings.ReplaceAll(file, "@MORE@", c.more)
+			if err := os.WriteFile(filepath.Join(dir, "fleet.nix"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if c.git {
+				for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}} {
+					if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+						t.Fatalf("git %v: %v\n%s", args, err, out)
+					}
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, "unknown"), []byte("the fair"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var stdout bytes.Buffer
+			err := Run(t.Context(), Options{Stdout: &stdout, Stderr: t.Output(), Getenv: os.Getenv}, append([]string{"check", "--file", "fleet.nix", dir}, c.flags...))
+			said := stdout.String()
+			if err != nil {
+				said += Message(err)
+			}
+			if ExitCode(err) != c.code || !strings.Contains(said, c.want) {
+				t.Errorf("got exit code %d and %q, want %d and %q", ExitCode(err), said, c.code, c.want)
+			}
+		})
+	}
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "kedge-check-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
