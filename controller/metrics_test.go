@@ -75,6 +75,7 @@ kedge_controller_source_problem{channel="main",reason="no-branch"} 0
 kedge_controller_source_problem{channel="main",reason="no-builder"} 0
 kedge_controller_source_problem{channel="main",reason="no-configurations"} 0
 kedge_controller_source_problem{channel="main",reason="no-flake"} 1
+kedge_controller_source_problem{channel="main",reason="no-submodule"} 0
 kedge_controller_source_problem{channel="main",reason="not-a-toplevel"} 0
 kedge_controller_source_problem{channel="main",reason="retrying"} 0
 kedge_controller_source_problem{channel="main",reason="source-unreachable"} 0

@@ -15,7 +15,7 @@ func sourceReasons() []proto.Reason {
 	return []proto.Reason{
 		proto.ReasonSourceUnreachable, proto.ReasonNoBranch, proto.ReasonNoFlake, proto.ReasonNoConfigurations,
 		proto.ReasonBadSpec, proto.ReasonBadHostName, proto.ReasonEvalFailed, proto.ReasonBuildFailed, proto.ReasonNotAToplevel,
-		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonUnsigned, proto.ReasonForcePushed, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
+		proto.ReasonDiskFull, proto.ReasonRetrying, proto.ReasonTwoChannels, proto.ReasonUnsigned, proto.ReasonForcePushed, proto.ReasonNoSubmodule, proto.ReasonNoBuilder, proto.ReasonNoBuildHost,
 	}
 }
 
@@ -51,6 +51,8 @@ func sourceReason(err error) proto.Reason {
 		return proto.ReasonForcePushed
 	case errors.Is(err, source.ErrNoFlake):
 		return proto.ReasonNoFlake
+	case errors.Is(err, source.ErrSubmodule):
+		return proto.ReasonNoSubmodule
 	case errors.Is(err, nix.ErrUnreachable):
 		return proto.ReasonNoBuildHost
 	case errors.Is(err, source.ErrUnreachable):

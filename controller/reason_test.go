@@ -33,6 +33,7 @@ func TestSourceReason(t *testing.T) {
 		"a system that nobody builds for":      {&missedError{hosts: []*build.HostError{failed("arm1", proto.ReasonNoBuilder)}}, proto.ReasonNoBuilder},
 		"a branch that is not there":           {fmt.Errorf("check: %w", source.ErrNoBranch), proto.ReasonNoBranch},
 		"a revision that is not there":         {fmt.Errorf("fetch: %w", source.ErrRevisionGone), proto.ReasonRetrying},
+		"a submodule that is gone":             {fmt.Errorf("check out: %w: lib: %w", source.ErrSubmodule, source.ErrUnreachable), proto.ReasonNoSubmodule},
 		"a commit that nobody signed":          {fmt.Errorf("%w: 1 by x", source.ErrUnsigned), proto.ReasonUnsigned},
 		"a branch that was pushed over":        {fmt.Errorf("%w: 1", source.ErrForcePushed), proto.ReasonForcePushed},
 		"no flake in the tree":                 {fmt.Errorf("check out: %w", source.ErrNoFlake), proto.ReasonNoFlake},

@@ -21,9 +21,11 @@ type SourceConfig struct {
 	Branch string `config:"branch"`
 	Subdir string `config:"subdir"` // of the flake in the repository; empty is its top
 	// File is what is evaluated in the place of a flake, and Attribute where its hosts are.
-	File      string        `config:"file"`
-	Attribute string        `config:"attribute"`
-	Poll      time.Duration `config:"poll"` // how often to look without being asked
+	File      string `config:"file"`
+	Attribute string `config:"attribute"`
+	// Submodules says whether those of the repository belong to it.
+	Submodules bool          `config:"submodules"`
+	Poll       time.Duration `config:"poll"` // how often to look without being asked
 	// Hosts selects those of the flake's hosts that follow the channel.
 	Hosts spec.Selector `config:"hosts"`
 	// Credentials, which are read at each use; see docs/sources.md.
@@ -71,7 +73,7 @@ func (c *SourceConfig) SetDefaults() {
 
 // options returns what is said of the repository.
 func (c SourceConfig) options() source.Options {
-	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Entry: noflake.Entry{File: c.File, Attribute: c.Attribute}, Policy: c.policy(), Credentials: source.Credentials{
+	return source.Options{URL: c.URL, Branch: c.Branch, Subdir: c.Subdir, Entry: noflake.Entry{File: c.File, Attribute: c.Attribute}, Submodules: c.Submodules, Policy: c.policy(), Credentials: source.Credentials{
 		SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile, TokenFile: c.TokenFile, User: c.User,
 	}}
 }

@@ -37,6 +37,7 @@ in
     subdir = mkText "" "Where the flake is in the repository; empty for its top.";
     file = mkText "" "A Nix file in the repository that is evaluated in the place of a flake.";
     attribute = mkText "" "Where its hosts are in there; empty for `nixosConfigurations`.";
+    submodules = mkSwitch false "Whether git's submodules belong to it.";
     poll = mkDuration "1m" "How often to look without being asked.";
     hosts = mkText "all" "Which of the flake's hosts follow the channel, as waves select theirs.";
     ssh_key_file = mkText "" "A key for repositories by SSH, outside of the store.";

@@ -111,6 +111,7 @@ const (
 	ReasonUnsigned          Reason = "unsigned"           // a commit is not signed by an allowed signer
 	ReasonForcePushed       Reason = "force-pushed"       // the branch was pushed over, which is to be refused
 	ReasonSourceUnreachable Reason = "source-unreachable" // the repository cannot be read
+	ReasonNoSubmodule       Reason = "no-submodule"       // a submodule cannot be read, or may not be
 
 	ReasonNoBuilder   Reason = "no-builder"          // no machine builds for the host's system, or has a feature that it needs
 	ReasonNoBuildHost Reason = "builder-unreachable" // the build host cannot be reached

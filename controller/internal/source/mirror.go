@@ -28,7 +28,7 @@ func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
 		return nil
 	}
 	err := r.fetch(ctx, revision)
-	if err != nil && ctx.Err() == nil && r.damaged(ctx) {
+	if err != nil && ctx.Err() == nil && r.damaged(ctx, r.mirror) {
 		r.log.WarnContext(ctx, "copy of the repository is damaged, made anew", "dir", r.mirror.dir, "err", err)
 		if err := os.RemoveAll(r.mirror.dir); err != nil {
 			return fmt.Errorf("fetch revision %s: %w", revision, err)
@@ -54,7 +54,7 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 	if r.location.local && r.present(ctx, revision) {
 		return nil
 	}
-	if err := r.unlock(); err != nil {
+	if err := unlock(r.mirror.dir); err != nil {
 		return err
 	}
 	return r.fetchInto(ctx, revision, fetchedRef, r.depth(ctx)...)
@@ -96,26 +96,27 @@ func (r *Repository) borrow() error {
 // present reports whether our copy has revision already. It looks for what is
 // evaluated first, so that mostly this is all there is to ask.
 func (r *Repository) present(ctx context.Context, revision proto.Revision) bool {
-	if r.entryAt(ctx, revision) == nil {
+	if r.entryAt(ctx, r.mirror, revision.String()) == nil {
 		return true
 	}
 	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+"^{commit}")
 	return err == nil
 }
 
-// damaged reports whether our copy is there and not whole.
-func (r *Repository) damaged(ctx context.Context) bool {
-	if _, err := os.Stat(r.mirror.dir); err != nil {
+// damaged reports whether a repository of ours is there and not whole.
+func (r *Repository) damaged(ctx context.Context, g git) bool {
+	if _, err := os.Stat(g.dir); err != nil {
 		return false
 	}
-	_, err := r.run(ctx, r.mirror, "fsck", "--no-dangling", "--no-progress")
+	_, err := r.run(ctx, g, "fsck", "--no-dangling", "--no-progress")
 	failed, ok := errors.AsType[*gitError](err)
 	return ok && failed.exitCode > 0 // it came to its end: a large copy takes longer than it may
 }
 
-// unlock removes the locks of a git that had no time to do so: nobody else uses our copy.
-func (r *Repository) unlock() error {
-	return filepath.WalkDir(filepath.Join(r.mirror.dir, ".git"), func(file string, d fs.DirEntry, err error) error {
+// unlock removes the locks of a git that had no time to do so: nobody else uses a
+// repository of ours.
+func unlock(dir string) error {
+	return filepath.WalkDir(filepath.Join(dir, ".git"), func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -137,8 +138,16 @@ func (r *Repository) Tidy(ctx context.Context) error {
 	if !r.untidy {
 		return nil
 	}
-	if _, err := r.run(ctx, r.mirror, "gc", "--auto", "--quiet"); err != nil {
-		return fmt.Errorf("tidy %s: %w", r.mirror.dir, err)
+	if err := r.dropModules(ctx); err != nil {
+		return err
+	}
+	for _, g := range []git{r.mirror, r.modules} {
+		if _, err := os.Stat(g.dir); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := r.run(ctx, g, "gc", "--auto", "--quiet"); err != nil {
+			return fmt.Errorf("tidy %s: %w", g.dir, err)
+		}
 	}
 	r.untidy = false
 	return nil

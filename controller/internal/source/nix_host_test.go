@@ -38,3 +38,20 @@ func TestNixEvaluatesARepositoryWithoutAFlake(t *testing.T) {
 		}
 	}
 }
+
+func TestNixEvaluatesSubmodules(t *testing.T) {
+	dir := t.TempDir()
+	o, lib := originIn(t, dir, "fleet"), originIn(t, dir, "lib")
+	at := lib.commit("text", "of lib")
+	o.commit("default.nix", `{ nixosConfigurations.web1 = builtins.readFile ./lib/text; }`)
+	o.commit("nix/flake.nix", `{ outputs = { self }: { text = "${self.rev} ${builtins.readFile ../lib/text}"; }; }`)
+	revision := o.submodule("lib", "../lib", at)
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Subdir: "nix", Submodules: true})
+	if got, want := evaluate(t, checkout(t, r, revision), "text"), revision.String()+" of lib"; got != want {
+		t.Errorf("the flake is %q, want %q", got, want)
+	}
+	r = newRepository(t, source.Options{URL: o.dir, Branch: "main", Entry: noflake.Entry{File: "default.nix"}, Submodules: true})
+	if got := evaluate(t, checkout(t, r, revision), "nixosConfigurations.web1"); got != "of lib" {
+		t.Errorf("the file is %q", got)
+	}
+}

@@ -44,7 +44,9 @@ type Options struct {
 	Branch string        // required
 	Subdir string        // of the flake in the repository
 	Entry  noflake.Entry // of a repository without a flake; zero for one with
-	Dir    string        // for our copy; required
+	// Submodules says whether those of the repository belong to it.
+	Submodules bool
+	Dir        string // for our copy; required
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
 	Policy      Policy
@@ -67,21 +69,24 @@ func (o Options) Problems() []error {
 // A Repository is one branch of one git repository. It is safe for concurrent
 // use.
 type Repository struct {
-	location location
-	branch   string
-	subdir   string
-	entry    noflake.Entry
-	creds    Credentials
-	policy   Policy
-	mirror   git // our copy
-	remote   git // commands that need no repository
-	timeout  time.Duration
-	log      *slog.Logger
+	location   location
+	branch     string
+	subdir     string
+	entry      noflake.Entry
+	submodules bool
+	creds      Credentials
+	policy     Policy
+	mirror     git // our copy
+	modules    git // what there is of its submodules
+	remote     git // commands that need no repository
+	timeout    time.Duration
+	log        *slog.Logger
 
-	mu      sync.Mutex     // held while our copy is used, and guards what follows
-	fetched proto.Revision // the last one
-	seen    proto.Revision // the last one that was seen to have what is evaluated
-	untidy  bool           // something was fetched since Tidy
+	mu      sync.Mutex      // held while our copy is used, and guards what follows
+	fetched proto.Revision  // the last one
+	seen    string          // the last one, or tree, that was seen to have what is evaluated
+	untidy  bool            // something was fetched since Tidy
+	used    map[string]bool // references of the submodules of the last revision; nil before the first
 }
 
 // New returns the repository that o describes. It makes o.Dir, and does not go
@@ -100,7 +105,7 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, entry: o.Entry, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
+	r := &Repository{branch: o.Branch, entry: o.Entry, submodules: o.Submodules, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)
@@ -115,6 +120,7 @@ func New(o Options) (*Repository, error) {
 		r.remote.env = env
 	}
 	r.mirror = git{dir: filepath.Join(dir, "mirror"), env: r.remote.env}
+	r.modules = git{dir: filepath.Join(dir, "modules"), env: r.remote.env}
 	return r, nil
 }
 
@@ -166,7 +172,12 @@ func (r *Repository) Check(ctx context.Context) (proto.Revision, error) {
 // ask runs a git command that talks to the repository. Errors wrap
 // [ErrUnreachable], unless ctx ended.
 func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, error) {
-	env, err := r.creds.environ(r.location)
+	return r.askAt(ctx, r.location, r.creds, g, args...)
+}
+
+// askAt is ask for a repository that is somewhere else.
+func (r *Repository) askAt(ctx context.Context, at location, c Credentials, g git, args ...string) (string, error) {
+	env, err := c.environ(at)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

@@ -17,8 +17,8 @@ type Tree struct {
 	FlakeRef string // to be given to Nix
 }
 
-// Checkout makes a fetched revision ready for Nix. The error wraps [ErrNoFlake]
-// if there is nothing to evaluate.
+// Checkout makes a fetched revision ready for Nix, and brings its submodules. The
+// error wraps [ErrNoFlake] if there is nothing to evaluate, or [ErrSubmodule].
 func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tree, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,13 +30,26 @@ func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tre
 }
 
 func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (string, error) {
-	if err := r.entryAt(ctx, revision); err != nil {
+	tree, in := revision.String(), r.mirror
+	if r.submodules {
+		assembled, err := r.assemble(ctx, revision)
+		if err != nil {
+			return "", err
+		}
+		if assembled != "" {
+			tree, in = assembled, r.modules
+		}
+	}
+	if err := r.entryAt(ctx, in, tree); err != nil {
 		return "", err
 	}
-	if r.entry.File == "" {
-		return r.mirror.flakeRef(revision.String(), r.subdir), nil
+	switch {
+	case r.entry.File != "":
+		return r.wrap(ctx, revision, in, tree)
+	case tree != revision.String():
+		return r.export(ctx, revision, tree)
 	}
-	return r.wrap(ctx, revision)
+	return in.flakeRef(tree, r.subdir), nil
 }
 
 // flakeRef returns what Nix takes for a commit in a repository of ours.
@@ -49,20 +62,20 @@ func (g git) flakeRef(commit, subdir string) string {
 	return u.String()
 }
 
-// entryAt reports why there is nothing to evaluate at revision, which wraps
-// [ErrNoFlake] if git says so, or nil.
-func (r *Repository) entryAt(ctx context.Context, revision proto.Revision) error {
-	if r.seen == revision {
+// entryAt reports why there is nothing to evaluate in a tree of a repository of ours,
+// which wraps [ErrNoFlake] if git says so, or nil.
+func (r *Repository) entryAt(ctx context.Context, g git, tree string) error {
+	if r.seen == tree {
 		return nil
 	}
 	file := cmp.Or(r.entry.File, path.Join(r.subdir, "flake.nix"))
-	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+":"+file)
+	_, err := r.run(ctx, g, "cat-file", "-e", tree+":"+file)
 	if failed, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && failed.exitCode > 0 {
 		return fmt.Errorf("%w: want %s", ErrNoFlake, file)
 	}
 	if err != nil {
 		return err
 	}
-	r.seen = revision
+	r.seen = tree
 	return nil
 }

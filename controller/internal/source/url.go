@@ -57,7 +57,7 @@ func parseSCP(s string) (location, error) {
 	host, p, ok := strings.Cut(s, ":")
 	user, _, hasUser := strings.Cut(host, "@")
 	switch {
-	case !ok || host == "" || p == "" || strings.Contains(host, "/") || strings.HasPrefix(p, ":"): // "x::y" runs a program
+	case !ok || host == "" || p == "" || strings.Contains(host, "/") || strings.HasPrefix(p, ":") || strings.HasPrefix(p, "-"): // "x::y" runs a program
 		return location{}, errors.New("url: must be an absolute path, file://, ssh://, https:// or user@host:path")
 	case hasUser && (user == "" || strings.HasPrefix(strings.TrimPrefix(host, user+"@"), "-")):
 		return location{}, errors.New("url: must be user@host:path")

@@ -14,15 +14,15 @@ import (
 // wrappedRef keeps git from collecting the flake that was made last.
 const wrappedRef = "refs/kedge/wrapped"
 
-// wrap makes a flake of a revision that has none, and returns what Nix takes for it:
-// a commit of ours, with a flake.nix and the revision's files beside it. The same
-// revision makes the same commit.
-func (r *Repository) wrap(ctx context.Context, revision proto.Revision) (flakeRef string, err error) {
-	time, err := r.output(ctx, r.mirror, "log", "-1", "--no-show-signature", "--format=%ct", revision.String())
+// wrap makes a flake of a revision that has none, whose files are in a tree of a
+// repository of ours, and returns what Nix takes for it: a commit of ours, with a
+// flake.nix and those files beside it. The same tree makes the same commit.
+func (r *Repository) wrap(ctx context.Context, revision proto.Revision, in git, tree string) (flakeRef string, err error) {
+	time, err := r.commitTime(ctx, revision)
 	if err != nil {
 		return "", err
 	}
-	index, err := r.newIndex("GIT_AUTHOR_NAME=kedge", "GIT_AUTHOR_EMAIL=", "GIT_AUTHOR_DATE=@"+time+" +0000",
+	index, err := r.newIndex(in, "GIT_AUTHOR_NAME=kedge", "GIT_AUTHOR_EMAIL=", "GIT_AUTHOR_DATE=@"+time+" +0000",
 		"GIT_COMMITTER_NAME=kedge", "GIT_COMMITTER_EMAIL=", "GIT_COMMITTER_DATE=@"+time+" +0000")
 	if err != nil {
 		return "", err
@@ -36,15 +36,14 @@ func (r *Repository) wrap(ctx context.Context, revision proto.Revision) (flakeRe
 		return "", err
 	}
 	for _, args := range [][]string{
-		{"read-tree", "--prefix=source/", revision.String()},
+		{"read-tree", "--prefix=source/", tree},
 		{"update-index", "--add", "--cacheinfo", "100644," + blob + ",flake.nix"},
 	} {
 		if _, err := r.run(ctx, index, args...); err != nil {
 			return "", err
 		}
 	}
-	tree, err := r.output(ctx, index, "write-tree")
-	if err != nil {
+	if tree, err = r.output(ctx, index, "write-tree"); err != nil {
 		return "", err
 	}
 	commit, err := r.output(ctx, index, "commit-tree", "-m", fmt.Sprintf("a flake of %s", revision), tree)
@@ -57,15 +56,15 @@ func (r *Repository) wrap(ctx context.Context, revision proto.Revision) (flakeRe
 	return index.flakeRef(commit, ""), nil
 }
 
-// newIndex returns our copy with an empty index, in which trees are put together.
-func (r *Repository) newIndex(env ...string) (git, error) {
+// newIndex returns a repository of ours with an empty index, in which trees are put
+// together.
+func (r *Repository) newIndex(g git, env ...string) (git, error) {
 	file := filepath.Join(filepath.Dir(r.mirror.dir), "index")
 	for _, name := range []string{file, file + ".lock"} { // of a git that was killed
 		if err := os.RemoveAll(name); err != nil {
 			return git{}, err
 		}
 	}
-	g := r.mirror
 	g.env = slices.Concat(g.env, env, []string{"GIT_INDEX_FILE=" + file})
 	return g, nil
 }

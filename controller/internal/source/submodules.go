@@ -1,0 +1,219 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kedge/internal/durable"
+	"kedge/proto"
+)
+
+// ErrSubmodule says that a submodule cannot be had, or may not be. To be tried again
+// later: its repository may come back.
+var ErrSubmodule = errors.New("a submodule cannot be had")
+
+// maxSubmodules is how many submodules a revision may have, those of its submodules
+// included.
+const maxSubmodules = 100
+
+// A submodule is a place in a tree where the tree of another repository belongs.
+type submodule struct {
+	path   string // in the revision
+	commit proto.Revision
+	url    string // as .gitmodules has it; empty if it has none
+}
+
+// assemble returns the tree of a revision with its submodules in it, in the repository
+// modules; zero if it has none. Those that are there already are not asked for.
+func (r *Repository) assemble(ctx context.Context, revision proto.Revision) (tree string, err error) {
+	found, err := r.submodulesAt(ctx, r.mirror, revision, "")
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	tree, err = r.assembled(ctx, revision, found)
+	if _, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && r.damaged(ctx, r.modules) {
+		r.log.WarnContext(ctx, "copy of the submodules is damaged, made anew", "dir", r.modules.dir, "err", err)
+		if err := os.RemoveAll(r.modules.dir); err != nil {
+			return "", err
+		}
+		tree, err = r.assembled(ctx, revision, found)
+	}
+	return tree, err
+}
+
+func (r *Repository) assembled(ctx context.Context, revision proto.Revision, top []submodule) (tree string, err error) {
+	if err := r.prepareModules(ctx); err != nil {
+		return "", err
+	}
+	index, err := r.newIndex(r.modules)
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.run(ctx, index, "read-tree", revision.String()); err != nil {
+		return "", err
+	}
+	used := map[string]bool{}
+	type place struct {
+		submodule
+		in location // the repository that it is a submodule of
+	}
+	var left []place
+	for _, m := range top {
+		left = append(left, place{m, r.location})
+	}
+	for n := 0; len(left) > 0; n++ {
+		m := left[0]
+		if n == maxSubmodules {
+			return "", fmt.Errorf("%w: there are more than %d", ErrSubmodule, maxSubmodules)
+		}
+		at, err := r.submoduleURL(m.in, m.url)
+		if err != nil {
+			return "", fmt.Errorf("%w: %s: .gitmodules: %w", ErrSubmodule, m.path, err)
+		}
+		used[moduleRef(m.commit)] = true
+		if err := r.fetchSubmodule(ctx, at, m.commit); err != nil {
+			return "", fmt.Errorf("%w: %s, revision %s of %s: %w", ErrSubmodule, m.path, m.commit.Short(), at.url, err)
+		}
+		for _, args := range [][]string{
+			{"update-index", "--force-remove", "--", m.path},
+			{"read-tree", "--prefix=" + m.path + "/", m.commit.String()},
+		} {
+			if _, err := r.run(ctx, index, args...); err != nil {
+				return "", err
+			}
+		}
+		inside, err := r.submodulesAt(ctx, r.modules, m.commit, m.path+"/")
+		if err != nil {
+			return "", err
+		}
+		left = left[1:]
+		for _, s := range inside {
+			left = append(left, place{s, at})
+		}
+	}
+	r.used = used
+	return r.output(ctx, index, "write-tree")
+}
+
+// dropModules lets go of the submodules that the last revision does not have.
+func (r *Repository) dropModules(ctx context.Context) error {
+	if r.used == nil {
+		return nil
+	}
+	out, err := r.run(ctx, r.modules, "for-each-ref", "--format=%(refname)", modulesRefs)
+	if err != nil {
+		return err
+	}
+	for ref := range strings.FieldsSeq(out) {
+		if !r.used[ref] {
+			if _, err := r.run(ctx, r.modules, "update-ref", "-d", ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// submodulesAt returns the submodules of a commit, whose tree is at prefix.
+func (r *Repository) submodulesAt(ctx context.Context, g git, commit proto.Revision, prefix string) (found []submodule, err error) {
+	out, err := r.run(ctx, g, "ls-tree", "-r", "-z", "--full-tree", commit.String())
+	if err != nil {
+		return nil, err
+	}
+	for entry := range strings.SplitSeq(out, "\x00") {
+		head, name, _ := strings.Cut(entry, "\t")
+		id, isLink := strings.CutPrefix(head, "160000 commit ")
+		if !isLink {
+			continue
+		}
+		pinned, err := proto.ParseRevision(id)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrSubmodule, prefix+name, err)
+		}
+		found = append(found, submodule{path: name, commit: pinned})
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	out, err = r.run(ctx, g, "config", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 && ctx.Err() == nil {
+		out, err = "", nil // it says nothing of any
+	}
+	if err != nil {
+		return nil, err
+	}
+	urls := parseModules(out)
+	for i, m := range found {
+		found[i].url, found[i].path = urls[m.path], prefix+m.path
+	}
+	return found, nil
+}
+
+// parseModules returns the URLs of submodules by their paths, of what git config says
+// of .gitmodules.
+func parseModules(out string) map[string]string {
+	paths, urls := map[string]string{}, map[string]string{}
+	for entry := range strings.SplitSeq(out, "\x00") {
+		key, value, _ := strings.Cut(entry, "\n")
+		if name, found := strings.CutSuffix(key, ".path"); found {
+			paths[name] = value
+		} else if name, found := strings.CutSuffix(key, ".url"); found {
+			urls[name] = value
+		}
+	}
+	byPath := map[string]string{}
+	for name, path := range paths {
+		byPath[path] = urls[name]
+	}
+	return byPath
+}
+
+// prepareModules makes the repository of the submodules, which borrows what is in our
+// copy. It is another one, so that they do not count as the history of the branch.
+func (r *Repository) prepareModules(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(r.modules.dir, ".git", "HEAD")); errors.Is(err, os.ErrNotExist) {
+		if _, err := r.run(ctx, r.remote, "init", "--quiet", "--template=", "--", r.modules.dir); err != nil {
+			return err
+		}
+	}
+	info := filepath.Join(r.modules.dir, ".git", "objects", "info")
+	if err := durable.MkdirAll(info, dirPerm); err != nil {
+		return err
+	}
+	objects := filepath.Join(r.mirror.dir, ".git", "objects") + "\n"
+	if had, err := os.ReadFile(filepath.Join(info, "alternates")); err != nil || string(had) != objects {
+		if err := durable.WriteFile(filepath.Join(info, "alternates"), []byte(objects), 0o600); err != nil {
+			return err
+		}
+	}
+	return unlock(r.modules.dir)
+}
+
+// modulesRefs has a reference to each submodule that is there whole.
+const modulesRefs = "refs/kedge/submodules/"
+
+func moduleRef(commit proto.Revision) string { return modulesRefs + commit.String() }
+
+// fetchSubmodule brings a commit, unless it is there.
+func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit proto.Revision) error {
+	ref := moduleRef(commit)
+	if _, err := r.run(ctx, r.modules, "rev-parse", "--quiet", "--verify", ref+"^{commit}"); err == nil {
+		return nil
+	}
+	r.untidy = true
+	g := r.modules
+	allowed := "ssh:https"
+	if at.local {
+		allowed = "file"
+	}
+	g.env = slices.Concat(g.env, []string{"GIT_ALLOW_PROTOCOL=" + allowed})
+	_, err := r.askAt(ctx, at, r.creds.at(r.location, at), g, "fetch", "--quiet", "--force", "--depth=1",
+		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+		"--", at.url, commit.String()+":"+ref)
+	return err
+}
