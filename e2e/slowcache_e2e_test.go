@@ -116,6 +116,7 @@ func requireKept(t *testing.T, f *fleet.Fleet) {
 	f.MustRunOnBuild(t, "head", "--lines=1", "/run/held") // until an archive is asked for
 	f.MustRunOnBuild(t, "find", fleet.CacheDir, "-type", "f", "-exec", "touch", "--date=3 days ago", "{}", "+")
 	f.MustRunOnBuild(t, "sed", "--in-place", "s/^cache:$/&\\n  min_free: 1125899906842624/", controllerConfig) // 1 PiB
+	f.MustRunOnBuild(t, "mv", fleet.Repository, "/srv/away.git")                                               // or it is pushed to the cache again
 	f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
 	awaitPruned(t, f)
 	if _, err := f.NarInfo(stray); err == nil {
