@@ -28,14 +28,14 @@ func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, to
 	joining, anew := r.missing(toplevels)
 	switch {
 	case !anew && len(joining) == 0:
-		r.releases, r.refused = signed, nil
+		r.releases, r.gone = signed, nil
 		return nil
 	case !anew:
 		if joined, err := now.Join(r.draft(rev, s, joining)); err == nil {
 			if err := r.save(joined); err != nil {
 				return err
 			}
-			r.releases, r.refused = signed, nil
+			r.releases, r.gone = signed, nil
 			r.log.InfoContext(ctx, "hosts joined the rollout", "rollout", now.ID, "hosts", hostNames(hostsOf(joining)))
 			return nil
 		}
@@ -113,7 +113,7 @@ func (r *runner) late(ctx context.Context) error {
 	}
 	left, fleet := now.Left(), r.observe()
 	free := slices.ContainsFunc(left, func(t rollout.Target) bool {
-		return now.Hosts[t.Host].Hold == "" && fleet.Hosts[t.Host].Held == ""
+		return now.Hosts[t.Host].Held() == "" && fleet.Hosts[t.Host].Held == ""
 	})
 	if !free {
 		return nil
@@ -197,7 +197,7 @@ func (r *runner) succeed(ctx context.Context, next rollout.Rollout, signed relea
 	if err := r.save(next); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	r.past, r.releases, r.refused = past, signed, nil
+	r.past, r.releases, r.gone = past, signed, nil
 	r.log.InfoContext(ctx, "rollout begun", "rollout", next.ID, "revision", next.Revision, "hosts", len(next.Hosts), "waves", len(next.Waves))
 	r.show()
 	return nil

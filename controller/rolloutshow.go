@@ -30,7 +30,7 @@ func hostViews(r rollout.Rollout, plans []rollout.HostPlan, fleet rollout.Fleet)
 			Host: p.Host, State: proto.RolloutHostState(p.Progress.State), Toplevel: p.Progress.Toplevel, Serial: p.Progress.Serial,
 			Verdict: p.Progress.Verdict, Since: p.Progress.Since, Before: p.Progress.Before.Toplevel, Waits: waitOf(r.State, p),
 		}
-		if held := cmp.Or(fleet.Hosts[p.Host].Held, p.Progress.Hold); p.Wait == rollout.WaitOver && r.State == rollout.Done && held != "" {
+		if held := cmp.Or(fleet.Hosts[p.Host].Held, p.Progress.Held()); p.Wait == rollout.WaitOver && r.State == rollout.Done && held != "" {
 			h.Waits = &proto.RolloutWait{For: proto.ReasonHeld, Message: "held: " + held} // it goes once it is released
 		}
 		if p.Wave < len(r.Waves) {

@@ -153,10 +153,14 @@ func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
 		return false
 	}
 	r.log.WarnContext(ctx, "host is given nothing", "host", a.Host, "rollout", r.rollout.ID, "err", err)
-	if r.refused == nil {
-		r.refused = map[proto.HostName]string{}
+	if errors.Is(err, publish.ErrWithdrawn) { // whatever is built again
+		r.rollout = r.rollout.Refuse(a.Host, err.Error())
+		return true
 	}
-	r.refused[a.Host] = err.Error()
+	if r.gone == nil {
+		r.gone = map[proto.HostName]string{}
+	}
+	r.gone[a.Host] = err.Error()
 	return true
 }
 
@@ -224,7 +228,7 @@ func (r *runner) observe() rollout.Fleet {
 	for _, v := range r.fleet.View().Hosts {
 		h := rollout.Host{
 			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
-			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter, Held: r.refused[v.Host],
+			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter, Held: r.gone[v.Host],
 		}
 		if held := r.holds.host(v.Host); held != nil {
 			h.Held = held.text()

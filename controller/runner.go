@@ -102,7 +102,7 @@ type runner struct {
 	rollout  rollout.Rollout   // has no ID before the first
 	past     []rollout.Rollout // those before it, the newest first
 	releases releases
-	refused  map[proto.HostName]string // why hosts cannot be given what the rollout has for them
+	gone     map[proto.HostName]string // why what the rollout has for hosts cannot be had, until the revision is built again
 	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
 	unsaved  bool                      // rollout is not durable yet
 }
@@ -173,7 +173,7 @@ func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName
 func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 	r.lock()
 	defer r.mu.Unlock()
-	r.rollout, r.past, r.releases, r.refused = saved, past, nil, nil
+	r.rollout, r.past, r.releases, r.gone = saved, past, nil, nil
 	r.latency.Store(&saved.Latency)
 	r.show()
 }

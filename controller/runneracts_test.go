@@ -124,6 +124,30 @@ func TestNobodyWaitsForWhatIsGoneAndDoesNotBuildAgain(t *testing.T) {
 	again.mustHavePublished(t, "once it builds", "web3=b")
 }
 
+// TestWhatWasWithdrawnBeforeItWentOutStaysSoAfterARestart: then it would be signed anew,
+// as a release that nobody withdrew.
+func TestWhatWasWithdrawnBeforeItWentOutStaysSoAfterARestart(t *testing.T) {
+	r := newRunner()
+	web3 := host(t, "web3")
+	r.publisher.fail[web3] = publish.ErrWithdrawn
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.mustHavePublished(t, "what was not withdrawn", "web1=a", "web2=a")
+	for _, h := range []string{"web1", "web2"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.mustBe(t, "without web3", rollout.Done)
+
+	again := r.restarted()
+	again.mustLook(t)
+	again.deployAs(t, "1", "", fleetOf(t, "a"))
+	again.mustHavePublished(t, "after a restart")
+	if now := again.current(); now.ID != r.current().ID || !strings.Contains(now.Hosts[web3].Refused, "withdrawn") {
+		t.Errorf("rollout %s, web3 %+v; want %s, and that it is refused", now.ID, now.Hosts[web3], r.current().ID)
+	}
+	again.deployAs(t, "2", "", fleetOf(t, "b"))
+	again.mustHavePublished(t, "the next revision", "web1=b", "web2=b", "web3=b")
+}
+
 func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", "", fleetOf(t, "a"))

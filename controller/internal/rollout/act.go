@@ -157,3 +157,13 @@ func (r Rollout) enter(act string, s State, a Act) (Rollout, error) {
 func (r Rollout) refuse(act string, err error) error {
 	return fmt.Errorf("%s rollout %s, which is %s: %w", act, r.ID, r.State, err)
 }
+
+// Refuse notes why nothing can be published for a host, for as long as it waits for what
+// it is to get: nobody waits for it.
+func (r Rollout) Refuse(host proto.HostName, why string) Rollout {
+	r = r.clone()
+	p := r.Hosts[host]
+	p.Refused = why
+	r.Hosts[host] = p
+	return r
+}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"time"
 
 	"kedge/proto"
@@ -33,18 +34,22 @@ type Progress struct {
 	// Before is what the host goes back to: the last that it was assigned before and
 	// did not fail with. Zero if there is nothing, or the host goes back already.
 	Before  Assigned      `json:"before,omitzero"`
-	Release proto.Digest  `json:"release,omitzero"` // of Toplevel, if the host is given that back
-	Serial  proto.Serial  `json:"serial,omitempty"` // of the assignment, once published
-	After   proto.Serial  `json:"after,omitempty"`  // of the last assignment that no longer counts; zero unless it goes again
-	Heard   bool          `json:"heard,omitempty"`  // it could be heard when the rollout began
-	Kept    bool          `json:"kept,omitempty"`   // the host had been assigned this toplevel already
-	Hold    string        `json:"hold,omitempty"`   // why the spec wants nothing published for it; empty if it does
+	Release proto.Digest  `json:"release,omitzero"`  // of Toplevel, if the host is given that back
+	Serial  proto.Serial  `json:"serial,omitempty"`  // of the assignment, once published
+	After   proto.Serial  `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
+	Heard   bool          `json:"heard,omitempty"`   // it could be heard when the rollout began
+	Kept    bool          `json:"kept,omitempty"`    // the host had been assigned this toplevel already
+	Hold    string        `json:"hold,omitempty"`    // why the spec wants nothing published for it; empty if it does
+	Refused string        `json:"refused,omitempty"` // why nothing can be published for it; empty if it can
 	Verdict proto.Verdict `json:"verdict,omitempty"`
 	// Doubted is when the first verdict came that the host tries again after, and after
 	// which there was none that is final.
 	Doubted time.Time `json:"doubted,omitzero"`
 	Since   time.Time `json:"since"` // in this state, with this verdict, since
 }
+
+// Held returns why the rollout itself has nothing published for the host, or nothing.
+func (p Progress) Held() string { return cmp.Or(p.Hold, p.Refused) }
 
 // moved reports whether the rollout brings the host something new.
 func (p Progress) moved() bool { return p.Before.Toplevel != p.Toplevel }

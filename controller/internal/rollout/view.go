@@ -91,7 +91,7 @@ func (v view) held(name proto.HostName) string {
 	if why := v.fleet.Hosts[name].Held; why != "" {
 		return why
 	}
-	return v.Hosts[name].Hold
+	return v.Hosts[name].Held()
 }
 
 // moving reports whether a host that may go would be published to.
