@@ -145,13 +145,9 @@ func (c *Controller) open(ctx context.Context) error {
 		return err
 	}
 	book.Shared, operators.Shared = c.shared, c.shared
-	parts := c.o.Parts
-	if parts == nil {
-		p, err := NewParts(cfg, c.log)
-		if err != nil {
-			return err
-		}
-		parts = &p
+	parts, err := c.openParts()
+	if err != nil {
+		return err
 	}
 	if err := errors.Join(c.openCertificate(), c.openPasses()); err != nil {
 		return err

@@ -17,6 +17,9 @@ import (
 	"kedge/proto"
 )
 
+// cacheKeyFile is below keysDir.
+const cacheKeyFile = "cache"
+
 // A Cache is a binary cache.
 type Cache interface {
 	Pusher
@@ -71,7 +74,7 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 func (p *Parts) openCache(c Config, cli *nix.CLI, log *slog.Logger) (copyTo string, err error) {
 	o := cache.Options{
 		Nix: cli, Dir: filepath.Join(c.StateDir, "cache"),
-		KeyFile: filepath.Join(c.StateDir, keysDir, "cache"), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
+		KeyFile: filepath.Join(c.StateDir, keysDir, cacheKeyFile), KeyName: "kedge-" + keyName() + "-cache-1", From: c.Cache.From,
 		Upstream: c.Cache.Upstream, Trusted: c.Keys.Cache, Push: c.Cache.targets(), Log: log,
 	}
 	if !c.Cache.Embedded {

@@ -36,7 +36,7 @@ func (c *Controller) porter(book *enroll.Book) cache.Porter {
 	if c.passes == nil {
 		return nil
 	}
-	return &porter{passes: c.passes, book: book, toplevels: c.publisher.Toplevels, now: c.o.Now}
+	return &porter{passes: c.passes, key: keysIn(book), toplevels: c.publisher.Toplevels, now: c.o.Now}
 }
 
 // since returns what tells from which second on a host has the key that counts: what
@@ -48,10 +48,18 @@ func since(book *enroll.Book) func(proto.HostName) time.Time {
 	}
 }
 
+// keysIn returns what tells which key a host was given last.
+func keysIn(book *enroll.Book) func(proto.HostName) (enroll.Key, bool, error) {
+	return func(host proto.HostName) (enroll.Key, bool, error) {
+		k, known := book.Newest(host)
+		return k, known, nil
+	}
+}
+
 // A porter lets a host that is not revoked read what it is to run.
 type porter struct {
 	passes    *pass.Office
-	book      *enroll.Book
+	key       func(proto.HostName) (k enroll.Key, known bool, err error) // that a host was given last
 	toplevels func(proto.HostName) []proto.StorePath
 	now       func() time.Time
 }
@@ -62,10 +70,14 @@ func (p *porter) Admit(token string) ([]proto.StorePath, error) {
 	if err != nil {
 		return nil, err
 	}
-	if issued.Before(since(p.book)(host)) {
+	key, known, err := p.key(host)
+	if err != nil {
+		return nil, err
+	}
+	if issued.Before(key.Added.Truncate(time.Second)) {
 		return nil, fmt.Errorf("%w: it is of the machine that host %s was before", pass.ErrInvalid, host)
 	}
-	if key, known := p.book.Newest(host); known && key.IsRevoked() {
+	if known && key.IsRevoked() {
 		return nil, fmt.Errorf("host %s: %w", host, enroll.ErrRevoked)
 	}
 	return p.toplevels(host), nil

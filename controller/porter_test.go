@@ -13,6 +13,21 @@ import (
 )
 
 func TestAHostIsLetInUntilItIsRevoked(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		keys func(*enroll.Book, string) func(proto.HostName) (enroll.Key, bool, error)
+	}{
+		{"by who leads", func(b *enroll.Book, _ string) func(proto.HostName) (enroll.Key, bool, error) { return keysIn(b) }},
+		{"by a standby", func(_ *enroll.Book, dir string) func(proto.HostName) (enroll.Key, bool, error) {
+			return func(h proto.HostName) (enroll.Key, bool, error) { return enroll.Newest(dir, h) }
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { testPorter(t, c.keys) })
+	}
+}
+
+func testPorter(t *testing.T, keys func(*enroll.Book, string) func(proto.HostName) (enroll.Key, bool, error)) {
+	t.Helper()
 	dir := t.TempDir()
 	passes, err := pass.Open(filepath.Join(dir, "key"))
 	if err != nil {
@@ -27,7 +42,7 @@ func TestAHostIsLetInUntilItIsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &porter{passes: passes, book: book, now: func() time.Time { return now }, toplevels: func(h proto.HostName) []proto.StorePath {
+	p := &porter{passes: passes, key: keys(book, filepath.Join(dir, "hosts")), now: func() time.Time { return now }, toplevels: func(h proto.HostName) []proto.StorePath {
 		if h != web1 {
 			return nil
 		}

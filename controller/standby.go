@@ -293,7 +293,8 @@ func (w *waiting) ready() error {
 	return w.why
 }
 
-// serve serves health and metrics until the function that it returns is called.
+// serve serves health, metrics, and the cache of this controller, until the function that
+// it returns is called.
 func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 	if err := w.c.openCertificate(); err != nil {
 		return nil, err
@@ -301,12 +302,19 @@ func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 	cfg := w.c.o.Config.HTTP
 	m := http.NewServeMux()
 	pages{metrics: w.c.o.Registry, ready: w.ready, insiders: cfg.MetricsFrom}.health(m)
-	m.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, errNotReady) })
-	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), http.MaxBytesHandler(m, maxBody), w.c.log)
+	binaries, err := w.c.standbyCache()
 	if err != nil {
 		return nil, err
 	}
-	w.c.log.InfoContext(ctx, "serves health and metrics", "http", web.listener.Addr().String())
+	if binaries != nil {
+		m.Handle("GET /cache/", http.StripPrefix("/cache", binaries))
+	}
+	m.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, errNotReady) })
+	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), believing(cfg.TrustedProxies, http.MaxBytesHandler(m, maxBody)), w.c.log)
+	if err != nil {
+		return nil, err
+	}
+	w.c.log.InfoContext(ctx, "serves health, metrics and its cache", "http", web.listener.Addr().String())
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- web.run(ctx) }()

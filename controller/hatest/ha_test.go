@@ -365,7 +365,7 @@ func TestAStandbySaysWhatItIs(t *testing.T) {
 			t.Fatalf("/readyz: %d %q, want %d and who leads", code, body, http.StatusServiceUnavailable)
 		}
 	}
-	for path, want := range map[string]int{"/healthz": http.StatusOK, "/cache/nix-cache-info": http.StatusServiceUnavailable} {
+	for path, want := range map[string]int{"/healthz": http.StatusOK, "/cache/nix-cache-info": http.StatusNotFound, "/api/v1/fleet": http.StatusServiceUnavailable} {
 		if code, body := get(path); code != want {
 			t.Errorf("%s: %d %q, want %d", path, code, body, want)
 		}

@@ -173,6 +173,18 @@ func (b *Book) Newest(host proto.HostName) (Key, bool) {
 	return keys[len(keys)-1], true
 }
 
+// Newest is [Book.Newest] of the book in a directory, which another one may write.
+func Newest(dir string, host proto.HostName) (k Key, known bool, err error) {
+	e, err := (&Book{dir: dir}).document(host).Read()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(e.Keys) == 0 {
+		return Key{}, false, nil
+	}
+	if err != nil {
+		return Key{}, false, err
+	}
+	return e.Keys[len(e.Keys)-1], true, nil
+}
+
 // Revoked returns the keys that are revoked, sorted, but for those whose last
 // credentials would have expired before the instant.
 func (b *Book) Revoked(before time.Time) []string {

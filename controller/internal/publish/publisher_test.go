@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -312,6 +313,9 @@ func TestFiles(t *testing.T) {
 	}
 	w.mustPublish(t, p, w.toplevels[0])
 
+	if got, err := (Files{Dir: dir}).Toplevels(web1); err != nil || !slices.Equal(got, p.Toplevels(web1)) {
+		t.Errorf("toplevels of web1 = %v, %v, want %v", got, err, p.Toplevels(web1))
+	}
 	records, err := Files{Dir: dir}.Load()
 	if err != nil || len(records) != 1 {
 		t.Fatalf("Load() = %d records, %v", len(records), err)

@@ -152,6 +152,16 @@ func (f Files) Load() ([]Record, error) {
 	return records, nil
 }
 
+// Toplevels returns what the record of a host says that it may run; nothing if there is
+// none. The record may be written meanwhile.
+func (f Files) Toplevels(host proto.HostName) ([]proto.StorePath, error) {
+	r, err := f.document(host).Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return r.toplevels(), err
+}
+
 // Save writes r to its file.
 func (f Files) Save(r Record) error {
 	file := f.document(r.Host)
