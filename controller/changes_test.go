@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,5 +66,27 @@ func TestAHostIsComparedWithWhatItRunsOrWasAssigned(t *testing.T) {
 		if c := fleet.View().Hosts[0].Changes; c == nil || c.Upgraded != 1 || len(c.Packages) != 0 {
 			t.Errorf("%s: in the fleet: got %+v, want the counts alone", name, c)
 		}
+	}
+}
+
+// TestARolloutSaysWhatItBrings: also before a host has it.
+func TestARolloutSaysWhatItBrings(t *testing.T) {
+	r, said := newRunner(), strings.Builder{}
+	r.log = slog.New(slog.NewTextHandler(&said, nil))
+	for _, h := range []string{"web1", "web2"} {
+		r.fleet.Change(host(t, h), proto.Changes{To: storePath(t, "a"), Upgraded: 2, Boot: []string{"kernel"}, Packages: []proto.PackageChange{{Name: "linux"}}})
+	}
+	r.fleet.Change(host(t, "web3"), proto.Changes{To: storePath(t, "another"), Upgraded: 1})
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	for _, h := range r.fleet.Rollout("main").Hosts {
+		switch known := h.Changes != nil; {
+		case known != (h.Host != host(t, "web3")):
+			t.Errorf("%s: changes %+v", h.Host, h.Changes)
+		case known && (h.Changes.Upgraded != 2 || len(h.Changes.Packages) > 0):
+			t.Errorf("%s: changes %+v, want 2 upgraded, and no names", h.Host, h.Changes)
+		}
+	}
+	if want := `changes="2 upgraded, +0.0 KiB; with a reboot: kernel"`; !strings.Contains(said.String(), want) {
+		t.Errorf("the log says %s, want %s", said.String(), want)
 	}
 }

@@ -77,6 +77,18 @@ func (f *Fleet) bump(h *hostState) {
 	f.changed = make(chan struct{})
 }
 
+// changes returns how a toplevel differs from what a host ran when it was built or
+// published, without the packages; nil if that is not known.
+func (f *Fleet) changes(host proto.HostName, toplevel proto.StorePath) *proto.Changes {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, known := f.hosts[host]
+	if !known || h.view.Changes == nil || h.view.Changes.To != toplevel {
+		return nil
+	}
+	return h.view.Changes
+}
+
 // Change notes how what was built or published for a host differs from what it runs.
 func (f *Fleet) Change(host proto.HostName, c proto.Changes) {
 	f.mu.Lock()

@@ -19,7 +19,11 @@ func (r *runner) show() {
 		fleet = r.observe()
 	}
 	plans := rollout.Explain(r.rollout, fleet, r.now())
-	r.fleet.Rolled(proto.RolloutShowReply{Rollout: viewOf(r.rollout, plans), Hosts: hostViews(r.rollout, plans, fleet)})
+	hosts := hostViews(r.rollout, plans, fleet)
+	for i, h := range hosts {
+		hosts[i].Changes = r.fleet.changes(h.Host, h.Toplevel)
+	}
+	r.fleet.Rolled(proto.RolloutShowReply{Rollout: viewOf(r.rollout, plans), Hosts: hosts})
 }
 
 // hostViews returns how far a rollout has come with each host, in the order of plans.

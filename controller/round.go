@@ -188,7 +188,12 @@ func (r *runner) publish(ctx context.Context, a rollout.Action) (proto.Serial, e
 	if err != nil {
 		return 0, err
 	}
-	r.log.InfoContext(ctx, "published", "host", a.Host, "serial", serial, "toplevel", a.Toplevel, "revision", r.rollout.Revision.String(), "rollout", r.rollout.ID)
+	changes := "not known"
+	if c := r.fleet.changes(a.Host, a.Toplevel); c != nil {
+		changes = c.String()
+	}
+	r.log.InfoContext(ctx, "published", "host", a.Host, "serial", serial, "toplevel", a.Toplevel,
+		"revision", r.rollout.Revision.String(), "rollout", r.rollout.ID, "changes", changes)
 	return serial, nil
 }
 

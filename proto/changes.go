@@ -1,5 +1,10 @@
 package proto
 
+import (
+	"fmt"
+	"strings"
+)
+
 // MaxChangedPackages is how many packages a [Changes] names; the others are only
 // counted.
 const MaxChangedPackages = 50
@@ -67,4 +72,37 @@ func (c Changes) Count(k ChangeKind) int {
 		return c.Changed
 	}
 	return 0
+}
+
+// String says in one line what changes, such as "2 upgraded, 1 added, +1.5 MiB;
+// with a reboot: kernel".
+func (c Changes) String() string {
+	var parts []string
+	for _, k := range ChangeKinds() {
+		if n := c.Count(k); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "no package")
+	}
+	line := strings.Join(append(parts, SizeChange(c.Size)), ", ")
+	if len(c.Boot) > 0 {
+		line += "; with a reboot: " + strings.Join(c.Boot, ", ")
+	}
+	return line
+}
+
+// SizeChange writes a number of bytes that were added or, if it is negative, taken
+// away.
+func SizeChange(bytes int64) string {
+	sign, size := "+", float64(bytes)
+	if bytes < 0 {
+		sign, size = "-", -size
+	}
+	unit := 0
+	for size /= 1024; size >= 1024 && unit < 2; size /= 1024 {
+		unit++
+	}
+	return fmt.Sprintf("%s%.1f %ciB", sign, size, "KMG"[unit])
 }

@@ -105,7 +105,10 @@ type RolloutHost struct {
 	Verdict  Verdict          `json:"verdict,omitempty"`
 	Since    time.Time        `json:"since"`           // in this state
 	Before   StorePath        `json:"before,omitzero"` // what it had before, once published
-	Waits    *RolloutWait     `json:"waits,omitempty"` // nil if it waits for nothing
+	// Changes is how Toplevel differs from what the host ran when it was built; nil if
+	// that is not known. It names no packages.
+	Changes *Changes     `json:"changes,omitempty"`
+	Waits   *RolloutWait `json:"waits,omitempty"` // nil if it waits for nothing
 }
 
 // A RolloutWait is what a host of a rollout waits for: in a word, and in a sentence;

@@ -232,7 +232,7 @@ func (p *player) seen() rollout.Fleet {
 		if !h.Silent {
 			h.Seen = p.now
 		}
-		h.Silent = h.Silent && !(p.restarted && p.now.Sub(f.Since) < knownOffline)
+		h.Silent = h.Silent && (!p.restarted || p.now.Sub(f.Since) >= knownOffline)
 		f.Hosts[name] = h
 	}
 	return f

@@ -8,25 +8,6 @@ import (
 	"kedge/proto"
 )
 
-// changesLine says in one line what changes, such as "2 upgraded, 1 added, +1.5 MiB;
-// with a reboot: kernel".
-func changesLine(c proto.Changes) string {
-	var parts []string
-	for _, k := range proto.ChangeKinds() {
-		if n := c.Count(k); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, k))
-		}
-	}
-	if len(parts) == 0 {
-		parts = append(parts, "no package")
-	}
-	line := strings.Join(append(parts, sizeChange(c.Size)), ", ")
-	if len(c.Boot) > 0 {
-		line += "; with a reboot: " + strings.Join(c.Boot, ", ")
-	}
-	return line
-}
-
 // drawChanges writes a line for each package that changes.
 func drawChanges(w io.Writer, c proto.Changes) {
 	var t table
@@ -35,7 +16,7 @@ func drawChanges(w io.Writer, c proto.Changes) {
 		total += c.Count(k)
 	}
 	for _, p := range c.Packages {
-		t.add("  "+string(p.Kind), p.Name, versionChange(p), sizeChange(p.Size))
+		t.add("  "+string(p.Kind), p.Name, versionChange(p), proto.SizeChange(p.Size))
 	}
 	t.draw(w)
 	if more := total - len(c.Packages); more > 0 {
@@ -64,18 +45,4 @@ func versions(list []string) string {
 		shown = append(shown, v)
 	}
 	return strings.Join(shown, ", ")
-}
-
-// sizeChange writes a number of bytes that were added or, if it is negative, taken
-// away.
-func sizeChange(bytes int64) string {
-	sign, size := "+", float64(bytes)
-	if bytes < 0 {
-		sign, size = "-", -size
-	}
-	unit := 0
-	for size /= 1024; size >= 1024 && unit < 2; size /= 1024 {
-		unit++
-	}
-	return fmt.Sprintf("%s%.1f %ciB", sign, size, "KMG"[unit])
 }

@@ -21,17 +21,6 @@ func exampleChanges() proto.Changes {
 	}
 }
 
-func TestChangesInALine(t *testing.T) {
-	for want, c := range map[string]proto.Changes{
-		"1 upgraded, 1 removed, 60 changed, +3.0 MiB; with a reboot: kernel, initrd": exampleChanges(),
-		"no package, +0.0 KiB": {},
-	} {
-		if got := changesLine(c); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 func TestAHostShowsWhatChanges(t *testing.T) {
 	c := exampleChanges()
 	c.From, c.To = storePath(t, "before"), storePath(t, "after")

@@ -37,7 +37,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 		line("Wanted", "nothing was ever published")
 	}
 	if c := v.Changes; c != nil {
-		line("Changes", "%s", changesLine(*c))
+		line("Changes", "%s", c)
 	}
 	if v.Waits != nil {
 		line("Waits", "%s", waitNote(v.Waits, now))

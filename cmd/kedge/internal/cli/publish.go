@@ -72,7 +72,7 @@ only tells what would change.`,
 			for _, p := range r.Published {
 				fmt.Fprintf(k.Stdout, "%s: published as serial %s\n", p.Host, p.Serial)
 				if p.Changes != nil {
-					fmt.Fprintf(k.Stdout, "%s: %s\n", p.Host, terminal.Printable(changesLine(*p.Changes)))
+					fmt.Fprintf(k.Stdout, "%s: %s\n", p.Host, terminal.Printable(p.Changes.String()))
 				}
 			}
 			if !wait {

@@ -56,10 +56,10 @@ func drawRollout(w io.Writer, r proto.RolloutShowReply, now time.Time) {
 	fmt.Fprintf(w, "%s\n\n", rolloutLine(r.Rollout, now))
 	drawWaves(w, r.Rollout, now)
 	fmt.Fprintln(w)
-	t := table{{"HOST", "WAVE", "STATE", "VERDICT", "SERIAL", "SINCE", "NOTE"}}
+	t := table{{"HOST", "WAVE", "STATE", "VERDICT", "SERIAL", "SINCE", "CHANGES", "NOTE"}}
 	for _, h := range r.Hosts {
 		t.add(h.Host.String(), terminal.Dash(h.Wave), string(h.State), terminal.Dash(h.Verdict), serialOf(h.Serial),
-			terminal.Since(h.Since, now), waitNote(h.Waits, now))
+			terminal.Since(h.Since, now), changesOf(h), waitNote(h.Waits, now))
 	}
 	t.draw(w)
 }
@@ -72,7 +72,7 @@ func drawPlan(w io.Writer, r proto.RolloutPlanReply, now time.Time) {
 		return
 	}
 	fmt.Fprintln(w)
-	t := table{{"HOST", "WAVE", "STATE", "WAITS FOR"}}
+	t := table{{"HOST", "WAVE", "STATE", "CHANGES", "WAITS FOR"}}
 	for _, h := range r.Hosts {
 		note := waitNote(h.Waits, now)
 		switch {
@@ -82,9 +82,17 @@ func drawPlan(w io.Writer, r proto.RolloutPlanReply, now time.Time) {
 		case h.State == proto.RolloutHostDeferred:
 			note = "something of its own: kedge status " + h.Host.String()
 		}
-		t.add(h.Host.String(), terminal.Dash(h.Wave), string(h.State), terminal.Dash(note))
+		t.add(h.Host.String(), terminal.Dash(h.Wave), string(h.State), changesOf(h), terminal.Dash(note))
 	}
 	t.draw(w)
+}
+
+// changesOf says in a line what a rollout brings a host.
+func changesOf(h proto.RolloutHost) string {
+	if h.Changes == nil {
+		return "-"
+	}
+	return h.Changes.String()
 }
 
 func drawWaves(w io.Writer, r proto.RolloutView, now time.Time) {

@@ -38,7 +38,7 @@ func haltedHosts(t *testing.T) []proto.RolloutHost {
 		{Host: name("web1"), Wave: "canary", State: proto.RolloutHostSettled, Serial: 3, Verdict: proto.VerdictSucceeded, Since: before.Add(time.Minute)},
 		{Host: name("web2"), Wave: "web", State: proto.RolloutHostSettled, Serial: 4, Verdict: proto.VerdictRolledBack, Since: before.Add(12 * time.Minute)},
 		{Host: name("web3"), Wave: "web", State: proto.RolloutHostPublished, Serial: 4, Since: before.Add(10 * time.Minute)},
-		{Host: name("web4"), Wave: "web", State: proto.RolloutHostWaiting, Since: before, Waits: wait},
+		{Host: name("web4"), Wave: "web", State: proto.RolloutHostWaiting, Since: before, Waits: wait, Changes: &proto.Changes{Upgraded: 2, Size: 3 << 20, Boot: []string{"kernel"}}},
 		{Host: name("db1"), Wave: "rest", State: proto.RolloutHostWaiting, Since: before, Waits: &proto.RolloutWait{For: proto.ReasonHeld, Message: "held: being debugged"}},
 		{Host: name("db2"), Wave: "rest", State: proto.RolloutHostWaiting, Since: before, Waits: &proto.RolloutWait{
 			For: proto.ReasonOutsideWindow, Message: "outside its windows", Until: before.Add(3 * time.Hour),
