@@ -143,6 +143,49 @@ func TestNobodyIsOfflineWhoCouldNotBeHeard(t *testing.T) {
 	}
 }
 
+// TestARolloutGoesWhileItsWindowIsOpen: it opens, closes in the middle of a wave, and opens
+// again.
+func TestARolloutGoesWhileItsWindowIsOpen(t *testing.T) {
+	now := time.Date(2026, 11, 26, 11, 50, 0, 0, time.UTC)
+	fleet := NewFleet(func() time.Time { return now })
+	fleet.CaughtUp()
+	r := newRunnerOf(fleet)
+	r.now = fleet.now
+	all := fleetOf(t, "a")
+	later := func(d time.Duration, says ...string) {
+		now = now.Add(d)
+		for h := range all {
+			fleet.Heard(h, "", now)
+		}
+		for _, name := range says {
+			fleet.Apply(status(host(t, name), 1, proto.PhaseCommitted), now)
+		}
+		r.mustLook(t)
+	}
+	s, err := spec.Parse([]byte(`{"rollout": {"waves": [{"name": "web", "hosts": "web*", "maxInFlight": 1}],
+		"windows": {"allow": ["12:00-12:30"], "overrun": "pause"}}}`), slices.Collect(maps.Keys(all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later(0)
+	if err := r.begin(t.Context(), revision(t, "1"), s, all, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "before the window")
+	w := fleet.Rollout("main").Hosts[0].Waits
+	if w == nil || w.For != proto.ReasonOutsideWindow || !w.Until.Equal(now.Add(10*time.Minute)) {
+		t.Errorf("the first host waits for %+v, want its window", w)
+	}
+	later(10 * time.Minute)
+	r.mustHavePublished(t, "in the window", "web1=a")
+	later(10*time.Minute, "web1")
+	r.mustHavePublished(t, "in the window, still", "web2=a")
+	later(20*time.Minute, "web2")
+	r.mustHavePublished(t, "after it")
+	later(23*time.Hour + 30*time.Minute)
+	r.mustHavePublished(t, "the next day", "web3=a")
+}
+
 // TestNobodyElseGoesWhileTheFleetIsSilent: a network that is down is not a fleet that is
 // off, and nobody may get something new at once when it is up again.
 func TestNobodyElseGoesWhileTheFleetIsSilent(t *testing.T) {

@@ -71,6 +71,11 @@ func TestBadRevision(t *testing.T) {
 		w.NoConfigurations = true
 	})
 	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonNoConfigurations), "nixosConfigurations")
+	f.MustPush(t, "a wrong output", func(w *toplevel.Fleet) {
+		w.NoConfigurations = false
+		w.Kedge = map[string]any{"rolout": map[string]any{}, "hosts": map[string]any{"web9": map[string]any{}}}
+	})
+	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonBadSpec), `did you mean "rollout"?`, "kedge.hosts.web9")
 	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rm", "--quiet", "flake.nix")
 	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "commit", "--quiet", "-m", "no flake")
 	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "push", "--quiet", "origin", "main")
@@ -83,7 +88,7 @@ func TestBadRevision(t *testing.T) {
 	}
 
 	commit(t, f, "mended", func(w *toplevel.Fleet) {
-		w.NoConfigurations = false
+		w.Kedge = nil
 		fleet.Edit(w, func(h *toplevel.Host) { h.EvalError, h.BuildError, h.NotASystem = "", "", false })
 		fleet.Edit(w, fleet.App("mended"))
 	})

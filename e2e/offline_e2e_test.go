@@ -54,6 +54,8 @@ func TestTransactionOffline(t *testing.T) {
 		return e.Deployment == r.ID && e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonNoContact
 	})
 
+	missedToo := f.MustPush(t, "missed, too", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("missed, too")) })
+	off.MustAwaitView(t, "a second revision that it misses", func(v proto.HostView) bool { return v.Want.Revision == missedToo })
 	last := f.MustPush(t, "last", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("last")) })
 	unplugged.MustAwaitPhase(t, last, proto.PhaseCommitted)
 	if err := off.Start(t.Context()); err != nil {
@@ -66,7 +68,7 @@ func TestTransactionOffline(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Revision == missed {
+		if e.Revision == missed || e.Revision == missedToo {
 			t.Errorf("off: deployed what was overtaken while it was off: %+v", e)
 		}
 	}

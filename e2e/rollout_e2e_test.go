@@ -93,6 +93,7 @@ func TestRollout(t *testing.T) {
 		rev := release("B", soaking)
 		web1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 		requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
+		requireSays(t, "what changes on hosts, in `kedge rollout plan`", f.MustKedge(t, "rollout", "plan"), "KiB")
 		f.MustKedge(t, "rollout", "pause", "--reason", "lunch")
 		killController(t, f)
 		r := awaitRollout(t, f, rev, "paused, still", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutPaused })
