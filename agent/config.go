@@ -134,11 +134,6 @@ func (w InhibitWhen) validate(p *problems, key string) {
 		"%s: must be %s, %s or %s, got %q", key, InhibitNever, InhibitReboot, InhibitAlways, w)
 }
 
-// MetricsConfig says where Prometheus finds the agent.
-type MetricsConfig struct {
-	Listen string `config:"listen"` // host:port; empty for nowhere
-}
-
 // DefaultConfig returns the configuration that a file changes.
 func DefaultConfig() Config {
 	return Config{
@@ -205,6 +200,7 @@ func (c Config) Validate() error {
 	c.Inhibit.Logind.validate(&p, "inhibit.logind")
 	c.Inhibit.Users.validate(&p, "inhibit.users")
 	c.Drift.validate(&p)
+	c.Metrics.validate(&p)
 	p.add(c.Log.Validate("log"))
 	return errors.Join(p...)
 }

@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,15 +23,16 @@ type Exporter struct {
 // exporterTimeout bounds everything that a scraper may take.
 const exporterTimeout = 10 * time.Second
 
-// Export serves g at listen (host:port) until Close. With an empty listen it
-// serves nothing. It fails if it cannot listen.
+// Export serves g at listen (host:port, or unix: and the path of a socket, which
+// everybody may ask) until Close. With an empty listen it serves nothing. It fails if
+// it cannot listen.
 func Export(listen string, g prometheus.Gatherer) (*Exporter, error) {
 	e := &Exporter{done: make(chan struct{})}
 	if listen == "" {
 		close(e.done)
 		return e, nil
 	}
-	l, err := net.Listen("tcp", listen)
+	l, err := listenAt(listen)
 	if err != nil {
 		return nil, fmt.Errorf("serve metrics: %w", err)
 	}
@@ -44,6 +49,28 @@ func Export(listen string, g prometheus.Gatherer) (*Exporter, error) {
 		_ = e.server.Serve(l) // returns when Close closes l; scrapes fail visibly if it returns earlier
 	}()
 	return e, nil
+}
+
+// listenAt listens as [Export] says. A socket takes the place of one that an agent left that
+// was killed.
+func listenAt(listen string) (net.Listener, error) {
+	path, isSocket := strings.CutPrefix(listen, unixPrefix)
+	if !isSocket {
+		return net.Listen("tcp", listen)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o666); err != nil { //nolint:gosec // as everybody may who can connect to a port of this host
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // Close ends the serving and what is being served, and waits for the end.

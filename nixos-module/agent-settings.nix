@@ -193,11 +193,25 @@ in
       max = mkDuration "4h" "For how long after it was fetched a deployment may be held back.";
     };
 
-  metrics.listen = mkOption {
-    type = types.str;
-    default = "127.0.0.1:9417";
-    example = "[::]:9417";
-    description = "Where Prometheus finds the agent; empty for nowhere.";
+  metrics = {
+    listen = mkOption {
+      type = types.str;
+      default = "127.0.0.1:9417";
+      example = "[::]:9417";
+      description = ''
+        Where Prometheus finds the agent: an address and a port, or `unix:` and the path of a socket;
+        empty for nowhere.
+      '';
+    };
+    textfile = mkOption {
+      type = types.str;
+      default = "";
+      example = "/var/lib/prometheus-node-exporter/kedge.prom";
+      description = ''
+        A file that the agent writes for the textfile collector of node_exporter, in a directory that
+        is there; empty for none.
+      '';
+    };
   };
 
   inherit log;

@@ -24,6 +24,10 @@ let
 
   inherit (import ./types.nix { inherit lib; }) externalPath pin publicKey;
   checks = import ./checks.nix { inherit lib; };
+  inherit (cfg.settings.metrics) listen;
+  metricsPort = lib.optional (listen != "" && !lib.hasPrefix "unix:" listen) (
+    lib.toInt (lib.last (lib.splitString ":" listen))
+  );
   noChecks = map (name: "services.kedge-agent.checks.${name}") (checks.wrong cfg.checks);
 in
 {
@@ -160,8 +164,8 @@ in
         message = "${lib.concatStringsSep ", " noChecks}: set exactly one of unit, http, tcp and exec.";
       }
       {
-        assertion = !cfg.openFirewall || cfg.settings.metrics.listen != "";
-        message = "services.kedge-agent: openFirewall is set, but settings.metrics.listen is empty; name an address such as \"[::]:9417\".";
+        assertion = !cfg.openFirewall || metricsPort != [ ];
+        message = "services.kedge-agent: openFirewall is set, but settings.metrics.listen names no port; name an address such as \"[::]:9417\".";
       }
     ];
 
@@ -176,9 +180,7 @@ in
       ''
     );
 
-    networking.firewall.allowedTCPPorts = mkIf (cfg.openFirewall && cfg.settings.metrics.listen != "") [
-      (lib.toInt (lib.last (lib.splitString ":" cfg.settings.metrics.listen)))
-    ];
+    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall metricsPort;
 
     systemd.services = {
       kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {

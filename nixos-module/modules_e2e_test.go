@@ -243,7 +243,11 @@ func testRefusals(t *testing.T, e evaluator) {
 		},
 		{
 			"a port to open, and none to listen on", "agent",
-			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": ""}}}, nil), "settings.metrics.listen is empty",
+			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": ""}}}, nil), "settings.metrics.listen names no port",
+		},
+		{
+			"a port to open, and a socket to listen at", "agent",
+			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": "unix:/run/kedge/metrics.sock"}}}, nil), "settings.metrics.listen names no port",
 		},
 		{
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),

@@ -103,10 +103,11 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 	if err := setup.KeepSecrets(); err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
+	// Those of the process apart: node_exporter, which may read the agent's own from a file, has the same.
+	registry, process := prometheus.NewRegistry(), prometheus.NewRegistry()
 	if err := errors.Join(
-		registry.Register(collectors.NewGoCollector()),
-		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+		process.Register(collectors.NewGoCollector()),
+		process.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 	); err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 		return err
 	}
 	defer closeLink()
-	exporter, err := agent.Export(c.Metrics.Listen, registry)
+	exporter, err := agent.Export(c.Metrics.Listen, prometheus.Gatherers{registry, process})
 	if err != nil {
 		// The agent may be the only way to this host: that somebody else has the
 		// port is no reason to lose it.
@@ -123,6 +124,7 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 	} else {
 		defer exporter.Close()
 	}
+	defer agent.ExportTextfile(ctx, c.Metrics.Textfile, registry, log).Close()
 	server, err := agent.ServeControl(ctx, a)
 	if err != nil {
 		log.ErrorContext(ctx, "nobody on this host can ask the agent; it goes on without", "err", err)
