@@ -34,6 +34,12 @@ let
     };
 in
 {
+  host = mkOption {
+    type = types.str;
+    defaultText = lib.literalExpression "config.networking.hostName";
+    example = "web1";
+    description = "The host's name in the fleet: that of its `nixosConfigurations`.";
+  };
   state_dir = mkOption {
     type = types.path;
     default = "/var/lib/kedge";
@@ -199,8 +205,8 @@ in
       default = "127.0.0.1:9417";
       example = "[::]:9417";
       description = ''
-        Where Prometheus finds the agent: an address and a port, or `unix:` and the path of a socket;
-        empty for nowhere.
+        Where Prometheus finds the agent: an address and a port, or `unix:` and the path of a
+        socket; empty for nowhere.
       '';
     };
     textfile = mkOption {
@@ -208,8 +214,8 @@ in
       default = "";
       example = "/var/lib/prometheus-node-exporter/kedge.prom";
       description = ''
-        A file that the agent writes for the textfile collector of node_exporter, in a directory that
-        is there; empty for none.
+        A file that the agent writes for the textfile collector of node_exporter, in a directory
+        that is there; empty for none.
       '';
     };
   };

@@ -2,6 +2,7 @@
 {
   config,
   lib,
+  options,
   pkgs,
   ...
 }:
@@ -23,6 +24,7 @@ let
   ];
 
   inherit (import ./types.nix { inherit lib; }) externalPath pin publicKey;
+  persistent = import ./persistent.nix { inherit config lib; };
   checks = import ./checks.nix { inherit lib; };
   inherit (cfg.settings.metrics) listen;
   metricsPort = lib.optional (listen != "" && !lib.hasPrefix "unix:" listen) (
@@ -42,10 +44,19 @@ in
 
         A system that needs a reboot is tried in a trial boot where the boot loader can boot
         it once (`docs/boot-loaders.md`), and {file}`kedge-trial.service` goes back if it is
-        no good. From a kernel that panics or hangs no service can go back: for those, set
-        {option}`boot.kernelParams` to `[ "panic=30" ]` and, with a hardware watchdog,
-        {option}`systemd.settings.Manager.RuntimeWatchdogSec`
-        ({option}`systemd.watchdog.runtimeTime` before NixOS 25.11).
+        no good. From a kernel that panics or hangs no service can go back: for those, see
+        {option}`resetWhenStuck`.
+      '';
+    };
+
+    resetWhenStuck = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = ''
+        Whether the host reboots 30 s after a kernel panic, and a hardware watchdog resets it where
+        systemd has hung for a minute: what was on trial is then gone back from by the boot loader.
+        It sets {option}`boot.kernelParams` and the watchdog of systemd.
       '';
     };
 
@@ -159,6 +170,7 @@ in
         assertion = config.system.switch.enable;
         message = "services.kedge-agent: system.switch.enable is false, so no system can be switched to; set system.switch.enable = true.";
       }
+      (persistent "kedge-agent" cfg.settings.state_dir)
       {
         assertion = noChecks == [ ];
         message = "${lib.concatStringsSep ", " noChecks}: set exactly one of unit, http, tcp and exec.";
@@ -182,14 +194,27 @@ in
 
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall metricsPort;
 
-    systemd.services = {
-      kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
-        inherit path;
+    boot.kernelParams = mkIf cfg.resetWhenStuck [ "panic=30" ];
+
+    systemd = {
+      services = {
+        kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
+          inherit path;
+        };
+        kedge-trial = import ./trial-unit.nix { } // {
+          inherit path;
+        };
       };
-      kedge-trial = import ./trial-unit.nix { } // {
-        inherit path;
-      };
-    };
-    systemd.targets.boot-complete = import ./boot-complete.nix { };
+      targets.boot-complete = import ./boot-complete.nix { };
+    }
+    // (
+      let
+        patience = mkIf cfg.resetWhenStuck (lib.mkDefault "60s");
+      in
+      if options.systemd ? settings then # since NixOS 25.11
+        { settings.Manager.RuntimeWatchdogSec = patience; }
+      else
+        { watchdog.runtimeTime = patience; }
+    );
   };
 }

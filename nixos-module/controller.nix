@@ -142,6 +142,7 @@ in
     };
 
     assertions = [
+      (import ./persistent.nix { inherit config lib; } "kedge-controller" cfg.settings.state_dir)
       {
         assertion = config.nix.enable;
         message = "services.kedge-controller: nix.enable is false, but the controller builds with Nix; set nix.enable = true.";

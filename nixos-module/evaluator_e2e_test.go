@@ -26,6 +26,9 @@ type evaluation struct {
 	Checks    []string // derivations
 	Packages  []string
 	Ports     []int
+	// Of the kernel and systemd.
+	KernelParams []string
+	Manager      options
 	// Of Prometheus and Grafana.
 	Rules      []string
 	Dashboards []options

@@ -102,6 +102,19 @@ func testModules(t *testing.T, e evaluator) {
 		t.Errorf("an agent that is scraped: ports %v are open, want its own", got.Ports)
 	}
 
+	t.Run("a host that hangs is reset when asked for", func(t *testing.T) {
+		got := e.mustEvaluate(t, "agent", agentHost(options{"resetWhenStuck": true}, nil))
+		if want := []string{"panic=30"}; !slices.Equal(got.KernelParams, want) {
+			t.Errorf("parameters of the kernel %q, want %q", got.KernelParams, want)
+		}
+		if diff := cmp.Diff(options{"RuntimeWatchdogSec": "60s"}, got.Manager); diff != "" {
+			t.Errorf("settings of systemd (-want +got):\n%s", diff)
+		}
+		if got := e.mustEvaluate(t, "agent", agentHost(nil, nil)); len(got.KernelParams)+len(got.Manager) > 0 {
+			t.Errorf("not asked: %q, %v", got.KernelParams, got.Manager)
+		}
+	})
+
 	t.Run("monitoring", func(t *testing.T) { testMonitoring(t, e) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, e) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, e) })
@@ -253,6 +266,9 @@ func testRefusals(t *testing.T, e evaluator) {
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),
 			"set together or not at all",
 		},
+		{"state on a tmpfs", "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/nix": "ext4", "/var/lib/kedge-old": "ext4"})), `/var/lib/kedge is on the tmpfs that is /, and must outlive a boot; mount something there that does, such as fileSystems."/var/lib/kedge"`},
+		{"state on a tmpfs of its own", "agent", agentHost(nil, mounted(options{"/": "ext4", "/var/lib": "tmpfs"})), "is on the tmpfs that is /var/lib"},
+		{"a controller's state on a tmpfs", "controller", controllerHost(nil, mounted(options{"/": "tmpfs"})), "services.kedge-controller: /var/lib/kedge-controller is on"},
 		{"controller without Nix", "controller", controllerHost(nil, options{"nix": options{"enable": false}}), "set nix.enable = true"},
 	} {
 		got := e.mustEvaluate(t, tt.service, tt.config)
@@ -260,9 +276,17 @@ func testRefusals(t *testing.T, e evaluator) {
 			t.Errorf("%s: refused with %q, want one message with %q", tt.name, got.Refusals, tt.want)
 		}
 	}
-	for _, got := range []evaluation{e.mustEvaluate(t, "agent", agentHost(nil, nil)), e.mustEvaluate(t, "controller", controllerHost(nil, nil))} {
-		if len(got.Refusals) > 0 {
-			t.Errorf("a good host is refused: %q", got.Refusals)
+	byUnit := mounted(options{"/": "tmpfs"})
+	byUnit["systemd"] = options{"mounts": []options{{"where": "/var/lib/kedge", "what": "/persist/kedge"}}}
+	for name, good := range map[string]evaluation{
+		"agent":                           e.mustEvaluate(t, "agent", agentHost(nil, nil)),
+		"controller":                      e.mustEvaluate(t, "controller", controllerHost(nil, nil)),
+		"state that stays on a tmpfs":     e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var/lib/kedge": "none"}))),
+		"all of /var stays":               e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var": "btrfs"}))),
+		"a mount of somebody else's unit": e.mustEvaluate(t, "agent", agentHost(nil, byUnit)),
+	} {
+		if len(good.Refusals) > 0 {
+			t.Errorf("%s: a good host is refused: %q", name, good.Refusals)
 		}
 	}
 
@@ -306,4 +330,13 @@ func testRefusals(t *testing.T, e evaluator) {
 			}
 		}
 	}
+}
+
+// mounted returns options of a host with file systems, by where they are.
+func mounted(types options) options {
+	fileSystems := options{}
+	for where, kind := range types {
+		fileSystems[where] = options{"fsType": kind, "device": "/dev/disk"}
+	}
+	return options{"fileSystems": fileSystems}
 }

@@ -32,6 +32,7 @@ let
   };
   inherit (host.config)
     assertions
+    boot
     environment
     networking
     services
@@ -62,6 +63,8 @@ in
       { }
     else
       builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
+  kernelParams = boot.kernelParams or [ ];
+  manager = systemd.settings.Manager;
   rules = services.prometheus.ruleFiles;
   dashboards = services.grafana.provision.dashboards.settings.providers or [ ];
   refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);

@@ -68,6 +68,7 @@ let
       concatLists
       concatMap
       concatStringsSep
+      elem
       filter
       mapAttrs
       ;

@@ -149,7 +149,7 @@ rec {
     }:
     let
       args = specialArgs // {
-        inherit config lib;
+        inherit config lib options;
         extendModules =
           more:
           evalModules {

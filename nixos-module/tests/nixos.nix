@@ -37,8 +37,10 @@ in
     system.checks = option (types.listOf types.package) [ ];
     system.stateVersion = option types.str "25.11";
     system.switch.enable = option types.bool true;
+    systemd.mounts = option (types.listOf types.raw) [ ];
     systemd.package = option types.package pkgs.systemd;
     systemd.services = option (types.attrsOf (types.attrsOf types.raw)) { };
+    systemd.settings.Manager = option (types.attrsOf types.raw) { };
     systemd.targets = option (types.attrsOf (types.attrsOf types.raw)) { };
     virtualisation = option (types.attrsOf types.raw) { };
   };
