@@ -1,0 +1,45 @@
+package docs_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// theirs are the options that people use of what they come from, by the heading of where the page tells of it.
+func theirs() map[string]string {
+	return map[string]string{
+		"From comin": "enable package hostname repositoryType repositorySubdir systemAttr submodules exporter.listen_address exporter.port exporter.openFirewall " +
+			"remotes.*.name remotes.*.url remotes.*.auth.access_token_path remotes.*.auth.username remotes.*.timeout remotes.*.branches.main.name remotes.*.branches.*.operation " +
+			"remotes.*.branches.testing remotes.*.poller.period debug machineId gpgPublicKeyPaths postDeploymentCommand buildConfirmer.mode deployConfirmer.mode " +
+			"desktop.enable desktop.title retention.*",
+		"From Cachix Deploy":        "name profile credentialsFile rollbackScript",
+		"From `system.autoUpgrade`": "flake dates channel flags operation allowReboot rebootWindow rebootTriggers randomizedDelaySec fixedRandomDelay persistent runGarbageCollection",
+	}
+}
+
+// TestMigratingNamesEveryOption: who comes from one of these finds each option that they may have set.
+func TestMigratingNamesEveryOption(t *testing.T) {
+	page, err := os.ReadFile("migrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for heading, options := range theirs() {
+		_, section, found := strings.Cut(string(page), "\n## "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		if !found {
+			t.Errorf("there is no section %q", heading)
+		}
+		said := ""
+		for _, row := range regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllStringSubmatch(section, -1) {
+			said += row[1] + "\n"
+		}
+		for option := range strings.FieldsSeq(options) {
+			last := option[strings.LastIndex(strings.TrimSuffix(option, ".*"), ".")+1:]
+			if !strings.Contains(said, last) {
+				t.Errorf("%q says nothing of %s", heading, option)
+			}
+		}
+	}
+}
