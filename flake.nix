@@ -68,9 +68,15 @@
         modules = [ self.nixosModules.default ];
       };
 
-      templates.default = {
-        path = ./examples/fleet;
-        description = "A fleet with a build host, waves, checks and a reboot window";
+      templates = {
+        default = {
+          path = ./examples/fleet;
+          description = "A fleet with a build host, waves, checks and a reboot window";
+        };
+        ci = {
+          path = ./examples/ci;
+          description = "A fleet for which CI builds, and signs with keys of its own";
+        };
       };
 
       checks = forAll (pkgs: removeAttrs (machines pkgs) [ "demo" ]);

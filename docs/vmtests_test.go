@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestVMTestsRunCommandsThatThereAre: what the tests in virtual machines run, which nobody can run here, the
-// programs would take; and each has its line in the page about them.
+// TestVMTestsRunCommandsThatThereAre: what the tests in virtual machines run, and CI in an example, which nobody can
+// run here, the programs would take; and each test has its line in the page about them.
 func TestVMTestsRunCommandsThatThereAre(t *testing.T) {
 	there := commands(t)
 	page, err := os.ReadFile("vm-tests.md")
@@ -38,7 +38,18 @@ func TestVMTestsRunCommandsThatThereAre(t *testing.T) {
 			t.Errorf("vm-tests.md says nothing of %s", base)
 		}
 	}
-	if seen < 8 {
+	// And what CI runs in the example of a fleet.
+	text, err := os.ReadFile("../examples/ci/deploy.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t*(kedge .*?)(?: #.*)?$`).FindAllStringSubmatch(string(text), -1) {
+		seen++
+		if problem := wrong(there, strings.Fields(m[1])); problem != "" {
+			t.Errorf("deploy.sh: %q: %s", m[1], problem)
+		}
+	}
+	if seen < 11 {
 		t.Errorf("looked at %d commands only", seen)
 	}
 }

@@ -8,22 +8,35 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/agent"
 	"kedge/controller"
+	"kedge/e2e/hosts"
 	"kedge/internal/setup"
 	"kedge/internal/spec"
 	"kedge/proto"
 )
 
-// TestExample evaluates the fleet in examples, which is also the flake's template: the daemons take what its hosts
-// have, and the controller what it says about rollouts.
+// TestExample evaluates the fleets in examples, which are also the flake's templates: the daemons take what their
+// hosts have, and the controller what they say about rollouts.
 func TestExample(t *testing.T) {
 	m := newMachine(t, "example")
-	out, err := m.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", project+"/nixos-module/tests/example.nix")
+	t.Run("fleet", func(t *testing.T) { testExample(t, m, "fleet", 3, "build", "db1", "web1", "web2") })
+	t.Run("ci", func(t *testing.T) { testExample(t, m, "ci", 0, "build", "web1", "web2") })
+	for _, script := range []string{"sh -n deploy.sh", "bash -n deploy.sh"} {
+		run(t, filepath.Join(root, "examples/ci"), strings.Fields(script)...)
+	}
+}
+
+// testExample looks at one, with so many waves and these hosts.
+func testExample(t *testing.T, m *hosts.Machine, example string, waves int, hostNames ...string) {
+	t.Helper()
+	out, err := m.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode",
+		"--arg", "example", project+"/examples/"+example, project+"/nixos-module/tests/example.nix")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +74,14 @@ func TestExample(t *testing.T) {
 			t.Errorf("services of %s (-want +got):\n%s", name, diff)
 		}
 	}
-	if want := []string{"build", "db1", "web1", "web2"}; !slices.Equal(slices.Sorted(maps.Keys(got.Hosts)), want) {
-		t.Errorf("hosts %q, want %q", slices.Sorted(maps.Keys(got.Hosts)), want)
+	if there := slices.Sorted(maps.Keys(got.Hosts)); !slices.Equal(there, hostNames) {
+		t.Errorf("hosts %q, want %q", there, hostNames)
 	}
 	s, err := spec.Parse(got.Kedge, names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Rollout.Waves) != 3 {
-		t.Errorf("the rollout has %d waves, want 3", len(s.Rollout.Waves))
+	if len(s.Rollout.Waves) != waves {
+		t.Errorf("the rollout has %d waves, want %d", len(s.Rollout.Waves), waves)
 	}
 }

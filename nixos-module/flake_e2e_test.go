@@ -61,9 +61,12 @@ func TestFlake(t *testing.T) {
 			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": agent}),
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),
-			"templates": set{"default": set{"type": "template", "description": "A fleet with a build host, waves, checks and a reboot window"}},
-			"lib":       set{"type": "unknown"},
-			"overlays":  set{"default": set{"type": "nixpkgs-overlay"}},
+			"templates": set{
+				"ci":      set{"type": "template", "description": "A fleet for which CI builds, and signs with keys of its own"},
+				"default": set{"type": "template", "description": "A fleet with a build host, waves, checks and a reboot window"},
+			},
+			"lib":      set{"type": "unknown"},
+			"overlays": set{"default": set{"type": "nixpkgs-overlay"}},
 			"nixosModules": set{
 				"agent":      set{"type": "nixos-module"},
 				"controller": set{"type": "nixos-module"},

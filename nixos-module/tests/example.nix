@@ -1,4 +1,7 @@
-# The example of a fleet: the services of each host, what a host refuses, and the output kedge.
+# An example of a fleet: the services of each host, what a host refuses, and the output kedge.
+#
+# example   its directory
+{ example }:
 let
   nixpkgs = (import ./flake.nix).outputs { self = nixpkgs; };
   kedge = (import ../../flake.nix).outputs {
@@ -11,7 +14,7 @@ let
       modules = [ ./nixos.nix ] ++ modules;
       specialArgs.pkgs = nixpkgs.legacyPackages.x86_64-linux;
     };
-  self = (import ../../examples/fleet/flake.nix).outputs {
+  self = (import (example + "/flake.nix")).outputs {
     inherit self kedge;
     nixpkgs = nixpkgs // {
       lib = nixpkgs.lib // {

@@ -1,0 +1,27 @@
+# What every host of the fleet that Kedge deploys has.
+{
+  services.kedge-agent = {
+    enable = true;
+    servers = [ "wss://build.example.org/nats" ];
+    # As `kedge host add` prints them on the build host.
+    pins = [ "sha256:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+    trust = {
+      releaseKeys = [ "ci-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+      controllerKeys = [
+        "kedge-build-controller-1:1J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
+        "spare-1:3J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" # its other half is offline
+      ];
+      cacheKeys = [
+        "ci-cache-1:2J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
+        "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="
+      ];
+    };
+    caches = [ "https://cache.nixos.org" ];
+    # Placed there with sops-nix, agenix or `kedge-agent enroll`.
+    credentialsFile = "/var/lib/kedge/host.creds";
+    checks.sshd = {
+      unit = "sshd.service";
+      required = true;
+    };
+  };
+}
