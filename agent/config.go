@@ -75,7 +75,13 @@ type FetchConfig struct {
 	// Timeout is how long one cache may take, before the next one is asked for what
 	// is still missing.
 	Timeout time.Duration `config:"timeout"`
+	// MaxRate is how many bytes a second may be read from caches, all in all; 0 for as
+	// many as come.
+	MaxRate uint64 `config:"max_rate"`
 }
+
+// minRate is the least that a host may fetch at: below it caches that are read side by side seem to stand still.
+const minRate = 16 << 10
 
 // defaultFetchTimeout is enough for the largest paths of a system, of half a
 // gigabyte, over a line of a megabit per second.
@@ -187,6 +193,7 @@ func (c Config) Validate() error {
 		p.add(proto.ValidateCacheURL(u))
 	}
 	p.atLeast("fetch.timeout", c.Fetch.Timeout, time.Second)
+	p.check(c.Fetch.MaxRate == 0 || c.Fetch.MaxRate >= minRate, "fetch.max_rate: must be at least %d bytes a second, or 0 for no bound, got %d", minRate, c.Fetch.MaxRate)
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Activation.validateSpecialisation(&p)
 	c.Policy.validate(&p)

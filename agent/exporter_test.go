@@ -149,3 +149,14 @@ func TestMetricsConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestFetchRateConfig: a rate at which nothing would ever arrive is a mistake.
+func TestFetchRateConfig(t *testing.T) {
+	for rate, wrong := range map[uint64]bool{0: false, 16 << 10: false, 5000: true} {
+		c := agent.DefaultConfig()
+		c.Fetch.MaxRate = rate
+		if got := strings.Contains(c.Validate().Error(), "fetch.max_rate"); got != wrong {
+			t.Errorf("%d bytes a second: refused is %t, want %t", rate, got, wrong)
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 // for concurrent use.
 type Ways struct {
 	Outbound outbound.Options
+	Pace     *Pace // of all that is read from caches; nil for as fast as it comes
 
 	mu    sync.Mutex       // guards own and token
 	own   []*url.URL       // the controller's caches
@@ -71,6 +72,9 @@ func (w *Ways) isOwn(u *url.URL) bool {
 // straight reports whether Nix gets to a cache by itself, as the environment says.
 func (w *Ways) straight(cache *url.URL) bool {
 	o := w.Outbound
+	if w.Pace != nil {
+		return false
+	}
 	if o.Proxy != "" || o.ProxyFile != "" || !w.passFor(cache).IsZero() {
 		return false
 	}
@@ -106,7 +110,12 @@ func (p *passing) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
-	return transport.RoundTrip(r)
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = p.ways.Pace.of(r.Context(), resp.Body)
+	return resp, nil
 }
 
 // transport returns that to the controller's caches, or to those of the world,

@@ -1,0 +1,96 @@
+package closure
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPace(t *testing.T) {
+	const perSecond = 16 << 10
+	read := func(t *testing.T, p *Pace) {
+		t.Helper()
+		text := strings.Repeat("x", 10*perSecond)
+		got, err := io.ReadAll(p.of(t.Context(), io.NopCloser(strings.NewReader(text))))
+		if err != nil || string(got) != text {
+			t.Errorf("read %d bytes, %v; want %d", len(got), err, len(text))
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		pace    uint64
+		readers int
+		want    time.Duration
+	}{
+		{"one has it for itself", perSecond, 1, 10 * time.Second},
+		{"three share it", perSecond, 3, 30 * time.Second},
+		{"none", 0, 3, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := NewPace(c.pace)
+				start := time.Now()
+				var all sync.WaitGroup
+				for range c.readers {
+					all.Go(func() { read(t, p) })
+				}
+				all.Wait()
+				// What is read last waits for what was read before it alone.
+				if got := time.Since(start); got > c.want || got < c.want*9/10 {
+					t.Errorf("it took %s, want %s", got, c.want)
+				}
+			})
+		})
+	}
+	t.Run("an end is an end", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := io.ReadAll(NewPace(perSecond).of(ctx, io.NopCloser(strings.NewReader(strings.Repeat("x", 100*perSecond)))))
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got error %v, want that it was canceled", err)
+			}
+		})
+	})
+}
+
+// TestPaceIsKeptOnEveryWay: neither we nor Nix get around it.
+func TestPaceIsKeptOnEveryWay(t *testing.T) {
+	c := startCache(t, "")
+	w := &Ways{Outbound: pins(c), Pace: NewPace(1 << 20)}
+	w.Assigned([]string{c.cache()}, token(t))
+	u, err := url.Parse("https://cache.nixos.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.straight(u) {
+		t.Error("Nix goes to a cache by itself")
+	}
+	if w := (&Ways{}); !w.straight(u) {
+		t.Error("without a pace Nix does not go to a cache by itself")
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.cache()+"/nar/x.nar", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := w.Client()
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != archive {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if _, is := resp.Body.(pacedBody); !is {
+		t.Errorf("the answer is read as %T, at no pace", resp.Body)
+	}
+}
