@@ -132,16 +132,17 @@ func ofRollout(r proto.RolloutView) []Notice {
 }
 
 func ofSource(s proto.SourceStatus) []Notice {
-	switch s.Reason {
-	case "":
+	n := Notice{Channel: s.Channel, Reason: s.Reason, Message: s.Error}
+	if s.Reason == "" {
 		return nil
-	case proto.ReasonSourceUnreachable:
-		return []Notice{{Key: key(SourceUnreachable, s.Channel, time.Time{}), Event: SourceUnreachable, Channel: s.Channel, Reason: s.Reason, Message: s.Error}}
 	}
-	return []Notice{{
-		Key: key(BuildFailed, s.Channel+"/"+s.Revision.String()+"/"+string(s.Reason), time.Time{}), Event: BuildFailed,
-		Channel: s.Channel, Revision: s.Revision, Reason: s.Reason, Message: s.Error,
-	}}
+	if s.Reason == proto.ReasonSourceUnreachable {
+		n.Event, n.Key = SourceUnreachable, key(SourceUnreachable, s.Channel, time.Time{})
+		return []Notice{n}
+	}
+	n.Event, n.Revision = BuildFailed, s.Revision
+	n.Key = key(BuildFailed, s.Channel+"/"+s.Revision.String()+"/"+string(s.Reason), time.Time{})
+	return []Notice{n}
 }
 
 func ofHost(h proto.HostView) (all []Notice) {
