@@ -54,9 +54,13 @@ manual: prepare-hosts ## write docs/man and docs/reference anew, when commands, 
 	go test -count=1 -tags=e2e -run='^TestTheReferenceHasEveryOption$$' ./nixos-module -update
 
 .PHONY: docs-check
-docs-check: ## links, command lines, reasons and references of the documentation
-	go test -count=1 ./docs
+docs-check: ## links, command lines, reasons and references of the documentation, and the site
+	go test -count=1 ./docs/...
 	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/... ./agent ./controller
+
+.PHONY: site
+site: ## the documentation as a static site, in bin/site
+	go run ./docs/site -out bin/site
 
 .PHONY: dist
 dist: ## static programs and their manual for x86_64 and aarch64, in dist/; the same bytes each time
