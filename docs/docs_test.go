@@ -255,6 +255,40 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestRunbooks: every alert leads to a section of its own, and no section is of an alert that is not there.
+func TestRunbooks(t *testing.T) {
+	text, err := os.ReadFile("runbooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("alerts/*.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alerts []string
+	for _, file := range files {
+		rules, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?s)- alert: (\w+)\n(.*?)\n {8}annotations:\n(.*?)\n(?:\n|$)`).FindAllStringSubmatch(string(rules)+"\n", -1) {
+			alerts = append(alerts, m[1])
+			if want := "runbook: docs/runbooks.md#" + strings.ToLower(m[1]) + "\n"; !strings.Contains(m[3]+"\n", want) {
+				t.Errorf("%s: %s does not say %q", file, m[1], want)
+			}
+		}
+	}
+	var sections []string
+	for _, m := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(text), -1) {
+		sections = append(sections, m[1])
+	}
+	slices.Sort(alerts)
+	slices.Sort(sections)
+	if !slices.Equal(alerts, sections) || len(alerts) < 29 {
+		t.Errorf("runbooks.md has %q, the alerts are %q", sections, alerts)
+	}
+}
+
 // TestEveryPageIsListed: the index names every page.
 func TestEveryPageIsListed(t *testing.T) {
 	index, err := os.ReadFile("README.md")
