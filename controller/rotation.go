@@ -19,8 +19,11 @@ func (k *keyAPI) look() proto.KeyStatusReply {
 	hosts := k.fleet.View().Hosts
 	reply := proto.KeyStatusReply{Hosts: len(hosts)}
 	releases, controllers := k.signer.OwnReleaseKeys(), k.signer.ControllerKeys()
+	lacking := unlisted(k.signer.ReleaseKeys(), k.publisher.Withdrawals())
 	for _, key := range k.signer.ReleaseKeys() {
-		reply.Keys = append(reply.Keys, judgeKey(key, proto.KeyRelease, releases, hosts))
+		s := judgeKey(key, proto.KeyRelease, releases, hosts)
+		s.Unlisted = slices.Contains(lacking, key)
+		reply.Keys = append(reply.Keys, s)
 	}
 	for _, key := range slices.Concat(controllers, k.signer.SpareKeys()) {
 		s := judgeKey(key, proto.KeyController, controllers, hosts)

@@ -120,6 +120,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 		return err
 	}
 	c.publisher = publisher
+	c.warnUnlisted(signer.ReleaseKeys(), signer.OwnReleaseKeys(), publisher.Withdrawals())
 	c.keeper = &keeper{wakeup: make(chan struct{}, 1), conn: c.conn, assets: busFleet, replicas: cfg.NATS.Replicas, statements: publisher, log: c.log}
 	if server != nil {
 		c.keeper.server = server

@@ -57,9 +57,12 @@ type KeyStatus struct {
 	Role KeyRole   `json:"role"`
 	// Held is true if the controller signs with it, and Spare if it is a controller
 	// key that is kept elsewhere.
-	Held    bool `json:"held,omitempty"`
-	Spare   bool `json:"spare,omitempty"`
-	Trusted int  `json:"trusted"` // by so many hosts
+	Held  bool `json:"held,omitempty"`
+	Spare bool `json:"spare,omitempty"`
+	// Unlisted is true for a release key that has not signed the list of withdrawals:
+	// hosts that trust none but such keys refuse all that comes with it.
+	Unlisted bool `json:"unlisted,omitempty"`
+	Trusted  int  `json:"trusted"` // by so many hosts
 	// Lacking are hosts that do not trust it, or do not say so; MaxKeyHosts of them
 	// at most.
 	Lacking []HostName `json:"lacking,omitempty"`

@@ -230,7 +230,7 @@ func calls(t testing.TB) []message {
 		call("host-reset-reply", proto.HostResetReply{Serial: 7}),
 		call("key-status-request", proto.KeyStatusRequest{}),
 		call("key-status-reply", proto.KeyStatusReply{Hosts: 2, Keys: []proto.KeyStatus{
-			{Key: releaseKey(t).Public(), Role: proto.KeyRelease, Held: true, Trusted: 1, Lacking: []proto.HostName{web1}, Needed: []proto.HostName{web1}},
+			{Key: releaseKey(t).Public(), Role: proto.KeyRelease, Held: true, Unlisted: true, Trusted: 1, Lacking: []proto.HostName{web1}, Needed: []proto.HostName{web1}},
 			{Key: controllerKey(t).Public(), Role: proto.KeyController, Spare: true, Trusted: 2},
 		}}),
 		call("key-add-request", proto.KeyAddRequest{Role: proto.KeyController}),

@@ -76,6 +76,8 @@ func keyNote(s proto.KeyStatus, all []proto.KeyStatus) string {
 		}
 	}
 	switch {
+	case s.Unlisted:
+		return "has not signed the withdrawals"
 	case !s.Held || held == 1:
 		return ""
 	case len(s.Needed) > 0:
