@@ -196,6 +196,7 @@ type Agent struct {
 	drift      driftSeen
 	silence    silence
 	heard      time.Time // when there last was contact
+	begun      time.Time // when the reconciler was
 	shall      shallRun  // of the proven system
 	// specialised is true once the host ran, in this boot, in the specialisation that
 	// it shall run in.

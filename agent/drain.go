@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/hook"
@@ -47,7 +48,7 @@ func (a *Agent) afterDrain(ctx context.Context, o Observation, d Decision) (wait
 	}
 	c := a.hooks(hook.RebootCancelled, r)
 	begun := a.hooking != nil && a.hooking.call.Point == c.Point && a.hooking.call.Deployment.ID == r.ID
-	cancelled := r.Terminal() || r.Phase == proto.PhaseStaged && d.Action == ActionRest
+	cancelled := r.Terminal() || r.Phase == proto.PhaseStaged && d.Action == ActionRest && !a.awaitsWord()
 	switch {
 	case !cancelled && !begun:
 		return false, nil
@@ -55,7 +56,22 @@ func (a *Agent) afterDrain(ctx context.Context, o Observation, d Decision) (wait
 		a.stopHooks() // those that drain, if they still do
 		return false, a.keepUndrained(r.ID)
 	}
+	if r.Drained { // not any more, however far they get
+		if err := a.keepHalfDrained(r.ID); err != nil {
+			return true, err
+		}
+	}
 	return true, a.startHooks(ctx, c)
+}
+
+// wordPatience is how long an agent that has begun waits to be told what it is to run,
+// before it takes a reboot that it cannot go on with for one that is not to come.
+const wordPatience = 2 * time.Minute
+
+// awaitsWord reports whether this process, which began not long ago, has not heard yet
+// what the host is to run: a drained host stays so over a new start of the agent.
+func (a *Agent) awaitsWord() bool {
+	return !a.look().read && a.Now().Sub(a.begun).Abs() < wordPatience
 }
 
 // keepUndrained notes that nothing is drained any more for the deployment called id:
@@ -66,6 +82,18 @@ func (a *Agent) keepUndrained(id string) error {
 			return d, errOvertaken
 		}
 		d.DrainedIn, d.Drained = "", false
+		return d, nil
+	})
+}
+
+// keepHalfDrained notes that what was drained for the deployment called id is being
+// undone: before its next try to reboot the hooks run anew.
+func (a *Agent) keepHalfDrained(id string) error {
+	return a.edit(func(d deployment.Deployment) (deployment.Deployment, error) {
+		if d.ID != id {
+			return d, errOvertaken
+		}
+		d.Drained = false
 		return d, nil
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kedge/agent"
 	"kedge/agent/internal/closure"
@@ -206,31 +208,81 @@ func TestAHostThatDidNotGoDownIsUndrained(t *testing.T) {
 	}
 }
 
-// TestADrainIsUndoneAfterARestart has the agent end while the host is drained, and
-// again in the middle of undoing that; and NATS be down.
-func TestADrainIsUndoneAfterARestart(t *testing.T) {
+// TestADrainOutlivesTheAgent has the agent start anew while the host is drained: it hears
+// what the host is to run a moment later, and that is the same.
+func TestADrainOutlivesTheAgent(t *testing.T) {
 	w := drains(t)
-	w.unread = bus.ErrNotConnected
-	w.record(deployment.Deployment{
-		ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseStaged, Way: deployment.WayReboot, Drained: true, DrainedIn: "boot",
-	})
-	if err := w.files.SaveProven(deployment.Proven{Toplevel: pathA}); err != nil {
-		t.Fatal(err)
-	}
-	w.hook = func(ctx context.Context, _ hook.Call) error {
-		<-ctx.Done()
-		return ctx.Err()
+	stop := w.start()
+	w.assign(7, pathB)
+	d := w.awaitTransaction()
+	stop()
+	d.Drained, d.DrainedIn = true, "boot"
+	w.stage(d)
+	w.start()
+	w.awaitArmed()
+	w.awaitRan()
+}
+
+// TestAHostIsDrainedAnewThoughUndoingWasCutShort has the agent start anew in the middle of
+// undoing a drain, when nothing speaks against the reboot any more.
+func TestAHostIsDrainedAnewThoughUndoingWasCutShort(t *testing.T) {
+	w := drains(t)
+	w.hook = func(ctx context.Context, c hook.Call) error {
+		if c.Point == hook.RebootCancelled {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		w.veto()
+		return nil
 	}
 	stop := w.start()
-	w.awaitRan(hook.RebootCancelled)
+	w.assign(7, pathB)
+	w.stage(w.awaitTransaction())
+	w.awaitRan(hook.PreReboot, hook.RebootCancelled)
 	stop()
-	w.change(func() { w.hook = func(context.Context, hook.Call) error { return errHook } })
+	w.change(func() { w.reboots, w.hook = nil, nil })
 	w.start()
-	w.awaitRan(hook.RebootCancelled, hook.RebootCancelled)
-	w.await("the event of the failure", func() bool {
-		return slices.ContainsFunc(w.events, func(e proto.Event) bool { return e.Reason == proto.ReasonHookFailed && e.Deployment == "7-x" })
+	w.awaitArmed()
+	w.awaitRan(hook.PreReboot, hook.RebootCancelled, hook.PreReboot)
+}
+
+// TestADrainIsUndoneAfterARestart has the agent end while the host is drained, and
+// again in the middle of undoing that; and NATS be down for long.
+func TestADrainIsUndoneAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := drains(t)
+		w.unread = bus.ErrNotConnected
+		w.record(deployment.Deployment{
+			ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseStaged, Way: deployment.WayReboot, Drained: true, DrainedIn: "boot",
+		})
+		if err := w.files.SaveProven(deployment.Proven{Toplevel: pathA}); err != nil {
+			t.Fatal(err)
+		}
+		w.hook = func(ctx context.Context, _ hook.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		passes := func(d time.Duration, want ...hook.Point) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if got := w.ran(); !slices.Equal(got, want) {
+				t.Fatalf("hooks ran at %s, want %s", names(got), names(want))
+			}
+		}
+		_, stop := w.followUntil()
+		passes(time.Minute)
+		passes(2*time.Minute, hook.RebootCancelled)
+		stop()
+		w.change(func() { w.hook = func(context.Context, hook.Call) error { return errHook } })
+		w.follow()
+		passes(3*time.Minute, hook.RebootCancelled, hook.RebootCancelled)
+		if d, err := w.files.Deployment(); err != nil || d.DrainedIn != "" || d.Drained {
+			t.Errorf("drained in %q, %t, error %v; want nothing to be drained any more", d.DrainedIn, d.Drained, err)
+		}
 	})
-	w.awaitRecord("nothing to be drained any more", func(d deployment.Deployment) bool { return d.DrainedIn == "" && !d.Drained })
 }
 
 // TestWhoGoesBackWaitsForWhatWasDrained has somebody go to a generation while the

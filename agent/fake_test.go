@@ -152,17 +152,26 @@ func (w *world) startAgent() (a *agent.Agent, stop func()) {
 // a bubble of synctest.
 func (w *world) follow() *agent.Agent {
 	w.t.Helper()
-	a := w.agent()
+	a, _ := w.followUntil()
+	return a
+}
+
+// followUntil is follow, for who ends it earlier.
+func (w *world) followUntil() (a *agent.Agent, stop func()) {
+	w.t.Helper()
+	a = w.agent()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Follow(ctx) }()
-	w.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("Follow = %v", err)
 		}
+		w.registry = prometheus.NewRegistry()
 	})
-	return a
+	w.t.Cleanup(stop)
+	return a, stop
 }
 
 func (w *world) agent() *agent.Agent {

@@ -50,6 +50,7 @@ func (a *Agent) reconcile(ctx context.Context) error {
 func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) error {
 	defer a.stopFetch()
 	defer a.stopHooks()
+	a.begun = a.Now()
 	a.act(ctx, false) // settle what the disk says is unfinished, before anything else
 	poll := time.NewTimer(jitter(pollInterval))
 	defer poll.Stop()
