@@ -11,7 +11,8 @@ import (
 )
 
 // TestTrustEnrolment: a host that was revoked is out; with a token that it used itself
-// it is back, and the token is of no more use.
+// it is back, and the token is of no more use. After all of that no secret is where it
+// should not be.
 func TestTrustEnrolment(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
@@ -32,4 +33,6 @@ func TestTrustEnrolment(t *testing.T) {
 	web1.MustRun(t, "sh", "-c", "! "+strings.Join(enroll, " ")) // with another key
 	commit(t, f, "after", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("after")) })
 	requireOn(t, web1, "after")
+
+	requireNoSecrets(t, f, token)
 }
