@@ -7,6 +7,9 @@
 // pure by construction, and the fastest of the ways that were tried. (A bare
 // repository Nix 2.26 would first clone, which takes 0.4 s; exporting each
 // revision into a directory takes 0.06 s more and leaves directories behind.)
+// Of a repository without a flake Nix is given one that we make around it. Its
+// submodules our git fetches, so that Nix goes nowhere with our keys; then Nix is given
+// a directory with all files, or, without a flake, a commit of ours.
 //
 // Any git 2.31 or newer does. It never asks anything: a password or an unknown
 // host key is an error. [Credentials] come from files, or from where git

@@ -48,8 +48,10 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) (
 	defer r.mu.Unlock()
 	var known bool
 	if !base.IsZero() {
-		if known, err = r.recover(ctx, base); err != nil {
-			return false, err
+		if r.policy.needsHistory() {
+			if known, err = r.recover(ctx, base); err != nil {
+				return false, err
+			}
 		}
 		if pushedOver, err = r.isOver(ctx, base, revision); err != nil {
 			return false, err
@@ -106,15 +108,12 @@ func (r *Repository) isOver(ctx context.Context, base, revision proto.Revision) 
 // deployedRef keeps git from collecting what is deployed, whatever is pushed over it.
 const deployedRef = "refs/kedge/deployed"
 
-// recover reports whether our copy has base; if it has not and there is a policy,
-// then after asking the repository for it.
+// recover reports whether our copy has base; if it has not, then after asking the
+// repository for it.
 func (r *Repository) recover(ctx context.Context, base proto.Revision) (known bool, err error) {
 	if _, err := r.run(ctx, r.mirror, "cat-file", "-e", base.String()+"^{commit}"); err == nil {
 		_, err := r.run(ctx, r.mirror, "update-ref", "--", deployedRef, base.String())
 		return true, err
-	}
-	if !r.policy.needsHistory() {
-		return false, ctx.Err()
 	}
 	if err := r.fetchInto(ctx, base, deployedRef, r.depth(ctx)...); errors.Is(err, ErrRevisionGone) {
 		return false, nil
