@@ -393,15 +393,6 @@ func (w *world) Fetch(ctx context.Context, o closure.FetchOrder) (agent.Fetched,
 	return got, fetch(ctx, o)
 }
 
-func (w *world) AcquireLease(_ context.Context, id string) (proto.LeaseReply, error) {
-	return w.leases(true, id)
-}
-
-func (w *world) ReleaseLease(_ context.Context, id string) error {
-	_, err := w.leases(false, id)
-	return err
-}
-
 // Examine is as Fetch, for what is here: everything but what absent names.
 func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetched, error) {
 	if w.examined != nil {

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -84,4 +85,13 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (w *world) AcquireLease(_ context.Context, id string) (proto.LeaseReply, error) {
+	return w.leases(true, id)
+}
+
+func (w *world) ReleaseLease(_ context.Context, id string) error {
+	_, err := w.leases(false, id)
+	return err
 }

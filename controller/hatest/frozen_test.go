@@ -84,6 +84,7 @@ func TestAStandbyAsksAnotherServer(t *testing.T) {
 	}
 	startService(t, dirs[1], "nats://"+ways[0].address()+",nats://"+ways[1].address())
 	awaitFile(t, filepath.Join(dirs[1], "desired", "web1.json"))
+	awaitFile(t, filepath.Join(dirs[1], "rollouts", "main", "current.json"))
 	if ways[0].used() {
 		ways[0].shut()
 	} else {
