@@ -46,6 +46,10 @@ func pages(t *testing.T) map[string]string {
 // TestLinks: every link within the project leads to a file, and to a heading in it.
 func TestLinks(t *testing.T) {
 	all := pages(t)
+	headings := map[string][]string{}
+	for name, text := range all {
+		headings[name] = anchors(text)
+	}
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	for name, text := range all {
 		for _, m := range link.FindAllStringSubmatch(prose(text), -1) {
@@ -60,7 +64,7 @@ func TestLinks(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join("..", path)); err != nil {
 				t.Errorf("%s links to %s, which is not there", name, target)
-			} else if page, is := all[path]; heading != "" && is && !slices.Contains(anchors(page), heading) {
+			} else if there, is := headings[path]; heading != "" && is && !slices.Contains(there, heading) {
 				t.Errorf("%s links to %s, and there is no such heading", name, target)
 			}
 		}
@@ -74,9 +78,10 @@ func prose(text string) string {
 
 // anchors returns where links into a page may lead, as forges make them from headings.
 func anchors(page string) (all []string) {
+	odd := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	for line := range strings.Lines(prose(page)) {
 		if heading, is := strings.CutPrefix(strings.TrimLeft(strings.TrimSpace(line), "#"), " "); is && strings.HasPrefix(line, "#") {
-			heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
+			heading = odd.ReplaceAllString(strings.ToLower(heading), "")
 			all = append(all, strings.ReplaceAll(heading, " ", "-"))
 		}
 	}
