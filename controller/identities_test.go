@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -37,6 +38,24 @@ func TestARevokedHostStaysOutUntilItIsEnrolledAnew(t *testing.T) {
 	third := c.credentials(t, "web1")
 	awaitState(t, connectTo(t, c.NATSURL(), third), func(s bus.State) bool { return s.Connected })
 	mustBeRefused(t, c.NATSURL(), again)
+}
+
+// A secrets tool writes another file, and tells nobody: when the key from before is
+// revoked, as it is once another one is made, the host is back with the next one.
+func TestCredentialsThatWereReplacedCountAtTheNextConnection(t *testing.T) {
+	c := start(t)
+	file := c.credentials(t, "web1")
+	conn := connectTo(t, c.NATSURL(), file)
+	awaitState(t, conn, func(s bus.State) bool { return s.Connected })
+	next, err := os.ReadFile(c.credentials(t, "web1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, conn, func(s bus.State) bool { return !s.Connected })
+	if err := os.WriteFile(file, next, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, conn, func(s bus.State) bool { return s.Connected && s.Connects == 2 })
 }
 
 func TestAKeyThatWasRevokedIsNeverVouchedForAgain(t *testing.T) {
