@@ -20,6 +20,8 @@ func (r *runner) tell(ctx context.Context, a rollout.Action) {
 	switch a.Kind {
 	case rollout.StartWave:
 		log.InfoContext(ctx, "wave started", "wave", wave(), "hosts", len(a.Hosts), "canary", hostNames(a.Canary))
+	case rollout.Redraw:
+		log.WarnContext(ctx, "canary showed nothing, and others go before the wave", "wave", wave(), "canary", hostNames(a.Canary))
 	case rollout.Widen:
 		log.InfoContext(ctx, "canary went well", "wave", wave())
 	case rollout.EndWave:

@@ -19,6 +19,7 @@ const (
 	Doubt     Kind = "doubt"      // Host came to what it tries again after, or out of it
 	Defer     Kind = "defer"      // Host has waited for something of its own for long enough
 	Silence   Kind = "silence"    // Host said nothing for too long
+	Redraw    Kind = "redraw"     // Canary go before the others, too: nobody of it showed anything
 	Widen     Kind = "widen"      // the others of the wave follow its canary
 	EndWave   Kind = "end-wave"
 	Halt      Kind = "halt"   // a budget is broken, as Why says

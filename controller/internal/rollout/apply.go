@@ -43,7 +43,7 @@ func (r *Rollout) apply(a Action, serial proto.Serial, now time.Time) error {
 		return r.turn(Halted, Act{At: now, Why: a.Why})
 	case Revert:
 		return r.goBack(Act{At: now, Why: a.Why})
-	case StartWave, Publish, Keep, Widen, EndWave, Finish:
+	case StartWave, Publish, Keep, Redraw, Widen, EndWave, Finish:
 	default:
 		return errNoAction
 	}
@@ -73,6 +73,14 @@ func (r *Rollout) applyToWave(wave *Wave, a Action, serial proto.Serial, now tim
 		return r.publish(wave, a, Progress{Before: a.Before, Serial: serial}, now)
 	case Keep:
 		return r.publish(wave, a, Progress{Before: r.Hosts[a.Host].Before, Serial: a.Serial, Kept: true}, now)
+	case Redraw:
+		more := *wave
+		more.Canary = slices.Concat(wave.Canary, a.Canary)
+		slices.SortFunc(more.Canary, proto.HostName.Compare)
+		if !wave.canarying() || !r.holds(more) {
+			return errWaveState
+		}
+		*wave = more
 	case Widen:
 		if !wave.canarying() {
 			return errWaveState

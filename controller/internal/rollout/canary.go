@@ -27,6 +27,16 @@ func (v view) canary(wave Wave, n int, moving []proto.HostName) []proto.HostName
 	return draw(v.seed(), online, size)
 }
 
+// redraw returns who else of wave goes before the others, where its canary is through and
+// showed nothing: all of it turned out to be offline, say, or was overtaken.
+func (v view) redraw(wave Wave) []proto.HostName {
+	if slices.ContainsFunc(wave.Canary, func(h proto.HostName) bool { return v.Hosts[h].charge() != none }) {
+		return nil
+	}
+	moving := slices.DeleteFunc(slices.Clone(wave.Hosts), func(h proto.HostName) bool { return !v.moving(h) })
+	return v.canary(wave, len(wave.Hosts), moving)
+}
+
 // heard returns those of hosts that were heard of since hosts are listened to: the others
 // are online only as far as is known.
 func (v view) heard(hosts []proto.HostName) []proto.HostName {

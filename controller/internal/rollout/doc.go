@@ -33,7 +33,8 @@
 // chosen by a hash of the revision and the host's name from those that are
 // online and get something new, and were heard of since hosts are listened to if those
 // are enough; so that a retry has the same and another revision has others. Where it names them and none of those is online, one host is chosen
-// in the same way.
+// in the same way. So are others, once the canary is through, if nobody of it came to
+// anything: all turned out to be offline, were overtaken, or are held.
 //
 // A wave ends when everybody in it is through and nobody has changed for as long
 // as it soaks. Hosts that had the toplevel already are through without soaking. A

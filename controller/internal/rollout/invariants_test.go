@@ -118,6 +118,18 @@ func (w *world) check(actions []rollout.Action) {
 		w.checkStart(a)
 	case rollout.Publish:
 		w.checkPublish(actions)
+	case rollout.Redraw:
+		wave := r.Waves[a.Wave]
+		for _, h := range wave.Canary {
+			if p := r.Hosts[h]; p.State == rollout.Settled && p.Verdict == proto.VerdictSucceeded {
+				w.t.Errorf("others are drawn although %s succeeded", h)
+			}
+		}
+		for _, h := range a.Canary {
+			if p := r.Hosts[h]; p.State != rollout.Waiting || w.fleet.Hosts[h].Silent || w.held(h) {
+				w.t.Errorf("%s is drawn, and shows nothing", h)
+			}
+		}
 	case rollout.Widen:
 		wave := r.Waves[a.Wave]
 		w.checkSoaked(wave.Canary, wave.CanarySoak)

@@ -61,6 +61,9 @@ func (v view) proceed() []Action {
 	case !through || v.now.Before(soaked):
 		return nil
 	case wave.canarying():
+		if more := v.redraw(wave); len(more) > 0 {
+			return []Action{{Kind: Redraw, Wave: v.Wave, Canary: more}}
+		}
 		return []Action{{Kind: Widen, Wave: v.Wave}}
 	}
 	return []Action{{Kind: EndWave, Wave: v.Wave}}
