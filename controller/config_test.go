@@ -152,6 +152,16 @@ func TestConfigOfAnExternalNATS(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
+	c.NATS.URL = "tls://n1.example:4222,tls://n2.example:4222"
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"tls://n1.example:4222,", "tls://n1.example:4222,n2.example", "tls://n1.example:4222,wss://n2.example"} {
+		c.NATS.URL = bad
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "nats.url: ") {
+			t.Errorf("nats.url %q: error = %v, want one about it", bad, err)
+		}
+	}
 }
 
 func TestDefaultConfigLacksOnlyWhatNobodyCanGuess(t *testing.T) {

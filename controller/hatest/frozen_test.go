@@ -98,7 +98,8 @@ func TestAStandbyAsksAnotherServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := strings.SplitN(strings.SplitN(string(former), `"id":"`, 2)[1], `"`, 2)[0]
+	_, id, _ := strings.Cut(string(former), `"id":"`)
+	id, _, _ = strings.Cut(id, `"`)
 	a.push("two")
 	awaitFile(t, filepath.Join(dirs[1], "rollouts", "main", id+".json")) // it is one of the past now
 }

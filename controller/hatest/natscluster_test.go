@@ -47,7 +47,7 @@ func runServer(file string) error {
 	if !s.ReadyForConnections(haPatience) {
 		return fmt.Errorf("server %s does not start", s.Name())
 	}
-	if _, err := fmt.Println(strings.TrimPrefix(s.ClientURL(), "nats://"), s.ClusterAddr()); err != nil {
+	if _, err := fmt.Fprintln(os.Stdout, strings.TrimPrefix(s.ClientURL(), "nats://"), s.ClusterAddr()); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, os.Stdin)

@@ -20,12 +20,16 @@ type fakeJetStream struct {
 	mu       sync.Mutex // guards what follows
 	replicas map[string]int
 	broken   map[string]bool // streams that cannot be changed
+	deaf     int             // how many calls get no answer
 }
 
 // answer replies to one call, $JS.API.STREAM.<verb>.<stream> or $JS.API.INFO.
 func (f *fakeJetStream) answer(m *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.deaf--; f.deaf >= 0 {
+		return
+	}
 	parts := strings.Split(m.Subject, ".")
 	verb, stream := parts[len(parts)-2], parts[len(parts)-1]
 	_, there := f.replicas[stream]
@@ -58,6 +62,7 @@ func TestEnsureAssets(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, want map[string]int
 		broken       map[string]bool
+		deaf         int
 		ok           bool
 	}{
 		"makes what there is not": {
@@ -75,6 +80,14 @@ func TestEnsureAssets(t *testing.T) {
 				proto.StreamStatus: 5, proto.StreamEvents: 1, proto.StreamLogs: 1, proto.StreamAudit: 1,
 			},
 		},
+		"asks again what nobody answered, as while a cluster elects": {
+			before: map[string]int{proto.StreamDesired: 3, control: 3, proto.StreamStatus: 3, proto.StreamEvents: 3, proto.StreamLogs: 3},
+			deaf:   1, ok: true,
+			want: map[string]int{
+				proto.StreamDesired: 3, control: 3,
+				proto.StreamStatus: 3, proto.StreamEvents: 3, proto.StreamLogs: 3, proto.StreamAudit: 1,
+			},
+		},
 		"makes the others when some cannot be made": {
 			broken: map[string]bool{control: true, proto.StreamEvents: true},
 			want:   map[string]int{proto.StreamDesired: 1, proto.StreamStatus: 1, proto.StreamLogs: 1, proto.StreamAudit: 1},
@@ -82,7 +95,7 @@ func TestEnsureAssets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := startServer(t)
-			f := &fakeJetStream{replicas: map[string]int{}, broken: c.broken}
+			f := &fakeJetStream{replicas: map[string]int{}, broken: c.broken, deaf: c.deaf}
 			maps.Copy(f.replicas, c.before)
 			respond(t, rawClient(t, url), "$JS.API.>", f.answer)
 			conn := open(t, url)

@@ -53,6 +53,9 @@ func TestPublishWithoutBus(t *testing.T) {
 	if got := w.mustPublish(t, p, w.toplevels[1]); got != 2 {
 		t.Errorf("serial = %s, want 2", got)
 	}
+	if w.late != 1 {
+		t.Errorf("heard %d times that something is late, want once", w.late)
+	}
 	if got := p.Unsynced(); got != 1 {
 		t.Errorf("unsynced = %d, want 1", got)
 	}

@@ -37,6 +37,7 @@ type world struct {
 	clock     time.Time
 	want      proto.Target // what was last made durable for web1
 	toplevels []proto.StorePath
+	late      int // how often something was late
 }
 
 func newWorld(t *testing.T) *world {
@@ -103,6 +104,7 @@ func (w *world) options() Options {
 	return Options{
 		Shelf: w.shelf, Bus: w.bus, Signer: w.signer, Caches: []string{"http://build.example:8080/cache"},
 		Published: func(_ proto.HostName, t proto.Target) { w.want = t },
+		Late:      func() { w.late++ },
 		Now:       func() time.Time { w.clock = w.clock.Add(time.Second); return w.clock },
 		Log:       slog.New(slog.DiscardHandler),
 	}
