@@ -75,24 +75,45 @@ func memberConfig(dir, url string) controller.Config {
 	return c
 }
 
+// flake returns the next revision: a line is a toplevel's name, and the hosts that have
+// it, of which the first goes alone; web1 if there are none.
+func flake(line string) (controllertest.Flake, error) {
+	name, hosts, found := strings.Cut(line, " ")
+	if !found {
+		hosts = "web1"
+	}
+	top, err := controllertest.Toplevel(name)
+	if err != nil {
+		return controllertest.Flake{}, err
+	}
+	f := controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{}}
+	for _, host := range strings.Fields(hosts) {
+		h, err := proto.ParseHostName(host)
+		if err != nil {
+			return f, err
+		}
+		f.Toplevels[h] = top
+	}
+	if first, _, several := strings.Cut(hosts, " "); several {
+		f.Kedge = fmt.Sprintf(`{"rollout": {"waves": [{"name": "first", "hosts": %q}]}}`, first)
+	}
+	return f, nil
+}
+
 // runMember is one of several controllers, until standard input ends. Each line there is
-// a toplevel's name, which the next revision has for web1.
+// a revision.
 func runMember(dir, url string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	world := &controllertest.World{}
-	web1, err := proto.ParseHostName("web1")
-	if err != nil {
-		return err
-	}
 	go func() {
 		defer stop()
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			top, err := controllertest.Toplevel(lines.Text())
+			f, err := flake(lines.Text())
 			if err != nil {
 				return
 			}
-			world.Push(controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{web1: top}})
+			world.Push(f)
 		}
 	}()
 	key, err := proto.GenerateKey("test-cache-1", rand.Reader)

@@ -77,7 +77,7 @@ func (s *service) again(t *testing.T) bool {
 	return true
 }
 
-// push makes a toplevel what the next revision has for web1.
+// push makes a line the next revision; see [flake].
 func (s *service) push(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
