@@ -174,7 +174,7 @@ func (w *takeoverWorld) lead(t *testing.T, dir string) *crew {
 	must(c.state.Lead(t.Context(), at, func(time.Duration) error { return nil }))
 
 	c.office = newOffice(t, filepath.Join(dir, "unused"))
-	c.identities.now = now
+	c.now = now
 	book, err := enroll.Open(filepath.Join(dir, hostsDir))
 	must(err)
 	operators, err := enroll.OpenOperators(filepath.Join(dir, operatorsFile))

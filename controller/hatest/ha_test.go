@@ -87,7 +87,7 @@ func flake(line string) (controllertest.Flake, error) {
 		return controllertest.Flake{}, err
 	}
 	f := controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{}}
-	for _, host := range strings.Fields(hosts) {
+	for host := range strings.FieldsSeq(hosts) {
 		h, err := proto.ParseHostName(host)
 		if err != nil {
 			return f, err
