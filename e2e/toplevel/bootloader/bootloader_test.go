@@ -160,6 +160,9 @@ func TestInstallGRUB(t *testing.T) {
 	l.must(os.Mkdir(filepath.Join(l.Boot, "grub"), 0o755))
 	a := l.system("a", "6.1", 1)
 	b := l.system("b", "6.2", 2)
+	docked := l.system("docked", "6.2", 0)
+	l.must(os.Mkdir(filepath.Join(b, "specialisation"), 0o755))
+	l.must(os.Symlink(docked, filepath.Join(b, "specialisation/docked")))
 	l.must(l.Install(a, true))
 	if diff := cmp.Diff([]string{"efi/EFI/BOOT/BOOTX64.EFI", "grub/grub.cfg", "loader/default"}, l.files()); diff != "" {
 		t.Errorf("boot partition (-want +got):\n%s", diff)
@@ -176,8 +179,11 @@ func TestInstallGRUB(t *testing.T) {
 		`menuentry "NixOS" --class nixos --unrestricted {`,
 		"linux ($drive2)" + l.store + "/linux-6.1/bzImage init=" + a + "/init quiet",
 		`submenu "NixOS - All configurations" --class submenu {`,
-		`menuentry "NixOS - Configuration 2 (2026-11-26 - 26.05)" --class nixos {`,
+		`submenu "> NixOS - Configuration 2 (2026-11-26 - 26.05)" --class submenu {`,
+		`menuentry "NixOS - Configuration 2 - Default (2026-11-26 - 26.05)" --class nixos {`,
 		"linux ($drive2)" + l.store + "/linux-6.2/bzImage init=" + b + "/init quiet",
+		`menuentry "NixOS - Configuration 2 - (docked - 2026-11-26 - 26.05)" --class nixos {`,
+		"linux ($drive2)" + l.store + "/linux-6.2/bzImage init=" + docked + "/init quiet",
 		`menuentry "NixOS - Configuration 1 (2026-11-26 - 26.05)" --class nixos {`,
 		"linux ($drive2)" + l.store + "/linux-6.1/bzImage init=" + a + "/init quiet",
 	}

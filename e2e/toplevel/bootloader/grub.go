@@ -56,8 +56,8 @@ func (d Disk) hasGRUB() bool {
 	return err == nil && info.IsDir()
 }
 
-// installGRUB writes GRUB's menu: an entry of toplevel, which is the default, and a submenu of all generations, the newest
-// one first. As on NixOS, what is no generation becomes the default, too.
+// installGRUB writes GRUB's menu: toplevel, which is the default, and a submenu of all generations, the newest one first. As
+// on NixOS, what is no generation becomes the default, too.
 func (d Disk) installGRUB(toplevel string, reinstall bool, generations []generation) error {
 	if reinstall {
 		program, err := os.ReadFile(d.GRUB)
@@ -70,27 +70,69 @@ func (d Disk) installGRUB(toplevel string, reinstall bool, generations []generat
 	}
 	menu := strings.Builder{}
 	menu.WriteString(grubHeader)
-	entry, err := grubEntry("NixOS", "--class nixos --unrestricted", toplevel)
+	entries, err := grubSystem("NixOS", "", "--class nixos --unrestricted", generation{toplevel: toplevel})
 	if err != nil {
 		return err
 	}
-	menu.WriteString(entry + "submenu \"NixOS - All configurations\" --class submenu {\n")
+	menu.WriteString(entries + "submenu \"NixOS - All configurations\" --class submenu {\n")
 	for _, g := range slices.Backward(generations) {
-		version, err := os.ReadFile(filepath.Join(g.toplevel, "nixos-version"))
-		if err != nil {
-			return fmt.Errorf("read version: %w", err)
+		if g.specialisation != "" {
+			continue
 		}
-		title := fmt.Sprintf("NixOS - Configuration %d (2026-11-26 - %s)", g.number, strings.TrimSpace(string(version)))
-		if entry, err = grubEntry(title, "--class nixos", g.toplevel); err != nil {
+		when, err := grubDate(g)
+		if err != nil {
 			return err
 		}
-		menu.WriteString(entry)
+		if entries, err = grubSystem(fmt.Sprintf("NixOS - Configuration %d", g.number), " ("+when+")", "--class nixos", g); err != nil {
+			return err
+		}
+		menu.WriteString(entries)
 	}
 	menu.WriteString("}\n")
 	if err := replace(filepath.Join(d.Boot, grubDir, "grub.cfg"), []byte(menu.String())); err != nil {
 		return err
 	}
 	return replace(filepath.Join(d.Boot, "loader/default"), []byte(toplevel+"\n"))
+}
+
+// grubSystem boots g, or one of its specialisations: they are beside it where it is the default, which is no numbered
+// generation, and else in a submenu with it.
+func grubSystem(name, suffix, options string, g generation) (string, error) {
+	special, err := g.specialisations()
+	if err != nil {
+		return "", err
+	}
+	if len(special) == 0 {
+		return grubEntry(name+suffix, options, g.toplevel)
+	}
+	entries, err := grubEntry(name+" - Default"+suffix, options, g.toplevel)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range special {
+		when, err := grubDate(s)
+		if err != nil {
+			return "", err
+		}
+		entry, err := grubEntry(fmt.Sprintf("%s - (%s - %s)", name, s.specialisation, when), options, s.toplevel)
+		if err != nil {
+			return "", err
+		}
+		entries += entry
+	}
+	if g.number == 0 {
+		return entries, nil
+	}
+	return "submenu \"> " + name + suffix + "\" --class submenu {\n" + entries + "}\n", nil
+}
+
+// grubDate is what the menu says of a system's age.
+func grubDate(g generation) (string, error) {
+	version, err := os.ReadFile(filepath.Join(g.toplevel, "nixos-version"))
+	if err != nil {
+		return "", fmt.Errorf("read version: %w", err)
+	}
+	return "2026-11-26 - " + strings.TrimSpace(string(version)), nil
 }
 
 // grubEntry boots a toplevel with the kernel in the store.
