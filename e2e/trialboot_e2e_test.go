@@ -91,23 +91,28 @@ func TestTrialBoot(t *testing.T) {
 			}
 		})
 	}
-	t.Run("GRUB's default moves, too, when a good one commits", func(t *testing.T) {
+	t.Run("GRUB boots the entry of a specialisation once, and its default moves, too, when a good one commits", func(t *testing.T) {
 		h := f.Host("grub")
 		rev := f.MustPush(t, "mended", func(w *toplevel.Fleet) {
 			fleet.Edit(w, func(h *toplevel.Host) { h.Activation = nil }, h.Name())
+			fleet.Edit(w, fleet.Config("log:", "activation: {specialisation: docked}\nlog:"), h.Name())
+			fleet.Edit(w, docked(fleet.App("docked")), h.Name())
 		})
 		requireEnd(t, h, rev, proto.PhaseCommitted, "")
-		facts := requireOn(t, h, "after")
-		if facts.Booted != facts.Current || facts.Booted == before["grub"].Booted {
-			t.Errorf("booted %s, runs %s, booted %s before", facts.Booted, facts.Current, before["grub"].Booted)
+		facts := requireDocked(t, h, "docked")
+		if facts.Booted != facts.Current {
+			t.Errorf("booted %s, runs %s", facts.Booted, facts.Current)
 		}
-		requireEntry(t, h, facts)
+		requireSays(t, "the kernel's command line", h.MustRun(t, "cat", "/proc/cmdline"), " init="+facts.Current+"/init ")
+		requireBoots(t, h, 4)
 		h.MustRun(t, "systemctl", "--no-block", "reboot")
 		h.MustAwaitBoots(t, 5)
-		if again := requireOn(t, h, "after"); again != facts {
-			t.Errorf("after another boot: %+v, want %+v", again, facts)
+		awaitSpecialised(t, h)
+		again := requireDocked(t, h, "docked")
+		if again.Booted != facts.Profile {
+			t.Errorf("after another boot, of %s: %+v, want the base to have been booted", again.Booted, again)
 		}
-		requireEntry(t, h, facts)
+		requireEntry(t, h, again)
 	})
 }
 
