@@ -28,7 +28,7 @@ func joined(a, b string) string {
 	return a + "; " + b
 }
 
-// status is [note] for what the host itself says, or does not say.
+// status is [Host] for what the host itself says, or does not say.
 func status(v proto.HostView, now time.Time) string {
 	switch {
 	case v.Status == nil && v.Seen.IsZero():
@@ -37,6 +37,9 @@ func status(v proto.HostView, now time.Time) string {
 		return "silent for " + terminal.Since(v.Seen, now)
 	case v.Status == nil:
 		return "no status yet"
+	}
+	if c, ok := v.Status.Condition(proto.ConditionStuck); ok && c.Status == proto.StatusTrue {
+		return terminal.Printable(Because(string(c.Reason), "", FirstLine(c.Message)))
 	}
 	if c, ok := v.Status.Condition(proto.ConditionAccepted); ok && c.Status == proto.StatusFalse {
 		return Because("refuses", c.Reason, FirstLine(c.Message))

@@ -35,7 +35,7 @@ func Rollout(r proto.RolloutView, now time.Time) string {
 	for _, other := range []struct {
 		count int
 		what  string
-	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
+	}{{n.Failed, "failed"}, {n.Silent, "silent"}, {n.Deferred, "deferred"}, {n.Offline, "offline"}, {r.Left, "left out"}} {
 		if other.count > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", other.count, other.what))
 		}
@@ -67,6 +67,7 @@ func Total(r proto.RolloutView) (n proto.RolloutWave) {
 	n.Hosts = r.Left
 	for _, w := range r.Waves {
 		n.Hosts += w.Hosts
+		n.Deferred += w.Deferred
 		n.Offline += w.Offline
 		n.Silent += w.Silent
 		n.Succeeded += w.Succeeded

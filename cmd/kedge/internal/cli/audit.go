@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/summary"
 	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
@@ -63,7 +64,7 @@ func (k *kedge) printAudit(entries []proto.NumberedEntry, asJSON bool) error {
 			what += " serial " + e.Serial.String()
 		}
 		if _, err := fmt.Fprintf(k.Stdout, "%s  %s  %s\n", e.Time.UTC().Format(time.RFC3339), terminal.Printable(who),
-			terminal.Printable(because(what, "", firstLine(e.Message)))); err != nil {
+			terminal.Printable(summary.Because(what, "", summary.FirstLine(e.Message)))); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/summary"
 	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
@@ -88,7 +89,7 @@ func (k *kedge) printEvent(n proto.NumberedEvent, asJSON bool) error {
 	}
 	e := n.Event
 	_, err := fmt.Fprintf(k.Stdout, "%s  %s  %s  %s\n", e.Time.UTC().Format(time.RFC3339), e.Host, terminal.Dash(e.Phase),
-		terminal.Printable(because(e.Revision.Short(), e.Reason, firstLine(e.Message))))
+		terminal.Printable(summary.Because(e.Revision.Short(), e.Reason, summary.FirstLine(e.Message))))
 	drawFailed(k.Stdout, "  ", e.Failed)
 	return err
 }

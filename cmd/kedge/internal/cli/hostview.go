@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kedge/internal/summary"
 	"kedge/internal/terminal"
 	"kedge/proto"
 )
@@ -40,7 +41,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 		line("Changes", "%s", c)
 	}
 	if v.Waits != nil {
-		line("Waits", "%s", waitNote(v.Waits, now))
+		line("Waits", "%s", summary.Wait(v.Waits, now))
 	}
 	if p := v.Problem; p != nil {
 		line("Problem", "%s, of revision %s, %s ago", p.Reason, p.Revision.Short(), terminal.Since(p.Time, now))
@@ -49,7 +50,7 @@ func drawHost(w io.Writer, v proto.HostView, now time.Time) {
 		drawSystems(line, *s)
 		drawDeployment(line, s.Deployment, now)
 		for _, c := range s.Conditions {
-			line(string(c.Type), "%s", because(string(c.Status), c.Reason, c.Message))
+			line(string(c.Type), "%s", summary.Because(string(c.Status), c.Reason, c.Message))
 		}
 	}
 	t.draw(w)
@@ -92,7 +93,7 @@ func drawDeployment(line drawLine, d proto.DeploymentStatus, now time.Time) {
 	line("Deployment", "serial %s, revision %s: %s for %s, %s",
 		d.Serial, d.Revision.Short(), d.Phase, terminal.Since(d.Since, now), d.Verdict)
 	if d.Reason != "" || d.Message != "" {
-		line("Reason", "%s", because(terminal.Dash(d.Reason), "", d.Message))
+		line("Reason", "%s", summary.Because(terminal.Dash(d.Reason), "", d.Message))
 	}
 	if len(d.Reboot) > 0 {
 		line("Reboot", "changes %s", strings.Join(d.Reboot, ", "))
@@ -107,9 +108,9 @@ func outcomeOfCheck(c proto.CheckResult) string {
 	case c.Passed:
 		return fmt.Sprintf("passed in %s", c.Duration.Round(time.Microsecond))
 	case c.Required:
-		return because("failed, required", "", c.Message)
+		return summary.Because("failed, required", "", c.Message)
 	default:
-		return because("failed", "", c.Message)
+		return summary.Because("failed", "", c.Message)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/internal/summary"
 	"kedge/proto"
 )
 
@@ -39,7 +40,7 @@ func TestAHostThatWaitsForARebootSaysSo(t *testing.T) {
 		}},
 	}
 	v := proto.HostView{Status: &s, Seen: now}
-	if got, want := note(v, now), "reboot-needed: with a reboot only: kernel"; got != want {
+	if got, want := summary.Host(v, now), "reboot-needed: with a reboot only: kernel"; got != want {
 		t.Errorf("note = %q, want %q", got, want)
 	}
 	var b strings.Builder
@@ -48,7 +49,7 @@ func TestAHostThatWaitsForARebootSaysSo(t *testing.T) {
 		t.Errorf("the host is shown without %q:\n%s", want, b.String())
 	}
 	s.Conditions[0].Status = proto.StatusFalse
-	if got := note(v, now); got != "" {
+	if got := summary.Host(v, now); got != "" {
 		t.Errorf("note = %q, want none", got)
 	}
 }

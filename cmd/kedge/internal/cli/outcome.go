@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kedge/internal/summary"
 	"kedge/proto"
 )
 
@@ -47,13 +48,13 @@ func outcomeOfDeployment(s proto.Status) (outcome, string) {
 	case proto.VerdictSucceeded, proto.VerdictTried:
 		return outcomeGood, string(d.Verdict)
 	case proto.VerdictFailed, proto.VerdictInconclusive:
-		why := because(string(d.Verdict), d.Reason, d.Message)
+		why := summary.Because(string(d.Verdict), d.Reason, d.Message)
 		if goesOn {
 			return outcomeWaiting, why + " (will be tried again)"
 		}
 		return outcomeBad, why
 	case proto.VerdictRolledBack, proto.VerdictRollbackFailed, proto.VerdictRefused, proto.VerdictSuperseded:
-		return outcomeBad, because(string(d.Verdict), d.Reason, d.Message)
+		return outcomeBad, summary.Because(string(d.Verdict), d.Reason, d.Message)
 	}
 	return outcomeWaiting, string(d.Verdict)
 }
@@ -65,7 +66,7 @@ func outcomeOfRest(s proto.Status, toplevel proto.StorePath) (outcome, string) {
 		return outcomeGood, "runs it already"
 	}
 	ready, _ := s.Condition(proto.ConditionReady)
-	why := because("not ready", ready.Reason, ready.Message)
+	why := summary.Because("not ready", ready.Reason, ready.Message)
 	if ready.Status == proto.StatusFalse && slices.Contains([]proto.Reason{
 		proto.ReasonQuarantined, proto.ReasonRolledBackByHand, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven, proto.ReasonDriftLoop, proto.ReasonStateUnreadable,
 	}, ready.Reason) {
@@ -80,20 +81,10 @@ func outcomeOfOlder(v proto.HostView, serial proto.Serial) (outcome, string) {
 	// One without a serial may be of anything; if it is older than this, it is not of it.
 	ofThis := v.Status.Refused == serial || v.Status.Refused == 0 && v.Status.Time.After(v.Want.Published)
 	if known && c.Status == proto.StatusFalse && ofThis {
-		return outcomeBad, because(string(proto.VerdictRefused), c.Reason, c.Message)
+		return outcomeBad, summary.Because(string(proto.VerdictRefused), c.Reason, c.Message)
 	}
 	if v.Silent {
 		return outcomeWaiting, "silent"
 	}
 	return outcomeWaiting, "not accepted yet"
-}
-
-// because joins what, why and the details that there are.
-func because(what string, why proto.Reason, details string) string {
-	for _, s := range []string{string(why), details} {
-		if s != "" {
-			what += ": " + s
-		}
-	}
-	return what
 }

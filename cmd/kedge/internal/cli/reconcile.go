@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/summary"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -153,7 +154,7 @@ func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
 	case p == nil:
 		j.outcome, j.why = outcomeOf(v, v.Want.Serial)
 	case fresh(p, r, before) && p.Reason != proto.ReasonRetrying:
-		j.outcome, j.why = outcomeBad, because("not published", p.Reason, p.Message)
+		j.outcome, j.why = outcomeBad, summary.Because("not published", p.Reason, p.Message)
 	default:
 		j.outcome, j.why = outcomeWaiting, fmt.Sprintf("being tried again: %s", p.Reason)
 	}
@@ -163,7 +164,7 @@ func judgeHost(v proto.HostView, r proto.FleetReply, before time.Time) judged {
 // outcomeOfWait judges a host that its rollout has not come to.
 func outcomeOfWait(w proto.RolloutWait) (outcome, string) {
 	if slices.Contains([]proto.Reason{proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted}, w.For) {
-		return outcomeBad, because("not published", w.For, w.Message)
+		return outcomeBad, summary.Because("not published", w.For, w.Message)
 	}
 	return outcomeWaiting, cmp.Or(w.Message, string(w.For))
 }

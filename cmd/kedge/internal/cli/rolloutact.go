@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/summary"
 	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -131,7 +132,7 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 			return err
 		}
 		if r.Rollout != nil {
-			_, err = fmt.Fprintln(k.Stdout, rolloutLine(*r.Rollout, k.Now()))
+			_, err = fmt.Fprintln(k.Stdout, summary.Rollout(*r.Rollout, k.Now()))
 			return err
 		}
 		drawHolds(k.Stdout, r.Holds, k.Now())

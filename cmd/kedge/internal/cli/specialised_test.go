@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/internal/summary"
 	"kedge/proto"
 )
 
@@ -36,15 +37,15 @@ func TestAHostShowsItsSpecialisation(t *testing.T) {
 			t.Errorf("the host is shown without %q:\n%s", want, b.String())
 		}
 	}
-	if got := note(v, now); got != "" {
+	if got := summary.Host(v, now); got != "" {
 		t.Errorf("note = %q of a host that is where it shall be", got)
 	}
 	s.Conditions[0] = proto.Condition{Type: proto.ConditionSpecialised, Status: proto.StatusFalse, Reason: proto.ReasonOtherChosen, Message: "runs docked"}
-	if got, want := note(v, now), "other-chosen: runs docked"; got != want {
+	if got, want := summary.Host(v, now), "other-chosen: runs docked"; got != want {
 		t.Errorf("note = %q, want %q", got, want)
 	}
 	s.Deployment.Reason = proto.ReasonUnitsFailed
-	if got, want := note(v, now), "units-failed"; got != want {
+	if got, want := summary.Host(v, now), "units-failed"; got != want {
 		t.Errorf("note = %q, want %q", got, want)
 	}
 }

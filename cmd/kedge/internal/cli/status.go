@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kedge/internal/summary"
 	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
@@ -118,83 +119,17 @@ func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 		}
 		d := s.Deployment
 		t.add(v.Host.String(), s.Systems.Generation.String(), s.Systems.Revision.Short(),
-			terminal.Dash(d.Phase), terminal.Dash(d.Verdict), terminal.Since(d.Since, now), note(v, now))
+			terminal.Dash(d.Phase), terminal.Dash(d.Verdict), terminal.Since(d.Since, now), summary.Host(v, now))
 	}
 	t.draw(w)
 	for _, s := range r.Sources {
 		if s.Error != "" {
-			fmt.Fprintf(w, "\nchannel %s: %s\n", s.Channel, terminal.Printable(because(string(s.Reason), "", s.Error)))
+			fmt.Fprintf(w, "\nchannel %s: %s\n", s.Channel, terminal.Printable(summary.Because(string(s.Reason), "", s.Error)))
 		}
 		if p := s.PushedOver; p != nil && p.Revision == s.Revision {
 			fmt.Fprintf(w, "\nchannel %s: the branch was pushed over: %s does not follow from %s, which was deployed before it\n", s.Channel, p.Revision.Short(), p.Over.Short())
 		}
 	}
-}
-
-// note says what a reader of the table should know about a host, if anything.
-func note(v proto.HostView, now time.Time) string {
-	switch p := v.Problem; {
-	case v.Rival != nil:
-		return because("second machine", "", v.Rival.Message)
-	case p == nil:
-		return joined(noteOnStatus(v, now), waitNote(v.Waits, now))
-	case p.Reason != proto.ReasonNotInRevision:
-		return because("not published", p.Reason, firstLine(p.Message))
-	}
-	return joined(noteOnStatus(v, now), string(v.Problem.Reason))
-}
-
-// joined joins two notes, each of which may be empty.
-func joined(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + "; " + b
-}
-
-// noteOnStatus is [note] for what the host itself says, or does not say.
-func noteOnStatus(v proto.HostView, now time.Time) string {
-	switch {
-	case v.Status == nil && v.Seen.IsZero():
-		return "never heard of"
-	case v.Silent:
-		return "silent for " + terminal.Since(v.Seen, now)
-	case v.Status == nil:
-		return "no status yet"
-	}
-	if c, ok := v.Status.Condition(proto.ConditionStuck); ok && c.Status == proto.StatusTrue {
-		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
-	}
-	if c, ok := v.Status.Condition(proto.ConditionAccepted); ok && c.Status == proto.StatusFalse {
-		return because("refuses", c.Reason, firstLine(c.Message))
-	}
-	if c, ok := v.Status.Condition(proto.ConditionSuspended); ok && c.Status == proto.StatusTrue {
-		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
-	}
-	if c, ok := v.Status.Condition(proto.ConditionWithdrawn); ok && c.Status == proto.StatusTrue {
-		return because(string(c.Reason), "", firstLine(c.Message))
-	}
-	d := v.Status.Deployment
-	brought := d.Reason == proto.ReasonSpecialised && d.Verdict == proto.VerdictRolledBack // to where it shall be
-	if d.Verdict.Bad() && !brought || d.Reason != "" && d.Verdict == proto.VerdictPending {
-		return because(string(d.Reason), "", firstLine(d.Message))
-	}
-	if c, ok := v.Status.Condition(proto.ConditionDrifted); ok && c.Status == proto.StatusTrue {
-		return because("drifted", c.Reason, firstLine(c.Message))
-	}
-	if ready, ok := v.Status.Condition(proto.ConditionReady); ok && ready.Status == proto.StatusFalse && ready.Reason != proto.ReasonDeploying {
-		return because("not ready", ready.Reason, firstLine(ready.Message))
-	}
-	if c, ok := v.Status.Condition(proto.ConditionSpecialised); ok && c.Status == proto.StatusFalse {
-		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
-	}
-	if v.Want.Serial > v.Status.Serial {
-		return "serial " + v.Want.Serial.String() + " not accepted yet"
-	}
-	if c, ok := v.Status.Condition(proto.ConditionRebootNeeded); ok && c.Status == proto.StatusTrue {
-		return terminal.Printable(because(string(c.Reason), "", firstLine(c.Message)))
-	}
-	return ""
 }
 
 // parseHost parses an argument that names a host.

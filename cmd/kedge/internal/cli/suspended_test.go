@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/internal/summary"
 	"kedge/proto"
 )
 
@@ -15,7 +16,7 @@ func TestASuspendedHostIsNoted(t *testing.T) {
 		"not ready: inhibited: backup: runs": {ready, {Type: proto.ConditionSuspended, Status: proto.StatusFalse}},
 	} {
 		v := proto.HostView{Seen: time.Now(), Status: &proto.Status{Conditions: conditions}}
-		if got := note(v, time.Now()); got != want {
+		if got := summary.Host(v, time.Now()); got != want {
 			t.Errorf("%+v: noted %q, want %q", conditions, got, want)
 		}
 	}
@@ -30,7 +31,7 @@ func TestATransactionThatCannotGoOnIsNoted(t *testing.T) {
 		"": {{Type: proto.ConditionStuck, Status: proto.StatusFalse}},
 	} {
 		v := proto.HostView{Seen: time.Now(), Status: &proto.Status{Conditions: conditions}}
-		if got := note(v, time.Now()); got != want {
+		if got := summary.Host(v, time.Now()); got != want {
 			t.Errorf("%+v: noted %q, want %q", conditions, got, want)
 		}
 	}

@@ -47,9 +47,3 @@ func Message(err error) string {
 
 // splitLines returns the lines of s, without a last empty one.
 func splitLines(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") }
-
-// firstLine returns the first line of s.
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
-}

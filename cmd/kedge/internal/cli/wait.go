@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/internal/summary"
 	"kedge/internal/terminal"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -31,7 +32,7 @@ type judged struct {
 }
 
 func (j judged) String() string {
-	return fmt.Sprintf("%s (%s)", j.host, terminal.Printable(firstLine(j.why)))
+	return fmt.Sprintf("%s (%s)", j.host, terminal.Printable(summary.FirstLine(j.why)))
 }
 
 // await looks at the fleet at every change until the judge is done, and says on
