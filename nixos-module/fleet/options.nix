@@ -92,6 +92,10 @@ in
     silentAfter = option someTime "15m" ''
       How long an online host may say nothing about what it was assigned.
     '';
+    maxSilent = option amount "50%" ''
+      As many of the hosts that could be heard when a rollout began, or since, may be silent now,
+      rounded down; with more nobody else goes until they are back.
+    '';
     onBrokenBudget = option (choice "halt" "revert") "halt" ''
       What becomes of a rollout whose budget is broken: nobody else goes, or those who went go
       back, too.
