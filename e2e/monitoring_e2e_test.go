@@ -29,7 +29,8 @@ scrape_configs:
 `
 
 // TestMonitoring: a real Prometheus that knows the controller alone sees a host go well, go back, and go well
-// again: in its metrics, which say what the host itself and the command line say, and in its alerts.
+// again: in its metrics, and in its alerts. Each time the host itself, its agent's metrics, the controller's, the
+// command line and the API over HTTP say the same.
 func TestMonitoring(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1")
@@ -41,6 +42,8 @@ func TestMonitoring(t *testing.T) {
 	awaitSeries(t, f, `kedge_controller_host_ready{host="web1"} == 1`)
 	awaitSeries(t, f, `kedge_controller_host_info{host="web1", generation="`+v.Status.Systems.Generation.String()+`", revision="`+v.Status.Systems.Revision.String()+`"}`)
 	awaitSeries(t, f, `absent(ALERTS{host="web1"})`)
+	awaitSeries(t, f, `kedge_controller_push_to_commit_seconds_count == 1`)
+	requireAgreement(t, f, h, 1)
 
 	bad := f.MustPush(t, "bad", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("bad"))
@@ -51,6 +54,9 @@ func TestMonitoring(t *testing.T) {
 	awaitSeries(t, f, `ALERTS{alertname="KedgeHostRolledBack", host="web1", reason="units-failed", alertstate="firing"}`)
 	awaitSeries(t, f, `kedge_controller_host_ready{host="web1"} == 0`)
 	awaitSeries(t, f, `kedge_controller_deployments_total{verdict="rolled-back"} == 1`)
+	awaitSeries(t, f, `kedge_controller_rollbacks_total{reason="units-failed"} == 1`)
+	requireAgreement(t, f, h, 1)
+	requireRoom(t, h)
 
 	commit(t, f, "better", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("better"))
@@ -58,6 +64,8 @@ func TestMonitoring(t *testing.T) {
 	})
 	awaitSeries(t, f, `absent(ALERTS{host="web1"})`)
 	awaitSeries(t, f, `kedge_controller_host_ready{host="web1"} == 1`)
+	awaitSeries(t, f, `kedge_controller_push_to_commit_seconds_count == 2`)
+	requireAgreement(t, f, h, 2)
 }
 
 // startPrometheus starts Prometheus on the build host, with the alerts of the documentation, which do not wait
