@@ -24,7 +24,7 @@ lint unit fuzz integration: prepare ## one layer of tests
 
 .PHONY: e2e
 e2e: prepare ## scenarios on test hosts: make e2e [RUN=regexp]
-	$(LAYERS) -run '$(RUN)' e2e
+	$(LAYERS) -run '$(value RUN)' e2e
 
 .PHONY: demo
 demo: prepare-hosts ## the main job, shown: make demo [KEEP=1]
@@ -42,7 +42,7 @@ bench: prepare ## how long the controller takes to decide (10 ms for 1,000 hosts
 
 .PHONY: mutations
 mutations: prepare-hosts ## break the code on purpose, and see tests turn red: make mutations [RUN=regexp]
-	go run ./e2e/cmd/mutations -run '$(RUN)'
+	go run ./e2e/cmd/mutations -run '$(value RUN)'
 
 .PHONY: format
 format: prepare ## format every Go file
