@@ -1,6 +1,7 @@
 package closure
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -134,7 +135,12 @@ func (p *passing) transport(own bool) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	made.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext
+	dial := made.DialContext // speaks TLS with a proxy that does
+	made.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 	made.TLSHandshakeTimeout = connectTimeout
 	made.ResponseHeaderTimeout = p.patience
 	made.IdleConnTimeout = idleTimeout
