@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +56,7 @@ func file(t *testing.T, text string) string {
 func message(t *testing.T) Message {
 	t.Helper()
 	return newMessage("build", time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC), []Notice{
-		{Key: "k", Event: RollbackFailed, Host: host(t, "web1"), Reason: proto.ReasonUnitsFailed, Message: "<!channel> said\n\n the \xff unit"},
+		{Key: "k", Event: RollbackFailed, Host: host(t, "web1"), Reason: proto.ReasonUnitsFailed, Message: "<!channel> @everyone said\n\n the \xff unit"},
 	})
 }
 
@@ -65,8 +67,8 @@ func TestSend(t *testing.T) {
 		body   string // a part of it
 	}{
 		{JSON, "", `"event":"rollback-failed","host":"web1","reason":"units-failed"`},
-		{Slack, "", `{"text":"*Kedge on build: rollback-failed*\nweb1 could not go back to its proven system: a person has to look: units-failed: \u0026lt;!channel\u0026gt; said the unit"}`},
-		{Ntfy, "Kedge on build: rollback-failed", "web1 could not go back to its proven system: a person has to look: units-failed: <!channel> said the unit"},
+		{Slack, "", `{"text":"*Kedge on build: rollback-failed*\nweb1 could not go back to its proven system: a person has to look: units-failed: \u0026lt;!channel\u0026gt; @` + "\u200b" + `everyone said the unit"}`},
+		{Ntfy, "Kedge on build: rollback-failed", "web1 could not go back to its proven system: a person has to look: units-failed: <!channel> @everyone said the unit"},
 	} {
 		url, got := serve(t, http.StatusOK)
 		d := Destination{Name: "ops", URLFile: file(t, url+"\n"), Format: tt.format, TokenFile: file(t, "tk_1\n")}
@@ -133,8 +135,19 @@ func TestAMessageIsBounded(t *testing.T) {
 	if len(m.Notices) != maxNotices || m.More != 9900 {
 		t.Errorf("%d notices and %d more", len(m.Notices), m.More)
 	}
-	if text := m.text(); len(text) > 8000 || !strings.HasSuffix(text, "and 9980 more: kedge status") {
+	if text := m.text(strings.NewReplacer()); len(text) > 1600 || !strings.HasSuffix(text, "and 9996 more: kedge status") {
 		t.Errorf("%d bytes, ending in %q", len(text), text[len(text)-40:])
+	}
+	// A chat would not take it, now or later: nobody would be told of the worst day.
+	for _, c := range []string{"x", "&", "@", "\U0001f4a5"} {
+		var took struct{ Text string }
+		body, _, err := newMessage("build", time.Now(), slices.Repeat([]Notice{{Event: RolledBack, Host: host(t, "web1"), Message: strings.Repeat(c, 1000)}}, 200)).write(Slack)
+		if err := errors.Join(err, json.Unmarshal(body, &took)); err != nil || len(took.Text) > 2000 {
+			t.Errorf("a message for a chat, of %s, has %d bytes, %v", c, len(took.Text), err)
+		}
+		if !strings.Contains(took.Text, "web1 went back") {
+			t.Errorf("a message says nothing of what happened: %q", took.Text)
+		}
 	}
 	if got, want := m.title(), "Kedge on build: rolled-back and 9999 more"; got != want {
 		t.Errorf("title %q, want %q", got, want)

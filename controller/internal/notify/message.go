@@ -25,7 +25,8 @@ func Formats() []Format { return []Format{JSON, Slack, Ntfy} }
 const (
 	maxNotices = 100
 	maxLines   = 20
-	maxLine    = 300 // characters
+	maxLine    = 300  // characters
+	maxText    = 1500 // bytes; one line has room: Discord refuses 2000 characters, ntfy 4096 bytes
 	maxMessage = 2000
 )
 
@@ -62,20 +63,33 @@ func (m Message) title() string {
 	return fmt.Sprintf("Kedge on %s: %s", m.Controller, m.Notices[0].Event)
 }
 
-// text says all of m, a line for each notice.
-func (m Message) text() string {
+// text says all of m, a line for each notice, as far as there is room for what escape
+// makes of them.
+func (m Message) text(escape *strings.Replacer) string {
 	var lines []string
+	room := maxText
 	for _, n := range m.Notices[:min(len(m.Notices), maxLines)] {
 		line := []rune(strings.Join(strings.Fields(strings.ToValidUTF8(n.Line(), "?")), " "))
 		if len(line) > maxLine {
 			line = append(line[:maxLine-1], '…')
 		}
-		lines = append(lines, string(line))
+		escaped := escape.Replace(string(line))
+		if room -= len(escaped); room < 0 {
+			break
+		}
+		lines = append(lines, escaped)
 	}
 	if more := len(m.Notices) + m.More - len(lines); more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more: kedge status", more))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// forChats escapes what a chat would not take as text. Whoever is root on a host chooses
+// words in it: they shall not call a channel, with <!channel> in Slack and with @channel
+// or @everyone in the others; what keeps the latter from it is not seen.
+func forChats() *strings.Replacer {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b")
 }
 
 // grave reports whether somebody should be woken up.
@@ -96,9 +110,7 @@ func (m Message) write(f Format) ([]byte, http.Header, error) {
 		b, err := json.Marshal(m)
 		return b, header, err
 	case Slack:
-		// Whoever is root on a host chooses words in it: they shall not call a channel.
-		text := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace("*" + m.title() + "*\n" + m.text())
-		b, err := json.Marshal(map[string]string{"text": text})
+		b, err := json.Marshal(map[string]string{"text": "*" + m.title() + "*\n" + m.text(forChats())})
 		return b, header, err
 	case Ntfy:
 		header.Set("Content-Type", "text/plain; charset=utf-8")
@@ -106,7 +118,7 @@ func (m Message) write(f Format) ([]byte, http.Header, error) {
 		if m.grave() {
 			header.Set("Priority", "5")
 		}
-		return []byte(m.text()), header, nil
+		return []byte(m.text(strings.NewReplacer())), header, nil
 	}
 	return nil, nil, fmt.Errorf("format %q is not known", f)
 }

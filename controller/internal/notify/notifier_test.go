@@ -103,7 +103,7 @@ func (w *world) start() {
 			defer w.mu.Unlock()
 			w.tries++
 			if w.err == nil {
-				w.said = append(w.said, d.Name+": "+m.text())
+				w.said = append(w.said, d.Name+": "+m.text(strings.NewReplacer()))
 			}
 			return w.err
 		},
