@@ -157,8 +157,12 @@ func ofHost(h proto.HostView) (all []Notice) {
 		proto.VerdictRolledBack: RolledBack, proto.VerdictRollbackFailed: RollbackFailed, proto.VerdictFailed: DeploymentFailed,
 	}[d.Verdict]
 	if tell {
+		k := key(e, h.Host.String()+"/"+d.ID, time.Time{})
+		if e == DeploymentFailed { // it is tried again and again
+			k = failure(h)
+		}
 		all = append(all, Notice{
-			Key: key(e, h.Host.String()+"/"+d.ID, time.Time{}), Event: e, Host: h.Host, Channel: h.Channel, Revision: d.Revision,
+			Key: k, Event: e, Host: h.Host, Channel: h.Channel, Revision: d.Revision,
 			Reason: d.Reason, Message: d.Message, Since: d.Since,
 		})
 	}
@@ -178,11 +182,25 @@ func key(e Event, what string, since time.Time) string {
 	return k
 }
 
-// unsettled reports whether nobody can say whether what key names is so still: the
-// channel that it is of is being worked on, or cannot be looked at.
-func unsettled(f proto.FleetReply, key string) bool {
-	return slices.ContainsFunc(f.Sources, func(s proto.SourceStatus) bool {
-		build := strings.HasPrefix(key, string(BuildFailed)+"/"+s.Channel+"/")
-		return build && (s.Working || s.Reason == proto.ReasonSourceUnreachable)
-	})
+// failure names that a host's deployment fails, whose every attempt has another ID.
+func failure(h proto.HostView) string {
+	return key(DeploymentFailed, h.Host.String()+"/"+h.Status.Deployment.Toplevel.String(), time.Time{})
+}
+
+// unsettled returns what reports whether nobody can say whether what a key names is so
+// still: the channel that it is of is being worked on, or cannot be looked at, or its host
+// tries again.
+func unsettled(f proto.FleetReply) func(key string) bool {
+	trying := map[string]bool{}
+	for _, h := range f.Hosts {
+		if h.Status != nil && h.Status.Deployment.Verdict == proto.VerdictPending {
+			trying[failure(h)] = true
+		}
+	}
+	return func(key string) bool {
+		return trying[key] || slices.ContainsFunc(f.Sources, func(s proto.SourceStatus) bool {
+			build := strings.HasPrefix(key, string(BuildFailed)+"/"+s.Channel+"/")
+			return build && (s.Working || s.Reason == proto.ReasonSourceUnreachable)
+		})
+	}
 }

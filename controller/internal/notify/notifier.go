@@ -169,7 +169,8 @@ func (t *teller) once(ctx context.Context) time.Duration {
 		so[n.Key] = true
 	}
 	told, known := t.before()
-	maps.DeleteFunc(told, func(key string, _ bool) bool { return !so[key] && !unsettled(fleet, key) })
+	open := unsettled(fleet)
+	maps.DeleteFunc(told, func(key string, _ bool) bool { return !so[key] && !open(key) })
 	var news []Notice
 	for _, n := range inForce {
 		switch {

@@ -290,6 +290,35 @@ func TestASourceIsToldAfterAWhileAndNotWithEveryTry(t *testing.T) {
 	})
 }
 
+// A host without a cache tries every few minutes, for as long as that takes.
+func TestADeploymentThatIsTriedAgainIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Destination{Name: "ops"})
+		const a, b = "/nix/store/0c7c96gikmzv87i7lv3vq5s1cmfjd6zf-a", "/nix/store/1c7c96gikmzv87i7lv3vq5s1cmfjd6zf-b"
+		attempt := func(id, toplevel string, v proto.Verdict) {
+			w.be(func(f *proto.FleetReply) {
+				h := ended(t, "web1", id, v, "")
+				if err := h.Status.Deployment.Toplevel.UnmarshalText([]byte(toplevel)); err != nil {
+					t.Fatal(err)
+				}
+				f.Hosts = []proto.HostView{h}
+			})
+		}
+		attempt("7-a", a, proto.VerdictFailed)
+		w.mustHaveSaid("the first attempt", "ops: web1 got nothing new: app.service failed")
+		attempt("7-b", a, proto.VerdictPending)
+		attempt("7-b", a, proto.VerdictFailed)
+		attempt("7-c", a, proto.VerdictFailed)
+		w.mustHaveSaid("further attempts")
+		attempt("8-a", b, proto.VerdictPending)
+		attempt("8-a", b, proto.VerdictFailed)
+		w.mustHaveSaid("another system", "ops: web1 got nothing new: app.service failed")
+		attempt("8-b", b, proto.VerdictSucceeded)
+		attempt("9-a", b, proto.VerdictFailed)
+		w.mustHaveSaid("after it went well", "ops: web1 got nothing new: app.service failed")
+	})
+}
+
 func TestEveryEventCanBeInForce(t *testing.T) {
 	view := proto.FleetReply{
 		Rollouts: []proto.RolloutView{
