@@ -13,7 +13,8 @@ import (
 // TLS alone, to this very host, and take it from nobody else.
 const cookieName = "__Host-kedge"
 
-// How long a session lasts, and how many there are: beyond that the oldest ends.
+// How long a session lasts, and how many there are: beyond that the oldest ends of those
+// whose token has most of them, so that nobody signs out others by signing in.
 const (
 	sessionLifetime = 12 * time.Hour
 	maxSessions     = 1000
@@ -51,11 +52,17 @@ func (s *sessions) begin(t proto.OperatorToken, now time.Time) session {
 	return n
 }
 
-// dropOldest ends the session that would end first. The caller holds s.mu.
+// dropOldest ends the session that would end first, of the token with most sessions. The
+// caller holds s.mu.
 func (s *sessions) dropOldest() {
+	count := map[proto.OperatorToken]int{}
+	for _, old := range s.byID {
+		count[old.token]++
+	}
 	var oldest session
 	for _, old := range s.byID {
-		if oldest.id == "" || old.ends.Before(oldest.ends) {
+		more := count[old.token] - count[oldest.token]
+		if more > 0 || more == 0 && old.ends.Before(oldest.ends) {
 			oldest = old
 		}
 	}
