@@ -148,7 +148,7 @@ func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage 
 	brought := &atomic.Uint64{}
 	return hostFetcher{
 		closure: closure.Fetcher{
-			Transport: newTransport(cli, client, log), Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Log: log,
+			Transport: newTransport(cli, client, log), Store: cli, Roots: roots, Room: room.Check, Timeout: c.Fetch.Timeout, Pace: cli.Ways.Pace, Log: log,
 			Brought: func(bytes uint64) { brought.Add(bytes) },
 		},
 		loader:  support,

@@ -73,7 +73,7 @@ type FetchConfig struct {
 	// Reserve is how many bytes have to stay free in the store.
 	Reserve uint64 `config:"reserve"`
 	// Timeout is how long one cache may take, before the next one is asked for what
-	// is still missing.
+	// is still missing; on top of what MaxRate alone makes of it.
 	Timeout time.Duration `config:"timeout"`
 	// MaxRate is how many bytes a second may be read from caches, all in all; 0 for as
 	// many as come.

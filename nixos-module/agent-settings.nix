@@ -98,7 +98,7 @@ in
   fetch.reserve = mkBytes (64 * 1024 * 1024) "How many bytes must stay free in the store.";
   fetch.max_rate = mkBytes 0 ''
     How many bytes a second may be read from caches, all in all, at least 16384; 0 for as many as
-    come. With a low one, raise {option}`fetch.timeout`.
+    come. What that alone takes is on top of {option}`fetch.timeout`.
   '';
   fetch.timeout = mkDuration "2h" ''
     How long one cache may take, before the next one is asked for what is still missing.

@@ -54,8 +54,9 @@ type Fetcher struct {
 	// Brought is told the size of what arrived of what was missing; nil is not.
 	Brought func(bytes uint64)
 	// Timeout is how long one cache may take, before the next one is asked for what is
-	// still missing; required.
+	// still missing, on top of what Pace alone makes of that; required.
 	Timeout time.Duration
+	Pace    *Pace        // which Transport keeps; nil for as fast as it comes
 	Log     *slog.Logger // required
 	// Root is the directory that the store's paths are looked for in; empty is /.
 	Root string
@@ -137,17 +138,19 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 	if len(o.TrustedKeys) == 0 {
 		return nil, &Rejection{Reason: proto.ReasonUntrustedPath, Err: errors.New("the configuration trusts no key of a cache")}
 	}
+	timeout := f.Timeout
 	if f.Room != nil {
 		missing, err := f.Room(ctx, o)
 		if err != nil {
 			return nil, err
 		}
+		timeout += f.Pace.takes(missing.Size())
 		defer f.count(missing)
 	}
 	var worst proto.Reason
 	var causes []error
 	for _, cache := range o.Caches {
-		c, err := f.bringFrom(ctx, cache, o)
+		c, err := f.bringFrom(ctx, cache, o, timeout)
 		if err == nil {
 			return c, nil
 		}
@@ -175,13 +178,17 @@ func (f Fetcher) count(missing proto.Closure) {
 	}
 }
 
-// bringFrom is [Transport.Bring] in f's time.
-func (f Fetcher) bringFrom(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+// bringFrom is [Transport.Bring] with a bound.
+func (f Fetcher) bringFrom(ctx context.Context, cache string, o FetchOrder, timeout time.Duration) (proto.Closure, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, &Rejection{Reason: proto.ReasonCacheUnreachable, Err: fmt.Errorf("it took more than fetch.timeout, %s", f.Timeout)}
+		text := fmt.Sprintf("it took more than fetch.timeout, %s", f.Timeout)
+		if paced := timeout - f.Timeout; paced > 0 {
+			text += fmt.Sprintf(", and the %s that fetch.max_rate alone makes of it", paced.Round(time.Second))
+		}
+		return nil, &Rejection{Reason: proto.ReasonCacheUnreachable, Err: errors.New(text)}
 	}
 	return c, err
 }

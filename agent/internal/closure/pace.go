@@ -24,6 +24,18 @@ func NewPace(perSecond uint64) *Pace {
 	return &Pace{perSecond: int64(min(perSecond, 1<<40))} //nolint:gosec // it is no more than that
 }
 
+// longest is what nothing takes longer than by its pace alone: then something else is wrong.
+const longest = 30 * 24 * time.Hour
+
+// takes returns how long so many bytes take at the pace.
+func (p *Pace) takes(bytes uint64) time.Duration {
+	if p == nil {
+		return 0
+	}
+	seconds := min(bytes/uint64(p.perSecond), uint64(longest/time.Second)) //nolint:gosec // not negative
+	return time.Duration(seconds) * time.Second                            //nolint:gosec // bounded
+}
+
 // turns is how many reads make a second, at most, so that many who read at once all go on.
 const turns = 16
 

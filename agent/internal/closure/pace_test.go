@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kedge/proto"
 )
 
 func TestPace(t *testing.T) {
@@ -59,6 +61,29 @@ func TestPace(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestAPaceIsNotTheFaultOfACache: at its own pace a host waits for as long as that takes, or what is larger than
+// the timeout has room for would be fetched again and again.
+func TestAPaceIsNotTheFaultOfACache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f, o := newFetch(t)
+		s.stuck = "http://a"
+		f.Pace = NewPace(1 << 20)
+		f.Room = func(context.Context, FetchOrder) (proto.Closure, error) {
+			return proto.Closure{{NarSize: 7200 << 20}}, nil
+		}
+		begun := time.Now()
+		if err := f.Fetch(t.Context(), o); err != nil {
+			t.Errorf("with another cache: %v", err)
+		}
+		if took, want := time.Since(begun), f.Timeout+2*time.Hour; took != want {
+			t.Errorf("the slow cache had %s, want %s", took, want)
+		}
+	})
+	if got := NewPace(1).takes(1 << 63); got != longest {
+		t.Errorf("what nobody has takes %s, want %s", got, longest)
+	}
 }
 
 // TestPaceIsKeptOnEveryWay: neither we nor Nix get around it.
