@@ -150,14 +150,16 @@ const maxLog = 256 << 10
 
 func (h *Handler) build(r *http.Request, s session) (any, error) {
 	page := buildPage{}
+	revision := r.URL.Query().Get("revision")
 	for after := uint64(0); ; after = page.Next {
 		reply, err := call[proto.BuildLogReply](h.api, r, s.token, proto.EndpointBuildLog,
-			"channel", r.PathValue("channel"), "revision", r.URL.Query().Get("revision"), "after", strconv.FormatUint(after, 10))
+			"channel", r.PathValue("channel"), "revision", revision, "after", strconv.FormatUint(after, 10))
 		if err != nil {
 			return nil, err
 		}
 		page.BuildLogReply = reply
 		page.Lines = last(page.Lines+reply.Text, maxLog)
+		revision = reply.Revision.String() // of which the rest is, whatever is built meanwhile
 		if reply.Text == "" || reply.Next == after {
 			return page, nil
 		}

@@ -120,11 +120,21 @@ func TestBuild(t *testing.T) {
 	s.log = []proto.BuildLogReply{
 		{Channel: "main", Text: long, Next: 1}, {Channel: "main", Text: "building <nginx>\n", Next: 2}, {Channel: "main", Next: 2},
 	}
+	rev, err := proto.ParseRevision(strings.Repeat("a", 40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.log {
+		s.log[i].Revision = rev
+	}
 	cookies := s.signIn(t)
 	w := s.get("/builds/main", cookies)
 	requirePage(t, w, http.StatusOK, "<pre>an old line\n", "building &lt;nginx&gt;", "It goes on.", "hx-get")
 	if n := w.Body.Len(); n > 300<<10 {
 		t.Errorf("the page has %d bytes", n)
+	}
+	if want := []string{"", rev.String(), rev.String()}; !slices.Equal(s.read, want) {
+		t.Errorf("the log was read of the revisions %q, want %q", s.read, want)
 	}
 	s.log[2].Ended = true
 	w = s.get("/builds/main", cookies)

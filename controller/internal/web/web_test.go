@@ -30,6 +30,7 @@ type site struct {
 	rollout proto.RolloutShowReply
 	log     []proto.BuildLogReply
 	asked   []string // the queries of the fleet
+	read    []string // the revisions of pages of logs
 }
 
 func newSite(t *testing.T) *site {
@@ -76,6 +77,7 @@ func newSite(t *testing.T) *site {
 		return s.rollout, nil
 	})
 	httpapi.Handle(api, proto.EndpointBuildLog, func(_ context.Context, _ bus.Caller, r proto.BuildLogRequest) (proto.BuildLogReply, error) {
+		s.read = append(s.read, r.Revision.String())
 		return s.log[r.After], nil
 	})
 	s.Handler = web.New(web.Options{API: api, Now: func() time.Time { return s.time }, Log: log})
