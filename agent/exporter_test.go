@@ -137,6 +137,7 @@ func TestMetricsConfig(t *testing.T) {
 		{"", "/var/lib/node/kedge.prom", ""},
 		{"unix:/run/kedge/metrics.sock", "", ""},
 		{"unix:metrics.sock", "", "metrics.listen: must be unix: and an absolute path"},
+		{"unix:/" + strings.Repeat("x", 107), "", "metrics.listen: must be unix: and an absolute path of at most 107 bytes"},
 		{"9417", "", "metrics.listen: must be host:port"},
 		{"", "kedge.prom", "metrics.textfile: must be an absolute path that ends in .prom"},
 		{"", "/var/lib/kedge.txt", "metrics.textfile: must be"},

@@ -9,6 +9,9 @@ import (
 // unixPrefix stands before the path of a socket.
 const unixPrefix = "unix:"
 
+// maxSocketPath is what Linux has room for, in bytes.
+const maxSocketPath = 107
+
 // MetricsConfig says where Prometheus finds the agent.
 type MetricsConfig struct {
 	Listen string `config:"listen"` // host:port, or unix: and an absolute path; empty for nowhere
@@ -18,7 +21,7 @@ type MetricsConfig struct {
 
 func (c MetricsConfig) validate(p *problems) {
 	if socket, is := strings.CutPrefix(c.Listen, unixPrefix); is {
-		p.check(path.IsAbs(socket), "metrics.listen: must be unix: and an absolute path, got %q", c.Listen)
+		p.check(path.IsAbs(socket) && len(socket) <= maxSocketPath, "metrics.listen: must be unix: and an absolute path of at most %d bytes, got %q", maxSocketPath, c.Listen)
 	} else if c.Listen != "" {
 		_, _, err := net.SplitHostPort(c.Listen)
 		p.check(err == nil, `metrics.listen: must be host:port or such as "unix:/run/kedge/metrics.sock", got %q`, c.Listen)
