@@ -29,4 +29,4 @@ if [ -n "${CANARIES:-}" ]; then
 	# shellcheck disable=SC2086 # a list
 	kedge publish $canaries --creds "$CREDS" --wait
 fi
-kedge publish "$releases"/* --creds "$CREDS" --wait 
+kedge publish "$releases"/* --creds "$CREDS" --wait # the canaries are there already, and done
