@@ -36,6 +36,9 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
 		h.show(w, r, status, "signin", page)
 		return
 	}
+	if old, known := h.sessions.of(r, h.now()); known {
+		h.sessions.end(old) // no browser names it any more
+	}
 	http.SetCookie(w, cookie(h.sessions.begin(token, h.now())))
 	http.Redirect(w, r, page.To, http.StatusSeeOther)
 }

@@ -253,6 +253,11 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("the session has outlived its token")
 	}
 
+	before := s.signIn(t)
+	if again := s.post("/sign-in", url.Values{"token": {s.token.Reveal()}}, before).Result().Cookies(); !signedIn(again) || signedIn(before) {
+		t.Errorf("who signed in again is signed in: %t; the session before goes on: %t", signedIn(again), signedIn(before))
+	}
+
 	late := s.signIn(t)
 	s.time = now.Add(12 * time.Hour)
 	if signedIn(late) {
