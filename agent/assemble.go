@@ -141,7 +141,7 @@ type hostFetcher struct {
 
 func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
 	client := cli.Ways.Client()
-	room := closure.Room{Lists: closure.HTTPLister{Client: client}, Reserve: c.Fetch.Reserve, Log: log}
+	room := closure.Room{Lists: closure.HTTPLister{Client: client}, Pace: cli.Ways.Pace, Reserve: c.Fetch.Reserve, Log: log}
 	if garbage != nil {
 		room.MakeRoom = garbage.MakeRoom
 	}

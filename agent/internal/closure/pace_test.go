@@ -1,9 +1,12 @@
 package closure
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -84,6 +88,34 @@ func TestAPaceIsNotTheFaultOfACache(t *testing.T) {
 	if got := NewPace(1).takes(1 << 63); got != longest {
 		t.Errorf("what nobody has takes %s, want %s", got, longest)
 	}
+}
+
+// slowLists are read at a pace.
+type slowLists struct {
+	text []byte
+	pace *Pace
+}
+
+func (l slowLists) List(ctx context.Context, _ string, _ proto.StorePath) ([]byte, error) {
+	return io.ReadAll(l.pace.of(ctx, io.NopCloser(bytes.NewReader(l.text))))
+}
+
+// TestAListIsReadAtAnyPace: without it nobody knows what is missing.
+func TestAListIsReadAtAnyPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		var c proto.Closure
+		for n := range 6000 { // as a large system has
+			c = append(c, closureOf(t, map[string]uint64{fmt.Sprintf("/nix/store/%032d-x", n): 1})...)
+		}
+		pace := NewPace(16 << 10)
+		v := volumes{storeDir: Volume{Free: 1 << 30}, stateDir: Volume{}, bootdir.Default: Volume{}}
+		r := Room{Lists: slowLists{c.Text(), pace}, Pace: pace, Root: root, Volume: v.in(root), Log: slog.New(slog.DiscardHandler)}
+		missing, err := r.Check(t.Context(), FetchOrder{Toplevel: c[0].Path, Closure: c.Digest(), Caches: []string{"http://a"}})
+		if err != nil || len(missing) != len(c) {
+			t.Errorf("of a list of %d bytes %d paths are known to be missing, want %d: %v", len(c.Text()), len(missing), len(c), err)
+		}
+	})
 }
 
 // TestPaceIsKeptOnEveryWay: neither we nor Nix get around it.

@@ -23,6 +23,7 @@ const (
 // it is about to download. It changes nothing.
 type Room struct {
 	Lists Lister // required
+	Pace  *Pace  // which Lists keeps; nil for as fast as it comes
 	// Reserve is how many bytes have to be free in the store afterwards.
 	Reserve uint64
 	// MakeRoom has garbage collected until at least so many bytes are free in the
@@ -70,7 +71,7 @@ func (r Room) Check(ctx context.Context, o FetchOrder) (proto.Closure, error) {
 // list returns the closure list that was signed, from the first cache that has
 // it.
 func (r Room) list(ctx context.Context, o FetchOrder) (proto.Closure, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout+r.Pace.takes(listLimit))
 	defer cancel()
 	var causes []error
 	for _, cache := range o.Caches {
