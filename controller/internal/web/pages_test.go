@@ -143,3 +143,16 @@ func TestBuild(t *testing.T) {
 		t.Error("a page that will not change is asked for again")
 	}
 }
+
+// TestPagesSayOfWhenTheyAre: one that cannot follow any more, as the controller is away, looks like one on which
+// nothing happens.
+func TestPagesSayOfWhenTheyAre(t *testing.T) {
+	s := newSite(t)
+	s.hosts = []proto.HostView{hostNamed(t, "web1")}
+	s.rollout.Rollout.ID = "main-7"
+	s.log = []proto.BuildLogReply{{Channel: "main"}}
+	cookies := s.signIn(t)
+	for _, target := range []string{"/", "/hosts/web1", "/rollouts", "/rollouts/main-7", "/builds/main"} {
+		requirePage(t, s.get(target, cookies), http.StatusOK, "As of 12:00:00 UTC")
+	}
+}

@@ -32,6 +32,7 @@ func parse(now func() time.Time) map[string]*template.Template {
 // words returns what the templates say things with.
 func words(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
+		"clock":   func() string { return now().UTC().Format(time.TimeOnly) },
 		"since":   func(t time.Time) string { return terminal.Since(t, now()) },
 		"exact":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"dash":    func(v any) string { return terminal.Dash(fmt.Sprint(v)) },
