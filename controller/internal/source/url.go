@@ -11,7 +11,8 @@ import (
 
 // parseURL accepts what leads to a repository over a transport that
 // authenticates it: a path, file, ssh or https. The errors never hold the URL:
-// it may have a password in it.
+// it may have a password in it. Without a path, ? and # would end the host here, and for
+// git be a part of it.
 func parseURL(s string) (location, error) {
 	switch {
 	case s == "":
@@ -37,13 +38,13 @@ func parseURL(s string) (location, error) {
 		}
 		return location{url: s, local: true, path: filepath.Clean(u.Path)}, nil
 	case "ssh":
-		if u.Host == "" || strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User.Username(), "-") {
+		if u.Host == "" || u.Path == "" || strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User.Username(), "-") {
 			return location{}, errors.New("url: must be ssh://[user@]host/path")
 		}
 		return location{url: s}, nil
 	case "https":
 		// A user name alone may be a token.
-		if u.Host == "" || u.User != nil {
+		if u.Host == "" || u.Path == "" || u.User != nil {
 			return location{}, errors.New("url: must be https://host/path without a user; use user and token_file")
 		}
 		return location{url: s}, nil
@@ -57,7 +58,7 @@ func parseSCP(s string) (location, error) {
 	host, p, ok := strings.Cut(s, ":")
 	user, _, hasUser := strings.Cut(host, "@")
 	switch {
-	case !ok || host == "" || p == "" || strings.Contains(host, "/") || strings.HasPrefix(p, ":") || strings.HasPrefix(p, "-"): // "x::y" runs a program
+	case !ok || host == "" || p == "" || strings.ContainsAny(host, "/[") || strings.HasPrefix(p, ":") || strings.HasPrefix(p, "-"): // "x::y" runs a program
 		return location{}, errors.New("url: must be an absolute path, file://, ssh://, https:// or user@host:path")
 	case hasUser && (user == "" || strings.HasPrefix(strings.TrimPrefix(host, user+"@"), "-")):
 		return location{}, errors.New("url: must be user@host:path")
