@@ -55,7 +55,7 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 	if o.SSH.URL != "" {
 		return nil
 	}
-	if strings.HasPrefix(o.To, "http") {
+	if strings.HasPrefix(o.To, "http") || strings.HasPrefix(o.To, "s3") {
 		if f.meanwhile != nil {
 			f.meanwhile()
 		}

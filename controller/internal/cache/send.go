@@ -30,15 +30,17 @@ func (o *Outside) send(ctx context.Context, ours bool, closures Closures) error 
 	ctx, cancel := o.bounded(ctx)
 	defer cancel()
 	var errs []error
-	for _, target := range o.targets {
-		if err := o.sendTo(ctx, target, ours, closures); err != nil {
+	for i, target := range o.targets {
+		if err := o.sendTo(ctx, i, ours, closures); err != nil {
 			errs = append(errs, fmt.Errorf("copy to %s: %w", target, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (o *Outside) sendTo(ctx context.Context, target Target, ours bool, closures Closures) error {
+// sendTo is send for one of o.targets.
+func (o *Outside) sendTo(ctx context.Context, i int, ours bool, closures Closures) error {
+	target := o.targets[i]
 	if target.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, target.Timeout, fmt.Errorf("no end within %s", target.Timeout))
@@ -46,7 +48,7 @@ func (o *Outside) sendTo(ctx context.Context, target Target, ours bool, closures
 	}
 	var systems []proto.StorePath
 	for s := range closures {
-		if !o.wasSent(target, s) {
+		if !o.wasSent(transfer{i, ours, s}) {
 			systems = append(systems, s)
 		}
 	}
@@ -62,7 +64,7 @@ func (o *Outside) sendTo(ctx context.Context, target Target, ours bool, closures
 			// It only spares hosts a download for which they have no room.
 			o.log.WarnContext(ctx, "closure list is not in the other cache", "cache", target, "toplevel", s, "err", err)
 		}
-		o.noteSent(target, s)
+		o.noteSent(transfer{i, ours, s})
 	}
 	return nil
 }
@@ -126,18 +128,25 @@ func (o *Outside) put(ctx context.Context, at string, content []byte) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
-func (o *Outside) wasSent(target Target, s proto.StorePath) bool {
+// A transfer is of a system to one of the targets, signed by us or not.
+type transfer struct {
+	target int
+	ours   bool
+	system proto.StorePath
+}
+
+func (o *Outside) wasSent(s transfer) bool {
 	o.noting.Lock()
 	defer o.noting.Unlock()
-	at, sent := o.sent[target.String()+" "+s.Base()]
+	at, sent := o.sent[s]
 	return sent && o.now().Sub(at) < sentFor
 }
 
 // noteSent remembers, for a while, what need not be asked for again.
-func (o *Outside) noteSent(target Target, s proto.StorePath) {
+func (o *Outside) noteSent(s transfer) {
 	o.noting.Lock()
 	defer o.noting.Unlock()
 	now := o.now()
-	maps.DeleteFunc(o.sent, func(_ string, at time.Time) bool { return now.Sub(at) >= sentFor })
-	o.sent[target.String()+" "+s.Base()] = now
+	maps.DeleteFunc(o.sent, func(_ transfer, at time.Time) bool { return now.Sub(at) >= sentFor })
+	o.sent[s] = now
 }

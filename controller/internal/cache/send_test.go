@@ -2,12 +2,15 @@ package cache
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +73,25 @@ func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	must(t, err)
 	if len(c.sent) != 2 {
 		t.Errorf("remembered is %v, want nothing of what is no longer believed", c.sent)
+	}
+}
+
+// TestCachesThatDifferInTheirParametersAreDifferent, and so is what is signed.
+func TestCachesThatDifferInTheirParametersAreDifferent(t *testing.T) {
+	n := newFake(t)
+	o, _ := openOther(t, n, Target{URL: "s3://fleet?endpoint=one.example"}, Target{URL: "s3://fleet?endpoint=two.example"})
+	_, err := o.Relay(t.Context(), path(t, "db1"))
+	must(t, err)
+	_, err = o.Push(t.Context(), path(t, "db1"))
+	must(t, err)
+	var got []string
+	for _, c := range n.copies {
+		u, err := url.Parse(c.To)
+		must(t, err)
+		got = append(got, fmt.Sprint(u.Query().Get("endpoint"), " ", u.Query().Has("secret-key")))
+	}
+	if want := []string{"one.example false", "two.example false", "one.example true", "two.example true"}; !slices.Equal(got, want) {
+		t.Errorf("copied to %q, want %q", got, want)
 	}
 }
 
