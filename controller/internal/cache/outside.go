@@ -28,8 +28,8 @@ type Outside struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	noting sync.Mutex           // guards sent
-	sent   map[string]time.Time // what was copied to which cache, and when
+	noting sync.Mutex             // guards sent
+	sent   map[transfer]time.Time // what was copied, and when
 }
 
 // OpenOutside makes the key on first use. Of o it needs and uses what [Open] does, but for
@@ -68,7 +68,7 @@ func openOutside(o Options) (*Outside, proto.SecretKey, error) {
 	}
 	return &Outside{
 		nix: o.Nix, keyFile: keyFile, key: key.Public(), from: o.From, targets: o.Push, client: o.Client,
-		timeout: o.Timeout, log: o.Log, now: o.Now, sent: map[string]time.Time{},
+		timeout: o.Timeout, log: o.Log, now: o.Now, sent: map[transfer]time.Time{},
 	}, key, nil
 }
 
@@ -98,8 +98,8 @@ func (o *Outside) push(ctx context.Context, ours bool, toplevels []proto.StorePa
 	return closures, nil
 }
 
-// Closures returns the closures of toplevels, which are in the local store. It changes
-// nothing.
+// Closures returns the closures of toplevels, which are in the local store; the error
+// wraps [ErrGone] if one is not. It changes nothing.
 func (o *Outside) Closures(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
 	ctx, cancel := o.bounded(ctx)
 	defer cancel()
@@ -107,11 +107,20 @@ func (o *Outside) Closures(ctx context.Context, toplevels ...proto.StorePath) (C
 	for _, t := range toplevels {
 		closure, err := o.nix.Closure(ctx, t)
 		if err != nil {
-			return nil, fmt.Errorf("closure of %s: %w", t, err)
+			return nil, fmt.Errorf("closure of %s: %w", t, o.gone(ctx, t, err))
 		}
 		closures[t] = closure
 	}
 	return closures, nil
+}
+
+// gone returns why the local store does not tell the closure of toplevel: [ErrGone] if the
+// store says so, too, and otherwise err.
+func (o *Outside) gone(ctx context.Context, toplevel proto.StorePath, err error) error {
+	if invalid, asked := o.nix.Invalid(ctx, toplevel); asked != nil || len(invalid) == 0 {
+		return err
+	}
+	return ErrGone
 }
 
 // Handler serves nothing: hosts fetch from the caches of others.

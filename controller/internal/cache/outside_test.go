@@ -73,6 +73,19 @@ func TestWithoutACacheOfOursOneOfOthersHasToTakeIt(t *testing.T) {
 	}
 }
 
+// TestWithoutACacheOfOursWhatIsGoneIsGone, and not to be tried again for ever.
+func TestWithoutACacheOfOursWhatIsGoneIsGone(t *testing.T) {
+	n := newFake(t)
+	o, _ := openOther(t, n, Target{URL: "http://up"})
+	if _, err := o.Closures(t.Context(), path(t, "missing")); !errors.Is(err, ErrGone) {
+		t.Errorf("error = %v, want %v", err, ErrGone)
+	}
+	delete(n.store, path(t, "lib"))
+	if _, err := o.Closures(t.Context(), path(t, "db1"), path(t, "app")); err == nil || errors.Is(err, ErrGone) {
+		t.Errorf("of a store that is damaged: error = %v, want another one", err)
+	}
+}
+
 // TestWithoutACacheOfOursSignaturesAreInTheLocalStore, and looked for nowhere else.
 func TestWithoutACacheOfOursSignaturesAreInTheLocalStore(t *testing.T) {
 	n := newFake(t)

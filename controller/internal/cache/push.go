@@ -113,8 +113,8 @@ func (c *Cache) fill(ctx context.Context, ours bool, toplevels []proto.StorePath
 	}
 }
 
-// ErrGone says that a toplevel is neither in the cache nor in the local store.
-var ErrGone = errors.New("it is neither in the cache nor in the store of this machine")
+// ErrGone says that a toplevel is neither in the local store nor in a cache of ours.
+var ErrGone = errors.New("it is not in the store of this machine, nor in its cache if it has one")
 
 // Closures returns the closures of toplevels, which are in the cache or in the
 // local store; the error wraps [ErrGone] if one is in neither. It changes nothing.
@@ -131,22 +131,13 @@ func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Clo
 		}
 		lacks := err == nil
 		if closures[t], err = c.nix.Closure(ctx, t); err != nil {
-			return nil, fmt.Errorf("closure of %s: %w", t, c.gone(ctx, t, lacks, err))
+			if lacks {
+				err = c.gone(ctx, t, err)
+			}
+			return nil, fmt.Errorf("closure of %s: %w", t, err)
 		}
 	}
 	return closures, nil
-}
-
-// gone returns why the local store does not tell the closure of toplevel: that it is
-// nowhere, if the cache lacks it and the store says so, too, and otherwise err.
-func (c *Cache) gone(ctx context.Context, toplevel proto.StorePath, lacks bool, err error) error {
-	if !lacks {
-		return err
-	}
-	if invalid, asked := c.nix.Invalid(ctx, toplevel); asked != nil || len(invalid) == 0 {
-		return err
-	}
-	return ErrGone
 }
 
 // sync writes closure lists, and puts on the disk what was not known to be
