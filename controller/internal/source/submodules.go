@@ -140,7 +140,8 @@ func (r *Repository) submodulesAt(ctx context.Context, g git, commit proto.Revis
 	if len(found) == 0 {
 		return nil, nil
 	}
-	out, err = r.run(ctx, g, "config", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
+	// Git would also read files of this machine that .gitmodules includes.
+	out, err = r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 && ctx.Err() == nil {
 		out, err = "", nil // it says nothing of any
 	}

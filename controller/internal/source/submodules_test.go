@@ -257,6 +257,24 @@ func TestSubmodulesThatLeadAstray(t *testing.T) {
 	}
 }
 
+// TestGitmodulesIncludesNothing of this machine.
+func TestGitmodulesIncludesNothing(t *testing.T) {
+	dir := t.TempDir()
+	o, lib := originIn(t, dir, "fleet"), originIn(t, dir, "lib")
+	included := filepath.Join(t.TempDir(), "config")
+	writeFile(t, included, "[submodule \"lib\"]\n\tpath = lib\n\turl = ../lib\n")
+	o.commit("flake.nix", "{ }")
+	o.submodule("lib", "", lib.commit("text", "lib"))
+	revision := o.commit(".gitmodules", "[include]\n\tpath = "+included+"\n")
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true})
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "url: there is none") {
+		t.Errorf("got error %v, want ErrSubmodule for want of a URL", err)
+	}
+}
+
 // TestTooManySubmodules are not followed without end.
 func TestTooManySubmodules(t *testing.T) {
 	dir := t.TempDir()
