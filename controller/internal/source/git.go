@@ -63,9 +63,9 @@ func settings() []string {
 	return []string{
 		"-c", "core.hooksPath=/dev/null",
 		"-c", "gc.autoDetach=false",
-		// Packs are synced to the disk, loose objects are not by themselves.
+		// Packs are synced to the disk, loose objects and references are not by themselves.
 		"-c", "fetch.unpackLimit=1",
-		"-c", "core.fsync=loose-object",
+		"-c", "core.fsync=loose-object,reference",
 		"-c", "protocol.allow=never",
 		"-c", "protocol.file.allow=always",
 		"-c", "protocol.ssh.allow=always",

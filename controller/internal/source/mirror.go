@@ -30,6 +30,7 @@ func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
 	err := r.fetch(ctx, revision)
 	if err != nil && ctx.Err() == nil && r.damaged(ctx, r.mirror) {
 		r.log.WarnContext(ctx, "copy of the repository is damaged, made anew", "dir", r.mirror.dir, "err", err)
+		r.seen = ""
 		if err := os.RemoveAll(r.mirror.dir); err != nil {
 			return fmt.Errorf("fetch revision %s: %w", revision, err)
 		}
@@ -48,14 +49,11 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 			return err
 		}
 	}
-	if err := r.borrow(); err != nil {
+	if err := errors.Join(r.borrow(), unlock(r.mirror.dir)); err != nil {
 		return err
 	}
 	if r.location.local && r.present(ctx, revision) {
 		return nil
-	}
-	if err := unlock(r.mirror.dir); err != nil {
-		return err
 	}
 	return r.fetchInto(ctx, revision, fetchedRef, r.depth(ctx)...)
 }
@@ -111,6 +109,20 @@ func (r *Repository) damaged(ctx context.Context, g git) bool {
 	_, err := r.run(ctx, g, "fsck", "--no-dangling", "--no-progress")
 	failed, ok := errors.AsType[*gitError](err)
 	return ok && failed.exitCode > 0 // it came to its end: a large copy takes longer than it may
+}
+
+// doubt returns err, and has our copy looked after when what git failed at is tried
+// again: its locks, or all of it if it is damaged.
+func (r *Repository) doubt(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*gitError](err); !ok || errors.Is(err, ErrUnreachable) || ctx.Err() != nil {
+		return err
+	}
+	r.fetched, r.seen = proto.Revision{}, ""
+	if !r.damaged(ctx, r.mirror) {
+		return err
+	}
+	r.log.WarnContext(ctx, "copy of the repository is damaged, to be made anew", "dir", r.mirror.dir, "err", err)
+	return errors.Join(err, os.RemoveAll(r.mirror.dir))
 }
 
 // unlock removes the locks of a git that had no time to do so: nobody else uses a

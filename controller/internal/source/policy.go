@@ -46,6 +46,11 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) (
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	pushedOver, err = r.admit(ctx, base, revision)
+	return pushedOver, r.doubt(ctx, err)
+}
+
+func (r *Repository) admit(ctx context.Context, base, revision proto.Revision) (pushedOver bool, err error) {
 	var known bool
 	if !base.IsZero() {
 		if r.policy.needsHistory() {

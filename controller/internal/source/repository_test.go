@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kedge/controller/internal/source"
+	"kedge/internal/noflake"
 )
 
 func TestANewRevisionIsFoundAndReady(t *testing.T) {
@@ -161,6 +162,46 @@ func TestOurCopyHeals(t *testing.T) {
 			second := origin.commit("flake.nix", "{ outputs = 1; }")
 			checkout(t, newRepository(t, source.Options{URL: origin.dir, Branch: "main", Dir: state}), second)
 		})
+	}
+}
+
+// TestOurOwnReferencesHeal: of a copy whose repository has nothing new, too. What fails
+// because of them is tried again.
+func TestOurOwnReferencesHeal(t *testing.T) {
+	damages := map[string]func(t *testing.T, file string){
+		"torn":   truncate,
+		"locked": func(t *testing.T, file string) { writeFile(t, file+".lock", "") },
+	}
+	for name, origin := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
+		base := origin.commit("default.nix", "{ }")
+		revision := origin.commit("default.nix", "{ outputs = 1; }")
+		for damage, do := range damages {
+			for _, ref := range []string{"deployed", "wrapped"} {
+				state := t.TempDir()
+				r := newRepository(t, source.Options{
+					URL: origin.dir, Branch: "main", Dir: state, Entry: noflake.Entry{File: "default.nix"}, Policy: source.Policy{RefuseForcePush: true},
+				})
+				deploy := func() error {
+					if err := r.Fetch(t.Context(), revision); err != nil {
+						return err
+					}
+					if _, err := r.Admit(t.Context(), base, revision); err != nil {
+						return err
+					}
+					_, err := r.Checkout(t.Context(), revision)
+					return err
+				}
+				if err := deploy(); err != nil {
+					t.Fatal(err)
+				}
+				do(t, filepath.Join(state, "mirror", ".git", "refs", "kedge", ref))
+				if first := deploy(); first != nil {
+					if err := deploy(); err != nil {
+						t.Errorf("%s, reference %s is %s: %v, and before %v", name, ref, damage, err, first)
+					}
+				}
+			}
+		}
 	}
 }
 

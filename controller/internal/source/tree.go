@@ -24,7 +24,7 @@ func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tre
 	defer r.mu.Unlock()
 	ref, err := r.flakeRef(ctx, revision)
 	if err != nil {
-		return Tree{}, fmt.Errorf("revision %s of %s: %w", revision, r.location.url, err)
+		return Tree{}, fmt.Errorf("revision %s of %s: %w", revision, r.location.url, r.doubt(ctx, err))
 	}
 	return Tree{Revision: revision, FlakeRef: ref}, nil
 }
