@@ -18,6 +18,9 @@ const (
 	stopDelay = 5 * time.Second
 	// outputLimit is how much of what git writes to stderr is kept.
 	outputLimit = 4 << 10
+	// answerLimit is how much git may write to stdout: a tree of few objects can have more
+	// files than there is memory for their names.
+	answerLimit = 64 << 20
 	// sshCommand never asks, and does not wait for ever.
 	sshCommand = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
 )
@@ -75,6 +78,22 @@ func settings() []string {
 	}
 }
 
+var errAnswer = fmt.Errorf("it says more than %d bytes", answerLimit)
+
+// An answer is what git writes to stdout, up to answerLimit.
+type answer struct {
+	text bytes.Buffer
+	over bool // there was more
+}
+
+// Write implements io.Writer.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.over = a.text.Len()+len(p) > answerLimit; a.over {
+		return 0, errAnswer // and git ends, as nobody reads any more
+	}
+	return a.text.Write(p)
+}
+
 // run runs git with args and returns its standard output. The whole process
 // group, with ssh in it, ends with ctx.
 func (g git) run(ctx context.Context, args ...string) (string, error) {
@@ -82,17 +101,20 @@ func (g git) run(ctx context.Context, args ...string) (string, error) {
 	if g.dir != "" {
 		argv = append(argv, "-C", g.dir)
 	}
-	var stdout bytes.Buffer
+	var stdout answer
 	stderr := command.Tail{Limit: outputLimit}
 	cmd := command.New(ctx, stopDelay, append(argv, args...)...)
 	cmd.Env = g.environ()
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		code, why := command.Ended(ctx, cmd, err)
+		if stdout.over {
+			code, why = -1, errAnswer
+		}
 		said := strings.Join(strings.Fields(stderr.String()), " ")
 		return "", &gitError{command: args[0], exitCode: code, stderr: said, err: why}
 	}
-	return stdout.String(), nil
+	return stdout.text.String(), nil
 }
 
 // environ returns the process's environment without what would make git look at

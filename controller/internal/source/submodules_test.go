@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -272,6 +273,35 @@ func TestGitmodulesIncludesNothing(t *testing.T) {
 	}
 	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "url: there is none") {
 		t.Errorf("got error %v, want ErrSubmodule for want of a URL", err)
+	}
+}
+
+// TestATreeWithoutEnd is of few objects, and has more files than are listed.
+func TestATreeWithoutEnd(t *testing.T) {
+	o := newRemoteOrigin(t)
+	o.commit("flake.nix", "{ }")
+	tree := o.git("rev-parse", "HEAD^{tree}")
+	for range 6 {
+		var entries strings.Builder
+		for i := range 10 {
+			fmt.Fprintf(&entries, "040000 tree %s\tdirectory-%d\n", tree, i)
+		}
+		cmd := exec.Command("git", "-C", o.dir, "mktree")
+		cmd.Stdin = strings.NewReader(entries.String())
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree = strings.TrimSpace(string(out))
+	}
+	o.git("update-ref", "refs/heads/main", o.git("commit-tree", "-m", "x", tree))
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true})
+	revision := check(t, r)
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Checkout(t.Context(), revision); err == nil || !strings.Contains(err.Error(), "it says more than") {
+		t.Errorf("got error %v, want that it says too much", err)
 	}
 }
 
