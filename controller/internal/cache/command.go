@@ -2,9 +2,12 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"kedge/internal/command"
@@ -12,8 +15,9 @@ import (
 )
 
 const (
-	// stopDelay is how long a command may take to end after it was asked to.
-	stopDelay = 10 * time.Second
+	// stopDelay is how long a command may take to end after it was asked to, and what it
+	// left behind to let go of its output.
+	stopDelay = 5 * time.Second
 	// outputLimit is how many bytes of the end of what it said are kept, and shownLimit how
 	// many an error shows.
 	outputLimit, shownLimit = 64 << 10, 1 << 10
@@ -43,8 +47,13 @@ func (t Target) run(ctx context.Context, systems []proto.StorePath) error {
 		cmd.Env = append(cmd.Env, t.TokenVariable+"="+token)
 	}
 	err = command.Run(cmd)
-	if err == nil && ctx.Err() == nil {
-		return nil
+	if cmd.Process != nil {
+		// Whatever it left behind has the token. Mostly that is nothing; that this fails
+		// then is what we want.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	if ctx.Err() == nil && (err == nil || errors.Is(err, exec.ErrWaitDelay)) {
+		return nil // it ended well, but for what it may have left behind
 	}
 	_, why := command.Ended(ctx, cmd, err)
 	if text := shown(said.String(), token); text != "" {

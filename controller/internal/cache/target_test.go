@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,6 +159,22 @@ func TestACommandThatFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestACommandThatLeavesAProcessBehind has done what it had to, as ssh leaves one that
+// keeps its connection. It does not live on.
+func TestACommandThatLeavesAProcessBehind(t *testing.T) {
+	t.Parallel() // it is waited for
+	left := filepath.Join(t.TempDir(), "left")
+	must(t, syscall.Mkfifo(left, 0o600))
+	f, err := os.OpenFile(left, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	must(t, err)
+	defer f.Close()
+	c := sending(t, newFake(t), Target{Command: []string{program(t, `sleep 1000 3>"$1" & exit 0`), left}})
+	_, err = c.Push(t.Context(), path(t, "db1"))
+	must(t, err)
+	_, err = io.ReadAll(f) // until nobody can write any more
+	must(t, err)
 }
 
 // TestACommandThatFailedIsRunAgain when the revision is tried again.
