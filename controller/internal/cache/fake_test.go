@@ -59,7 +59,7 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 		if f.meanwhile != nil {
 			f.meanwhile()
 		}
-		return nil
+		return context.Cause(ctx)
 	}
 	u, err := url.Parse(o.To)
 	if err != nil {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,6 @@ const sentFor = time.Hour
 // one cache does not take is an error, after all were tried: a host that is told of that
 // cache must find it there.
 func (o *Outside) send(ctx context.Context, ours bool, closures Closures) error {
-	ctx, cancel := o.bounded(ctx)
-	defer cancel()
 	var errs []error
 	for i, target := range o.targets {
 		if err := o.sendTo(ctx, i, ours, closures); err != nil {
@@ -41,11 +40,9 @@ func (o *Outside) send(ctx context.Context, ours bool, closures Closures) error 
 // sendTo is send for one of o.targets.
 func (o *Outside) sendTo(ctx context.Context, i int, ours bool, closures Closures) error {
 	target := o.targets[i]
-	if target.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, target.Timeout, fmt.Errorf("no end within %s", target.Timeout))
-		defer cancel()
-	}
+	timeout := cmp.Or(target.Timeout, o.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no end within %s", timeout))
+	defer cancel()
 	var systems []proto.StorePath
 	for s := range closures {
 		if !o.wasSent(transfer{i, ours, s}) {

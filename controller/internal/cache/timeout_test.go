@@ -33,6 +33,24 @@ func TestNothingThatNixDoesHasNoEnd(t *testing.T) {
 	}
 }
 
+// TestACopyMayTakeAsLongAsItsCacheIsGiven, each of them: more than all else may.
+func TestACopyMayTakeAsLongAsItsCacheIsGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFake(t)
+		slow := Target{URL: "s3://slow", Timeout: 6 * time.Hour}
+		o, _ := openOther(t, n, slow, slow)
+		took := 5 * time.Hour
+		n.meanwhile = func() { time.Sleep(took) }
+		if _, err := o.Push(t.Context(), path(t, "db1")); err != nil {
+			t.Error(err)
+		}
+		took = 7 * time.Hour
+		if _, err := o.Push(t.Context(), path(t, "web1")); err == nil || !strings.Contains(err.Error(), "no end within 6h0m0s") {
+			t.Errorf("error = %v, want one that says for how long it was waited", err)
+		}
+	})
+}
+
 func TestWhoWaitsForAnotherCopyMayGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFake(t)
