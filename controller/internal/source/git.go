@@ -69,6 +69,9 @@ func settings() []string {
 		// Packs are synced to the disk, loose objects and references are not by themselves.
 		"-c", "fetch.unpackLimit=1",
 		"-c", "core.fsync=loose-object,reference",
+		// What a repository borrows is no history of its own: that may end early, where only
+		// the other one knows.
+		"-c", "core.alternateRefsCommand=true",
 		"-c", "protocol.allow=never",
 		"-c", "protocol.file.allow=always",
 		"-c", "protocol.ssh.allow=always",

@@ -101,12 +101,13 @@ func (r *Repository) present(ctx context.Context, revision proto.Revision) bool 
 	return err == nil
 }
 
-// damaged reports whether a repository of ours is there and not whole.
-func (r *Repository) damaged(ctx context.Context, g git) bool {
+// damaged reports whether a repository of ours is there and not whole, as far as git fsck
+// with flags looks.
+func (r *Repository) damaged(ctx context.Context, g git, flags ...string) bool {
 	if _, err := os.Stat(g.dir); err != nil {
 		return false
 	}
-	_, err := r.run(ctx, g, "fsck", "--no-dangling", "--no-progress")
+	_, err := r.run(ctx, g, append([]string{"fsck", "--no-dangling", "--no-progress"}, flags...)...)
 	failed, ok := errors.AsType[*gitError](err)
 	return ok && failed.exitCode > 0 // it came to its end: a large copy takes longer than it may
 }

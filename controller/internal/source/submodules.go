@@ -36,7 +36,8 @@ func (r *Repository) assemble(ctx context.Context, revision proto.Revision) (tre
 		return "", err
 	}
 	tree, err = r.assembled(ctx, revision, found)
-	if _, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && r.damaged(ctx, r.modules) {
+	// What is borrowed may lack what came before it, and is not looked at by itself.
+	if _, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && r.damaged(ctx, r.modules, "--connectivity-only") {
 		r.log.WarnContext(ctx, "copy of the submodules is damaged, made anew", "dir", r.modules.dir, "err", err)
 		if err := os.RemoveAll(r.modules.dir); err != nil {
 			return "", err

@@ -146,6 +146,42 @@ func TestSubmodules(t *testing.T) {
 	})
 }
 
+// TestSubmodulesOfALongHistory, of which our copy has the end alone. One that cannot be
+// had costs none of the others.
+func TestSubmodulesOfALongHistory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "fleet"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := initOrigin(t, filepath.Join(dir, "fleet"), "--separate-git-dir="+filepath.Join(t.TempDir(), "elsewhere"))
+	lib := originIn(t, dir, "lib")
+	first := o.commit("flake.nix", "{ }")
+	for range 60 {
+		o.commit("flake.nix", "{ }")
+	}
+	state := t.TempDir()
+	r := newRepository(t, source.Options{URL: "file://" + o.dir, Branch: "main", Submodules: true, Dir: state})
+	o.submodule("itself", "../fleet", first)
+	good := o.submodule("lib", "../lib", lib.commit("text", "lib"))
+	if files, _ := exported(t, checkout(t, r, good)); !strings.Contains(files, "itself/flake.nix: { }\nlib/text: lib\n") {
+		t.Errorf("Nix is given\n%s", files)
+	}
+	if _, err := os.Stat(filepath.Join(state, "mirror", ".git", "shallow")); err != nil {
+		t.Error("our copy has the whole history:", err)
+	}
+
+	missing := lib.commit("text", "newer")
+	removeAll(t, lib.dir)
+	revision := o.submodule("gone", "../gone", missing)
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), ": gone, ") {
+		t.Errorf("got error %v, want ErrSubmodule for the one that is gone", err)
+	}
+	checkout(t, r, good)
+}
+
 // TestSubmodulesOverHTTPS: the token is for the server of the source, and nobody else.
 func TestSubmodulesOverHTTPS(t *testing.T) {
 	dir := t.TempDir()
