@@ -91,7 +91,7 @@ func TestSSHAsksNobody(t *testing.T) {
 	got := strings.Join(exampleSSHStore().environ(), "")
 	for _, want := range []string{
 		"NIX_SSHOPTS=", "-o BatchMode=yes", "-o StrictHostKeyChecking=yes", "-o ConnectTimeout=15", "-p 2222",
-		"-i /run/keys/build -o IdentitiesOnly=yes", "-o UserKnownHostsFile=/etc/known",
+		"-i /run/keys/build -o IdentitiesOnly=yes", "-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=/etc/known",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)

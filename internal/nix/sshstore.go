@@ -15,7 +15,7 @@ import (
 type SSHStore struct {
 	URL            string // such as "ssh-ng://builder@big.example:2222"
 	KeyFile        string // of the private key; empty for what SSH finds by itself
-	KnownHostsFile string // empty for SSH's own
+	KnownHostsFile string // no others count then; empty for SSH's own
 }
 
 // plainArgument is what Nix passes on to SSH in one piece, whichever version it is.
@@ -71,7 +71,7 @@ func (s SSHStore) environ() []string {
 		options = append(options, "-i", s.KeyFile, "-o", "IdentitiesOnly=yes")
 	}
 	if s.KnownHostsFile != "" {
-		options = append(options, "-o", "UserKnownHostsFile="+s.KnownHostsFile)
+		options = append(options, "-o", "GlobalKnownHostsFile=/dev/null", "-o", "UserKnownHostsFile="+s.KnownHostsFile)
 	}
 	return []string{"NIX_SSHOPTS=" + strings.Join(options, " ")}
 }
