@@ -27,9 +27,6 @@ const (
 	// argsLimit bounds the paths of one command in bytes. Linux takes 2 MiB of
 	// arguments and environment together.
 	argsLimit = 512 << 10
-	// defaultHome stands in where systemd starts us without one: Nix refuses to
-	// run without a home.
-	defaultHome = "/root"
 )
 
 // A CLI runs Nix's commands. The zero value runs those on PATH with the
@@ -146,10 +143,7 @@ func (c *CLI) environ() []string {
 	if env == nil {
 		env = os.Environ()
 	}
-	env = slices.Clone(env)
-	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") && v != "HOME=" }) {
-		env = append(env, "HOME="+defaultHome)
-	}
+	env = command.WithHome(slices.Clone(env))
 	if c.CacheDir != "" {
 		env = append(env, "XDG_CACHE_HOME="+c.CacheDir)
 	}

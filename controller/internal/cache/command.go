@@ -39,10 +39,7 @@ func (t Target) run(ctx context.Context, systems []proto.StorePath) error {
 	said := command.Tail{Limit: outputLimit}
 	cmd := command.New(ctx, stopDelay, t.Command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(lines.String()), &said, &said
-	cmd.Env = os.Environ()
-	if os.Getenv("HOME") == "" {
-		cmd.Env = append(cmd.Env, "HOME=/root") // where systemd starts us without one
-	}
+	cmd.Env = command.WithHome(os.Environ())
 	if token != "" {
 		cmd.Env = append(cmd.Env, t.TokenVariable+"="+token)
 	}

@@ -123,7 +123,7 @@ func (g git) run(ctx context.Context, args ...string) (string, error) {
 // environ returns the process's environment without what would make git look at
 // another repository, and with what keeps it from asking questions.
 func (g git) environ() []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+	env := slices.DeleteFunc(command.WithHome(os.Environ()), func(v string) bool {
 		return strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GIT_SSH")
 	})
 	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "GIT_SSH_COMMAND=") }) {

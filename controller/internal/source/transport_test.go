@@ -49,6 +49,23 @@ func TestOverSSH(t *testing.T) {
 	}
 }
 
+// TestGitHasAHome in which it finds credential helpers, also as a service.
+func TestGitHasAHome(t *testing.T) {
+	bin := t.TempDir()
+	writeFile(t, filepath.Join(bin, "git"), "#!/bin/sh\necho \"home is $HOME\" >&2; exit 1\n")
+	if err := os.Chmod(filepath.Join(bin, "git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	r := newRepository(t, source.Options{URL: "https://example.org/fleet.git", Branch: "main"})
+	for home, want := range map[string]string{"": "home is /root", "/home/a": "home is /home/a"} {
+		t.Setenv("HOME", home)
+		if _, err := r.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want that %s", err, want)
+		}
+	}
+}
+
 // TestAServerThatWantsAnotherKeySaysWhichFile: of what is refused it is said where to look.
 func TestAServerThatWantsAnotherKeySaysWhichFile(t *testing.T) {
 	bin := t.TempDir()
