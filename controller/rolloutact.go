@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"kedge/controller/internal/rollout"
@@ -172,11 +173,16 @@ func (r *runner) formerly(name string) (rev proto.Revision, former map[proto.Hos
 			continue
 		}
 		for host, p := range o.Hosts {
-			if _, newer := former[host]; !newer && p.Release.IsZero() { // else it went back from there
-				former[host] = p.Toplevel
+			if _, newer := former[host]; newer || !p.Release.IsZero() { // it went back from there
+				continue
+			}
+			former[host] = p.Toplevel
+			if p.Refused != "" {
+				former[host] = proto.StorePath{} // nor can it be had from an older one
 			}
 		}
 	}
+	maps.DeleteFunc(former, func(_ proto.HostName, toplevel proto.StorePath) bool { return toplevel.IsZero() })
 	return rev, former, nil
 }
 

@@ -148,6 +148,28 @@ func TestWhatWasWithdrawnBeforeItWentOutStaysSoAfterARestart(t *testing.T) {
 	again.mustHavePublished(t, "the next revision", "web1=b", "web2=b", "web3=b")
 }
 
+// TestWhatWasWithdrawnGoesOutInNoOtherRollout of its revision: not with those who were
+// held until then, nor when a person goes back to it.
+func TestWhatWasWithdrawnGoesOutInNoOtherRollout(t *testing.T) {
+	r := newRunner()
+	web2, web3 := host(t, "web2"), host(t, "web3")
+	r.publisher.fail[web3] = publish.ErrWithdrawn
+	r.holds = &holds{what: heldBack{Hosts: map[proto.HostName]hold{web2: {}}}}
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.says(t, "web1", proto.PhaseCommitted)
+	r.mustBe(t, "without web2 and web3", rollout.Done)
+	r.publisher.published = nil
+
+	delete(r.publisher.fail, web3) // what would be signed for it now is another release
+	r.holds = &holds{}
+	r.mustLook(t)
+	r.mustHavePublished(t, "once web2 is released", "web2=a")
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.publisher.published = nil
+	r.must(t, proto.RolloutActRevert, revision(t, "1").String())
+	r.mustHavePublished(t, "back", "web1=a", "web2=a")
+}
+
 func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", "", fleetOf(t, "a"))

@@ -62,10 +62,20 @@ func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
 		r.Hosts[t.Host] = Progress{
 			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
-			Heard:  d.heardOf(t.Host),
-			Before: Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
+			Heard:   d.heardOf(t.Host),
+			Before:  Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
+			Refused: d.refused(t),
 		}
 	}
+}
+
+// refused returns why the rollout before could publish nothing for a target that it had,
+// too: only another revision changes that.
+func (d Draft) refused(t Target) string {
+	if p := d.Previous.Hosts[t.Host]; d.Previous.Revision == d.Revision && p.Toplevel == t.Toplevel {
+		return p.Refused
+	}
+	return ""
 }
 
 // waves returns the waves that s makes of hosts, which are sorted: its own, without
