@@ -158,9 +158,9 @@ func (r *runner) refuse(ctx context.Context, a rollout.Action, err error) bool {
 		return true
 	}
 	if r.gone == nil {
-		r.gone = map[proto.HostName]string{}
+		r.gone = map[rollout.Target]string{}
 	}
-	r.gone[a.Host] = err.Error()
+	r.gone[rollout.Target{Host: a.Host, Toplevel: a.Toplevel}] = err.Error()
 	return true
 }
 
@@ -233,7 +233,8 @@ func (r *runner) observe() rollout.Fleet {
 	for _, v := range r.fleet.View().Hosts {
 		h := rollout.Host{
 			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
-			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter, Held: r.gone[v.Host],
+			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter,
+			Held: r.gone[rollout.Target{Host: v.Host, Toplevel: r.rollout.Hosts[v.Host].Toplevel}],
 		}
 		if held := r.holds.host(v.Host); held != nil {
 			h.Held = held.text()

@@ -102,7 +102,7 @@ type runner struct {
 	rollout  rollout.Rollout   // has no ID before the first
 	past     []rollout.Rollout // those before it, the newest first
 	releases releases
-	gone     map[proto.HostName]string // why what the rollout has for hosts cannot be had, until the revision is built again
+	gone     map[rollout.Target]string // why what the rollout has for hosts cannot be had, until the revision is built again
 	seen     rollout.Fleet             // when it was last asked what is to be done; without hosts before the first time
 	unsaved  bool                      // rollout is not durable yet
 }

@@ -124,6 +124,27 @@ func TestNobodyWaitsForWhatIsGoneAndDoesNotBuildAgain(t *testing.T) {
 	again.mustHavePublished(t, "once it builds", "web3=b")
 }
 
+// TestWhoWaitsForWhatIsGoneGetsBackWhatIsNot: a host that failed, and for which what it is
+// to try again is gone, goes back with the others.
+func TestWhoWaitsForWhatIsGoneGetsBackWhatIsNot(t *testing.T) {
+	r := newRunner()
+	r.fleet.Claim("main", slices.Collect(maps.Keys(fleetOf(t, "a"))))
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+	r.says(t, "web1", proto.PhaseRolledBack)
+	r.mustBe(t, "web1 failed", rollout.Halted)
+	r.closures = without{gone: storePath(t, "b")}
+	r.follows(t, "2", "", map[proto.HostName]proto.StorePath{})
+	r.publisher.published = nil
+	r.must(t, proto.RolloutActRetry, "")
+	r.mustHavePublished(t, "what is gone")
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "back", "web1=a")
+}
+
 // TestWhatWasWithdrawnBeforeItWentOutStaysSoAfterARestart: then it would be signed anew,
 // as a release that nobody withdrew.
 func TestWhatWasWithdrawnBeforeItWentOutStaysSoAfterARestart(t *testing.T) {
