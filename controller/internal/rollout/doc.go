@@ -34,7 +34,8 @@
 // online and get something new, and were heard of since hosts are listened to if those
 // are enough; so that a retry has the same and another revision has others. Where it names them and none of those is online, one host is chosen
 // in the same way. So are others, once the canary is through, if nobody of it came to
-// anything: all turned out to be offline, were overtaken, or are held.
+// anything: all turned out to be offline, were overtaken, are held, or wait for something
+// of their own and cannot be heard.
 //
 // A wave ends when everybody in it is through and nobody has changed for as long
 // as it soaks. Hosts that had the toplevel already are through without soaking. A

@@ -31,6 +31,11 @@ func (w *world) run() {
 		crash := w.IntN(8) == 0
 		for _, a := range actions {
 			done := rollout.Result{Action: a}
+			if a.Kind == rollout.Publish && w.IntN(40) == 0 { // it was withdrawn
+				w.rollout = w.rollout.Refuse(a.Host, "withdrawn")
+				w.wasHeld[a.Host] = true
+				continue
+			}
 			if a.Kind == rollout.Publish {
 				done.Serial = w.publish(a)
 			}
@@ -133,6 +138,7 @@ func (w *world) check(actions []rollout.Action) {
 	case rollout.Widen:
 		wave := r.Waves[a.Wave]
 		w.checkSoaked(wave.Canary, wave.CanarySoak)
+		w.checkShown(wave.Canary)
 	case rollout.EndWave:
 		wave := r.Waves[a.Wave]
 		w.checkSoaked(wave.Hosts, wave.Soak)
@@ -268,8 +274,26 @@ func (w *world) checkSoaked(hosts []proto.HostName, soak time.Duration) {
 	}
 }
 
+// checkShown checks that a canary of which somebody can show something yet has.
+func (w *world) checkShown(canary []proto.HostName) {
+	var defers []proto.HostName
+	for _, h := range canary {
+		p := w.rollout.Hosts[h]
+		if p.State == rollout.Settled && (p.Verdict == proto.VerdictSucceeded || p.Verdict == proto.VerdictTried) {
+			return
+		}
+		if p.State == rollout.Deferred && !w.held(h) {
+			defers = append(defers, h)
+		}
+	}
+	if len(defers) > 0 {
+		w.t.Errorf("the others follow a canary that showed nothing, and of which %v wait", defers)
+	}
+}
+
 func (w *world) held(h proto.HostName) bool {
-	return w.fleet.Hosts[h].Held != "" || w.rollout.Hosts[h].Hold != ""
+	p := w.rollout.Hosts[h]
+	return w.fleet.Hosts[h].Held != "" || p.Hold != "" || p.Refused != ""
 }
 
 // broken reports whether the hosts of any wave, or of its canary, said so much bad

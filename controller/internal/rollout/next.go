@@ -57,13 +57,17 @@ func (v view) proceed() []Action {
 	if actions := v.send(wave); len(actions) > 0 {
 		return actions
 	}
-	switch soaked, through := v.soaked(wave); {
-	case !through || v.now.Before(soaked):
-		return nil
-	case wave.canarying():
+	soaked, through := v.soaked(wave)
+	through = through && !v.now.Before(soaked)
+	if wave.canarying() && (through || v.absent(wave.Canary)) {
 		if more := v.redraw(wave); len(more) > 0 {
 			return []Action{{Kind: Redraw, Wave: v.Wave, Canary: more}}
 		}
+	}
+	switch {
+	case !through:
+		return nil
+	case wave.canarying():
 		return []Action{{Kind: Widen, Wave: v.Wave}}
 	}
 	return []Action{{Kind: EndWave, Wave: v.Wave}}

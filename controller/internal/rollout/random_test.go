@@ -326,6 +326,9 @@ func (w *world) calmDown() {
 			continue
 		}
 		h.Held = ""
+		if w.rollout.Hosts[name].State == rollout.Deferred {
+			h.Silent = false // a canary may have to go on
+		}
 		if !h.Silent {
 			h.Reported, h.Verdict, h.Defers = h.Serial, proto.VerdictSucceeded, false
 		}

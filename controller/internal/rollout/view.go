@@ -128,9 +128,21 @@ func (v view) through(name proto.HostName) bool {
 // more but by a person's doing. A canary that waits for something of its own shows nothing
 // yet.
 func (v view) proven(hosts []proto.HostName) bool {
-	defers := func(h proto.HostName) bool { return v.Hosts[h].State == Deferred && v.held(h) == "" }
-	return !slices.ContainsFunc(hosts, defers) ||
+	return !slices.ContainsFunc(hosts, v.defers) ||
 		slices.ContainsFunc(hosts, func(h proto.HostName) bool { return v.Hosts[h].charge() == success })
+}
+
+// defers reports whether a host waits for something of its own, and may go on by itself.
+func (v view) defers(name proto.HostName) bool {
+	return v.Hosts[name].State == Deferred && v.held(name) == ""
+}
+
+// absent reports whether hosts are through, and some of them wait for something of their
+// own, none of which can be heard.
+func (v view) absent(hosts []proto.HostName) bool {
+	return slices.ContainsFunc(hosts, v.defers) && !slices.ContainsFunc(hosts, func(h proto.HostName) bool {
+		return !v.through(h) || v.defers(h) && v.fleet.Hosts[h].online()
+	})
 }
 
 // soaked returns until when those of wave soak who may go, and whether all of them
