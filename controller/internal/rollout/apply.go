@@ -126,8 +126,10 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 		return errNoMember
 	case r.State.Ended() || p.State == Waiting && !overtaken:
 		return errHostState
-	case a.Kind == Doubt:
+	case a.Kind == Doubt && p.Doubted.IsZero():
 		p.Doubted = now
+	case a.Kind == Doubt:
+		p.Doubted = time.Time{}
 	case a.Kind == Defer && p.State == Published:
 		p.State, p.Since = Deferred, now
 	case a.Kind == Silence && p.State == Published:

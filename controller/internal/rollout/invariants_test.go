@@ -19,6 +19,7 @@ func (w *world) run() {
 		f := w.seen()
 		actions := rollout.Next(w.rollout, f, w.now)
 		if len(actions) == 0 {
+			w.checkDoubts()
 			break
 		}
 		if again := rollout.Next(w.rollout, f, w.now); !reflect.DeepEqual(actions, again) {
@@ -149,6 +150,17 @@ func (w *world) check(actions []rollout.Action) {
 	case rollout.Silence:
 		w.checkSilent(actions)
 	case rollout.Keep, rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Finish:
+	}
+}
+
+// checkDoubts checks that nobody is doubted who came to what is known of it.
+func (w *world) checkDoubts() {
+	for name, p := range w.rollout.Hosts {
+		h := w.fleet.Hosts[name]
+		known := p.State == rollout.Settled && h.Serial == p.Serial && h.Reported == p.Serial && h.Verdict == p.Verdict
+		if known && !p.Doubted.IsZero() && !w.rollout.State.Ended() {
+			w.t.Errorf("%s is doubted since %s, and came to %s", name, p.Doubted, p.Verdict)
+		}
 	}
 }
 

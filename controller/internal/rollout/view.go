@@ -46,6 +46,8 @@ func (v view) observe(name proto.HostName, p Progress, h Host) Action {
 	verdict := p.verdict(h)
 	settled := p.State == Settled && p.Verdict == verdict
 	switch {
+	case settled && !p.Doubted.IsZero():
+		return Action{Kind: Doubt}
 	case settled:
 	case doubtful(verdict, h) && p.Doubted.IsZero():
 		return Action{Kind: Doubt}
