@@ -16,7 +16,7 @@ import (
 // revision did not have before, such as those that could not be built.
 func (r *runner) follow(ctx context.Context, rev proto.Revision, s spec.Spec, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	now := r.rollout
 	switch {
 	case now.ID != "" && now.Instead == rev && now.Revision != rev:

@@ -40,7 +40,7 @@ func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRe
 // took its place meanwhile.
 func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest, id string) (proto.RolloutView, error) {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if r.rollout.ID != id {
 		return proto.RolloutView{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)
 	}
@@ -227,7 +227,7 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 // when it does.
 func (r *runner) disturb() {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 }
 
 // checkHold reports what is wrong with a request to hold something back, or not to.

@@ -113,17 +113,6 @@ func (r *runner) chosen(now rollout.Rollout, channel string) (*runner, rollout.R
 	return r, now, nil
 }
 
-// all returns the rollouts of the channel that are known, the current one first, and
-// then the newest.
-func (r *runner) all() []rollout.Rollout {
-	r.lock()
-	defer r.mu.Unlock()
-	if r.rollout.ID == "" {
-		return nil
-	}
-	return append([]rollout.Rollout{r.rollout}, r.past...)
-}
-
 func (o *rollouts) list(_ context.Context, _ bus.Caller, req proto.RolloutListRequest) (proto.RolloutListReply, error) {
 	if req.Channel != "" && o.runners[req.Channel] == nil {
 		return proto.RolloutListReply{}, unknownChannel(req.Channel)

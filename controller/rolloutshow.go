@@ -14,6 +14,7 @@ func (r *runner) show() {
 	if r.rollout.ID == "" {
 		return
 	}
+	r.list()
 	fleet := r.seen // not what was heard since, and not acted on
 	if fleet.Hosts == nil {
 		fleet = r.observe()

@@ -32,7 +32,7 @@ func (r *runner) round(ctx context.Context) error {
 		more, problems = r.step(ctx)
 	}
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if r.unsaved {
 		if err := r.save(r.rollout); err != nil {
 			problems = append(problems, err)
@@ -57,7 +57,7 @@ func joined(problems []error) error {
 // step carries out what is to be done now, and reports whether there was anything.
 func (r *runner) step(ctx context.Context) (more bool, problems []error) {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if r.rollout.ID == "" {
 		return false, nil
 	}

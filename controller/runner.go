@@ -92,7 +92,8 @@ type runner struct {
 	now      func() time.Time
 	log      *slog.Logger
 
-	latency atomic.Pointer[rollout.Latency] // as it is durable; nil before there is a rollout
+	latency atomic.Pointer[rollout.Latency]   // as it is durable; nil before there is a rollout
+	known   atomic.Pointer[[]rollout.Rollout] // for those who only look; see [runner.all]
 
 	rounds sync.Mutex   // held for a whole round: there is one at a time
 	turn   sync.Mutex   // held by who is next to get mu
@@ -116,6 +117,29 @@ func (r *runner) lock() {
 	r.turn.Lock()
 	defer r.turn.Unlock()
 	r.mu.Lock()
+}
+
+// unlock unlocks r.mu, and has those who only look see what there is by now.
+func (r *runner) unlock() {
+	r.list()
+	r.mu.Unlock()
+}
+
+// list has those who only look see what there is. The caller holds r.mu.
+func (r *runner) list() {
+	if all := append([]rollout.Rollout{r.rollout}, r.past...); r.rollout.ID != "" {
+		r.known.Store(&all)
+	}
+}
+
+// all returns the rollouts of the channel that are known, the current one first, and then
+// the newest, as they were when nothing was being published. It waits for no publication,
+// and keeps none waiting.
+func (r *runner) all() []rollout.Rollout {
+	if all := r.known.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // sign makes the releases of those hosts that are to get another toplevel.
@@ -172,7 +196,7 @@ func (r *runner) went(o rollout.Rollout, rev proto.Revision, host proto.HostName
 // was one, and those before it.
 func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.rollout, r.past, r.releases, r.gone = saved, past, nil, nil
 	r.latency.Store(&saved.Latency)
 	r.show()
@@ -182,15 +206,16 @@ func (r *runner) resume(saved rollout.Rollout, past []rollout.Rollout) {
 // signed them may count no more.
 func (r *runner) forgetReleases() {
 	r.lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.releases = nil
 }
 
-// current returns the rollout as it is.
+// current returns the rollout that [runner.all] begins with; zero if there is none.
 func (r *runner) current() rollout.Rollout {
-	r.lock()
-	defer r.mu.Unlock()
-	return r.rollout
+	if all := r.all(); len(all) > 0 {
+		return all[0]
+	}
+	return rollout.Rollout{}
 }
 
 // keeps returns what the rollout has for a host, or gives back to it, and what the

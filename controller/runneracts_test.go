@@ -415,7 +415,7 @@ func TestWhatIsShownIsOneMoment(t *testing.T) {
 	r.fleet.Apply(status(host(t, "web1"), 1, proto.PhaseRolledBack), time.Now())
 	r.lock()
 	r.show()
-	r.mu.Unlock()
+	r.unlock()
 	for _, h := range r.fleet.Rollout("main").Hosts {
 		if h.Host == host(t, "web2") && h.Waits.For != proto.ReasonEarlierWave {
 			t.Errorf("web2 waits for %+v before the rollout halted", h.Waits)

@@ -72,6 +72,28 @@ func TestAPauseComesInBetween(t *testing.T) {
 	}
 }
 
+// TestWhoOnlyLooksKeepsNobodyWaiting: a fleet is not published to a few hosts at a time
+// because somebody asks how far it is, nor does who asks wait for that.
+func TestWhoOnlyLooksKeepsNobodyWaiting(t *testing.T) {
+	r := newRunner()
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 3 * together {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "a")
+	}
+	r.publisher.begins = func() { // the round has the mutex
+		if now := r.current(); now.State != rollout.Running || len(r.all()) != 1 {
+			t.Errorf("rollout = %s of %d, want the one that runs", now.State, len(r.all()))
+		}
+		if got := r.keeps(host(t, "web1")); !slices.Contains(got, storePath(t, "a")) {
+			t.Errorf("kept for web1: %v, want what it is to get", got)
+		}
+	}
+	r.deployAs(t, "1", "", all)
+	if got := len(r.publisher.did()); got != len(all) {
+		t.Errorf("published for %d hosts, want %d", got, len(all))
+	}
+}
+
 // TestAHoldComesInBetween: who is held while others are published for is not published
 // for any more when that is answered.
 func TestAHoldComesInBetween(t *testing.T) {
