@@ -120,7 +120,7 @@ func buckets() []jetstream.KeyValueConfig {
 			Bucket:         proto.BucketControl,
 			Description:    "What controllers keep for one another",
 			History:        5,
-			MaxValueSize:   512 << 10,
+			MaxValueSize:   1000 << 10, // with headers less than any server takes that is set up as NATS is by default
 			Storage:        jetstream.FileStorage,
 			LimitMarkerTTL: time.Minute,
 		},

@@ -23,7 +23,7 @@ const (
 	// maxFile bounds what is unpacked: the largest is the rollout of a large fleet.
 	maxFile = 64 << 20
 	// maxSealed is what fits into a key in NATS, headers included.
-	maxSealed = 500 << 10
+	maxSealed = 980 << 10
 
 	domain = "kedge state 1"
 )

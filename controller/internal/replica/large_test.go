@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"kedge/controller/internal/rollout"
+	"kedge/proto"
+)
+
+// TestTheRolloutOfALargeFleetFits, also when everybody has come to something.
+func TestTheRolloutOfALargeFleetFits(t *testing.T) {
+	const hosts = 8000
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // it is for a test
+	system := func(name proto.HostName, what string) proto.StorePath {
+		const letters = "0123456789abcdfghijklmnpqrsvwxyz"
+		hash := sha256.Sum256([]byte(name.String() + what))
+		for i := range hash {
+			hash[i] = letters[hash[i]%32]
+		}
+		p, err := proto.ParseStorePath(fmt.Sprintf("%s%s-nixos-system-%s-26.11.20261127.0123456", proto.StoreDir, hash, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	d := rollout.Draft{ID: "r", Created: now, Fleet: rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}}}
+	for i := range hosts {
+		name, err := proto.ParseHostName(fmt.Sprint("web", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Targets = append(d.Targets, rollout.Target{Host: name, Toplevel: system(name, "new")})
+		d.Fleet.Hosts[name] = rollout.Host{
+			Toplevel: system(name, "old"), Release: proto.DigestOf([]byte(name.String())), Serial: 1, Reported: 1,
+			Verdict: proto.VerdictSucceeded, Seen: now,
+		}
+	}
+	r, err := rollout.Plan(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range r.Hosts {
+		p.State, p.Verdict, p.Serial = rollout.Settled, proto.VerdictSucceeded, proto.Serial(2+random.IntN(100))
+		p.Since = now.Add(time.Duration(random.IntN(100)) * 100 * time.Millisecond) // a look at the fleet settles many
+		r.Hosts[name] = p
+	}
+	data, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := open(t, &fakeBus{}, t.TempDir()).lead(t)
+	a.write(t, "operators.json", string(data))
+	if err := a.Copy(a.path("operators.json")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,72 @@
+package replica
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kedge/proto/bus"
+)
+
+const patience = 60 * time.Second // on a machine that is busy
+
+// realBus returns NATS as it is set up by default, and as a controller sees it.
+func realBus(t *testing.T) *bus.Fleet {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server does not start")
+	}
+	id, err := bus.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := bus.FormatCredentials("a.b.c", id.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "x.creds")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	c, err := bus.Connect(t.Context(), bus.Options{Servers: []string{s.ClientURL()}, Name: "test", Credentials: file, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.AwaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := bus.NewFleet(c, log)
+	if err := f.EnsureAssets(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestARealServerTakesWhatFits: as much as may be sealed, and nothing of it can be packed.
+func TestARealServerTakesWhatFits(t *testing.T) {
+	s, err := Open(Options{Bus: realBus(t), Dir: t.TempDir(), Parts: []string{"operators.json"}, Key: make([]byte, keySize), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, maxSealed-1<<10)
+	_, _ = rand.Read(noise)
+	if err := os.WriteFile(filepath.Join(s.o.Dir, "operators.json"), noise, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Lead(t.Context(), 0, func(time.Duration) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
