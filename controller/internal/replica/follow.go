@@ -105,7 +105,7 @@ func (s *Store) write(name string, c content) error {
 }
 
 // Lead takes over what the bus has, at least up to the sequence number at, and puts
-// there what it lacks. From then on the state is this controller's to change: while
+// there what it lacks, but for files that do not fit. From then on the state is this controller's to change: while
 // check, which is told how long something may take, says that it leads.
 func (s *Store) Lead(ctx context.Context, at uint64, check func(takes time.Duration) error) error {
 	s.check = check
@@ -135,7 +135,14 @@ func (s *Store) Lead(ctx context.Context, at uint64, check func(takes time.Durat
 		if file.seq > 0 && !file.behind {
 			continue
 		}
-		g.Go(func() error { return s.copy(name) })
+		g.Go(func() error {
+			err := s.copy(name)
+			if errors.Is(err, ErrTooLarge) { // nor was it when it was written, by whoever was told so
+				s.o.Log.ErrorContext(ctx, "a file of the shared state is not shared", "err", err)
+				return nil
+			}
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestARealServerTakesWhatFits(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.o.Dir, "operators.json"), noise, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Lead(t.Context(), 0, func(time.Duration) error { return nil }); err != nil {
+	if err := s.Lead(t.Context(), 0, always); err != nil {
 		t.Error(err)
 	}
 }

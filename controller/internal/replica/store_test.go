@@ -327,6 +327,21 @@ func TestAFileThatDoesNotFitIsNamed(t *testing.T) {
 	a.save(t, "operators.json", strings.Repeat("x", 10<<20)) // packed it does
 }
 
+// TestAFileThatDoesNotFitKeepsNobodyFromLeading: it was written before that was known.
+func TestAFileThatDoesNotFitKeepsNobodyFromLeading(t *testing.T) {
+	b := &fakeBus{}
+	dir := t.TempDir()
+	a := open(t, b, dir).lead(t)
+	noise := make([]byte, maxSealed+1)
+	_, _ = rand.Read(noise)
+	a.write(t, "operators.json", string(noise))
+	if err := a.Copy(a.path("operators.json")); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("copy: %v, want %v", err, ErrTooLarge)
+	}
+	again := open(t, b, dir).lead(t)
+	again.save(t, "operators.json", "smaller")
+}
+
 func TestOtherFilesAreNotShared(t *testing.T) {
 	a := open(t, &fakeBus{}, t.TempDir()).lead(t)
 	for _, name := range []string{"keys/controller", "../x", "desired/.x.tmp-1"} {
