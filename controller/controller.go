@@ -183,6 +183,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		"operator API": c.service.Run, "operator API over HTTP": c.http.Run, "statuses": c.feeds.statuses, "heartbeats": c.feeds.heartbeats,
 		"events": c.feeds.events, "sweep": c.feeds.sweep, "sources": c.watchSources,
 		"leases": c.leases.run, "look at leases": c.leases.look, "renewals": c.renewals, "certificate": c.watchCertificate, "retention": c.prune, "leader": c.lead, "notifications": c.notifications,
+		"accounts of NATS": c.repeatAccounts,
 	} {
 		g.Go(func() error {
 			if err := run(ctx); err != nil {

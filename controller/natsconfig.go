@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -26,4 +27,13 @@ func ExternalNATS(c Config, now time.Time, selfSigned bool) (string, error) {
 		return "", fmt.Errorf("configuration of NATS: %w", err)
 	}
 	return keys.Config(revoked(book, operators, now), selfSigned)
+}
+
+// repeatAccounts has the servers of somebody else's stay in step with who is revoked
+// until ctx ends, where the accounts are of our making.
+func (c *Controller) repeatAccounts(ctx context.Context) error {
+	if remote, ok := c.authority.(*natsd.Remote); ok {
+		return remote.Run(ctx)
+	}
+	return nil
 }

@@ -48,7 +48,8 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 			return nil, err
 		}
 		credentials, c.authority = remote.ControllerCredentials(), remote
-		// What cannot be pushed is said in its log; whoever runs the server loads it.
+		// What cannot be pushed is said in its log; Run tries again, or whoever runs the
+		// server loads it.
 		_ = remote.Sync(ctx, revoked(book, operators, c.o.Now()))
 	}
 	o := bus.Options{

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +36,10 @@ type Remote struct {
 	out outbound.Options
 	log *slog.Logger
 
-	mu   sync.Mutex
-	last string // what was pushed last, guarded by mu
+	mu     sync.Mutex        // guards what follows, and is held while something is pushed
+	tokens map[string]string // what servers are to take, by the name of the account
+	wanted string            // whom that refuses
+	last   string            // whom what was taken last refuses
 }
 
 // OpenRemote returns the server at url, to which out leads, with the keys below
@@ -47,22 +49,22 @@ func OpenRemote(stateDir, url string, out outbound.Options, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	return &Remote{Keys: keys, url: url, out: out, log: log}, nil
+	return &Remote{Keys: keys, url: url, out: out, log: log, tokens: map[string]string{}}, nil
 }
 
 // Revoke has the server refuse those in r, and only those, if its resolver takes
 // accounts from who has the system account, and trusts our operator. Else the error
-// wraps [ErrPending]. What it took already is not pushed again.
+// wraps [ErrPending]. What it took already is not pushed here; see [Remote.Run].
 func (r *Remote) Revoke(ctx context.Context, revoked Revoked) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := strings.Join(revoked.Hosts, " ") + "|" + strings.Join(revoked.Operators, " ")
+	now := revoked.text()
 	if now == r.last || r.last == "" && now == "|" {
 		return nil
 	}
 	// The others stay as they are: an answer that is on its way through one that is
 	// loaded anew is lost.
-	return r.tell(ctx, revoked, now, accountHosts, accountOperators)
+	return r.tell(ctx, revoked, accountHosts, accountOperators)
 }
 
 // Sync has the server take every account as this version wants it; for a start.
@@ -70,59 +72,101 @@ func (r *Remote) Revoke(ctx context.Context, revoked Revoked) error {
 func (r *Remote) Sync(ctx context.Context, revoked Revoked) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := strings.Join(revoked.Hosts, " ") + "|" + strings.Join(revoked.Operators, " ")
-	return r.tell(ctx, revoked, now, accountControl, accountHosts, accountOperators)
+	return r.tell(ctx, revoked, remoteAccounts()...)
 }
 
-// tell pushes accounts, and notes who is revoked with that. The caller holds the mutex.
-func (r *Remote) tell(ctx context.Context, revoked Revoked, now string, accounts ...string) error {
-	if err := r.push(ctx, revoked, accounts); err != nil {
+// remoteAccounts names the accounts that are pushed: SYS is the server's own matter.
+func remoteAccounts() []string { return []string{accountControl, accountHosts, accountOperators} }
+
+// tell makes these accounts anew, pushes them, and notes who is revoked with that. The
+// caller holds the mutex.
+func (r *Remote) tell(ctx context.Context, revoked Revoked, names ...string) error {
+	err := r.encode(revoked, names)
+	if err == nil {
+		err = r.push(ctx, names)
+	}
+	if err != nil {
 		r.log.WarnContext(ctx, "accounts were not pushed", "err", err)
 		return fmt.Errorf("%w (%w)", ErrPending, err)
 	}
-	r.last = now
+	r.last = r.wanted
 	return nil
 }
 
-// push pushes the accounts with these names.
-func (r *Remote) push(ctx context.Context, revoked Revoked, names []string) error {
+// encode makes these accounts anew. The caller holds the mutex.
+func (r *Remote) encode(revoked Revoked, names []string) error {
 	accounts, err := r.accounts(revoked)
 	if err != nil {
 		return err
 	}
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		return err
-	}
-	defer user.Wipe()
-	token, err := r.systemJWT(user)
-	if err != nil {
-		return err
-	}
-	trust, err := r.out.TLS()
-	if err != nil {
-		return err
-	}
-	nc, err := nats.Connect(r.url, nats.Name("kedge-controller"), nats.Timeout(pushTimeout),
-		nats.UserJWT(func() (string, error) { return token, nil }, user.Sign),
-		func(o *nats.Options) error {
-			o.TLSConfig, o.Secure = trust, r.out.Trusts()
-			return nil
-		})
-	if err != nil {
-		return fmt.Errorf("connect to the system account: %w", err)
-	}
-	defer nc.Close()
 	for _, a := range accounts {
 		if !slices.Contains(names, a.claims.Name) {
 			continue
 		}
-		token, err := a.claims.Encode(r.operator)
-		if err != nil {
-			return err
-		}
-		if err := push(ctx, nc, token); err != nil {
+		if r.tokens[a.claims.Name], err = a.claims.Encode(r.operator); err != nil {
 			return fmt.Errorf("account %s: %w", a.claims.Name, err)
+		}
+	}
+	r.wanted = revoked.text()
+	return nil
+}
+
+// push pushes the accounts with these names.
+func (r *Remote) push(ctx context.Context, names []string) error {
+	nc, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	return pushAll(ctx, nc, r.tokens, names)
+}
+
+// A dialFunc is a [nats.CustomDialer].
+type dialFunc func(network, address string) (net.Conn, error)
+
+// Dial implements [nats.CustomDialer].
+func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
+
+// connect connects to the system account. No server is tried after ctx has ended.
+func (r *Remote) connect(ctx context.Context, more ...nats.Option) (*nats.Conn, error) {
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	defer user.Wipe()
+	token, err := r.systemJWT(user)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := r.out.TLS()
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: pushTimeout}
+	nc, err := nats.Connect(r.url, append(more, nats.Name("kedge-controller"), nats.Timeout(pushTimeout),
+		nats.SetCustomDialer(dialFunc(func(network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, address)
+		})),
+		nats.UserJWT(func() (string, error) { return token, nil }, user.Sign),
+		func(o *nats.Options) error {
+			o.TLSConfig, o.Secure = trust, r.out.Trusts()
+			return nil
+		})...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the system account: %w", err)
+	}
+	return nc, nil
+}
+
+// pushAll has the server keep the accounts with these names, as far as there are tokens
+// of them.
+func pushAll(ctx context.Context, nc *nats.Conn, tokens map[string]string, names []string) error {
+	for _, name := range names {
+		if tokens[name] == "" {
+			continue
+		}
+		if err := push(ctx, nc, tokens[name]); err != nil {
+			return fmt.Errorf("account %s: %w", name, err)
 		}
 	}
 	return nil

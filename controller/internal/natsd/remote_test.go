@@ -106,19 +106,7 @@ func TestRevocationReachesAServerOfSomebodyElses(t *testing.T) {
 			if err := bus.NewFleet(control, slog.New(slog.DiscardHandler)).EnsureAssets(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			id, err := bus.NewIdentity()
-			if err != nil {
-				t.Fatal(err)
-			}
-			jwt, err := remote.HostJWT(hostName(t, "web1"), id.PublicKey, time.Now().Add(time.Hour))
-			if err != nil {
-				t.Fatal(err)
-			}
-			creds, err := bus.FormatCredentials(jwt, id.Seed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := writeFile(t, "web1.creds", creds)
+			id, file := vouched(t, remote)
 			web1 := connect(t, p.url, "web1", file)
 			awaitConnected(t, web1)
 
@@ -149,6 +137,52 @@ func TestRevocationReachesAServerOfSomebodyElses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// vouched returns the identity of web1, and a file with its credentials.
+func vouched(t *testing.T, remote *natsd.Remote) (bus.Identity, string) {
+	t.Helper()
+	id, err := bus.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwt, err := remote.HostJWT(hostName(t, "web1"), id.PublicKey, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds, err := bus.FormatCredentials(jwt, id.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, writeFile(t, "web1.creds", creds)
+}
+
+// TestAServerThatLostItsAccountsIsToldAgain who is revoked, by the controller that runs.
+func TestAServerThatLostItsAccountsIsToldAgain(t *testing.T) {
+	state, dir := t.TempDir(), t.TempDir()
+	keys, err := natsd.OpenKeys(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(processConfig, writeConfig(t, keys, dir, ""))
+	p := startProcess(t, state, "127.0.0.1:0")
+	remote, err := natsd.OpenRemote(state, p.url, outbound.Options{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, file := vouched(t, remote)
+	if err := remote.Revoke(t.Context(), natsd.Revoked{Hosts: []string{id.PublicKey}}); err != nil {
+		t.Fatal(err)
+	}
+	run(t, remote.Run)
+	address := p.address()
+	p.kill()
+	if err := os.RemoveAll(filepath.Join(dir, "accounts")); err != nil {
+		t.Fatal(err)
+	}
+	p = startProcess(t, state, address)
+	web1 := connect(t, p.url, "web1", file)
+	await(t, web1, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
 }
 
 func TestAccountsForAnotherOperatorAreSignedByThemselves(t *testing.T) {

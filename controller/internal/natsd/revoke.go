@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -25,6 +26,11 @@ func revoke(c *jwt.AccountClaims, keys []string) {
 	for _, k := range keys {
 		c.RevokeAt(k, forever())
 	}
+}
+
+// text returns what is the same for the same keys alone.
+func (r Revoked) text() string {
+	return strings.Join(r.Hosts, " ") + "|" + strings.Join(r.Operators, " ")
 }
 
 // changed returns the names of the accounts of which others are refused than in o.
