@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,8 +170,8 @@ func parseModules(out string) map[string]string {
 		}
 	}
 	byPath := map[string]string{}
-	for name, path := range paths {
-		byPath[path] = urls[name]
+	for _, name := range slices.Sorted(maps.Keys(paths)) { // two may claim one place
+		byPath[paths[name]] = urls[name]
 	}
 	return byPath
 }

@@ -69,6 +69,16 @@ func TestASubmoduleOfASubmoduleLeadsNoFurther(t *testing.T) {
 	}
 }
 
+// TestTwoSubmodulesInOnePlace are one, and always the same.
+func TestTwoSubmodulesInOnePlace(t *testing.T) {
+	const out = "submodule.b.path\nlib\x00submodule.b.url\n../b\x00submodule.a.path\nlib\x00submodule.a.url\n../a\x00"
+	for range 100 {
+		if got := parseModules(out)["lib"]; got != "../b" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}
+
 func TestKeysAndTokensStayWithTheirServer(t *testing.T) {
 	all := Credentials{SSHKeyFile: "/key", KnownHostsFile: "/hosts", TokenFile: "/token", User: "x"}
 	for _, c := range []struct {
