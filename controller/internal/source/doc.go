@@ -2,7 +2,7 @@
 // newest revision to Nix.
 //
 // Revisions are fetched into a repository of our own, in the state directory, or
-// borrowed from where they are if that is this machine.
+// borrowed from where they are if that is this machine and they need no signature.
 // Nix reads them from there, from git's objects and without a working tree:
 // pure by construction, and the fastest of the ways that were tried. (A bare
 // repository Nix 2.26 would first clone, which takes 0.4 s; exporting each

@@ -74,11 +74,13 @@ func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref
 
 // borrow lets our copy use the objects of a repository on this machine where
 // they are, which is faster by far than fetching them: git's alternates. A
-// repository of an unusual shape is left alone, and fetched from.
+// repository of an unusual shape is left alone, and fetched from; and so is one whose
+// commits must be signed, since git takes what it borrows for what its name says, and
+// looks at what it fetches.
 func (r *Repository) borrow() error {
 	alternates := filepath.Join(r.mirror.dir, ".git", "objects", "info", "alternates")
 	objects := r.location.objects()
-	if objects == "" {
+	if objects == "" || r.policy.Signers.wanted() {
 		return durable.Remove(alternates)
 	}
 	line := []byte(objects + "\n")

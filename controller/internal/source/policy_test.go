@@ -41,6 +41,31 @@ func admit(t *testing.T, r *source.Repository, base proto.Revision) error {
 	return err
 }
 
+// TestASignatureIsOfWhatIsThere: a repository on this machine may have another file in
+// the place of one that was signed, which git notices only when it fetches it.
+func TestASignatureIsOfWhatIsThere(t *testing.T) {
+	o := newOrigin(t)
+	file := filepath.Join(t.TempDir(), "allowed")
+	writeFile(t, file, signer(t, o))
+	revision := o.commit("flake.nix", "{ }")
+	object := func(name string) string {
+		id := o.git("rev-parse", "HEAD:"+name)
+		return filepath.Join(o.dir, ".git", "objects", id[:2], id[2:])
+	}
+	at := object("flake.nix")
+	o.commit("evil", "{ outputs = evil; }")
+	evil, err := os.ReadFile(object("evil"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	removeAll(t, at)
+	writeFile(t, at, string(evil))
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{Signers: source.Signers{SSH: file}}})
+	if err := r.Fetch(t.Context(), revision); !errors.Is(err, source.ErrUnreachable) {
+		t.Errorf("got error %v, want ErrUnreachable", err)
+	}
+}
+
 func TestEveryCommitIsSigned(t *testing.T) {
 	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
 		t.Run(name, func(t *testing.T) {
