@@ -30,6 +30,9 @@ func (v view) gate(wave Wave) gate {
 	if ws := wave.Windows; !ws.Open(v.now) && (wave.Started.IsZero() || ws.Overrun == spec.Pause) {
 		return gate{wait: WaitWindow, at: ws.Next(v.now)}
 	}
+	if !v.Own.IsZero() && wave.has(v.Own) && v.atWork() > 0 { // such as who was held until now
+		return gate{wait: WaitInFlight, why: wave.Name}
+	}
 	return gate{}
 }
 

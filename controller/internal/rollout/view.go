@@ -107,13 +107,17 @@ func (v view) free(wave Wave) int {
 	if wave.MaxInFlight.IsZero() {
 		return -1
 	}
-	free := wave.limit()
+	return max(wave.limit()-v.atWork(), 0)
+}
+
+// atWork returns how many hosts were published to, and are waited for.
+func (v view) atWork() (n int) {
 	for name, p := range v.Hosts {
 		if p.State == Published && v.held(name) == "" {
-			free--
+			n++
 		}
 	}
-	return max(free, 0)
+	return n
 }
 
 // through reports whether nobody need wait for a host any more.
