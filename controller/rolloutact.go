@@ -72,7 +72,7 @@ func (r *runner) change(ctx context.Context, req proto.RolloutActRequest, a roll
 	if req.To != "" {
 		return r.goBackTo(ctx, req.To, a)
 	}
-	next, err := r.rollout, error(nil)
+	next, err := r.rollout.Recall(r.observe(), r.now()), error(nil)
 	switch req.Act {
 	case proto.RolloutActPause:
 		next, err = next.Pause(a)

@@ -47,6 +47,22 @@ func TestRunnerRevertsToWhatHostsHad(t *testing.T) {
 	again.mustHavePublished(t, "the next one", "web1=b")
 }
 
+// TestWhoWasPublishedForBeforeACrashGoesBack, also if a person asks for that before
+// anything else is done.
+func TestWhoWasPublishedForBeforeACrashGoesBack(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.publisher.begins = func() { r.saver.err = syscall.ENOSPC } // and there it crashes
+	r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+	r.saver.err = nil
+	again := r.restarted()
+	again.must(t, proto.RolloutActRevert, "")
+	again.mustHavePublished(t, "back", "web1=a")
+}
+
 // without are closures, but for one that is gone.
 type without struct {
 	fakeClosures

@@ -16,6 +16,23 @@ var (
 	ErrNoPause = errors.New("it waits for no approval, and for the end of no soak")
 )
 
+// Recall returns r with what its hosts were assigned already, by a controller that crashed
+// before it could save that. Without it an act takes them for hosts that did not go, or
+// for whom somebody else published.
+func (r Rollout) Recall(f Fleet, now time.Time) Rollout {
+	var done []Result
+	for _, a := range Next(r, f, now) {
+		if a.Kind == Keep {
+			done = append(done, Result{Action: a})
+		}
+	}
+	next, err := r.Apply(done, now)
+	if err != nil {
+		return r // never, for Next asked for it
+	}
+	return next
+}
+
 // Pause returns r, which is running, so that it publishes nothing until it is
 // resumed. Who was published to goes on, and time to soak passes.
 func (r Rollout) Pause(a Act) (Rollout, error) { return r.enter("pause", Paused, a) }

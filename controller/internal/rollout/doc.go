@@ -16,9 +16,8 @@
 //
 // A crash at any point costs nothing: what was decided is durable before its first
 // effect, and an effect that was carried out and not saved shows in the fleet, so
-// that Next does not ask for it again. What a person
-// did is done to a rollout for which nothing else is to do, and saved before they are
-// told.
+// that Next does not ask for it again. What a person did is done to what
+// [Rollout.Recall] returns, and saved before they are told.
 //
 // # Waves
 //

@@ -414,7 +414,7 @@ func (w *world) checkEnd() {
 		case w.wasHeld[name] || w.held(name) || w.hotfix[name]:
 		case r.State == rollout.Done && (p.State == rollout.Waiting || is != p.Toplevel):
 			w.t.Errorf("it is done, and %s is %s, with %s", name, p.State, is)
-		case r.State == rollout.Reverted && p.After > 0 && !w.had[name].IsZero() && w.had[name] != is:
+		case r.State == rollout.Reverted && !w.had[name].IsZero() && w.had[name] != is:
 			w.t.Errorf("it is reverted, and %s has %s, was %s", name, is, w.had[name])
 		}
 	}

@@ -240,7 +240,7 @@ func (w *world) hostsMove() {
 
 // interfere lets a person do something, now and then.
 func (w *world) interfere() {
-	r, a := w.rollout, rollout.Act{By: "alice", At: w.now}
+	r, a := w.rollout.Recall(w.seen(), w.now), rollout.Act{By: "alice", At: w.now}
 	switch w.IntN(24) {
 	case 0:
 		w.act(r.Pause(a))
@@ -289,8 +289,8 @@ func (w *world) cut() {
 func (w *world) act(r rollout.Rollout, _ error) { w.rollout = r }
 
 func (w *world) retry() {
-	before := w.rollout
-	w.act(w.rollout.Retry(rollout.Act{By: "alice", At: w.now}))
+	before := w.rollout.Recall(w.seen(), w.now)
+	w.act(before.Retry(rollout.Act{By: "alice", At: w.now}))
 	for h, p := range w.rollout.Hosts {
 		if p.State == rollout.Waiting && before.Hosts[h].State != rollout.Waiting {
 			w.sent[h] = 0
@@ -299,7 +299,7 @@ func (w *world) retry() {
 }
 
 func (w *world) revert() {
-	w.act(w.rollout.Revert(rollout.Act{By: "alice", At: w.now}))
+	w.act(w.rollout.Recall(w.seen(), w.now).Revert(rollout.Act{By: "alice", At: w.now}))
 	if w.rollout.State == rollout.Reverting {
 		clear(w.sent)
 	}
