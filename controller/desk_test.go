@@ -142,8 +142,11 @@ func TestOfManyWhoRaceWithOneTokenOneWins(t *testing.T) {
 	var all sync.WaitGroup
 	for _, key := range keys {
 		all.Go(func() {
-			if err := o.book.Redeem(token, enroll.Key{PublicKey: key, Added: o.clock}); err == nil {
+			switch err := o.book.Redeem(token, enroll.Key{PublicKey: key, Added: o.clock}); {
+			case err == nil:
 				won <- key
+			case !errors.Is(err, enroll.ErrToken):
+				t.Errorf("who lost: error = %v, want %v", err, enroll.ErrToken)
 			}
 		})
 	}

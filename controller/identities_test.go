@@ -23,7 +23,7 @@ func TestARevokedHostStaysOutUntilItIsEnrolledAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitState(t, conn, func(s bus.State) bool { return !s.Connected && s.Err != nil })
+	awaitState(t, conn, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
 	c.await(t, "the revoked key", func(f proto.FleetReply) bool {
 		return len(f.Hosts) == 1 && f.Hosts[0].Key != nil && *f.Hosts[0].Key == r.Key && !r.Key.Revoked.IsZero() && r.Key.RevokedBy == "admin"
 	})
@@ -123,7 +123,7 @@ func mustBeRefused(t *testing.T, url, file string) {
 		if s.Connected {
 			t.Fatal("connected")
 		}
-		return s.Err != nil
+		return errors.Is(s.Err, bus.ErrNotAuthorized)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,17 +16,19 @@ import (
 // securityDocument says what an attacker cannot do.
 const securityDocument = "../docs/security.md"
 
-// TestWhatIsClaimedOfSecurityIsTested: every test that the document names exists, and
-// every attack, and what a thief cannot do, has one or says that it has none.
+// TestWhatIsClaimedOfSecurityIsTested: every test that the document names exists, once or
+// in the package that is named with it, and every attack, and what a thief cannot do, has
+// one or says that it has none.
 func TestWhatIsClaimedOfSecurityIsTested(t *testing.T) {
 	b, err := os.ReadFile(securityDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exist, name := allTests(t), regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	exist, name := allTests(t), regexp.MustCompile("`(?:([a-z0-9]+)\\.)?((?:Test|Fuzz)[A-Za-z0-9]+)`")
 	for _, match := range name.FindAllStringSubmatch(string(b), -1) {
-		if !exist[match[1]] {
-			t.Errorf("%s: there is no test %s", securityDocument, match[1])
+		in, test := match[1], match[2]
+		if there := exist[test]; in == "" && len(there) != 1 || in != "" && !slices.Contains(there, in) {
+			t.Errorf("%s: the test %s is in the packages %q: there must be one, or it must be named as in pkg.%s", securityDocument, match[0], there, test)
 		}
 	}
 	claims := map[string]int{"stolen": 2, "attack": 2} // the column of a table that begins with
@@ -51,10 +54,11 @@ func TestWhatIsClaimedOfSecurityIsTested(t *testing.T) {
 	}
 }
 
-// allTests returns the names of all tests and fuzz tests, whatever their build tags.
-func allTests(t *testing.T) map[string]bool {
+// allTests returns in which packages, by their folders, there are tests and fuzz tests of
+// which names, whatever their build tags.
+func allTests(t *testing.T) map[string][]string {
 	t.Helper()
-	names := map[string]bool{}
+	names := map[string][]string{}
 	err := filepath.WalkDir("..", func(file string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(file, "_test.go") {
 			return err
@@ -65,7 +69,7 @@ func allTests(t *testing.T) map[string]bool {
 		}
 		for _, decl := range f.Decls {
 			if fn, is := decl.(*ast.FuncDecl); is && fn.Recv == nil {
-				names[fn.Name.Name] = true
+				names[fn.Name.Name] = append(names[fn.Name.Name], filepath.Base(filepath.Dir(file)))
 			}
 		}
 		return nil

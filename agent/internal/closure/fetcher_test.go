@@ -145,6 +145,13 @@ func TestFetch(t *testing.T) {
 		},
 		{"other bytes than those signed", func(_ *fakeStore, o *FetchOrder) { o.Closure = proto.DigestOf([]byte("x")) }, proto.ReasonDigestMismatch, []string{"http://a"}},
 		{
+			"other bytes in the second cache", func(s *fakeStore, o *FetchOrder) {
+				s.answers = map[string]error{"http://a": rejected(proto.ReasonCacheUnreachable)}
+				o.Closure = proto.DigestOf([]byte("x"))
+			}, proto.ReasonDigestMismatch,
+			[]string{"http://a", "http://b"},
+		},
+		{
 			"other bytes in the host's own store",
 			func(s *fakeStore, o *FetchOrder) {
 				s.there, s.valid, o.Closure = true, true, proto.DigestOf([]byte("x"))

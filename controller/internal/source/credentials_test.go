@@ -1,11 +1,14 @@
 package source_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,5 +124,43 @@ func TestCredentialsThatCannotBeMeant(t *testing.T) {
 		if problems := o.Problems(); len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), want) {
 			t.Errorf("%+v: problems %v, want one, %q", o.Credentials, problems, want)
 		}
+	}
+}
+
+// TestATokenIsOnNoCommandLine, nor in a log: git says what it runs.
+func TestATokenIsOnNoCommandLine(t *testing.T) {
+	origin := newOrigin(t)
+	revision := origin.commit("flake.nix", "{ }")
+	dir, bin := t.TempDir(), t.TempDir()
+	token, ran := filepath.Join(dir, "token"), filepath.Join(dir, "ran")
+	writeFile(t, token, "s3cret-one\n")
+	url := gitServer(t, filepath.Dir(origin.dir), token) + "/" + filepath.Base(origin.dir) + "/.git"
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(bin, "git"), "#!/bin/sh\necho \"$@\" >>"+ran+"\nGIT_TRACE="+ran+" exec "+git+" \"$@\"\n")
+	if err := os.Chmod(filepath.Join(bin, "git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	var log bytes.Buffer
+	r := newRepository(t, source.Options{
+		URL: url, Branch: "main", Credentials: source.Credentials{TokenFile: token, User: "robot"},
+		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if got := check(t, r); got != revision {
+		t.Errorf("newest revision: got %s, want %s", got, revision)
+	}
+	checkout(t, r, revision)
+	said, err := os.ReadFile(ran)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(said); !strings.Contains(text, "password=%s") || strings.Contains(text, "s3cret") {
+		t.Errorf("git was run, and ran\n%s\nwant its helper, and no token", text)
+	}
+	if strings.Contains(log.String(), "s3cret") {
+		t.Errorf("the log has the token: %s", log.String())
 	}
 }

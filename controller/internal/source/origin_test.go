@@ -79,7 +79,9 @@ func newRepository(t *testing.T, o source.Options) *source.Repository {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	o.Log = slog.New(slog.DiscardHandler)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	r, err := source.New(o)
 	if err != nil {
 		t.Fatal(err)
