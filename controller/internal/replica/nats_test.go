@@ -18,7 +18,7 @@ const patience = 60 * time.Second // on a machine that is busy
 // realBus returns NATS as it is set up by default, and as a controller sees it.
 func realBus(t *testing.T) *bus.Fleet {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, JetStreamMaxStore: 64 << 30, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
