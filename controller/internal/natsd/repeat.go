@@ -2,7 +2,6 @@ package natsd
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,7 +9,7 @@ import (
 
 const (
 	repeatEvery     = time.Minute
-	repeatRetry     = time.Second // at most, and twice that after each failure, up to repeatEvery
+	repeatRetry     = time.Second // at first, and twice that after each failure, up to repeatEvery
 	repeatDoublings = 6
 	// awayAfter is how long a server says nothing that may have missed something: it
 	// tells how it stands every 10 s.
@@ -30,7 +29,7 @@ func (r *Remote) Run(ctx context.Context) error {
 		} else if failed++; failed == 1 && ctx.Err() == nil {
 			r.log.WarnContext(ctx, "accounts are not pushed again", "err", err)
 		}
-		t := time.NewTimer(rand.N(min(repeatRetry<<min(failed, repeatDoublings), repeatEvery)))
+		t := time.NewTimer(min(repeatRetry<<min(failed, repeatDoublings), repeatEvery))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
