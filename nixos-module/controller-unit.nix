@@ -26,6 +26,8 @@
     StateDirectory = "kedge-controller";
     StateDirectoryMode = "0700";
     UMask = "0077";
+    # A build that the kernel ends, for want of memory, fails; the controller goes on.
+    OOMPolicy = "continue";
     # Of hosts that are connected; the NATS server takes 131,072.
     LimitNOFILE = 262144;
 
