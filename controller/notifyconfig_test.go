@@ -72,6 +72,7 @@ func TestSomebodyIsToldThatAHostWentBack(t *testing.T) {
 	}
 	c := start(t, to)
 	c.agent(t, "web1", proto.PhaseRolledBack)
+	c.await(t, "the host to be heard of", func(r proto.FleetReply) bool { return len(r.Hosts) == 1 && !r.Hosts[0].Seen.IsZero() })
 	c.world.Push(controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{hostName(t, "web1"): toplevel(t, "one")}, Kedge: `{"rollout": {"budget": {"failed": 0}}}`})
 	c.await(t, "the revision", wants(hostName(t, "web1"), 1, toplevel(t, "one")))
 	c.awaitRollout(t, "the rollout to halt", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutHalted })

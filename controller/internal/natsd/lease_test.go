@@ -156,7 +156,7 @@ func TestControlKeysAreComparedAndSet(t *testing.T) {
 			t.Errorf("%s: got %d, %v, want %v", what, seq, err, bus.ErrConflict)
 		}
 	}
-	if _, err := fleet.PutControl(t.Context(), key, make([]byte, 600<<10), seqs[1]); !errors.Is(err, bus.ErrTooLarge) {
+	if _, err := fleet.PutControl(t.Context(), key, make([]byte, 1001<<10), seqs[1]); !errors.Is(err, bus.ErrTooLarge) {
 		t.Errorf("too large: got %v, want %v", err, bus.ErrTooLarge)
 	}
 	if r, err := fleet.GetControl(t.Context(), "another"); err != nil || len(r.Data) != 0 {
