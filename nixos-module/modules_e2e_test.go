@@ -276,12 +276,15 @@ func testRefusals(t *testing.T, e evaluator) {
 			t.Errorf("%s: refused with %q, want one message with %q", tt.name, got.Refusals, tt.want)
 		}
 	}
+	named := mounted(options{"/": "tmpfs"})
+	named["fileSystems"].(options)["state"] = options{"fsType": "ext4", "mountPoint": "/var/lib"}
 	byUnit := mounted(options{"/": "tmpfs"})
 	byUnit["systemd"] = options{"mounts": []options{{"where": "/var/lib/kedge", "what": "/persist/kedge"}}}
 	for name, good := range map[string]evaluation{
 		"agent":                           e.mustEvaluate(t, "agent", agentHost(nil, nil)),
 		"controller":                      e.mustEvaluate(t, "controller", controllerHost(nil, nil)),
 		"state that stays on a tmpfs":     e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var/lib/kedge": "none"}))),
+		"a mount point that has a name":   e.mustEvaluate(t, "agent", agentHost(nil, named)),
 		"all of /var stays":               e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var": "btrfs"}))),
 		"a mount of somebody else's unit": e.mustEvaluate(t, "agent", agentHost(nil, byUnit)),
 	} {

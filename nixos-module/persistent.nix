@@ -5,22 +5,28 @@ let
   inherit (builtins) foldl' stringLength;
   # Whether something that is mounted there has dir, too.
   has = where: where == "/" || lib.hasPrefix "${where}/" "${dir}/";
-  nearer = a: b: if stringLength b > stringLength a then b else a;
-  mounted = lib.filter has (lib.attrNames config.fileSystems);
-  nearest = foldl' nearer "" mounted;
-  kind = config.fileSystems.${nearest}.fsType or "";
+  nearer = a: b: if stringLength b.where > stringLength a.where then b else a;
+  mounts = map (name: {
+    where = config.fileSystems.${name}.mountPoint or name;
+    kind = config.fileSystems.${name}.fsType or "";
+  }) (lib.attrNames config.fileSystems);
+  mounted = lib.filter (mount: has mount.where) mounts;
+  nearest = foldl' nearer {
+    where = "";
+    kind = "";
+  } mounted;
   # Units of others, such as those of preservation.
   byUnits = lib.filter (
-    unit: has unit.where && nearer nearest unit.where != nearest
+    unit: has unit.where && stringLength unit.where > stringLength nearest.where
   ) config.systemd.mounts;
 in
 {
   assertion =
     mounted == [ ]
     || byUnits != [ ]
-    || !lib.elem kind [
+    || !lib.elem nearest.kind [
       "tmpfs"
       "ramfs"
     ];
-  message = "services.${service}: ${dir} is on the ${kind} that is ${nearest}, and must outlive a boot; mount something there that does, such as fileSystems.\"${dir}\" = { device = \"/persist${dir}\"; options = [ \"bind\" ]; }.";
+  message = "services.${service}: ${dir} is on the ${nearest.kind} that is ${nearest.where}, and must outlive a boot; mount something there that does, such as fileSystems.\"${dir}\" = { device = \"/persist${dir}\"; options = [ \"bind\" ]; }.";
 }
