@@ -52,7 +52,7 @@ func (c *rolloutCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, s := range proto.RolloutStates() {
 			gauge(c.state, truth(r.State == s), channel, string(s))
 		}
-		n := totalOf(r)
+		n := r.Total()
 		gauge(c.hosts, float64(n.Waiting), channel, string(proto.RolloutHostWaiting))
 		gauge(c.hosts, float64(n.Published), channel, string(proto.RolloutHostPublished))
 		gauge(c.hosts, float64(n.Deferred), channel, string(proto.RolloutHostDeferred))
@@ -69,22 +69,6 @@ func (c *rolloutCollector) Collect(ch chan<- prometheus.Metric) {
 			gauge(c.waiting, float64(waiting[reason]), channel, string(reason))
 		}
 	}
-}
-
-// totalOf counts the hosts of all waves together.
-func totalOf(r proto.RolloutView) (n proto.RolloutWave) {
-	for _, w := range r.Waves {
-		n.Hosts += w.Hosts
-		n.Waiting += w.Waiting
-		n.Published += w.Published
-		n.Deferred += w.Deferred
-		n.Offline += w.Offline
-		n.Silent += w.Silent
-		n.Succeeded += w.Succeeded
-		n.Failed += w.Failed
-		n.Overtaken += w.Overtaken
-	}
-	return n
 }
 
 // lastChange returns when a rollout last came further.

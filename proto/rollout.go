@@ -77,6 +77,22 @@ type RolloutView struct {
 	Left int `json:"left,omitempty"`
 }
 
+// Total counts the hosts of all waves together; it has no name and no times.
+func (r RolloutView) Total() (n RolloutWave) {
+	for _, w := range r.Waves {
+		n.Hosts += w.Hosts
+		n.Waiting += w.Waiting
+		n.Published += w.Published
+		n.Deferred += w.Deferred
+		n.Offline += w.Offline
+		n.Silent += w.Silent
+		n.Succeeded += w.Succeeded
+		n.Failed += w.Failed
+		n.Overtaken += w.Overtaken
+	}
+	return n
+}
+
 // A RolloutWave is the hosts that go together, counted. Hosts is the sum of what
 // follows it.
 type RolloutWave struct {

@@ -62,16 +62,9 @@ func Wave(r proto.RolloutView) string {
 	return fmt.Sprintf("%s (%d/%d)", r.Waves[r.Wave].Name, r.Wave+1, len(r.Waves))
 }
 
-// Total counts the hosts of all waves together.
-func Total(r proto.RolloutView) (n proto.RolloutWave) {
-	n.Hosts = r.Left
-	for _, w := range r.Waves {
-		n.Hosts += w.Hosts
-		n.Deferred += w.Deferred
-		n.Offline += w.Offline
-		n.Silent += w.Silent
-		n.Succeeded += w.Succeeded
-		n.Failed += w.Failed
-	}
+// Total counts the hosts of all waves together, and those that go with none.
+func Total(r proto.RolloutView) proto.RolloutWave {
+	n := r.Total()
+	n.Hosts += r.Left
 	return n
 }

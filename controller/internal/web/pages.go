@@ -51,7 +51,10 @@ const onlyNoted = "noted"
 
 func (h *Handler) fleet(r *http.Request, s session) (any, error) {
 	now := h.now()
-	page := fleetPage{Only: r.URL.Query().Get("only")}
+	page := fleetPage{}
+	if r.URL.Query().Get("only") == onlyNoted {
+		page.Only = onlyNoted
+	}
 	var rows []hostRow
 	for next := ""; ; {
 		reply, err := call[proto.FleetReply](h.api, r, s.token, proto.EndpointFleet, "continue", next)
@@ -86,21 +89,13 @@ func (p *fleetPage) turn(rows []hostRow, n string) {
 	}
 	from := number * rowsPerPage
 	p.Hosts = rows[from:min(from+rowsPerPage, len(rows))]
-	query := func(n int) string { return "?only=" + p.viewName() + "&page=" + strconv.Itoa(n) }
+	query := func(n int) string { return "?only=" + p.Only + "&page=" + strconv.Itoa(n) }
 	if number > 0 {
 		p.Before = query(number - 1)
 	}
 	if from+rowsPerPage < len(rows) {
 		p.After = query(number + 1)
 	}
-}
-
-// viewName returns a name of a view, whatever was asked for.
-func (p *fleetPage) viewName() string {
-	if p.Only == onlyNoted {
-		return onlyNoted
-	}
-	return ""
 }
 
 // underWay returns the rollouts that have not come to a good end.
