@@ -75,6 +75,7 @@ type Identity struct {
 	Executable   string // absolute path, below the store on a real host
 	InvocationID string // systemd's, from the environment
 	BootID       string
+	MachineID    string // empty if the machine has none
 }
 
 // A Bus carries the contract to and from the controller. *bus.Host is one.

@@ -261,7 +261,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 	for name, want := range map[string]int{
-		"kedge_agent_rejected_total":      len(proto.RefusalReasons()) + 1,
+		"kedge_agent_rejected_total":      len(proto.RefusalReasons()) + 2,
 		"kedge_agent_deployments_total":   len(proto.Verdicts()) - 1,
 		"kedge_agent_deployment_phase":    len(proto.Phases()),
 		"kedge_agent_deployment_reason":   len(proto.DeploymentReasons()),

@@ -127,7 +127,8 @@ func identity(version string) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{Version: version, Executable: exe, InvocationID: os.Getenv("INVOCATION_ID"), BootID: boot}, nil
+	machineID, _ := machine.ID("") // without one it is none that a configuration can be for
+	return Identity{Version: version, Executable: exe, InvocationID: os.Getenv("INVOCATION_ID"), BootID: boot, MachineID: machineID}, nil
 }
 
 // A hostFetcher fetches a closure and looks at the system in it.

@@ -27,6 +27,8 @@ type Config struct {
 	// MachineGuard keeps a machine with a copy of another's state, or credentials,
 	// from acting as it. Off for machines whose machine ID does not outlive a boot.
 	MachineGuard bool `config:"machine_guard"`
+	// MachineID is the machine ID of the one machine that this is for; empty for any.
+	MachineID string `config:"machine_id"`
 
 	NATS        NATSConfig        `config:"nats"`
 	Proxy       ProxyConfig       `config:"proxy"`
@@ -172,6 +174,7 @@ func (c Config) Validate() error {
 	p.check(!c.Host.IsZero(), "host: is required")
 	p.check(path.IsAbs(c.StateDir), "state_dir: must be an absolute path, got %q", c.StateDir)
 	p.check(path.IsAbs(c.RuntimeDir), "runtime_dir: must be an absolute path, got %q", c.RuntimeDir)
+	p.check(c.MachineID == "" || machineIDForm.MatchString(c.MachineID), "machine_id: must be 32 digits of 0-9a-f, as /etc/machine-id has them, got %q", c.MachineID)
 	p.check(len(c.NATS.Servers) > 0, "nats.servers: at least one URL is required")
 	for _, s := range c.NATS.Servers {
 		p.check(isServerURL(s), "nats.servers: %q must be a nats://, tls://, ws:// or wss:// URL", s)

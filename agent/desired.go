@@ -79,6 +79,9 @@ func (a *Agent) readDesired(ctx context.Context) error {
 // verify decides whether d may be acted on now, and remembers, durably, what
 // it then must not fall behind.
 func (a *Agent) verify(d proto.Desired) (proto.Order, error) {
+	if err := wrongMachine(a.Config.MachineID, a.Identity.MachineID); err != nil {
+		return proto.Order{}, &proto.RefusalError{Reason: proto.ReasonWrongMachine, Err: err}
+	}
 	floor, err := a.Files.Floor()
 	if err != nil {
 		return proto.Order{}, &proto.RefusalError{Reason: proto.ReasonStateUnreadable, Err: err}

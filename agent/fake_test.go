@@ -38,6 +38,7 @@ type world struct {
 
 	release, controller proto.SecretKey
 	host                proto.HostName
+	machineID           string
 	issued              time.Time // of what is assigned; zero means now
 	hooks               agent.HooksConfig
 	configure           func(c *agent.Config) // changes the configuration; nil leaves it
@@ -195,7 +196,7 @@ func (w *world) agent() *agent.Agent {
 	}
 	a, err := agent.New(agent.Options{
 		Config:   c,
-		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot"},
+		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot", MachineID: w.machineID},
 		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Spaces: w, Power: w, Keeper: w, Endpoints: w,
 		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 
 	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/machine"
@@ -42,6 +44,18 @@ func foreignState(stateDir string) credentials.State {
 		"%s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll), or remove %s/machine.json and restart the agent",
 		stateDir, stateDir)}
 }
+
+// wrongMachine returns why a configuration for the machine with the ID want is none for
+// this one, which is: nil if it is, or is for any. It tells nobody either ID.
+func wrongMachine(want, is string) error {
+	if want == "" || want == is {
+		return nil
+	}
+	return errors.New("the configuration is for another machine: /etc/machine-id is not what machine_id says")
+}
+
+// machineIDForm is what machine-id(5) says.
+var machineIDForm = regexp.MustCompile("^[0-9a-f]{32}$")
 
 // whileBarred is for a machine that is not the one that it would act as.
 func whileBarred(s credentials.State) Decision {

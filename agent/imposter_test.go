@@ -1,10 +1,14 @@
 package agent_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kedge/agent"
 	"kedge/agent/internal/credentials"
 	"kedge/proto"
 )
@@ -26,6 +30,45 @@ func TestAMachineThatIsAnotherHostDoesNotSpeakAsIt(t *testing.T) {
 		if len(w.statuses) > 0 || len(w.ensured) > 0 || len(w.events) > 0 {
 			t.Errorf("%s: it spoke or acted: %+v, %+v, %+v", reason, w.statuses, w.ensured, w.events)
 		}
+	}
+}
+
+// TestAConfigurationForAnotherMachine: the host says so, and takes nothing; for the machine that it is for it does.
+func TestAConfigurationForAnotherMachine(t *testing.T) {
+	const here, elsewhere = "0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdee"
+	for _, tt := range []struct {
+		name, is, want string
+		refused        bool
+	}{
+		{"any machine", here, "", false},
+		{"this one", here, here, false},
+		{"another one", here, elsewhere, true},
+		{"one, where this has no machine id", "", elsewhere, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.machineID = tt.is
+			w.configure = func(c *agent.Config) { c.MachineID = tt.want }
+			w.start()
+			w.assign(7, pathB)
+			if !tt.refused {
+				w.await("a deployment", func() bool { return len(w.ensured) > 0 })
+				return
+			}
+			s := w.awaitRefusal(proto.ReasonWrongMachine)
+			w.await("an event with the reason", func() bool {
+				return slices.ContainsFunc(w.events, func(e proto.Event) bool { return e.Reason == proto.ReasonWrongMachine })
+			})
+			if c, err := w.files.Contact(); err != nil || c.Accepted || c.Reason != proto.ReasonWrongMachine {
+				t.Errorf("receipt is %+v (%v), want none that counts", c, err)
+			}
+			if got := w.labelled("kedge_agent_rejected_total", string(proto.ReasonWrongMachine)); got != 1 {
+				t.Errorf("counted %v times", got)
+			}
+			if len(w.ensured) > 0 || strings.Contains(fmt.Sprintf("%+v %+v", s, w.events), here) {
+				t.Errorf("began %+v, told %+v", w.ensured, s)
+			}
+		})
 	}
 }
 

@@ -115,7 +115,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			count(m.deployments, v.deployments[verdict], string(verdict))
 		}
 	}
-	for _, reason := range append(proto.RefusalReasons(), proto.ReasonStateUnreadable) {
+	for _, reason := range append(proto.RefusalReasons(), proto.ReasonStateUnreadable, proto.ReasonWrongMachine) {
 		count(m.rejected, v.refusals[reason], string(reason))
 	}
 	for _, point := range hook.Points() {

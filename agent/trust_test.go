@@ -117,8 +117,8 @@ func TestFreeze(t *testing.T) {
 				t.Errorf("receipt is %+v (%v), want none that counts", c, err)
 			}
 			n, err := testutil.GatherAndCount(w.registry, "kedge_agent_rejected_total")
-			if err != nil || n != len(proto.RefusalReasons())+1 {
-				t.Errorf("%d reasons are counted (%v), want %d", n, err, len(proto.RefusalReasons())+1)
+			if err != nil || n != len(proto.RefusalReasons())+2 {
+				t.Errorf("%d reasons are counted (%v), want %d", n, err, len(proto.RefusalReasons())+2)
 			}
 		})
 	}

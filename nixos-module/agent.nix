@@ -23,7 +23,12 @@ let
     config.systemd.package
   ];
 
-  inherit (import ./types.nix { inherit lib; }) externalPath pin publicKey;
+  inherit (import ./types.nix { inherit lib; })
+    externalPath
+    machineId
+    pin
+    publicKey
+    ;
   persistent = import ./persistent.nix { inherit config lib; };
   checks = import ./checks.nix { inherit lib; };
   inherit (cfg.settings.metrics) listen;
@@ -93,6 +98,17 @@ in
       '';
     };
 
+    machineId = mkOption {
+      type = types.nullOr machineId;
+      default = null;
+      example = "22823ba6c96947e78b006c51a56fd89c";
+      description = ''
+        What {file}`/etc/machine-id` says on the one machine that this configuration is for: on any
+        other the agent takes nothing (`wrong-machine`), and a deployment that brought it there goes
+        back. `null` for any machine.
+      '';
+    };
+
     trust = {
       releaseKeys = mkOption {
         type = types.nonEmptyListOf publicKey;
@@ -159,6 +175,7 @@ in
       trust.cache_keys = cfg.trust.cacheKeys;
       inherit (cfg) caches;
     }
+    // lib.optionalAttrs (cfg.machineId != null) { machine_id = cfg.machineId; }
     // lib.optionalAttrs (cfg.checks != { }) { probation.checks = checks.rendered cfg.checks; };
 
     assertions = [

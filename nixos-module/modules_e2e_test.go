@@ -320,6 +320,7 @@ func testRefusals(t *testing.T, e evaluator) {
 			[]string{"services.kedge-agent.settings.drift.policy", "adopt"},
 		},
 		{"a pin of nothing", "agent", agentHost(options{"pins": []string{"sha256:x"}}, nil), []string{"services.kedge-agent.pins"}},
+		{"a machine ID that is none", "agent", agentHost(options{"machineId": "box"}, nil), []string{"services.kedge-agent.machineId", "32 digits"}},
 		{"an unknown option", "agent", agentHost(options{"server": "x"}, nil), []string{"services.kedge-agent.server", "does not exist"}},
 		{
 			"no source", "controller", controllerHost(options{"sources": options{"main": options{}}}, nil),

@@ -45,7 +45,7 @@ func testAgentSettings(t *testing.T, e evaluator) {
 	}
 
 	// What is left out has an option of the module, or needs one only where it is set.
-	elsewhere := []string{"nats.tls.ca_file", "nats.tls.pins", "probation.checks"}
+	elsewhere := []string{"machine_id", "nats.tls.ca_file", "nats.tls.pins", "probation.checks"}
 	settable := append(keys("", got.Settings), elsewhere...)
 	slices.Sort(settable)
 	if diff := cmp.Diff(configKeys("", reflect.TypeFor[agent.Config]()), settable); diff != "" {
@@ -59,8 +59,9 @@ func testAgentSettings(t *testing.T, e evaluator) {
 func testMuchSet(t *testing.T, e evaluator, want agent.Config, equal cmp.Options) {
 	t.Helper()
 	got := e.mustEvaluate(t, "agent", agentHost(options{
-		"caches": []string{"https://cache.example.org/"},
-		"pins":   []string{examplePin},
+		"caches":    []string{"https://cache.example.org/"},
+		"pins":      []string{examplePin},
+		"machineId": "22823ba6c96947e78b006c51a56fd89c",
 		"checks": options{
 			"nginx": options{"unit": "nginx.service", "required": true, "startDelay": "20s", "retries": 3},
 			"smtp":  options{"tcp": "localhost:25", "successes": 2},
@@ -77,6 +78,7 @@ func testMuchSet(t *testing.T, e evaluator, want agent.Config, equal cmp.Options
 		},
 	}, nil))
 	want.Caches = []string{"https://cache.example.org/"}
+	want.MachineID = "22823ba6c96947e78b006c51a56fd89c"
 	want.NATS.TLS.Pins = []proto.Pin{mustPin(t)}
 	want.Probation.Grace = 20 * time.Second
 	want.Probation.Checks = []agent.CheckConfig{

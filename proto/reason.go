@@ -98,6 +98,7 @@ const (
 	ReasonRefusedIdentity   Reason = "identity-refused"   // the controller does not vouch for them any more
 	ReasonSecondMachine     Reason = "second-machine"     // another machine is this host
 	ReasonMachineChanged    Reason = "machine-changed"    // the state is that of another machine
+	ReasonWrongMachine      Reason = "wrong-machine"      // its configuration is for another machine
 	ReasonBuildFailed       Reason = "build-failed"       // the host's system, or all, did not build
 	ReasonEvalFailed        Reason = "eval-failed"        // the host's system, or the flake, did not evaluate
 	ReasonNotInRevision     Reason = "not-in-revision"    // the revision has no such host

@@ -43,6 +43,8 @@ func TestCheckConfig(t *testing.T) {
 	}{
 		{name: "a good one", text: good, out: "agent.yaml: ok\n"},
 		{name: "a bad one", text: "hots: web1\n", err: "hots"},
+		{name: "a machine, whichever it is", text: good + "machine_id: 0123456789abcdef0123456789abcdef\n", out: "agent.yaml: ok\n"},
+		{name: "what is no machine's", text: good + "machine_id: box\n", err: "machine_id"},
 		{name: "a bad flag", text: good, args: []string{"--log-level=loud"}, err: "log.level (from --log-level)"},
 		{name: "a bad format of the log", text: good, args: []string{"--log-format=xml"}, err: "log.format"},
 	} {

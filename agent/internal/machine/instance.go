@@ -18,10 +18,9 @@ const machineIDFile = "/etc/machine-id"
 // instanceSize is how many bytes tell machines apart.
 const instanceSize = 16
 
-// Instance returns what tells this machine from others, made of its machine ID, which
-// is to be kept to the machine: it cannot be found from what is returned. root is the
-// directory that /etc is looked for in; empty is /.
-func Instance(root string) (string, error) {
+// ID returns the machine ID, which is to be kept to the machine. root is the directory
+// that /etc is looked for in; empty is /.
+func ID(root string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(root, machineIDFile))
 	if err != nil {
 		return "", fmt.Errorf("read machine id: %w", err)
@@ -29,6 +28,16 @@ func Instance(root string) (string, error) {
 	id := strings.TrimSpace(string(b))
 	if id == "" || id == "uninitialized" {
 		return "", errors.New("read machine id: there is none yet")
+	}
+	return id, nil
+}
+
+// Instance returns what tells this machine from others, made of its machine ID, which
+// cannot be found from it. root is as for [ID].
+func Instance(root string) (string, error) {
+	id, err := ID(root)
+	if err != nil {
+		return "", err
 	}
 	m := hmac.New(sha256.New, []byte(id))
 	_, _ = m.Write([]byte("kedge instance")) // never fails
