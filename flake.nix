@@ -34,7 +34,8 @@
           key = "kedge-${name}"; # so that it may be imported twice
           imports = [ ./nixos-module/${name}.nix ];
           services."kedge-${name}".package =
-            lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.${package};
+            lib.mkDefault
+              self.packages.${pkgs.stdenv.hostPlatform.system}.${package};
         };
     in
     {
@@ -111,6 +112,7 @@
             pkgs.curl
             pkgs.gnupg
             pkgs.jq
+            pkgs.nixfmt
           ];
         };
       });

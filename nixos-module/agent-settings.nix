@@ -198,7 +198,9 @@ in
       ];
     in
     {
-      logind = mkChoice "reboot" held "What a lock against a shutdown, as of `systemd-inhibit`, holds back.";
+      logind =
+        mkChoice "reboot" held
+          "What a lock against a shutdown, as of `systemd-inhibit`, holds back.";
       users = mkChoice "never" held "What somebody holds back who is logged in.";
       max = mkDuration "4h" "For how long after it was fetched a deployment may be held back.";
     };
@@ -247,14 +249,17 @@ in
   };
 
   drift = {
-    policy = mkChoice "adopt" [
-      "adopt"
-      "restore"
-      "report"
-    ] ''
-      What becomes of a system that somebody else made run: it is taken as proven, the proven one is
-      brought back, or nothing is deployed meanwhile.
-    '';
+    policy =
+      mkChoice "adopt"
+        [
+          "adopt"
+          "restore"
+          "report"
+        ]
+        ''
+          What becomes of a system that somebody else made run: it is taken as proven, the proven one is
+          brought back, or nothing is deployed meanwhile.
+        '';
     settle = mkDuration "5m" "How long nothing must have changed before the proven one is brought back.";
   };
 }

@@ -7,7 +7,12 @@
   ...
 }:
 let
-  inherit (lib) mkIf mkOption mkPackageOption types;
+  inherit (lib)
+    mkIf
+    mkOption
+    mkPackageOption
+    types
+    ;
   cfg = config.services.kedge-monitoring;
   mkSwitch =
     description:

@@ -81,9 +81,7 @@ let
   readSet =
     known: path: value:
     let
-      given = readEach (name: known.${name}.type) path (
-        lib.filterAttrs (name: _: known ? ${name}) value
-      );
+      given = readEach (name: known.${name}.type) path (lib.filterAttrs (name: _: known ? ${name}) value);
       unknown = filter (name: !(known ? ${name})) (attrNames value);
       isRequired = name: !(known.${name} ? default);
       missing = filter (name: isRequired name && !(value ? ${name})) (attrNames known);
@@ -167,8 +165,7 @@ let
     };
 
   # An amount of so many hosts, rounded up.
-  upOf =
-    amount: hosts: if amount.percent then (amount.count * hosts + 99) / 100 else amount.count;
+  upOf = amount: hosts: if amount.percent then (amount.count * hosts + 99) / 100 else amount.count;
 
   checkSuccess =
     path: budget: wave: members:
@@ -278,9 +275,9 @@ r.problems
 ++ checkHosts names (s.hosts or { })
 ++ checkSites (s.sites or { })
 ++ concatLists (
-  map (name: (f.find "kedge.sites.${quoted name}.hosts" ((given sites.${name}).hosts or null)).problems) (
-    attrNames sites
-  )
+  map (
+    name: (f.find "kedge.sites.${quoted name}.hosts" ((given sites.${name}).hosts or null)).problems
+  ) (attrNames sites)
 )
 ++ checkWindows "kedge.rollout.windows" (given (rollout.windows or { }))
 ++ end.problems

@@ -164,7 +164,9 @@ in
 
   duration = mkKind "duration" "duration" duration;
 
-  someTime = mkKind "someTime" "duration" (also (d: !isNothing d) (_: "must be more than 0s") duration);
+  someTime = mkKind "someTime" "duration" (
+    also (d: !isNothing d) (_: "must be more than 0s") duration
+  );
 
   amount = mkKind "amount" "amount" amount;
 

@@ -33,23 +33,36 @@ let
   # between spaces and parentheses.
   words =
     text:
-    (foldl' (
-      all: piece:
-      let
-        word = if isString piece then piece else head piece;
-        blank = match "[ \t\n\r]*" word != null;
-      in
+    (foldl'
+      (
+        all: piece:
+        let
+          word = if isString piece then piece else head piece;
+          blank = match "[ \t\n\r]*" word != null;
+        in
+        {
+          at = all.at + stringLength word;
+          found =
+            all.found
+            ++ (
+              if blank then
+                [ ]
+              else
+                [
+                  {
+                    inherit (all) at;
+                    text = word;
+                  }
+                ]
+            );
+        }
+      )
       {
-        at = all.at + stringLength word;
-        found = all.found ++ (if blank then [ ] else [ {
-          inherit (all) at;
-          text = word;
-        } ]);
+        at = 1;
+        found = [ ];
       }
-    ) {
-      at = 1;
-      found = [ ];
-    } (split "([()]|[ \t\n\r]+)" text)).found;
+      (split "([()]|[ \t\n\r]+)" text)
+    ).found;
 
   # A part of a selector and the words after it, or a problem.
   parser =
@@ -81,10 +94,14 @@ let
               go flat (tail p.rest)
             else
               {
-                node = if length flat == 1 then p.node else {
-                  inherit op;
-                  args = flat;
-                };
+                node =
+                  if length flat == 1 then
+                    p.node
+                  else
+                    {
+                      inherit op;
+                      args = flat;
+                    };
                 inherit (p) rest;
               };
         in
@@ -138,10 +155,13 @@ let
               }
             else if word == "all" then
               { op = "all"; }
-            else if elem word [
-              "and"
-              "or"
-            ] || match "[a-z0-9*?-]{1,63}" word == null then
+            else if
+              elem word [
+                "and"
+                "or"
+              ]
+              || match "[a-z0-9*?-]{1,63}" word == null
+            then
               null
             else
               {
@@ -182,13 +202,18 @@ let
     else
       text;
 
-  globs = pattern: replaceStrings [
-    "*"
-    "?"
-  ] [
-    ".*"
-    "."
-  ] pattern;
+  globs =
+    pattern:
+    replaceStrings
+      [
+        "*"
+        "?"
+      ]
+      [
+        ".*"
+        "."
+      ]
+      pattern;
 in
 rec {
   inherit label;
@@ -230,7 +255,5 @@ rec {
     .${node.op};
 
   # Its tags and patterns of names, in their order.
-  leaves =
-    node:
-    if node ? word then [ node ] else concatMap leaves (node.args or [ ]);
+  leaves = node: if node ? word then [ node ] else concatMap leaves (node.args or [ ]);
 }

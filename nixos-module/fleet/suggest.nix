@@ -27,8 +27,7 @@ let
             new: j:
             let
               change = elemAt row j + (if letter a i == letter b j then 0 else 1);
-              swapped =
-                i > 0 && j > 0 && letter a i == letter b (j - 1) && letter a (i - 1) == letter b j;
+              swapped = i > 0 && j > 0 && letter a i == letter b (j - 1) && letter a (i - 1) == letter b j;
               best = least change [
                 (elemAt row (j + 1) + 1)
                 (elemAt new j + 1)

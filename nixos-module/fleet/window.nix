@@ -69,14 +69,18 @@ let
     part:
     let
       cut = match "([^-]*)-(.*)" part;
-      until =
-        first: last: [ first ] ++ (if first == last then [ ] else until (mod7 (first + 1)) last);
+      until = first: last: [ first ] ++ (if first == last then [ ] else until (mod7 (first + 1)) last);
     in
     if cut == null then
-      bind (day part) (d: { ok = [ d ]; })
+      bind (day part) (d: {
+        ok = [ d ];
+      })
     else
       bind (day (elemAt cut 0)) (
-        first: bind (day (elemAt cut 1)) (last: { ok = until first last; })
+        first:
+        bind (day (elemAt cut 1)) (last: {
+          ok = until first last;
+        })
       );
 
   mod7 = n: if n >= 7 then n - 7 else n;
@@ -84,7 +88,13 @@ let
   days =
     text:
     foldl' (
-      all: part: bind all (before: bind (span part) (more: { ok = before ++ more; }))
+      all: part:
+      bind all (
+        before:
+        bind (span part) (more: {
+          ok = before ++ more;
+        })
+      )
     ) { ok = [ ]; } (pieces "," text);
 
   clock =

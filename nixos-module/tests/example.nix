@@ -25,16 +25,14 @@ let
 in
 {
   inherit (self) kedge;
-  hosts = builtins.mapAttrs (
-    _: { config, ... }: {
-      services = builtins.attrNames config.systemd.services;
-      refusals = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
-      settings = builtins.fromJSON (
-        builtins.unsafeDiscardStringContext (
-          builtins.readFile
-            (config.environment.etc."kedge/agent.yaml" or config.environment.etc."kedge/controller.yaml").source
-        )
-      );
-    }
-  ) self.nixosConfigurations;
+  hosts = builtins.mapAttrs (_: { config, ... }: {
+    services = builtins.attrNames config.systemd.services;
+    refusals = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
+    settings = builtins.fromJSON (
+      builtins.unsafeDiscardStringContext (
+        builtins.readFile
+          (config.environment.etc."kedge/agent.yaml" or config.environment.etc."kedge/controller.yaml").source
+      )
+    );
+  }) self.nixosConfigurations;
 }

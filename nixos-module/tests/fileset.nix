@@ -27,5 +27,6 @@ in
   fileFilter = predicate: path: filter predicate (below path);
   difference = from: without: filter (file: !elem file without) from;
   # Not a copy in the store: the names below root.
-  toSource = { root, fileset }: map (file: lib.removePrefix "${toString root}/" (toString file.path)) fileset;
+  toSource =
+    { root, fileset }: map (file: lib.removePrefix "${toString root}/" (toString file.path)) fileset;
 }

@@ -87,7 +87,9 @@ let
         found = filter wanted list;
       in
       if found == [ ] then default else builtins.head found;
-    unique = builtins.foldl' (all: value: if builtins.elem value all then all else all ++ [ value ]) [ ];
+    unique = builtins.foldl' (
+      all: value: if builtins.elem value all then all else all ++ [ value ]
+    ) [ ];
     last = list: builtins.elemAt list (builtins.length list - 1);
 
     hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
@@ -98,8 +100,7 @@ let
       in
       start >= 0 && substring start (-1) text == suffix;
     removePrefix =
-      prefix: text:
-      if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
+      prefix: text: if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
     splitString = separator: text: filter isString (builtins.split "[${separator}]" text);
     toInt = builtins.fromJSON;
     fileContents = file: builtins.replaceStrings [ "\n" ] [ "" ] (builtins.readFile file);

@@ -115,8 +115,7 @@ rec {
       description = "null or ${inParentheses type}";
       composed = true;
       check = value: value == null || type.check value;
-      merge =
-        path: values: if all (value: value == null) values then null else type.merge path values;
+      merge = path: values: if all (value: value == null) values then null else type.merge path values;
     }
     // subAt [ ] type;
 
@@ -139,9 +138,7 @@ rec {
 
   strMatching =
     pattern:
-    leaf "string matching ${pattern}" (
-      value: isString value && builtins.match pattern value != null
-    );
+    leaf "string matching ${pattern}" (value: isString value && builtins.match pattern value != null);
 
   ints = {
     unsigned = leaf "unsigned integer, meaning >=0" (value: builtins.isInt value && value >= 0);

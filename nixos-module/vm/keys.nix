@@ -40,16 +40,14 @@ in
   '';
 
   # An authority, ca.pem, and what it vouches for: cert.pem and key.pem.
-  certificates =
-    pkgs.runCommand "kedge-vm-certificates" { nativeBuildInputs = [ pkgs.openssl ]; }
-      ''
-        mkdir $out
-        cd $out
-        new='req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-        openssl $new -x509 -days 36500 -subj '/CN=Kedge VM tests' -keyout ca.key -out ca.pem
-        openssl $new -subj /CN=build -keyout key.pem -out request.pem
-        echo 'subjectAltName = DNS:build, DNS:build1, DNS:build2, DNS:nats' > names
-        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial \
-          -days 36500 -extfile names -out cert.pem
-      '';
+  certificates = pkgs.runCommand "kedge-vm-certificates" { nativeBuildInputs = [ pkgs.openssl ]; } ''
+    mkdir $out
+    cd $out
+    new='req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+    openssl $new -x509 -days 36500 -subj '/CN=Kedge VM tests' -keyout ca.key -out ca.pem
+    openssl $new -subj /CN=build -keyout key.pem -out request.pem
+    echo 'subjectAltName = DNS:build, DNS:build1, DNS:build2, DNS:nats' > names
+    openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial \
+      -days 36500 -extfile names -out cert.pem
+  '';
 }

@@ -141,7 +141,9 @@ build "nixos-system-${host}-${label}" ''
   ln -s /usr systemd
   ${lines (
     builtins.attrValues (
-      builtins.mapAttrs (name: special: "ln -s ${special} ${quote "specialisation/${name}"}") specialisation
+      builtins.mapAttrs (
+        name: special: "ln -s ${special} ${quote "specialisation/${name}"}"
+      ) specialisation
     )
   )}
   ln -s /usr/bin/nix /usr/bin/nix-env /usr/bin/nix-store /usr/bin/systemctl /usr/bin/journalctl ${

@@ -6,8 +6,7 @@ rec {
   lines = builtins.concatStringsSep "\n";
 
   # What is between the spaces of a text.
-  words =
-    s: builtins.filter (w: builtins.isString w && w != "") (builtins.split " " s);
+  words = s: builtins.filter (w: builtins.isString w && w != "") (builtins.split " " s);
 
   unique =
     list:

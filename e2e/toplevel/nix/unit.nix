@@ -60,9 +60,7 @@ in
           if kindOf file == "service" then
             section "Service" (
               {
-                Environment = builtins.attrValues (
-                  builtins.mapAttrs assignment (u.environment or { })
-                );
+                Environment = builtins.attrValues (builtins.mapAttrs assignment (u.environment or { }));
                 X-ReloadIfChanged = unless false (u.reloadIfChanged or false);
                 X-RestartIfChanged = unless true (u.restartIfChanged or true);
                 X-StopIfChanged = unless true (u.stopIfChanged or true);
