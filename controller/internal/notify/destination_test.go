@@ -56,7 +56,7 @@ func file(t *testing.T, text string) string {
 func message(t *testing.T) Message {
 	t.Helper()
 	return newMessage("build", time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC), []Notice{
-		{Key: "k", Event: RollbackFailed, Host: host(t, "web1"), Reason: proto.ReasonUnitsFailed, Message: "<!channel> @everyone said\n\n the \xff unit"},
+		{Key: "k", Event: RollbackFailed, Host: host(t, "web1"), Reason: proto.ReasonUnitsFailed, Message: "<!channel> @everyone said\n\n the \xff [unit](https://evil.example)"},
 	})
 }
 
@@ -67,8 +67,8 @@ func TestSend(t *testing.T) {
 		body   string // a part of it
 	}{
 		{JSON, "", `"event":"rollback-failed","host":"web1","reason":"units-failed"`},
-		{Slack, "", `{"text":"*Kedge on build: rollback-failed*\nweb1 could not go back to its proven system: a person has to look: units-failed: \u0026lt;!channel\u0026gt; @` + "\u200b" + `everyone said the unit"}`},
-		{Ntfy, "Kedge on build: rollback-failed", "web1 could not go back to its proven system: a person has to look: units-failed: <!channel> @everyone said the unit"},
+		{Slack, "", `{"text":"*Kedge on build: rollback-failed*\nweb1 could not go back to its proven system: a person has to look: units-failed: \u0026lt;!channel\u0026gt; @` + "\u200b" + `everyone said the [unit]` + "\u200b" + `(https://evil.example)"}`},
+		{Ntfy, "Kedge on build: rollback-failed", "web1 could not go back to its proven system: a person has to look: units-failed: <!channel> @everyone said the [unit](https://evil.example)"},
 	} {
 		url, got := serve(t, http.StatusOK)
 		d := Destination{Name: "ops", URLFile: file(t, url+"\n"), Format: tt.format, TokenFile: file(t, "tk_1\n")}

@@ -87,9 +87,10 @@ func (m Message) text(escape *strings.Replacer) string {
 
 // forChats escapes what a chat would not take as text. Whoever is root on a host chooses
 // words in it: they shall not call a channel, with <!channel> in Slack and with @channel
-// or @everyone in the others; what keeps the latter from it is not seen.
+// or @everyone in the others, nor show a link that leads elsewhere than it says, as
+// Markdown's do; what keeps them from it is not seen.
 func forChats() *strings.Replacer {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b")
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b", "](", "]\u200b(")
 }
 
 // grave reports whether somebody should be woken up.

@@ -61,6 +61,9 @@ type Notice struct {
 	Reason   proto.Reason   `json:"reason,omitempty"`
 	Message  string         `json:"message,omitempty"`
 	Since    time.Time      `json:"since,omitzero"` // by the clock of who noticed it
+	// HeldBack is how many others of this kind the destination was not told of this
+	// host since it was told of one.
+	HeldBack int `json:"held_back,omitempty"`
 }
 
 // Line says n in a sentence.
@@ -83,7 +86,11 @@ func (n Notice) Line() string {
 		text += " (revision " + n.Revision.Short() + ")"
 	}
 	parts := slices.DeleteFunc([]string{text, string(n.Reason), n.Message}, func(s string) bool { return s == "" })
-	return strings.Join(parts, ": ")
+	line := strings.Join(parts, ": ")
+	if n.HeldBack > 0 {
+		line = fmt.Sprintf("(%d others held back) %s", n.HeldBack, line)
+	}
+	return line
 }
 
 // InForce returns what is worth telling of a fleet, in a fixed order.

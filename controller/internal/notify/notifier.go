@@ -73,6 +73,7 @@ const (
 	resultSent    = "sent"
 	resultFailed  = "failed"
 	resultDropped = "dropped" // a notice that was over before it could be told
+	resultHeld    = "held"    // a notice of a host of which much was told lately
 )
 
 // New returns a notifier. What was told is read from its file, which need not exist: who
@@ -82,7 +83,7 @@ func New(o Options) (*Notifier, error) {
 		o: o, file: durable.Document[toldKeys]{Path: o.File, Format: 1},
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kedge_controller_notifications_total",
-			Help: "Messages to destinations of notifications that were sent, or not; and notices that were over before they could be told.",
+			Help: "Messages to destinations of notifications that were sent, or not; and notices that were over before they could be told, or held back as much was told of their host.",
 		}, []string{"destination", "result"}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "kedge_controller_notifications_pending",
@@ -101,7 +102,7 @@ func New(o Options) (*Notifier, error) {
 	})
 	for _, d := range o.Destinations {
 		n.pending.WithLabelValues(d.Name)
-		for _, r := range []string{resultSent, resultFailed, resultDropped} {
+		for _, r := range []string{resultSent, resultFailed, resultDropped, resultHeld} {
 			n.sent.WithLabelValues(d.Name, r)
 		}
 	}
@@ -148,6 +149,7 @@ type teller struct {
 	since   map[string]time.Time // when what is so was first seen, by key
 	failing []string             // keys of what could not be told
 	delay   time.Duration        // after the last failure; zero if there was none
+	pace    pace
 }
 
 // once tells what there is to tell, and returns how long to wait before it is tried
@@ -177,7 +179,8 @@ func (t *teller) once(ctx context.Context) time.Duration {
 		case told[n.Key]:
 		case !known: // it is not to be flooded with what everybody knows
 			told[n.Key] = true
-		case t.ripe(n, now):
+		case t.ripe(n, now) && t.may(n, now):
+			n.HeldBack = t.pace.heldBack(n)
 			news = append(news, n)
 		}
 	}
@@ -195,6 +198,7 @@ func (t *teller) once(ctx context.Context) time.Duration {
 	t.delay, t.failing = 0, nil
 	for _, n := range news {
 		told[n.Key] = true
+		t.pace.tell(n, now)
 	}
 	return t.note(ctx, told)
 }
@@ -220,6 +224,15 @@ func (t *teller) ripe(n Notice, now time.Time) bool {
 		t.since[n.Key] = now
 	}
 	return now.Sub(t.since[n.Key]) >= n.Event.patience()
+}
+
+// may reports whether n's host leaves room for it, and counts it if not.
+func (t *teller) may(n Notice, now time.Time) bool {
+	ok, fresh := t.pace.allows(n, now)
+	if fresh {
+		t.sent.WithLabelValues(t.to.Name, resultHeld).Inc()
+	}
+	return ok
 }
 
 // forget forgets what is not so any more, and counts what of it was never told.

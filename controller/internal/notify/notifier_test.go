@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -316,6 +317,34 @@ func TestADeploymentThatIsTriedAgainIsToldOnce(t *testing.T) {
 		attempt("8-b", b, proto.VerdictSucceeded)
 		attempt("9-a", b, proto.VerdictFailed)
 		w.mustHaveSaid("after it went well", "ops: web1 got nothing new: app.service failed")
+	})
+}
+
+// TestAHostThatGoesBackAgainAndAgainIsToldOfNowAndThen: whoever is root there has it do so every few seconds.
+func TestAHostThatGoesBackAgainAndAgainIsToldOfNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Destination{Name: "ops"})
+		goBack := func(name, id string) {
+			w.be(func(v *proto.FleetReply) { v.Hosts = []proto.HostView{ended(t, name, id, proto.VerdictRolledBack, "")} })
+		}
+		const line = "web1 went back to the system that worked: app.service failed"
+		for i := range 100 { // 5 minutes
+			goBack("web1", strconv.Itoa(i))
+		}
+		w.mustHaveSaid("of a hundred times", "ops: "+line, "ops: "+line, "ops: "+line)
+		if held := w.counted(t, "held"); held != 97 {
+			t.Errorf("%v are counted as held back", held)
+		}
+		time.Sleep(10 * time.Minute) // the last one is so still
+		w.mustHaveSaid("later", "ops: (96 others held back) "+line)
+		goBack("web1", "again")
+		w.mustHaveSaid("at its leisure", "ops: "+line)
+		goBack("web2", "1")
+		w.mustHaveSaid("another host", "ops: web2 went back to the system that worked: app.service failed")
+		w.be(func(v *proto.FleetReply) {
+			v.Hosts = []proto.HostView{ended(t, "web1", "bad", proto.VerdictRollbackFailed, "")}
+		})
+		w.mustHaveSaid("of another kind", "ops: web1 could not go back to its proven system: a person has to look: app.service failed")
 	})
 }
 
