@@ -25,7 +25,7 @@ import (
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second
-	answerTimeout  = time.Hour
+	answerTimeout  = time.Hour // of a file of the cache: for each part of it, see [patient]
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 16 << 10
 	maxBody        = 64 << 10
@@ -53,7 +53,7 @@ type pages struct {
 // handler serves p.
 func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
-	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache))
+	m.Handle("GET /cache/", http.StripPrefix("/cache", patient(p.cache)))
 	m.Handle(proto.EnrollPath, p.enrol)
 	p.health(m)
 	if p.people != nil {
