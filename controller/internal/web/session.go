@@ -89,9 +89,10 @@ func (s *sessions) end(old session) {
 }
 
 // cookie returns the cookie that names a session; without one, what makes a browser
-// forget it.
+// forget it. It comes with a link of another site, such as a chat's, as following one acts
+// on nothing: what does is a POST, and from this site alone.
 func cookie(s session) *http.Cookie {
-	c := &http.Cookie{Name: cookieName, Value: s.id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	c := &http.Cookie{Name: cookieName, Value: s.id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	if s.id == "" {
 		c.MaxAge = -1
 	}
