@@ -96,6 +96,7 @@ let
     "nats-server"
     "natscli"
     "nix"
+    "nixfmt"
     "nixfmt-tree"
     "openssh"
     "openssl"
