@@ -73,7 +73,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	}
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
-	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate)}}
+	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}
 	roots := closure.Roots{Dir: closure.DefaultRoots}
 	tidier := newHostTidier(c, cli, files, log)
 	support := knownLoader(ctx, files, id.Executable, loader.Loader{}.Detect, log)

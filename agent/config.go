@@ -77,6 +77,8 @@ type FetchConfig struct {
 	// Timeout is how long one cache may take, before the next one is asked for what
 	// is still missing; on top of what MaxRate alone makes of it.
 	Timeout time.Duration `config:"timeout"`
+	// NetrcFile has the logins to private caches, as Nix' netrc-file; empty for none.
+	NetrcFile string `config:"netrc_file"`
 	// MaxRate is how many bytes a second may be read from caches, all in all; 0 for as
 	// many as come.
 	MaxRate uint64 `config:"max_rate"`
@@ -152,7 +154,7 @@ func DefaultConfig() Config {
 
 		NATS:       NATSConfig{MaxReconnectDelay: 2 * time.Minute},
 		Trust:      TrustConfig{ReleaseThreshold: 1},
-		Fetch:      FetchConfig{Reserve: defaultReserve, Timeout: defaultFetchTimeout},
+		Fetch:      FetchConfig{Reserve: defaultReserve, Timeout: defaultFetchTimeout, NetrcFile: "/etc/nix/netrc"},
 		Activation: ActivationConfig{Timeout: 10 * time.Minute},
 		Policy:     defaultPolicy(),
 		Reboot:     RebootConfig{Timeout: defaultBootTimeout, LastResortAfter: defaultResort},
@@ -197,6 +199,7 @@ func (c Config) Validate() error {
 	}
 	p.atLeast("fetch.timeout", c.Fetch.Timeout, time.Second)
 	p.check(c.Fetch.MaxRate == 0 || c.Fetch.MaxRate >= minRate, "fetch.max_rate: must be at least %d bytes a second, or 0 for no bound, got %d", minRate, c.Fetch.MaxRate)
+	p.check(c.Fetch.NetrcFile == "" || path.IsAbs(c.Fetch.NetrcFile), "fetch.netrc_file: must be an absolute path, got %q", c.Fetch.NetrcFile)
 	p.atLeast("activation.timeout", c.Activation.Timeout, time.Second)
 	c.Activation.validateSpecialisation(&p)
 	c.Policy.validate(&p)

@@ -100,6 +100,16 @@ in
     How many bytes a second may be read from caches, all in all, at least 16384; 0 for as many as
     come. What that alone takes is on top of {option}`fetch.timeout`.
   '';
+  fetch.netrc_file = mkOption {
+    type = types.str;
+    defaultText = lib.literalExpression ''config.nix.settings.netrc-file or "/etc/nix/netrc"'';
+    example = "/run/secrets/netrc";
+    description = ''
+      The file with the logins to private caches, as Nix takes it; it need not be there. The agent
+      reads it where Nix does not go to a cache by itself: for a small change, through a proxy, and
+      with {option}`fetch.max_rate`. Empty for none.
+    '';
+  };
   fetch.timeout = mkDuration "2h" ''
     How long one cache may take, before the next one is asked for what is still missing.
   '';

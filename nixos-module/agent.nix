@@ -165,6 +165,7 @@ in
   config = mkIf cfg.enable {
     services.kedge-agent.settings = {
       host = lib.mkDefault config.networking.hostName;
+      fetch.netrc_file = lib.mkDefault (config.nix.settings.netrc-file or "/etc/nix/netrc");
       nats = {
         inherit (cfg) servers;
         credentials_file = cfg.credentialsFile;

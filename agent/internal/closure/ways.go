@@ -19,6 +19,8 @@ import (
 type Ways struct {
 	Outbound outbound.Options
 	Pace     *Pace // of all that is read from caches; nil for as fast as it comes
+	// Netrc is the file with logins to private caches, as Nix has them; empty for none.
+	Netrc string
 
 	mu    sync.Mutex       // guards own and token
 	own   []*url.URL       // the controller's caches
@@ -110,6 +112,9 @@ func (p *passing) RoundTrip(r *http.Request) (*http.Response, error) {
 	if token := p.ways.passFor(r.URL); !token.IsZero() {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	} else if known, ok := loginFor(p.ways.Netrc, r.URL.Hostname()); ok {
+		r = r.Clone(r.Context())
+		r.SetBasicAuth(known.user, known.password)
 	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {
