@@ -23,6 +23,8 @@ const (
 	// StatePrefix what those keys begin with that hold a controller's state, sealed.
 	KeyLeader   = "leader"
 	StatePrefix = "state."
+	// PiecePrefix is what those keys begin with that hold what does not fit into one.
+	PiecePrefix = "piece."
 	// KeyLeases is the key of [BucketControl] that says who may reboot.
 	KeyLeases = "reboot-leases"
 	// ConsumerEvents is the controllers' one durable consumer of events.

@@ -13,7 +13,7 @@ import (
 	"kedge/proto/bus"
 )
 
-// ErrTooLarge says that a file does not fit into a key in NATS.
+// ErrTooLarge says that a file is larger than what is shared.
 var ErrTooLarge = errors.New("too large to be shared")
 
 // Copy puts the file at path, which was written or removed, on the bus. When it returns
@@ -41,15 +41,35 @@ func (s *Store) copy(name string) error {
 	default:
 		c.data = data
 	}
-	sealed := s.sealer.seal(name, c)
-	if len(sealed) > maxSealed || len(c.data) > maxFile {
-		return fmt.Errorf("share %s: %w: it has %d bytes, %d when packed, and at most %d fit", name, ErrTooLarge, len(c.data), len(sealed), maxSealed)
+	if len(c.data) > maxFile {
+		return fmt.Errorf("share %s: %w: it has %d bytes, and at most %d are shared", name, ErrTooLarge, len(c.data), maxFile)
 	}
-	seq, err := s.put(proto.StatePrefix+name, sealed, file.seq)
-	if err != nil {
+	if err := s.putSealed(name, file, c.version, s.sealer.seal(name, c)); err != nil {
 		return s.fail(fmt.Errorf("share %s: %w", name, err))
 	}
-	s.saw(file, seq, c.version)
+	return nil
+}
+
+// putSealed puts a version of a file on the bus, in pieces if it does not fit into one
+// key. The caller holds file.mu.
+func (s *Store) putSealed(name string, file *shared, version uint64, sealed []byte) error {
+	whole, list := sealed, (*pieceList)(nil)
+	if len(sealed) > maxSealed {
+		l := listOf(sealed, file.other())
+		if err := s.putPieces(name, l, sealed); err != nil {
+			return err
+		}
+		whole, list = l.encode(), &l
+	}
+	seq, err := s.put(proto.StatePrefix+name, whole, file.seq)
+	if err != nil {
+		return err
+	}
+	s.saw(file, seq, version)
+	file.list = list
+	if list == nil {
+		return s.emptyPieces(name)
+	}
 	return nil
 }
 

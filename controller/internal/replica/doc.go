@@ -7,6 +7,9 @@
 // something, or was put back, never takes a file back. What it lacks is put there again
 // by who leads next.
 //
+// What does not fit into one key is there in pieces, and the key says which. They are in
+// one of two places in turn, so that what is written leaves what can be read as it is.
+//
 // Only the leader writes, by compare-and-set, and not with less of its lease left than
 // that may take. A write that NATS did not take did not happen: who could not make one
 // must not lead on, since another one leads, or will.

@@ -29,18 +29,22 @@ const putAtOnce = 16
 // Follow brings the disk to what is on the bus, as far as that is newer.
 func (s *Store) Follow(ctx context.Context) error {
 	latest := map[string]bus.Raw{}
-	for {
-		key, raw, err := s.o.Bus.NextControl(ctx, s.next)
+	for next := s.next; ; {
+		key, raw, err := s.o.Bus.NextControl(ctx, next)
 		if errors.Is(err, bus.ErrNotFound) {
+			s.next = next
 			break
 		}
-		if err != nil {
+		if err != nil { // what was read is not taken, and read again
 			return fmt.Errorf("read the shared state: %w", err)
 		}
 		if name, ours := strings.CutPrefix(key, proto.StatePrefix); ours {
 			latest[name] = raw
 		}
-		s.next = raw.Seq + 1
+		if strings.HasPrefix(key, proto.PiecePrefix) {
+			s.pieces.put(key, raw)
+		}
+		next = raw.Seq + 1
 	}
 	if err := s.takeAll(latest); err != nil {
 		s.next = 1 // all of it once more
@@ -74,19 +78,23 @@ func (s *Store) take(name string, raw bus.Raw) error {
 	if !s.isShared(name) {
 		return fmt.Errorf("state %q: this version does not know it: use the version of the controller that leads", name)
 	}
-	c, err := s.sealer.unseal(name, raw.Data)
+	sealed, list, err := s.whole(name, raw.Data)
+	if err != nil {
+		return err
+	}
+	c, err := s.sealer.unseal(name, sealed)
 	if err != nil {
 		return err
 	}
 	file := s.named(name)
-	if c.version < file.version {
-		s.saw(file, raw.Seq, c.version)
-		return nil
-	}
-	if err := s.write(name, c); err != nil {
-		return fmt.Errorf("state %s: %w", name, err)
+	if c.version >= file.version {
+		if err := s.write(name, c); err != nil {
+			return fmt.Errorf("state %s: %w", name, err)
+		}
 	}
 	s.saw(file, raw.Seq, c.version)
+	file.list = list
+	s.pieces.forget(name, list)
 	return nil
 }
 
@@ -115,8 +123,9 @@ func (s *Store) Lead(ctx context.Context, at uint64, check func(takes time.Durat
 	if at+1 < s.next { // another stream than we read from
 		s.next = 1
 		for _, file := range s.files {
-			file.seq, file.behind = 0, false
+			file.seq, file.behind, file.list = 0, false, nil
 		}
+		s.pieces.clear()
 	}
 	if err := s.Follow(ctx); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"crypto/rand"
 	"log/slog"
 	"os"
@@ -61,12 +62,32 @@ func TestARealServerTakesWhatFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noise := make([]byte, maxSealed-1<<10)
-	_, _ = rand.Read(noise)
-	if err := os.WriteFile(filepath.Join(s.o.Dir, "operators.json"), noise, 0o600); err != nil {
-		t.Fatal(err)
+	write := func(size int) {
+		noise := make([]byte, size)
+		_, _ = rand.Read(noise)
+		if err := os.WriteFile(s.path("operators.json"), noise, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	write(maxSealed - 1<<10)
 	if err := s.Lead(t.Context(), 0, always); err != nil {
 		t.Error(err)
+	}
+	for i := range 3 { // each place is written twice
+		write(2*maxSealed + i)
+		if err := s.Copy(s.path("operators.json")); err != nil {
+			t.Error(err)
+		}
+	}
+	other, err := Open(Options{Bus: s.o.Bus, Dir: t.TempDir(), Parts: s.o.Parts, Key: s.o.Key, Log: s.o.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(s.path("operators.json"))
+	if got, readErr := os.ReadFile(other.path("operators.json")); err != nil || readErr != nil || !bytes.Equal(got, want) {
+		t.Errorf("who follows has %d bytes, want %d: %v, %v", len(got), len(want), err, readErr)
 	}
 }

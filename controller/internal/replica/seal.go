@@ -19,6 +19,7 @@ import (
 
 const (
 	format1 = 1 // the only format of what is sealed so far
+	format2 = 2 // of a list of the pieces of that
 	keySize = 32
 	// maxFile bounds what is unpacked: the largest is the rollout of a large fleet.
 	maxFile = 64 << 20
@@ -103,7 +104,7 @@ func (s *sealer) unseal(name string, sealed []byte) (content, error) {
 		return content{}, fmt.Errorf("state %s: %w", name, ErrSealed)
 	}
 	if sealed[0] != format1 {
-		return content{}, fmt.Errorf("state %s: format %d is newer than %d, which this version reads: use the version of the controller that leads", name, sealed[0], format1)
+		return content{}, fmt.Errorf("state %s: format %d is newer than %d, which this version reads: use the version of the controller that leads", name, sealed[0], format2)
 	}
 	plain, err := s.aead.Open(nil, nil, sealed[1:], []byte(domain+"\x00"+name))
 	if err != nil || len(plain) < headSize {

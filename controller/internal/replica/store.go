@@ -62,6 +62,8 @@ type Store struct {
 	check   func(takes time.Duration) error // whether we lead
 	bounded func() (context.Context, context.CancelFunc)
 
+	pieces pieces
+
 	mu     sync.Mutex // guards what follows
 	files  map[string]*shared
 	next   uint64 // is read next
@@ -76,6 +78,7 @@ type shared struct {
 	seq     uint64     // on the bus; 0 if it is not there
 	version uint64     // the highest that was seen
 	behind  bool       // the bus has a lower one
+	list    *pieceList // of what is on the bus; nil if that is in one key
 }
 
 // Open returns the store of a directory.

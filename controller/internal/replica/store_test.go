@@ -302,7 +302,7 @@ func TestWhatIsSealedOtherwiseIsNotTaken(t *testing.T) {
 	for name, e := range map[string]entry{
 		"another file's": {key: "desired/web1.json", data: sealed}, "changed": {key: "operators.json", data: flipped},
 		"nothing": {key: "operators.json"}, "a way out": {key: "desired/../../x", data: sealed}, "tomorrow's": {key: "moons/x", data: sealed},
-		"a newer format": {key: "operators.json", data: append([]byte{2}, sealed[1:]...)},
+		"a newer format": {key: "operators.json", data: append([]byte{3}, sealed[1:]...)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			other := &fakeBus{seq: 1, all: []entry{{proto.StatePrefix + e.key, e.data, 1}}}
@@ -315,26 +315,22 @@ func TestWhatIsSealedOtherwiseIsNotTaken(t *testing.T) {
 	}
 }
 
-func TestAFileThatDoesNotFitIsNamed(t *testing.T) {
+func TestAFileThatIsTooLargeIsNamed(t *testing.T) {
 	a := open(t, &fakeBus{}, t.TempDir()).lead(t)
-	noise := make([]byte, maxSealed+1)
-	_, _ = rand.Read(noise)
-	a.write(t, "operators.json", string(noise))
+	a.write(t, "operators.json", strings.Repeat("x", maxFile+1))
 	err := a.Copy(a.path("operators.json"))
 	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "operators.json") || a.Err() != nil {
 		t.Errorf("copy: %v; err: %v", err, a.Err())
 	}
-	a.save(t, "operators.json", strings.Repeat("x", 10<<20)) // packed it does
+	a.save(t, "operators.json", strings.Repeat("x", maxFile))
 }
 
-// TestAFileThatDoesNotFitKeepsNobodyFromLeading: it was written before that was known.
-func TestAFileThatDoesNotFitKeepsNobodyFromLeading(t *testing.T) {
+// TestAFileThatIsTooLargeKeepsNobodyFromLeading: it was written before that was known.
+func TestAFileThatIsTooLargeKeepsNobodyFromLeading(t *testing.T) {
 	b := &fakeBus{}
 	dir := t.TempDir()
 	a := open(t, b, dir).lead(t)
-	noise := make([]byte, maxSealed+1)
-	_, _ = rand.Read(noise)
-	a.write(t, "operators.json", string(noise))
+	a.write(t, "operators.json", strings.Repeat("x", maxFile+1))
 	if err := a.Copy(a.path("operators.json")); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("copy: %v, want %v", err, ErrTooLarge)
 	}
