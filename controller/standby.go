@@ -251,6 +251,7 @@ type waiting struct {
 	next   time.Time // when to follow again
 	silent silence
 	said   string
+	news   news
 
 	mu  sync.Mutex // guards what follows
 	why error      // it is not ready
@@ -262,7 +263,9 @@ func (w *waiting) look(ctx context.Context, holder string, err error) {
 	if errors.Is(err, bus.ErrNoResponders) {
 		err = errors.Join(err, w.ensure(ctx))
 	} else if err == nil && !w.c.o.Now().Before(w.next) {
-		err = w.state.Follow(ctx)
+		if err = w.state.Follow(ctx); err == nil {
+			w.news.hear(w.c.o.Now())
+		}
 		w.next = w.c.o.Now().Add(followEvery)
 	}
 	if w.silent.over(err, w.c.o.Now()) {
@@ -302,7 +305,7 @@ func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 	cfg := w.c.o.Config.HTTP
 	m := http.NewServeMux()
 	pages{metrics: w.c.o.Registry, ready: w.ready, insiders: cfg.MetricsFrom}.health(m)
-	binaries, err := w.c.standbyCache()
+	binaries, err := w.c.standbyCache(&w.news)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,12 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"kedge/controller/internal/enroll"
 	"kedge/controller/internal/publish"
@@ -25,8 +28,9 @@ func (c *Controller) openParts() (*Parts, error) {
 
 // standbyCache serves the cache of this controller while another one leads, which need
 // not have what this one built. It is nil where there is none, and as long as this one has
-// not the keys for that, which it must not make: the others have them.
-func (c *Controller) standbyCache() (http.Handler, error) {
+// not the keys for that, which it must not make: the others have them. What is not for
+// everybody it serves only while n is not old.
+func (c *Controller) standbyCache(n *news) (http.Handler, error) {
 	if !c.o.Config.Cache.Embedded {
 		return nil, nil //nolint:nilnil // there is none
 	}
@@ -52,7 +56,7 @@ func (c *Controller) standbyCache() (http.Handler, error) {
 	if c.passes == nil {
 		return parts.Cache.Handler(nil), nil
 	}
-	return parts.Cache.Handler(c.standbyPorter()), nil
+	return n.guard(parts.Cache.Handler(c.standbyPorter()), c.o.Now), nil
 }
 
 // standbyPorter lets in whom the files of the shared state let in, as they are.
@@ -69,4 +73,32 @@ func (c *Controller) standbyPorter() *porter {
 			return all
 		},
 	}
+}
+
+// newsFor is how long a standby that hears nothing goes on serving whom it knows: for as
+// long somebody who was revoked meanwhile still gets in.
+const newsFor = 5 * time.Minute
+
+// news says when a standby last had all that the shared state says. Safe for concurrent
+// use. The zero value never did.
+type news struct{ last atomic.Pointer[time.Time] }
+
+func (n *news) hear(now time.Time) { n.last.Store(&now) }
+
+// old reports whether what is known may be out of date.
+func (n *news) old(now time.Time) bool {
+	last := n.last.Load()
+	return last == nil || now.Sub(*last) >= newsFor
+}
+
+// guard serves h while n is not old.
+func (n *news) guard(h http.Handler, now func() time.Time) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.old(now()) {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Error(w, fmt.Sprintf("this standby has heard nothing from NATS for %s, and does not know who was revoked meanwhile", newsFor), http.StatusServiceUnavailable)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
