@@ -83,6 +83,15 @@ func TestRealQueries(t *testing.T) {
 	if err != nil || !slices.Equal(invalid, []proto.StorePath{missing}) {
 		t.Errorf("invalid: got %v, %v, want %v", invalid, err, missing)
 	}
+	all, err := c.Closures(ctx, good, closure[0].Path)
+	for p, got := range all {
+		if alone, err := c.Closure(ctx, p); err != nil || string(got.Text()) != string(alone.Text()) {
+			t.Errorf("closure of %s: got %v, %v, want %v as by itself", p, got, err, alone)
+		}
+	}
+	if err != nil || len(all) != 2 {
+		t.Errorf("closures: got %v, %v, want two", all, err)
+	}
 	if _, err := c.Closure(ctx, missing); err == nil || !strings.Contains(err.Error(), missing.String()) {
 		t.Errorf("closure of a missing path: got %v", err)
 	}

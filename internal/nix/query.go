@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -39,29 +40,82 @@ func (c *CLI) Closure(ctx context.Context, paths ...proto.StorePath) (proto.Clos
 	return c.PathInfos(ctx, all...)
 }
 
+// Closures returns the closure of each of paths, as [CLI.Closure] does, with as many
+// processes as that has for one.
+func (c *CLI) Closures(ctx context.Context, paths ...proto.StorePath) (map[proto.StorePath]proto.Closure, error) {
+	all, err := c.Requisites(ctx, paths...)
+	if err != nil {
+		return nil, err
+	}
+	registered, err := c.registrations(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	closures := make(map[proto.StorePath]proto.Closure, len(paths))
+	for _, p := range paths {
+		if closures[p], err = closureOf(p, registered); err != nil {
+			return nil, fmt.Errorf("closure of %s: %w", p, err)
+		}
+	}
+	return closures, nil
+}
+
+// closureOf returns the closure of a path, sorted by path, of those that are registered.
+func closureOf(top proto.StorePath, registered map[proto.StorePath]registration) (closure proto.Closure, err error) {
+	seen := map[proto.StorePath]bool{top: true}
+	for next := []proto.StorePath{top}; len(next) > 0; {
+		r, known := registered[next[len(next)-1]]
+		if !known {
+			return nil, fmt.Errorf("nix-store: it does not tell about %s", next[len(next)-1])
+		}
+		next = next[:len(next)-1]
+		closure = append(closure, r.ClosurePath)
+		for _, p := range r.references {
+			if !seen[p] {
+				seen[p] = true
+				next = append(next, p)
+			}
+		}
+	}
+	slices.SortFunc(closure, func(a, b proto.ClosurePath) int { return a.Path.Compare(b.Path) })
+	return closure, nil
+}
+
 // PathInfos returns the hash and size of each of paths, in their order. All of
 // them must be valid in the local store.
 func (c *CLI) PathInfos(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error) {
+	registered, err := c.registrations(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
 	infos := make(proto.Closure, 0, len(paths))
+	for _, p := range paths {
+		infos = append(infos, registered[p].ClosurePath)
+	}
+	return infos, nil
+}
+
+// registrations returns what the local store has of paths: of each of them.
+func (c *CLI) registrations(ctx context.Context, paths []proto.StorePath) (map[proto.StorePath]registration, error) {
+	all := make(map[proto.StorePath]registration, len(paths))
 	for chunk := range chunks(paths) {
 		// One process where --query --hash and --query --size would be two.
 		out, err := c.run(ctx, "nix-store", []string{"--dump-db"}, texts(chunk))
 		if err != nil {
 			return nil, err
 		}
-		registered, err := parseRegistrations(out)
+		some, err := parseRegistrations(out)
 		if err != nil {
 			return nil, fmt.Errorf("nix-store --dump-db: %w", err)
 		}
-		for _, p := range chunk {
-			info, ok := registered[p]
-			if !ok {
-				return nil, fmt.Errorf("nix-store --dump-db: it does not tell about %s", p)
-			}
-			infos = append(infos, info)
+		maps.Copy(all, some)
+	}
+	for _, p := range paths {
+		if _, known := all[p]; !known {
+			return nil, fmt.Errorf("nix-store --dump-db: it does not tell about %s", p)
 		}
 	}
-	return infos, nil
+	return all, nil
 }
 
 // Invalid returns those of paths that are not valid in the local store: not

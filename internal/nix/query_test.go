@@ -2,6 +2,8 @@ package nix
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,11 +29,34 @@ func TestRequisitesAreSortedAndUnique(t *testing.T) {
 	}
 }
 
-func TestPathInfosAreInTheOrderAskedFor(t *testing.T) {
-	registration := func(path, size string, references ...string) string {
-		return strings.Join(append([]string{path, hashHex, size, "", fmt.Sprint(len(references))}, references...), "\n")
+// registered is what --dump-db prints of a path.
+func registered(path, size string, references ...string) string {
+	return strings.Join(append([]string{path, hashHex, size, "", fmt.Sprint(len(references))}, references...), "\n")
+}
+
+// TestClosuresAreToldByTwoProcesses, however many they are.
+func TestClosuresAreToldByTwoProcesses(t *testing.T) {
+	calls := filepath.Join(t.TempDir(), "calls")
+	c, _ := fakeNix(t, "echo $1 >>"+calls+"; case $1 in --query) printf '%s\n' "+pathA+" "+pathB+";; *) cat <<E\n"+
+		registered(pathB, "7", pathA, pathB)+"\n"+registered(pathA, "5")+"\nE\nesac")
+	a, b := parsePath(t, pathA), parsePath(t, pathB)
+	got, err := c.Closures(t.Context(), a, b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	c, _ := fakeNix(t, "cat <<E\n"+registration(pathB, "7", pathA, pathB)+"\n"+registration(pathA, "5")+"\nE")
+	want := map[proto.StorePath]string{a: pathA + " " + hashB32 + " 5\n", b: pathA + " " + hashB32 + " 5\n" + pathB + " " + hashB32 + " 7\n"}
+	for p, w := range want {
+		if text := string(got[p].Text()); text != w || len(got) != 2 {
+			t.Errorf("closure of %s: got\n%swant\n%s", p, text, w)
+		}
+	}
+	if text, err := os.ReadFile(calls); err != nil || string(text) != "--query\n--dump-db\n" {
+		t.Errorf("run: %q, %v, want one query and one dump", text, err)
+	}
+}
+
+func TestPathInfosAreInTheOrderAskedFor(t *testing.T) {
+	c, _ := fakeNix(t, "cat <<E\n"+registered(pathB, "7", pathA, pathB)+"\n"+registered(pathA, "5")+"\nE")
 	got, err := c.PathInfos(t.Context(), parsePath(t, pathA), parsePath(t, pathB))
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +75,7 @@ func TestParseRegistrationsRefuses(t *testing.T) {
 		"a size that is none":       pathA + "\n" + hashHex + "\n-5\n\n0\n",
 		"a count that is none":      pathA + "\n" + hashHex + "\n5\n\nx\n",
 		"a negative count":          pathA + "\n" + hashHex + "\n5\n\n-1\n",
+		"a reference that is none":  pathA + "\n" + hashHex + "\n5\n\n1\n/etc/passwd\n",
 		"fewer references than due": pathA + "\n" + hashHex + "\n5\n\n2\n" + pathB + "\n",
 	}
 	for name, text := range tests {

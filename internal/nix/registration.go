@@ -10,13 +10,19 @@ import (
 	"kedge/proto"
 )
 
+// A registration is what the local store has of a path.
+type registration struct {
+	proto.ClosurePath
+	references []proto.StorePath // itself, too, if it refers to itself
+}
+
 // parseRegistrations parses what nix-store --dump-db prints and --load-db
 // reads. For each path these lines follow each other: path, SHA-256 of the NAR
 // in hexadecimal, its size, the deriver or nothing, the number of references,
 // and the references.
-func parseRegistrations(out []byte) (map[proto.StorePath]proto.ClosurePath, error) {
+func parseRegistrations(out []byte) (map[proto.StorePath]registration, error) {
 	const fixedLines = 5
-	infos := make(map[proto.StorePath]proto.ClosurePath)
+	infos := make(map[proto.StorePath]registration)
 	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 	for len(lines) > 0 && lines[0] != "" {
 		if len(lines) < fixedLines {
@@ -34,16 +40,24 @@ func parseRegistrations(out []byte) (map[proto.StorePath]proto.ClosurePath, erro
 		if err != nil {
 			return nil, fmt.Errorf("registration of %s: size: %w", path, err)
 		}
-		references, err := strconv.Atoi(lines[4])
+		count, err := strconv.Atoi(lines[4])
 		if err != nil {
 			return nil, fmt.Errorf("registration of %s: number of references: %w", path, err)
 		}
 		lines = lines[fixedLines:]
-		if references < 0 || references > len(lines) {
+		if count < 0 || count > len(lines) {
 			return nil, fmt.Errorf("registration of %s: %w", path, errShortRegistration)
 		}
-		lines = lines[references:]
-		infos[path] = proto.ClosurePath{Path: path, NarHash: "sha256:" + base32(hash), NarSize: size}
+		r := registration{ClosurePath: proto.ClosurePath{Path: path, NarHash: "sha256:" + base32(hash), NarSize: size}}
+		for _, line := range lines[:count] {
+			reference, err := proto.ParseStorePath(line)
+			if err != nil {
+				return nil, fmt.Errorf("registration of %s: reference: %w", path, err)
+			}
+			r.references = append(r.references, reference)
+		}
+		lines = lines[count:]
+		infos[path] = r
 	}
 	return infos, nil
 }

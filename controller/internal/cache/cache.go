@@ -24,6 +24,7 @@ type Nix interface {
 	Copy(ctx context.Context, o nix.CopyOptions) error
 	Sign(ctx context.Context, keyFile string, paths ...proto.StorePath) error
 	Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error)
+	Closures(ctx context.Context, paths ...proto.StorePath) (map[proto.StorePath]proto.Closure, error)
 	Untrusted(ctx context.Context, o nix.UntrustedOptions) ([]proto.StorePath, error)
 	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
 	Substitute(ctx context.Context, o nix.SubstituteOptions) (proto.Closure, error)

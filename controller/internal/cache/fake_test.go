@@ -115,13 +115,26 @@ func (f *fakeNix) sign(keyFile string, info narinfo.Info) string {
 	return name + ":" + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(key), []byte(info.Fingerprint())))
 }
 
+// Closures implements Nix.
+func (f *fakeNix) Closures(ctx context.Context, paths ...proto.StorePath) (map[proto.StorePath]proto.Closure, error) {
+	f.closures++
+	all := map[proto.StorePath]proto.Closure{}
+	for _, p := range paths {
+		closure, err := f.Closure(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		all[p] = closure
+	}
+	return all, nil
+}
+
 // Closure implements Nix.
 func (f *fakeNix) Closure(ctx context.Context, paths ...proto.StorePath) (proto.Closure, error) {
 	if f.hangs {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
-	f.closures++
 	var closure proto.Closure
 	seen := map[proto.StorePath]bool{}
 	for next := paths; len(next) > 0; next = next[1:] {

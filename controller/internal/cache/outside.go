@@ -103,24 +103,21 @@ func (o *Outside) push(ctx context.Context, ours bool, toplevels []proto.StorePa
 func (o *Outside) Closures(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
 	ctx, cancel := o.bounded(ctx)
 	defer cancel()
-	closures := make(Closures, len(toplevels))
-	for _, t := range toplevels {
-		closure, err := o.nix.Closure(ctx, t)
-		if err != nil {
-			return nil, fmt.Errorf("closure of %s: %w", t, o.gone(ctx, t, err))
-		}
-		closures[t] = closure
+	closures, err := o.nix.Closures(ctx, toplevels...)
+	if err != nil {
+		return nil, fmt.Errorf("closures: %w", o.gone(ctx, toplevels, err))
 	}
 	return closures, nil
 }
 
-// gone returns why the local store does not tell the closure of toplevel: [ErrGone] if the
-// store says so, too, and otherwise err.
-func (o *Outside) gone(ctx context.Context, toplevel proto.StorePath, err error) error {
-	if invalid, asked := o.nix.Invalid(ctx, toplevel); asked != nil || len(invalid) == 0 {
+// gone returns why the local store does not tell the closures of toplevels: [ErrGone], of
+// the first, if it says that it has not all of them, and otherwise err.
+func (o *Outside) gone(ctx context.Context, toplevels []proto.StorePath, err error) error {
+	invalid, asked := o.nix.Invalid(ctx, toplevels...)
+	if asked != nil || len(invalid) == 0 {
 		return err
 	}
-	return ErrGone
+	return fmt.Errorf("%s: %w", invalid[0], ErrGone)
 }
 
 // Handler serves nothing: hosts fetch from the caches of others.

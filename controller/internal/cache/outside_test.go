@@ -45,6 +45,9 @@ func TestWithoutACacheOfOursOthersHaveEverything(t *testing.T) {
 			t.Errorf("closure list of %s there: %q, %v", system, list, err)
 		}
 	}
+	if n.closures != 1 {
+		t.Errorf("the local store was asked %d times, want once for all", n.closures)
+	}
 	if looked, err := o.Closures(t.Context(), web1); err != nil || looked[web1].Digest() != want[web1].Digest() {
 		t.Errorf("closures: %v, %v", looked, err)
 	}

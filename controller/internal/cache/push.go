@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -122,21 +123,31 @@ func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Clo
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	closures := make(Closures, len(toplevels))
+	var lacks []proto.StorePath
+	var unread error // why the cache may have what it does not show
 	for _, t := range toplevels {
 		found := make(walked)
 		gaps, err := c.walk(t, false, found)
-		if err == nil && len(gaps) == 0 {
-			closures[t] = found.closure(t)
+		if err != nil {
+			unread = fmt.Errorf("closure of %s: %w", t, err)
+		}
+		if err != nil || len(gaps) > 0 {
+			lacks = append(lacks, t)
 			continue
 		}
-		lacks := err == nil
-		if closures[t], err = c.nix.Closure(ctx, t); err != nil {
-			if lacks {
-				err = c.gone(ctx, t, err)
-			}
-			return nil, fmt.Errorf("closure of %s: %w", t, err)
-		}
+		closures[t] = found.closure(t)
 	}
+	if len(lacks) == 0 {
+		return closures, nil
+	}
+	local, err := c.Outside.Closures(ctx, lacks...)
+	if errors.Is(err, ErrGone) && unread != nil {
+		return nil, unread
+	}
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(closures, local)
 	return closures, nil
 }
 

@@ -206,6 +206,12 @@ func TestClosuresSaysOfWhatIsNowhereThatItIsGone(t *testing.T) {
 	if _, err := c.Closures(t.Context(), path(t, "db1")); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "db1") {
 		t.Errorf("error = %v for what is nowhere, want that db1 is gone", err)
 	}
+	damaged := open(t, n, filepath.Dir(c.dir)) // which has looked at nothing
+	file := damaged.narInfoFile(path(t, "web1"))
+	must(t, errors.Join(os.Remove(file), os.Mkdir(file, 0o755)))
+	if _, err := damaged.Closures(t.Context(), path(t, "web1")); err == nil || errors.Is(err, ErrGone) {
+		t.Errorf("error = %v for what the cache may have, want another one", err)
+	}
 	n.hangs = true // so that nobody knows
 	c.timeout = time.Millisecond
 	if _, err := c.Closures(t.Context(), path(t, "db1")); err == nil || errors.Is(err, ErrGone) {
