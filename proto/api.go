@@ -214,6 +214,15 @@ type ForcePush struct {
 // IsBuilt reports whether the newest revision is built.
 func (s SourceStatus) IsBuilt() bool { return s.Built == s.Revision && !s.Revision.IsZero() }
 
+// Over returns the force-push that the newest revision is, if it is one that was let
+// through, and nil otherwise.
+func (s SourceStatus) Over() *ForcePush {
+	if s.PushedOver == nil || s.PushedOver.Revision != s.Revision {
+		return nil
+	}
+	return s.PushedOver
+}
+
 // A HostRequest asks for one host, waiting as a [FleetRequest] does.
 type HostRequest struct {
 	Host  HostName      `json:"host"`

@@ -25,6 +25,7 @@ const (
 	Refused           Event = "refused"            // a host refuses what is published for it, for half an hour
 	SecondMachine     Event = "second-machine"     // a host is two machines
 	BuildFailed       Event = "build-failed"       // a revision does not get out, or not for every host
+	ForcePushed       Event = "force-pushed"       // a branch was pushed over, and goes out
 	SourceUnreachable Event = "source-unreachable" // a repository cannot be looked at, for five minutes
 	Test              Event = "test"               // a person tries a destination
 )
@@ -33,7 +34,7 @@ const (
 func Events() []Event {
 	return []Event{
 		RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
-		Refused, SecondMachine, BuildFailed, SourceUnreachable,
+		Refused, SecondMachine, BuildFailed, ForcePushed, SourceUnreachable,
 	}
 }
 
@@ -45,7 +46,7 @@ func (e Event) patience() time.Duration {
 	case Refused:
 		return 30 * time.Minute
 	case RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
-		SecondMachine, BuildFailed, Test:
+		SecondMachine, BuildFailed, ForcePushed, Test:
 	}
 	return 0
 }
@@ -79,6 +80,7 @@ func (n Notice) Line() string {
 		Refused:           n.Host.String() + " refuses what is published for it",
 		SecondMachine:     n.Host.String() + " is two machines",
 		BuildFailed:       "the newest revision of channel " + n.Channel + " does not get out, or not for every host",
+		ForcePushed:       "the branch of channel " + n.Channel + " was pushed over, and goes out",
 		SourceUnreachable: "the repository of channel " + n.Channel + " cannot be looked at",
 		Test:              "this is a test, and nothing is wrong",
 	}[n.Event]
@@ -138,18 +140,24 @@ func ofRollout(r proto.RolloutView) []Notice {
 	}}
 }
 
-func ofSource(s proto.SourceStatus) []Notice {
+func ofSource(s proto.SourceStatus) (all []Notice) {
+	if p := s.Over(); p != nil {
+		all = append(all, Notice{
+			Key: key(ForcePushed, s.Channel+"/"+p.Revision.String(), p.Time), Event: ForcePushed, Channel: s.Channel, Revision: p.Revision,
+			Message: "it does not follow from " + p.Over.Short() + ", which was deployed before it", Since: p.Time,
+		})
+	}
 	n := Notice{Channel: s.Channel, Reason: s.Reason, Message: s.Error}
 	if s.Reason == "" {
-		return nil
+		return all
 	}
 	if s.Reason == proto.ReasonSourceUnreachable {
 		n.Event, n.Key = SourceUnreachable, key(SourceUnreachable, s.Channel, time.Time{})
-		return []Notice{n}
+		return append(all, n)
 	}
 	n.Event, n.Revision = BuildFailed, s.Revision
 	n.Key = key(BuildFailed, s.Channel+"/"+s.Revision.String()+"/"+string(s.Reason), time.Time{})
-	return []Notice{n}
+	return append(all, n)
 }
 
 func ofHost(h proto.HostView) (all []Notice) {

@@ -356,7 +356,7 @@ func TestEveryEventCanBeInForce(t *testing.T) {
 			{ID: "3", Channel: "c", State: proto.RolloutDone},
 			{ID: "4", Channel: "main", State: proto.RolloutRunning},
 		},
-		Sources: []proto.SourceStatus{{Channel: "a", Reason: proto.ReasonSourceUnreachable}, {Channel: "b", Reason: proto.ReasonEvalFailed}},
+		Sources: []proto.SourceStatus{{Channel: "a", Reason: proto.ReasonSourceUnreachable}, {Channel: "b", Reason: proto.ReasonEvalFailed}, {Channel: "c", PushedOver: &proto.ForcePush{}}},
 		Hosts: []proto.HostView{
 			ended(t, "h1", "1", proto.VerdictRolledBack, ""), ended(t, "h2", "1", proto.VerdictRollbackFailed, ""), ended(t, "h3", "1", proto.VerdictFailed, ""),
 			{Host: host(t, "h4"), Channel: "main", Rival: &proto.Rival{}, Waits: &proto.RolloutWait{For: proto.ReasonAwaitingApproval}},

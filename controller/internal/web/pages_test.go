@@ -156,3 +156,18 @@ func TestPagesSayOfWhenTheyAre(t *testing.T) {
 		requirePage(t, s.get(target, cookies), http.StatusOK, "As of 12:00:00 UTC")
 	}
 }
+
+func TestTheFleetSaysThatABranchWasPushedOver(t *testing.T) {
+	s := newSite(t)
+	old, err := proto.ParseRevision(strings.Repeat("b", 40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sources = []proto.SourceStatus{{Channel: "main", PushedOver: &proto.ForcePush{Over: old}}}
+	cookies := s.signIn(t)
+	requirePage(t, s.get("/", cookies), http.StatusOK, "pushed over, and does not follow from <code>"+old.Short())
+	s.sources[0].Revision = old // there was another push
+	if page := s.get("/", cookies).Body.String(); strings.Contains(page, "pushed over") {
+		t.Error("it is told after the next push, too")
+	}
+}

@@ -27,6 +27,7 @@ type site struct {
 	time    time.Time
 
 	hosts   []proto.HostView // in pages of two
+	sources []proto.SourceStatus
 	rollout proto.RolloutShowReply
 	log     []proto.BuildLogReply
 	asked   []string // the queries of the fleet
@@ -92,7 +93,7 @@ func (s *site) fleetCall(_ context.Context, _ bus.Caller, r proto.FleetRequest) 
 			from = i
 		}
 	}
-	reply := proto.FleetReply{Hosts: s.hosts[from:min(from+2, len(s.hosts))], Rollouts: []proto.RolloutView{s.rollout.Rollout}}
+	reply := proto.FleetReply{Hosts: s.hosts[from:min(from+2, len(s.hosts))], Rollouts: []proto.RolloutView{s.rollout.Rollout}, Sources: s.sources}
 	if from+2 < len(s.hosts) {
 		reply.Continue = s.hosts[from+2].Host
 	}

@@ -126,7 +126,7 @@ func drawFleet(w io.Writer, r proto.FleetReply, now time.Time) {
 		if s.Error != "" {
 			fmt.Fprintf(w, "\nchannel %s: %s\n", s.Channel, terminal.Printable(summary.Because(string(s.Reason), "", s.Error)))
 		}
-		if p := s.PushedOver; p != nil && p.Revision == s.Revision {
+		if p := s.Over(); p != nil {
 			fmt.Fprintf(w, "\nchannel %s: the branch was pushed over: %s does not follow from %s, which was deployed before it\n", s.Channel, p.Revision.Short(), p.Over.Short())
 		}
 	}
