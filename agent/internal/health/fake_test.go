@@ -54,7 +54,8 @@ func newHost() *host {
 	return h
 }
 
-func (h *host) Snapshot(context.Context) (systemd.Units, error) {
+// all returns every unit.
+func (h *host) all() (systemd.Units, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := time.Since(h.start)
@@ -69,15 +70,15 @@ func (h *host) Snapshot(context.Context) (systemd.Units, error) {
 	return append(units, agent), nil
 }
 
-func (h *host) Troubled(ctx context.Context) (systemd.Units, error) {
-	units, err := h.Snapshot(ctx)
+func (h *host) Troubled(context.Context) (systemd.Units, error) {
+	units, err := h.all()
 	return slices.DeleteFunc(units, func(u systemd.Unit) bool {
 		return u.ActiveState != systemd.Failed && !u.AutoRestarting() && u.NRestarts == 0
 	}), err
 }
 
-func (h *host) Unit(ctx context.Context, name string) (systemd.Unit, error) {
-	units, err := h.Snapshot(ctx)
+func (h *host) Unit(_ context.Context, name string) (systemd.Unit, error) {
+	units, err := h.all()
 	if err != nil {
 		return systemd.Unit{}, err
 	}

@@ -27,13 +27,10 @@ const (
 
 // Units is systemd; *systemd.Client is it.
 type Units interface {
-	// Snapshot returns every loaded unit, with details of those that failed or
-	// restarted.
-	Snapshot(ctx context.Context) (systemd.Units, error)
-	// Troubled returns those units of a snapshot that have failed, wait to be
-	// started again, or were restarted.
+	// Troubled returns the units that have failed, wait to be started again, or
+	// were restarted, with details.
 	Troubled(ctx context.Context) (systemd.Units, error)
-	// Unit returns one unit, with details.
+	// Unit returns one unit, with its invocation.
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
 	// RestartUnit returns when the unit has started, or could not; the latter is
 	// a *systemd.JobError.

@@ -22,7 +22,7 @@ const (
 // look judges the system as it is now. The error is for when systemd does not
 // answer.
 func (o *observation) look(ctx context.Context) (Judgement, error) {
-	units, err := o.snapshot(ctx)
+	units, err := o.troubled(ctx)
 	if err != nil {
 		return Judgement{}, err
 	}

@@ -65,7 +65,7 @@ func (o *observation) await(ctx context.Context, met, failed <-chan struct{}) {
 		return // the last look looks at the units too
 	default:
 	}
-	units, err := o.snapshot(ctx)
+	units, err := o.troubled(ctx)
 	if err != nil || len(o.failed(ctx, units)) > 0 {
 		return
 	}
@@ -98,23 +98,21 @@ func (o *observation) awaitGrace(ctx context.Context) bool {
 // can be told in time.
 func (o *observation) countRestarts(ctx context.Context) map[string]uint32 {
 	counts := make(map[string]uint32)
-	units, err := o.snapshot(ctx)
+	units, err := o.troubled(ctx)
 	if err != nil {
 		return counts
 	}
 	for _, u := range units {
-		if u.NRestarts > 0 {
-			counts[u.Name] = u.NRestarts
-		}
+		counts[u.Name] = u.NRestarts
 	}
 	return counts
 }
 
-// snapshot asks for all units until it gets an answer: systemd may be
-// re-executing itself.
-func (o *observation) snapshot(ctx context.Context) (systemd.Units, error) {
+// troubled asks for the units that are in trouble until it gets an answer: systemd
+// may be re-executing itself.
+func (o *observation) troubled(ctx context.Context) (systemd.Units, error) {
 	for {
-		units, err := o.Units.Snapshot(ctx)
+		units, err := o.Units.Troubled(ctx)
 		if err == nil {
 			return units, nil
 		}

@@ -11,21 +11,6 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 )
 
-// Snapshot returns every unit that systemd has loaded. It is not atomic:
-// restart counts and details are read unit by unit after the list.
-func (c *Client) Snapshot(ctx context.Context) (Units, error) {
-	var units Units
-	err := c.exchange(ctx, "list units", func(ctx context.Context, conn *dbus.Conn) error {
-		list, err := conn.ListUnitsContext(ctx)
-		if err != nil {
-			return err
-		}
-		units, err = describe(ctx, conn, list)
-		return err
-	})
-	return units, err
-}
-
 // GoingDown reports whether systemd is shutting the host down.
 func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
 	err = c.exchange(ctx, "ask for its state", func(ctx context.Context, conn *dbus.Conn) error {
@@ -40,42 +25,38 @@ func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
 }
 
 // Troubled returns the units that have failed, wait to be started again, or
-// were restarted, with details. It costs less than a snapshot: systemd is
-// asked about those only that have failed, run, or are about to.
+// were restarted, sorted, with details. That is not atomic: each is asked after
+// the list. Of the others systemd is asked about those only that run, or are
+// about to or to end.
 func (c *Client) Troubled(ctx context.Context) (Units, error) {
 	var units Units
 	err := c.exchange(ctx, "list failed units", func(ctx context.Context, conn *dbus.Conn) error {
-		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), string(Activating), running})
+		units = nil
+		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), string(Activating), string(Reloading), string(Deactivating), running})
 		if err != nil {
 			return err
 		}
-		units, err = describe(ctx, conn, list)
-		return err
-	})
-	return slices.DeleteFunc(units, func(u Unit) bool { return !u.troubled() }), err
-}
-
-// describe returns the listed units, sorted, those in trouble with details.
-func describe(ctx context.Context, conn *dbus.Conn, list []dbus.UnitStatus) (Units, error) {
-	var units Units
-	for _, s := range list {
-		u := unitOf(s)
-		if err := addRestarts(ctx, conn, &u); err != nil {
-			return nil, err
-		}
-		if u.troubled() {
-			if err := addDetails(ctx, conn, &u); err != nil {
-				return nil, err
+		for _, s := range list {
+			u := unitOf(s)
+			if err := addRestarts(ctx, conn, &u); err != nil {
+				return err
 			}
+			if !u.troubled() {
+				continue
+			}
+			if err := addDetails(ctx, conn, &u); err != nil {
+				return err
+			}
+			units = append(units, u)
 		}
-		units = append(units, u)
-	}
+		return nil
+	})
 	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
-	return units, nil
+	return units, err
 }
 
-// Unit returns the unit of that name, with details, loading its file if need
-// be. A unit that does not exist is no error; see [Unit.Loaded].
+// Unit returns the unit of that name, with its invocation, loading its file if
+// need be. A unit that does not exist is no error; see [Unit.Loaded].
 func (c *Client) Unit(ctx context.Context, name string) (Unit, error) {
 	var u Unit
 	err := c.exchange(ctx, "get unit "+name, func(ctx context.Context, conn *dbus.Conn) (err error) {
@@ -95,10 +76,10 @@ func getUnit(ctx context.Context, conn *dbus.Conn, name string) (Unit, error) {
 	}
 	u := unitOf(list[0])
 	u.Name = name // not its name by alias
-	if err := addRestarts(ctx, conn, &u); err != nil {
-		return Unit{}, err
-	}
-	return u, addDetails(ctx, conn, &u)
+	var invocation []byte
+	err = read(ctx, conn, name, "Unit", "InvocationID", &invocation)
+	u.InvocationID = hex.EncodeToString(invocation)
+	return u, err
 }
 
 func unitOf(s dbus.UnitStatus) Unit {
@@ -127,17 +108,13 @@ func addDetails(ctx context.Context, conn *dbus.Conn, u *Unit) error {
 		kind, name string
 		into       any
 	}
-	var invocation []byte
 	var left, started uint64
 	properties := []property{
-		{"Unit", "FragmentPath", &u.FragmentPath},
 		{"Unit", "Transient", &u.Transient},
-		{"Unit", "InvocationID", &invocation},
 		{"Unit", "InactiveExitTimestamp", &left},
 	}
 	if isService(u.Name) {
 		properties = append(properties,
-			property{"Service", "MainPID", &u.MainPID},
 			property{"Service", "Result", &u.Result},
 			property{"Service", "ExecMainStatus", &u.ExecMainStatus},
 			property{"Service", "ExecMainStartTimestamp", &started},
@@ -148,9 +125,7 @@ func addDetails(ctx context.Context, conn *dbus.Conn, u *Unit) error {
 			return err
 		}
 	}
-	u.InvocationID = hex.EncodeToString(invocation)
 	u.Began = began(left, started)
-	u.Detailed = true
 	return nil
 }
 

@@ -24,22 +24,20 @@ type Unit struct {
 	SubState    string // by type; of services "running", "exited", "auto-restart", …
 	Job         string // the queued job's type, such as "start"; empty without one
 
+	// InvocationID is that of its last run, 32 hexadecimal digits; empty if it
+	// never ran. Of [Client.Unit] only.
+	InvocationID string
+
+	// The fields below are of [Client.Troubled] only.
+
 	// NRestarts counts the restarts by Restart= since the unit was last started
 	// by a job. Services only.
 	NRestarts uint32
-
-	// Detailed says that the fields below are filled: always by [Client.Unit],
-	// in a snapshot only for units in trouble: failed, waiting to be restarted, or
-	// restarted.
-	Detailed     bool
-	FragmentPath string // the unit file; empty without one
-	Transient    bool   // made by StartTransientUnit, without a unit file
-	InvocationID string // 32 hexadecimal digits; empty if it never ran
+	Transient bool // made by StartTransientUnit, without a unit file
 	// Began is when its last run began, if not a little earlier; zero if it never
 	// ran.
 	Began time.Time
 	// Services only.
-	MainPID        uint32 // zero if there is none
 	Result         string // "success", "exit-code", "signal", "timeout", …
 	ExecMainStatus int32  // exit code or signal of the last main process
 }
@@ -95,24 +93,4 @@ func (us Units) Find(name string) (Unit, bool) {
 		}
 	}
 	return Unit{}, false
-}
-
-// Failed returns the units that have failed.
-func (us Units) Failed() Units {
-	var failed Units
-	for _, u := range us {
-		if u.ActiveState == Failed {
-			failed = append(failed, u)
-		}
-	}
-	return failed
-}
-
-// Names returns the names of us.
-func (us Units) Names() []string {
-	names := make([]string, len(us))
-	for i, u := range us {
-		names[i] = u.Name
-	}
-	return names
 }

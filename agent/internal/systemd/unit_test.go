@@ -11,7 +11,6 @@ import (
 	"time"
 
 	godbus "github.com/godbus/dbus/v5"
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestUnits(t *testing.T) {
@@ -20,9 +19,6 @@ func TestUnits(t *testing.T) {
 		{Name: "b.service", LoadState: "loaded", ActiveState: Failed, SubState: "failed"},
 		{Name: "c.mount", LoadState: "not-found", ActiveState: Failed, SubState: "failed"},
 		{Name: "d.service", LoadState: "loaded", ActiveState: Activating, SubState: "auto-restart"},
-	}
-	if diff := cmp.Diff([]string{"b.service", "c.mount"}, units.Failed().Names()); diff != "" {
-		t.Errorf("failed (-want +got):\n%s", diff)
 	}
 	if u, ok := units.Find("d.service"); !ok || !u.AutoRestarting() || !u.Loaded() {
 		t.Errorf("find d.service: got %+v, %v", u, ok)
@@ -76,11 +72,9 @@ func TestEveryCallThatFailsSaysWhatItWas(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // so that they fail also where there is a systemd
 	c := &Client{}
-	_, snapshot := c.Snapshot(ctx)
 	_, failed := c.Troubled(ctx)
 	_, unit := c.Unit(ctx, "a.service")
 	for want, err := range map[string]error{
-		"list units":         snapshot,
 		"list failed units":  failed,
 		"get unit a.service": unit,
 		"start a.service":    c.StartUnit(ctx, "a.service"),
