@@ -183,12 +183,13 @@ type Agent struct {
 	asks    chan ask
 
 	// Of the reconciler only.
-	fetch      *fetch   // the one under way
-	hooking    *hookRun // those under way
-	unrecorded error    // why the last result of either could not be recorded
-	connects   uint64   // connections that were seen
-	blind      int      // observations in a row that failed
-	rung       bool     // somebody asked for a retry, for which it is too soon
+	record     deployment.Deployment // as last observed
+	fetch      *fetch                // the one under way
+	hooking    *hookRun              // those under way
+	unrecorded error                 // why the last result of either could not be recorded
+	connects   uint64                // connections that were seen
+	blind      int                   // observations in a row that failed
+	rung       bool                  // somebody asked for a retry, for which it is too soon
 	complaints complaints
 	remembered string // ID of the last deployment that is in the history
 	overridden string // ID and phase of the deployment that vetoes held back for too long

@@ -6,6 +6,11 @@ import "context"
 // synctest can hold.
 func (a *Agent) Follow(ctx context.Context) error { return a.follow(ctx, nil, nil) }
 
+// FollowRecord is Follow, woken by changed for the record.
+func (a *Agent) FollowRecord(ctx context.Context, changed <-chan struct{}) error {
+	return a.follow(ctx, changed, nil)
+}
+
 // Tidy is the part of an agent that tidies.
 func (a *Agent) Tidy(ctx context.Context) error { return a.tidy(ctx) }
 

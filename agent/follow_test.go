@@ -30,6 +30,46 @@ func TestSettlesBeforeItAsksWhatIsDesired(t *testing.T) {
 	})
 }
 
+func TestWhatItWroteItselfIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.record(deployment.Deployment{
+			ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseActivating, Proven: deployment.Proven{Toplevel: pathA},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		changed, done := make(chan struct{}), make(chan error)
+		a := w.agent()
+		go func() { done <- a.FollowRecord(ctx, changed) }()
+		seen := func() int {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.ensured)
+		}
+		before := seen()
+		changed <- struct{}{}
+		if got := seen(); got != before {
+			t.Errorf("the transaction was seen to %d times instead of %d: nothing has changed", got, before)
+		}
+		d, err := w.files.Deployment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Activations++
+		if err := w.files.Save(d); err != nil {
+			t.Fatal(err)
+		}
+		changed <- struct{}{}
+		if got := seen(); got != before+1 {
+			t.Errorf("the transaction was seen to %d times instead of %d", got, before+1)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -75,6 +76,9 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")
 			}
+			if open && a.knowsRecord() {
+				continue
+			}
 		case _, open := <-vetoes:
 			if !open {
 				vetoes = nil
@@ -115,6 +119,13 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 			asked.answer <- undone // buffered
 		}
 	}
+}
+
+// knowsRecord reports whether the record is as it was when the host was last
+// observed: what changed then was the agent's own doing.
+func (a *Agent) knowsRecord() bool {
+	r, err := a.Files.Deployment()
+	return err == nil && reflect.DeepEqual(r, a.record)
 }
 
 // act decides and acts until there is nothing more to do now. It returns when
@@ -204,6 +215,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	if o.Record, err = a.Files.Deployment(); err != nil {
 		return o, err
 	}
+	a.record = o.Record
 	if o.Record.Phase == proto.PhaseStaged {
 		o.Due = a.Config.Reboot.opens(o.Record.Since)
 	}
