@@ -56,6 +56,7 @@ type world struct {
 	reads     int    // how often it was asked for
 	connects  uint64
 	systems   proto.Systems
+	vetoed    int           // times that the inhibitors were asked
 	unseen    error         // why systems cannot be read
 	looks     int           // how often systems was read
 	reboot    []string      // what of every system but the booted one needs a reboot
@@ -462,6 +463,7 @@ func (w *world) Collected() tidy.Collected {
 func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.vetoed++
 	return w.live, w.reboots, w.deaf
 }
 

@@ -70,6 +70,25 @@ func TestWhatItWroteItselfIsNoNews(t *testing.T) {
 	})
 }
 
+func TestInhibitorsAreAskedOnceARound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.follow()
+		asked := func() int {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.vetoed
+		}
+		before := asked()
+		w.assign(7, pathB)
+		if got := asked() - before; got != 2 {
+			t.Errorf("asked %d times, want 2: when there was something to fetch, and before it is activated", got)
+		}
+		w.awaitTransaction()
+	})
+}
+
 func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

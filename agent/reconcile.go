@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"time"
 
 	"kedge/agent/internal/deployment"
@@ -132,8 +133,9 @@ func (a *Agent) knowsRecord() bool {
 // to decide again even if nothing happens; zero for never.
 func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 	a.tell(ctx, slog.LevelError, "what was desired has expired and cannot be verified again", a.lapse(ctx))
+	inhibitors := sync.OnceValue(func() vetoes { return a.askInhibitors(ctx) })
 	for range maxActions {
-		o, err := a.observe(ctx)
+		o, err := a.observe(ctx, inhibitors)
 		a.change(func(v *view) { v.stateErr = err })
 		a.tell(ctx, slog.LevelError, "the host cannot be observed; it is left as it is", err)
 		if err != nil {
@@ -204,7 +206,7 @@ func (a *Agent) decided(ctx context.Context, d Decision, o Observation) {
 // the record to the outbox. Of a deployment that its transaction has to settle
 // nothing but the record matters: then no other file, and no event that cannot
 // be written, keeps the host from being settled.
-func (a *Agent) observe(ctx context.Context) (Observation, error) {
+func (a *Agent) observe(ctx context.Context, inhibitors func() vetoes) (Observation, error) {
 	v, now := a.look(), a.Now()
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
@@ -233,7 +235,7 @@ func (a *Agent) observe(ctx context.Context) (Observation, error) {
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
-	all := a.askInhibitors(ctx).with(a.Files.Vetoes())
+	all := inhibitors().with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
 	o.Confirmed, o.RebootConfirmed = a.confirmed(ctx, o.Record)
 	o.Confirmed = o.Confirmed || o.Record.ByHand()
