@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,10 +26,11 @@ var _ Pusher = (*cache.Cache)(nil)
 
 // push makes fetchable what was built. Where that fails for all together it is
 // done one by one, and hosts that it fails for are moved to those that failed to
-// build. The error is about all of them.
+// build. The error is about all of them. A cache that hangs is waited for once: what it
+// has taken by then it has when the revision is tried again.
 func push(ctx context.Context, to Pusher, b build.Builds) (cache.Closures, error) {
 	closures, err := to.Push(ctx, slices.SortedFunc(maps.Values(b.Toplevels), proto.StorePath.Compare)...)
-	if err == nil || len(b.Toplevels) == 1 {
+	if err == nil || len(b.Toplevels) == 1 || isSlow(err) {
 		return closures, err
 	}
 	closures = cache.Closures{}
@@ -37,6 +39,9 @@ func push(ctx context.Context, to Pusher, b build.Builds) (cache.Closures, error
 		one, err := to.Push(ctx, b.Toplevels[host])
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if isSlow(err) {
+			return nil, err
 		}
 		maps.Copy(closures, one)
 		if err == nil {
@@ -52,4 +57,10 @@ func push(ctx context.Context, to Pusher, b build.Builds) (cache.Closures, error
 		b.Failed[host] = build.NewHostError(host, proto.ReasonBuildFailed, fmt.Errorf("copy into the cache: %w", err))
 	}
 	return closures, nil
+}
+
+// isSlow reports whether a cache took longer than it may.
+func isSlow(err error) bool {
+	_, ok := errors.AsType[*cache.SlowError](err)
+	return ok
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/controller/internal/build"
 	"kedge/controller/internal/cache"
@@ -18,11 +19,15 @@ import (
 type fakePusher struct {
 	broken []proto.StorePath
 	why    string // defaults to a hash mismatch
+	slow   int    // as of which push it hangs; 0 for never
 	pushes int
 }
 
 func (p *fakePusher) Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
 	p.pushes++
+	if p.slow > 0 && p.pushes >= p.slow {
+		return nil, fmt.Errorf("copy to s3://fleet: %w", &cache.SlowError{After: time.Hour})
+	}
 	for _, t := range toplevels {
 		if slices.Contains(p.broken, t) {
 			return nil, fmt.Errorf("%s in %s", cmp.Or(p.why, "hash mismatch"), t)
@@ -79,6 +84,17 @@ func TestPushGivesUpOnABrokenCache(t *testing.T) {
 	}
 	if p.pushes > 1+maxPushFailures {
 		t.Errorf("pushed %d times", p.pushes)
+	}
+}
+
+// TestPushWaitsOnceForACacheThatHangs, whether it does so at once or later.
+func TestPushWaitsOnceForACacheThatHangs(t *testing.T) {
+	for slow := 1; slow <= 3; slow++ {
+		b, p := built(t, "db1", "web1", "web2"), &fakePusher{slow: slow, broken: []proto.StorePath{storePath(t, "db1")}}
+		_, err := push(t.Context(), p, b)
+		if _, ok := errors.AsType[*cache.SlowError](err); !ok || p.pushes != slow || len(b.Failed) != 0 {
+			t.Errorf("hangs at push %d: error = %v after %d pushes with %d failed hosts, want that one about all", slow, err, p.pushes, len(b.Failed))
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"kedge/internal/narinfo"
@@ -24,8 +25,10 @@ import (
 type fakeNix struct {
 	t         *testing.T
 	store     map[proto.StorePath][]proto.StorePath // path → references
+	copying   sync.Mutex                            // guards copies
 	copies    []nix.CopyOptions
 	copyErr   error
+	hangsAt   string // copies to URLs that begin so last as long as their context
 	refuses   string // copies to URLs that begin so
 	hangs     bool   // every call lasts as long as its context
 	meanwhile func() // happens while closures are copied to another cache over HTTP
@@ -45,7 +48,13 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
+	f.copying.Lock() // further caches are copied to at once
 	f.copies = append(f.copies, o)
+	f.copying.Unlock()
+	if f.hangsAt != "" && strings.HasPrefix(o.To, f.hangsAt) {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	if f.copyErr != nil {
 		return f.copyErr
 	}

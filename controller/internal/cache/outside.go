@@ -27,6 +27,7 @@ type Outside struct {
 	timeout time.Duration
 	log     *slog.Logger
 	now     func() time.Time
+	syncFS  func(dir string) error // of the file system of dir
 
 	noting sync.Mutex             // guards sent
 	sent   map[transfer]time.Time // what was copied, and when
@@ -68,7 +69,7 @@ func openOutside(o Options) (*Outside, proto.SecretKey, error) {
 	}
 	return &Outside{
 		nix: o.Nix, keyFile: keyFile, key: key.Public(), from: o.From, targets: o.Push, client: o.Client,
-		timeout: o.Timeout, log: o.Log, now: o.Now, sent: map[transfer]time.Time{},
+		timeout: o.Timeout, log: o.Log, now: o.Now, syncFS: syncFS, sent: map[transfer]time.Time{},
 	}, key, nil
 }
 
@@ -125,5 +126,11 @@ func (o *Outside) Handler(Porter) http.Handler { return http.NotFoundHandler() }
 
 // bounded returns ctx with the end that every call has.
 func (o *Outside) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("no end within %s", o.timeout))
+	return context.WithTimeoutCause(ctx, o.timeout, &SlowError{o.timeout})
 }
+
+// A SlowError says that there was no end within a time. What was copied by then stays, and
+// whoever tries again goes on from there.
+type SlowError struct{ After time.Duration }
+
+func (e *SlowError) Error() string { return fmt.Sprintf("no end within %s", e.After) }

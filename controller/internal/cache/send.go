@@ -10,9 +10,13 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kedge/internal/durable"
 	"kedge/internal/nix"
@@ -23,17 +27,21 @@ import (
 // their caches.
 const sentFor = time.Hour
 
-// send copies the closures of systems to all further caches, signed by our key where we
-// built them, and writes their closure lists where that takes no more than a file. What
-// one cache does not take is an error, after all were tried: a host that is told of that
-// cache must find it there.
+// send copies the closures of systems to all further caches at once, signed by our key
+// where we built them, and writes their closure lists where that takes no more than a
+// file. What one cache does not take is an error, after all were tried: a host that is
+// told of that cache must find it there. The error wraps a [*SlowError] if one had no end.
 func (o *Outside) send(ctx context.Context, ours bool, closures Closures) error {
-	var errs []error
+	errs := make([]error, len(o.targets))
+	var all sync.WaitGroup
 	for i, target := range o.targets {
-		if err := o.sendTo(ctx, i, ours, closures); err != nil {
-			errs = append(errs, fmt.Errorf("copy to %s: %w", target, err))
-		}
+		all.Go(func() {
+			if err := o.sendTo(ctx, i, ours, closures); err != nil {
+				errs[i] = fmt.Errorf("copy to %s: %w", target, err)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
@@ -41,7 +49,7 @@ func (o *Outside) send(ctx context.Context, ours bool, closures Closures) error 
 func (o *Outside) sendTo(ctx context.Context, i int, ours bool, closures Closures) error {
 	target := o.targets[i]
 	timeout := cmp.Or(target.Timeout, o.timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no end within %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &SlowError{timeout})
 	defer cancel()
 	var systems []proto.StorePath
 	for s := range closures {
@@ -61,9 +69,28 @@ func (o *Outside) sendTo(ctx context.Context, i int, ours bool, closures Closure
 			// It only spares hosts a download for which they have no room.
 			o.log.WarnContext(ctx, "closure list is not in the other cache", "cache", target, "toplevel", s, "err", err)
 		}
+	}
+	if dir, ok := target.dir(); ok {
+		if err := o.syncFS(dir); err != nil { // nobody else does, as of a cache of ours
+			return fmt.Errorf("put it on the disk: %w", err)
+		}
+	}
+	for _, s := range systems {
 		o.noteSent(transfer{i, ours, s})
 	}
 	return nil
+}
+
+// syncFS puts on the disk what the file system of a directory was told.
+func syncFS(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return errors.Join(fmt.Errorf("sync the file system of %s: %w", dir, err), f.Close())
+	}
+	return f.Close()
 }
 
 // copyTo copies the closures of systems, signed by our key where we built them: by Nix

@@ -13,7 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"kedge/internal/nix"
 )
 
 // TestPushCopiesToFurtherCachesToo: what they do not take is not reported as there.
@@ -51,8 +54,10 @@ func TestPushCopiesToFurtherCachesToo(t *testing.T) {
 	if got := lists["/x/closures/"+path(t, "web1").Base()+".txt"]; got != want {
 		t.Errorf("closure list at the server: %q", lists)
 	}
-	if last := n.copies[len(n.copies)-1].To; !strings.Contains(last, "priority=1") {
-		t.Errorf("copied to %s, want with its parameters", last)
+	if !slices.ContainsFunc(n.copies, func(c nix.CopyOptions) bool {
+		return strings.Contains(c.To, server.URL) && strings.Contains(c.To, "priority=1")
+	}) {
+		t.Errorf("copied to %+v, want with its parameters", n.copies)
 	}
 	copies := len(n.copies)
 	_, err = c.Push(t.Context(), path(t, "web1"))
@@ -84,6 +89,9 @@ func TestCachesThatDifferInTheirParametersAreDifferent(t *testing.T) {
 	must(t, err)
 	_, err = o.Push(t.Context(), path(t, "db1"))
 	must(t, err)
+	byEndpoint := func(a, b nix.CopyOptions) int { return strings.Compare(a.To, b.To) }
+	slices.SortFunc(n.copies[:2], byEndpoint)
+	slices.SortFunc(n.copies[2:], byEndpoint)
 	var got []string
 	for _, c := range n.copies {
 		u, err := url.Parse(c.To)
@@ -117,5 +125,64 @@ func TestWhatIsPushedIsThereThen(t *testing.T) {
 		if _, err := os.Stat(file); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAFurtherCacheThatHangsHoldsUpNoOther: they have everything while it is waited for,
+// and are not asked again afterwards.
+func TestAFurtherCacheThatHangsHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFake(t)
+		n.hangsAt = "s3://hangs"
+		o, _ := openOther(t, n, Target{URL: "s3://hangs", Timeout: time.Minute}, Target{URL: "s3://works"})
+		ended := make(chan error)
+		go func() {
+			_, err := o.Push(t.Context(), path(t, "db1"))
+			ended <- err
+		}()
+		synctest.Wait()
+		if !o.wasSent(transfer{1, true, path(t, "db1")}) {
+			t.Error("a cache that works waits for one that hangs")
+		}
+		err := <-ended
+		if slow, ok := errors.AsType[*SlowError](err); !ok || slow.After != time.Minute {
+			t.Errorf("error = %v, want a SlowError after a minute", err)
+		}
+		n.hangsAt = ""
+		_, err = o.Push(t.Context(), path(t, "db1"))
+		must(t, err)
+		if len(n.copies) != 3 {
+			t.Errorf("copied %+v, want once to the one, and twice to that which hung", n.copies)
+		}
+	})
+}
+
+// TestWhatIsInAFolderIsOnTheDisk before anybody is told of it.
+func TestWhatIsInAFolderIsOnTheDisk(t *testing.T) {
+	n, dir := newFake(t), t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "nar"), 0o755))
+	o, _ := openOther(t, n, Target{URL: "file://" + dir}, Target{URL: "s3://fleet"})
+	full := errors.New("no space left on device")
+	var synced []string
+	o.syncFS = func(dir string) error {
+		for _, file := range []string{path(t, "db1").Hash() + narInfoSuffix, filepath.Join(closuresDir, path(t, "db1").Base()+listSuffix)} {
+			if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+				t.Error(err)
+			}
+		}
+		synced = append(synced, dir)
+		return full
+	}
+	if _, err := o.Push(t.Context(), path(t, "db1")); !errors.Is(err, full) {
+		t.Errorf("error = %v, want %v", err, full)
+	}
+	o.syncFS = syncFS
+	_, err := o.Push(t.Context(), path(t, "db1"))
+	must(t, err)
+	if !slices.Equal(synced, []string{dir}) {
+		t.Errorf("synced %q, want %q alone", synced, dir)
+	}
+	if err := syncFS(filepath.Join(dir, "missing")); err == nil {
+		t.Error("synced what is not there")
 	}
 }

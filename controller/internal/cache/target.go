@@ -110,6 +110,15 @@ func (t Target) String() string {
 // isSigned reports whether Nix signs what it copies to t.
 func (t Target) isSigned() bool { return t.URL != "" && !strings.HasPrefix(t.URL, "ssh-ng:") }
 
+// dir returns the directory that t is on this machine; ok is false if it is none.
+func (t Target) dir() (dir string, ok bool) {
+	u, err := url.Parse(t.URL)
+	if err != nil || u.Scheme != "file" {
+		return "", false
+	}
+	return u.Path, true
+}
+
 // withKey returns the URL of t for Nix, which signs with a key if it is asked to.
 func (t Target) withKey(keyFile string, signing bool) (string, error) {
 	u, err := url.Parse(t.URL)
