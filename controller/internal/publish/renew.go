@@ -52,7 +52,9 @@ func (p *Publisher) renewHost(name proto.HostName) error {
 	if err != nil {
 		return err
 	}
-	if next.Issued.Equal(h.record.Issued) && next.Desired.CacheToken == h.record.Desired.CacheToken && same(next.Desired.Withdrawals, h.record.Desired.Withdrawals) {
+	d, was := next.Desired, h.record.Desired
+	if next.Issued.Equal(h.record.Issued) && same(&d.Release, &was.Release) && same(&d.Assignment, &was.Assignment) &&
+		d.CacheToken == was.CacheToken && same(d.Withdrawals, was.Withdrawals) {
 		return nil
 	}
 	return p.save(h, next)

@@ -210,6 +210,41 @@ func TestANewKeySignsWhatIsAssigned(t *testing.T) {
 	}
 }
 
+// A key may be added and another one retired in the very second in which something was
+// assigned: no clock is to blame for that.
+func TestKeysAreReplacedInTheSecondOfAnAssignment(t *testing.T) {
+	w := newWorld(t)
+	o := w.options()
+	o.Now = func() time.Time { return w.clock }
+	p, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustPublish(t, p, w.toplevels[0])
+	old := w.trust()
+	key, err := w.signer.Add(sign.Controller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := proto.Trust{ReleaseKeys: old.ReleaseKeys, ControllerKeys: []proto.PublicKey{key}}
+	if err := p.Renew(t.Context()); err != nil {
+		t.Fatalf("sign with the next key, too: %v", err)
+	}
+	if err := w.signer.Retire(old.ControllerKeys[0].Name()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := w.onBus(t, proto.Floor{}, old)
+	if err != nil {
+		t.Errorf("a host that trusts the old key: %v", err)
+	}
+	if _, err := w.onBus(t, accepted.Floor, next); err != nil {
+		t.Errorf("a host that trusts the next one: %v", err)
+	}
+}
+
 // What the spare key assigned is published as it is, and kept until it expires.
 func TestSpareAssignment(t *testing.T) {
 	w := newWorld(t)

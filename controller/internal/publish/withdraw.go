@@ -149,8 +149,8 @@ func (p *Publisher) learn(list *proto.Envelope) {
 	p.o.Log.Warn("withdrawals on the bus are newer than ours; adopted", "serial", what.Serial)
 }
 
-// same reports whether two lists, which may be nil, are the same bytes, signed by as
-// many keys.
+// same reports whether two statements, which may be nil, are the same bytes, signed by
+// as many keys.
 func same(a, b *proto.Envelope) bool {
 	if a == nil || b == nil {
 		return a == b

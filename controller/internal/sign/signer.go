@@ -182,15 +182,15 @@ func (s *Signer) Assign(o Order) (proto.Envelope, error) {
 }
 
 // Renew signs an assignment of ours anew: the same host, serial, release and
-// mode, issued now, with the caches and the token of today. It refuses an instant that is not
-// later than before: the clock went back, and hosts would refuse the assignment.
-// The old one goes on to count.
+// mode, issued now, with the caches and the token of today. It refuses a second that is
+// earlier than before: the clock went back, and hosts would refuse the assignment.
+// The old one goes on to count. In the same second hosts take either.
 func (s *Signer) Renew(assignment proto.Envelope, issued time.Time, near, caches []string, token proto.CacheToken) (proto.Envelope, error) {
 	a, err := s.OpenAssignment(assignment)
 	if err != nil {
 		return proto.Envelope{}, fmt.Errorf("renew assignment: %w", err)
 	}
-	if was := a.Issued; !issued.UTC().Truncate(time.Second).After(was) {
+	if was := a.Issued; issued.UTC().Truncate(time.Second).Before(was) {
 		return proto.Envelope{}, fmt.Errorf("renew assignment %s of %s: it was issued %s, and the clock says %s: check the controller's clock",
 			a.Serial, a.Host, was.Format(time.RFC3339), issued.UTC().Format(time.RFC3339))
 	}

@@ -132,9 +132,12 @@ func TestRenewKeepsAllButTheInstantAndTheCaches(t *testing.T) {
 		t.Errorf("renewed assignment (-want +got):\n%s", diff)
 	}
 
-	for name, at := range map[string]time.Time{"the same instant": now, "an earlier one": now.Add(-time.Hour), "less than a second later": now.Add(time.Millisecond)} {
-		if _, err := signer.Renew(old, at, nil, nil, proto.CacheToken{}); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
-			t.Errorf("renew at %s: got error %v, want one about the clock", name, err)
+	if _, err := signer.Renew(old, now.Add(-time.Hour), nil, nil, proto.CacheToken{}); err == nil || !strings.Contains(err.Error(), "check the controller's clock") {
+		t.Errorf("renew an hour before: got error %v, want one about the clock", err)
+	}
+	for _, at := range []time.Time{now, now.Add(time.Millisecond)} {
+		if _, err := signer.Renew(old, at, nil, nil, proto.CacheToken{}); err != nil {
+			t.Errorf("renew %v later: %v", at.Sub(now), err)
 		}
 	}
 	if _, err := open(t, t.TempDir()).Renew(old, later, nil, nil, proto.CacheToken{}); !errors.Is(err, proto.ErrUnknownKey) {
