@@ -23,7 +23,7 @@ lint unit fuzz integration: prepare ## one layer of tests
 	$(LAYERS) $@
 
 .PHONY: e2e
-e2e: prepare ## scenarios on test hosts: make e2e [RUN=regexp]
+e2e: prepare ## scenarios on test hosts: make e2e [RUN=regexp]; RUN=Attack: the attacks of docs/security.md
 	$(LAYERS) -run '$(value RUN)' e2e
 
 .PHONY: demo

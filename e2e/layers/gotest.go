@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -19,13 +20,17 @@ func staticBuild() []string {
 
 // goTest runs `go test -json` with args and reports every test.
 func goTest(ctx context.Context, r *Report, env []string, args ...string) error {
-	events := newTestEvents(r)
+	return newTestEvents(r).run(ctx, env, args...)
+}
+
+// run is [goTest]. It may be called again.
+func (e *testEvents) run(ctx context.Context, env []string, args ...string) error {
 	_, err := command.Run(ctx, command.Command{
 		Args:     append([]string{"go", "test", "-json"}, args...),
 		Env:      env,
-		Progress: events.line,
+		Progress: e.line,
 	})
-	failed := events.end()
+	failed := e.end()
 	if exit, ok := errors.AsType[*command.Error](err); ok && exit.Code == 1 && failed && ctx.Err() == nil {
 		return nil // said already, test by test
 	}
@@ -49,7 +54,11 @@ type testEvents struct {
 	output map[string]*strings.Builder // by package and test, while it runs
 	count  map[string]int              // of tests passed, by package
 	failed map[string]int              // of tests failed, by package
+	ends   []testEnd                   // in their order
 }
+
+// A testEnd is how a test ended: pass, fail or skip.
+type testEnd struct{ pkg, test, action string } // the package's folder; the test's own name, without those of what it is part of
 
 func newTestEvents(r *Report) *testEvents {
 	return &testEvents{report: r, output: map[string]*strings.Builder{}, count: map[string]int{}, failed: map[string]int{}}
@@ -88,6 +97,7 @@ func (e *testEvents) event(ev testEvent) {
 func (e *testEvents) testEnd(ev testEvent) {
 	output := e.take(ev.Package + " " + ev.Test)
 	name := ev.Package + " " + ev.Test
+	e.ends = append(e.ends, testEnd{path.Base(ev.Package), path.Base(ev.Test), ev.Action})
 	switch ev.Action {
 	case "pass":
 		e.count[ev.Package]++

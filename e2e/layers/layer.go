@@ -26,7 +26,7 @@ const (
 )
 
 // all returns every layer. Of the end-to-end tests run those that match the
-// regular expression, or all if it is empty.
+// regular expression, or all if it is empty; or the attacks, if it is [Attack].
 func all(expression string) []Layer {
 	return []Layer{
 		{Name: Lint, Limit: 20 * time.Minute, Run: lint},
@@ -39,7 +39,8 @@ func all(expression string) []Layer {
 
 // Select returns the layers with these names, in the order in which layers
 // run; without names it returns all of them. Of the end-to-end tests run those
-// that match the regular expression; all, if it is empty.
+// that match the regular expression; all, if it is empty; and if it is [Attack], the
+// tests of every attack.
 func Select(expression string, names ...string) ([]Layer, error) {
 	layers := all(expression)
 	for _, name := range names {

@@ -40,8 +40,11 @@ func integration(ctx context.Context, r *Report) error {
 }
 
 // endToEnd runs the scenarios on test hosts that match the regular expression;
-// all, if it is empty. Two packages at a time: scenarios wait more than they compute.
+// all, if it is empty; or the attacks, if it is [Attack]. Two packages at a time: scenarios wait more than they compute.
 func endToEnd(expression string) func(ctx context.Context, r *Report) error {
+	if expression == Attack {
+		return attacks
+	}
 	return func(ctx context.Context, r *Report) error {
 		tagged, err := Tagged(ctx, "e2e")
 		if err != nil {
