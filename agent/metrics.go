@@ -13,6 +13,7 @@ import (
 // agent's state, so that no gauge can get stuck.
 type metrics struct {
 	agent *Agent
+	all   []*prometheus.Desc
 
 	build, connected, contact, serial, converged, phase, phaseSince *prometheus.Desc
 	reason, conditions, systems, deployments, rejected, reboot      *prometheus.Desc
@@ -25,10 +26,13 @@ type metrics struct {
 }
 
 func newMetrics(a *Agent) *metrics {
+	var all []*prometheus.Desc
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("kedge_agent_"+name, help, labels, nil)
+		d := prometheus.NewDesc("kedge_agent_"+name, help, labels, nil)
+		all = append(all, d)
+		return d
 	}
-	return &metrics{
+	m := &metrics{
 		agent:         a,
 		build:         desc("build_info", "The agent's version; always 1.", "version"),
 		connected:     desc("connected", "Whether the agent is authenticated to NATS."),
@@ -61,10 +65,16 @@ func newMetrics(a *Agent) *metrics {
 		onDisk:        newDiskMetrics(desc),
 		outboxTorn:    desc("outbox_torn_total", "Events whose files could not be read and were set aside."),
 	}
+	m.all = all
+	return m
 }
 
 // Describe implements prometheus.Collector.
-func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range m.all {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {

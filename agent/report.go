@@ -23,8 +23,9 @@ const (
 	publishTimeout = 10 * time.Second
 	publishRetry   = 5 * time.Second
 	// publishPause is between two statuses: what changes at once is told at once,
-	// what goes on changing a moment later, and together.
-	publishPause = 50 * time.Millisecond
+	// what goes on changing a moment later, and together. Each costs this host a
+	// millisecond of processor time, and the controller as much.
+	publishPause = 250 * time.Millisecond
 )
 
 // A reportCursor remembers, durably, how much of which deployment's history

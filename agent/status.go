@@ -48,7 +48,7 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 func (a *Agent) Status() proto.Status {
 	v := a.look()
 	d := readDisk(a.Files, a.Systems.Systems, a.Now())
-	d.vetoes = v.inhibitors.with(a.Files.Vetoes())
+	d.vetoes = v.inhibitors.with(d.vetoes.live)
 	if v.decision.Reason == proto.ReasonConverged && drifted(d.systems, d.proven) {
 		// Not any more; the reconciler will see it, too.
 		v.decision, v.since = Decision{Reason: proto.ReasonNotProven}, time.Time{}
