@@ -61,4 +61,12 @@ func TestAWebhookIsAPushThatIsSeenAtOnce(t *testing.T) {
 		}
 		after, seen = r.Version, wants(web1, 2, two)(r)
 	}
+	if err := os.WriteFile(file, []byte("fedcba9876543210\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{"0123456789abcdef": http.StatusUnauthorized, "fedcba9876543210": http.StatusAccepted} {
+		if got := post(token); got != want {
+			t.Errorf("once there is another secret, with %s: status %d, want %d", token, got, want)
+		}
+	}
 }

@@ -80,6 +80,30 @@ func TestTokenFromAFile(t *testing.T) {
 	}
 }
 
+// TestATokenThatOnlyReadsIsEnough: whoever has it reads as well, and no more.
+func TestATokenThatOnlyReadsIsEnough(t *testing.T) {
+	origin := newOrigin(t)
+	revision := origin.commit("flake.nix", "{ }")
+	token := filepath.Join(t.TempDir(), "token")
+	writeFile(t, token, "s3cret-one\n")
+	server := gitServer(t, filepath.Dir(origin.dir), token) // which takes no pushes
+	at := "/" + filepath.Base(origin.dir) + "/.git"
+	r := newRepository(t, source.Options{URL: server + at, Branch: "main", Credentials: source.Credentials{TokenFile: token, User: "robot"}})
+	if got := check(t, r); got != revision {
+		t.Errorf("newest revision: got %s, want %s", got, revision)
+	}
+	checkout(t, r, revision)
+
+	thief := strings.Replace(server, "https://", "https://robot:s3cret-one@", 1) + at
+	copied := filepath.Join(t.TempDir(), "copied")
+	for what, want := range map[string]bool{"clone --quiet " + thief + " " + copied: true, "-C " + origin.dir + " push " + thief + " HEAD:refs/heads/other": false} {
+		out, err := exec.CommandContext(t.Context(), "git", strings.Fields(what)...).CombinedOutput()
+		if (err == nil) != want {
+			t.Errorf("git %s: %v\n%s", what, err, out)
+		}
+	}
+}
+
 // TestSSHKeyFromAFile has an ssh that runs the command here, and says how it was
 // called.
 func TestSSHKeyFromAFile(t *testing.T) {
