@@ -29,11 +29,10 @@ func (r *Repository) export(ctx context.Context, revision proto.Revision, tree s
 	if err := os.WriteFile(attributes, []byte(asTheyAre), 0o600); err != nil {
 		return "", err
 	}
-	trees := filepath.Join(filepath.Dir(r.mirror.dir), "trees")
-	if err := os.RemoveAll(trees); err != nil {
+	if err := os.RemoveAll(r.trees()); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(trees, revision.String())
+	dir := filepath.Join(r.trees(), revision.String())
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
 		return "", err
 	}
@@ -53,6 +52,9 @@ func (r *Repository) export(ctx context.Context, revision proto.Revision, tree s
 	u := url.URL{Scheme: "path", OmitHost: true, Path: dir, RawQuery: query.Encode()}
 	return u.String(), nil
 }
+
+// trees is where files are exported to.
+func (r *Repository) trees() string { return filepath.Join(filepath.Dir(r.mirror.dir), "trees") }
 
 // commitTime returns when a commit was made, in seconds since 1970.
 func (r *Repository) commitTime(ctx context.Context, revision proto.Revision) (string, error) {

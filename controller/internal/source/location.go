@@ -40,6 +40,9 @@ func (l location) objects() string {
 	if dir == "" || strings.ContainsFunc(dir, func(r rune) bool { return r == '"' || isControl(r) }) {
 		return ""
 	}
+	if _, err := os.Stat(filepath.Join(dir, "shallow")); err == nil {
+		return "" // only that file says where its history ends
+	}
 	return filepath.Join(dir, "objects")
 }
 

@@ -69,7 +69,21 @@ func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {
 		return fmt.Errorf("%w: %w", ErrRevisionGone, failed)
 	}
-	return err
+	if err != nil || !r.policy.needsHistory() {
+		return err
+	}
+	return r.requireWhole(ctx, revision, ref)
+}
+
+// requireWhole reports that the repository lacks a part of the history itself: git then
+// leaves out what it was to fetch, or a part of it, and takes that for no error.
+func (r *Repository) requireWhole(ctx context.Context, revision proto.Revision, ref string) error {
+	got, err := r.output(ctx, r.mirror, "for-each-ref", "--format=%(objectname)", ref)
+	if err != nil || got == revision.String() && !r.isShallow() {
+		return err
+	}
+	return fmt.Errorf("%w: it is a shallow clone itself, and lacks the history that signatures.required and force_push: refuse look at; "+
+		"bring the rest of it there (git fetch --unshallow), or set url to a whole one", ErrUnreachable)
 }
 
 // borrow lets our copy use the objects of a repository on this machine where

@@ -96,18 +96,31 @@ func (r *Repository) signedSince(ctx context.Context, base, revision proto.Revis
 }
 
 // isOver reports whether a branch went from base to revision neither forwards nor
-// backwards. Without a policy it is only told of, and no revision waits for that.
+// backwards. Without a policy it is only told of: then no revision is refused because
+// nobody knows, nor waits for the rest of a history longer than for anything else.
 func (r *Repository) isOver(ctx context.Context, base, revision proto.Revision) (bool, error) {
-	if r.isAncestor(ctx, base, revision) || r.isAncestor(ctx, revision, base) {
-		return false, ctx.Err()
+	over, err := r.leaves(ctx, base, revision)
+	if err == nil || r.policy.needsHistory() || ctx.Err() != nil {
+		return over, err
 	}
-	if r.isShallow() {
-		if err := r.fetchInto(ctx, revision, fetchedRef, "--unshallow"); err != nil {
-			r.log.WarnContext(ctx, "nobody knows whether the branch was pushed over", "revision", revision, "deployed", base, "err", err)
-			return false, ctx.Err()
+	r.log.WarnContext(ctx, "nobody knows whether the branch was pushed over", "revision", revision, "deployed", base, "err", err)
+	return false, nil
+}
+
+func (r *Repository) leaves(ctx context.Context, base, revision proto.Revision) (bool, error) {
+	for _, way := range [][2]proto.Revision{{base, revision}, {revision, base}} {
+		if follows, err := r.isAncestor(ctx, way[0], way[1]); err != nil || follows {
+			return false, err
 		}
 	}
-	return !r.isAncestor(ctx, base, revision), ctx.Err()
+	if !r.isShallow() {
+		return true, nil
+	}
+	if err := r.fetchInto(ctx, revision, fetchedRef, "--unshallow"); err != nil {
+		return false, err
+	}
+	follows, err := r.isAncestor(ctx, base, revision)
+	return err == nil && !follows, err
 }
 
 // deployedRef keeps git from collecting what is deployed, whatever is pushed over it.
@@ -128,9 +141,25 @@ func (r *Repository) recover(ctx context.Context, base proto.Revision) (known bo
 	return true, nil
 }
 
-func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) bool {
-	_, err := r.run(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
-	return err == nil
+// isAncestor reports whether b follows from a, as far as our copy tells: not where it
+// lacks one of them.
+func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) (bool, error) {
+	for _, c := range []proto.Revision{a, b} {
+		if has, err := r.says(ctx, r.mirror, "cat-file", "-e", c.String()); err != nil || !has {
+			return false, err
+		}
+	}
+	return r.says(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
+}
+
+// says runs a git command that answers by how it ends: 0 is yes, 1 is no, and all else
+// is an error.
+func (r *Repository) says(ctx context.Context, g git, args ...string) (bool, error) {
+	_, err := r.run(ctx, g, args...)
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode == 1 && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // nearHistory is how many commits are fetched where there is no policy: enough to

@@ -273,22 +273,3 @@ func TestAForcePushThatIsAcceptedIsToldOf(t *testing.T) {
 		})
 	}
 }
-
-// TestNoRevisionWaitsToBeToldOf: that nobody knows whether it was pushed over keeps
-// it from nobody.
-func TestNoRevisionWaitsToBeToldOf(t *testing.T) {
-	o := newRemoteOrigin(t)
-	first := o.commit("flake.nix", "{ }")
-	for range 60 {
-		o.git("commit", "--quiet", "--allow-empty", "--message=x")
-	}
-	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
-	newest := check(t, r)
-	if err := r.Fetch(t.Context(), newest); err != nil {
-		t.Fatal(err)
-	}
-	removeAll(t, o.dir)
-	if over, err := r.Admit(t.Context(), first, newest); over || err != nil {
-		t.Errorf("got %t, %v, want it admitted", over, err)
-	}
-}

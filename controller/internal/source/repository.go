@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,8 +90,8 @@ type Repository struct {
 	used    map[string]bool // references of the submodules of the last revision; nil before the first
 }
 
-// New returns the repository that o describes. It makes o.Dir, and does not go
-// to the network.
+// New returns the repository that o describes. It makes o.Dir, removes what there is
+// of submodules if they are not wanted any more, and does not go to the network.
 func New(o Options) (*Repository, error) {
 	if o.Dir == "" || o.Log == nil {
 		return nil, errors.New("repository options: Dir and Log are required")
@@ -121,6 +122,11 @@ func New(o Options) (*Repository, error) {
 	}
 	r.mirror = git{dir: filepath.Join(dir, "mirror"), env: r.remote.env}
 	r.modules = git{dir: filepath.Join(dir, "modules"), env: r.remote.env}
+	if !r.submodules {
+		if err := errors.Join(os.RemoveAll(r.modules.dir), os.RemoveAll(r.trees())); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
 }
 
@@ -172,11 +178,11 @@ func (r *Repository) Check(ctx context.Context) (proto.Revision, error) {
 // ask runs a git command that talks to the repository. Errors wrap
 // [ErrUnreachable], unless ctx ended.
 func (r *Repository) ask(ctx context.Context, g git, args ...string) (string, error) {
-	return r.askAt(ctx, r.location, r.creds, g, args...)
+	return r.askAt(ctx, r.location, r.creds, theSource, g, args...)
 }
 
-// askAt is ask for a repository that is somewhere else.
-func (r *Repository) askAt(ctx context.Context, at location, c Credentials, g git, args ...string) (string, error) {
+// askAt is ask for a repository that may be somewhere else.
+func (r *Repository) askAt(ctx context.Context, at location, c Credentials, whose party, g git, args ...string) (string, error) {
 	env, err := c.environ(at)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -184,7 +190,7 @@ func (r *Repository) askAt(ctx context.Context, at location, c Credentials, g gi
 	g.env = slices.Concat(g.env, env)
 	out, err := r.run(ctx, g, args...)
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w%s", ErrUnreachable, err, advice(err.Error()))
+		err = fmt.Errorf("%w: %w%s", ErrUnreachable, err, whose.advice(err.Error()))
 	}
 	return out, err
 }

@@ -215,7 +215,11 @@ func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit pro
 		allowed = "file"
 	}
 	g.env = slices.Concat(g.env, []string{"GIT_ALLOW_PROTOCOL=" + allowed})
-	_, err := r.askAt(ctx, at, r.creds.at(r.location, at), g, "fetch", "--quiet", "--force", "--depth=1",
+	whose := elsewhere
+	if at.server() == r.location.server() {
+		whose = ourModule
+	}
+	_, err := r.askAt(ctx, at, r.creds.at(r.location, at), whose, g, "fetch", "--quiet", "--force", "--depth=1",
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", at.url, commit.String()+":"+ref)
 	return err

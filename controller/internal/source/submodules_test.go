@@ -112,7 +112,7 @@ func TestSubmodules(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = r.Checkout(t.Context(), newer)
-		if !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "vendor/lib, revision "+libAt.Short()+" of "+lib.dir) {
+		if !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "vendor/lib, revision "+libAt.Short()+" of "+lib.dir) || !strings.HasSuffix(err.Error(), "see .gitmodules") {
 			t.Errorf("without a copy: got error %v, want ErrSubmodule with what is missing", err)
 		}
 		if err := errors.Join(os.Rename(lib.dir+"-gone", lib.dir), os.Rename(deep.dir+"-gone", deep.dir)); err != nil {
@@ -138,6 +138,11 @@ func TestSubmodules(t *testing.T) {
 		options := options
 		options.Submodules = false
 		ours(t, checkout(t, newRepository(t, options), check(t, r)))
+		for _, left := range []string{"modules", "trees"} {
+			if _, err := os.Stat(filepath.Join(state, left)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is there still: %v", left, err)
+			}
+		}
 	})
 	t.Run("where there are none", func(t *testing.T) {
 		o.git("rm", "--quiet", "-r", "--cached", "vendor")
@@ -217,8 +222,8 @@ func TestSubmodulesOverHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := r.Checkout(t.Context(), revision)
-	if !errors.Is(err, source.ErrSubmodule) || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("of another server: got error %v, want ErrSubmodule without the token", err)
+	if !errors.Is(err, source.ErrSubmodule) || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "it must be public") || strings.Contains(err.Error(), "see token_file") {
+		t.Errorf("of another server: got error %v, want ErrSubmodule without the token, and what to do", err)
 	}
 	if len(shown) > 0 {
 		t.Errorf("the other server was shown %q", <-shown)
