@@ -15,9 +15,9 @@ import (
 	"kedge/proto"
 )
 
-// TestBadRevision: what is wrong in a flake is said, of the host whose fault it
+// TestGitOpsBadRevision: what is wrong in a flake is said, of the host whose fault it
 // is, and holds up no other; what was published before stays as it was.
-func TestBadRevision(t *testing.T) {
+func TestGitOpsBadRevision(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1", "web2", "db1", "db2")
 	good := commit(t, f, "good", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("good")) })
@@ -73,13 +73,23 @@ func TestBadRevision(t *testing.T) {
 	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonNoConfigurations), "nixosConfigurations")
 	f.MustPush(t, "a wrong output", func(w *toplevel.Fleet) {
 		w.NoConfigurations = false
-		w.Kedge = map[string]any{"rolout": map[string]any{}, "hosts": map[string]any{"web9": map[string]any{}}}
+		w.Kedge = wrongOutput()
 	})
-	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonBadSpec), `did you mean "rollout"?`, "kedge.hosts.web9")
+	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonBadSpec), `did you mean "rollout"?`, "kedge.hosts.web9",
+		`kedge.rollout.waves[0].hosts: no host is called "mail*"`, `did you mean "canary"?`, "never opens: deny has all of it")
+	f.MustRunOnBuild(t, "sed", "--in-place", "s/outputs =/outputs = nobody knows;/", fleet.Worktree+"/flake.nix")
+	pushWorktree(t, f, "does not evaluate")
+	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonEvalFailed), "flake.nix", "nobody")
 	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rm", "--quiet", "flake.nix")
-	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "commit", "--quiet", "-m", "no flake")
-	f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "push", "--quiet", "origin", "main")
+	pushWorktree(t, f, "no flake")
 	requireSays(t, "the source's error", awaitSourceProblem(t, f, proto.ReasonNoFlake), "flake.nix")
+	const absent = "/nix/store/00000000000000000000000000000000-absent"
+	_, err := f.Kedge(t.Context(), "publish", "web1="+absent)
+	code, stderr := exitCode(t, err)
+	if code != 1 {
+		t.Errorf("`kedge publish` of what exists nowhere ended with %d, want 1", code)
+	}
+	requireSays(t, "`kedge publish`", stderr, "web1", absent, "nothing was published")
 	for _, h := range f.Hosts() {
 		if v, err := h.View(t.Context()); err != nil || v.Want != published[h.Name()] {
 			t.Errorf("%s: %+v is published (%v), want %+v as before", h.Name(), v.Want, err, published[h.Name()])
@@ -98,6 +108,26 @@ func TestBadRevision(t *testing.T) {
 			t.Errorf("%s: still has the problem %+v (%v)", h.Name(), v.Problem, err)
 		}
 	}
+}
+
+// wrongOutput is an output kedge of which everything is wrong: attributes that do not
+// exist, a selector that matches nobody, a tag with a typo, contradictory windows.
+func wrongOutput() map[string]any {
+	return map[string]any{
+		"rolout": map[string]any{},
+		"hosts":  map[string]any{"web9": map[string]any{}, "web1": map[string]any{"tags": []string{"canary"}}},
+		"rollout": map[string]any{
+			"waves":   []map[string]any{{"name": "mail", "hosts": "mail*"}, {"name": "canary", "hosts": "tag:canray"}},
+			"windows": map[string]any{"allow": []string{"Mon 09:00-10:00"}, "deny": []string{"Mon 08:00-11:00"}},
+		},
+	}
+}
+
+// pushWorktree commits what is in the worktree, and pushes it.
+func pushWorktree(t *testing.T, f *fleet.Fleet, message string) {
+	t.Helper()
+	inWorktree(t, f, "commit", "--quiet", "--all", "--message="+message)
+	pushTo(t, f, "main")
 }
 
 // requirePublished returns what is published for a host, and fails unless it is

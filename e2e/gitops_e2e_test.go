@@ -4,11 +4,8 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,19 +16,16 @@ import (
 	"kedge/proto"
 )
 
-// What a forge and the controller share, on the build host.
+// With what the operator signs, and what says that this counts, on the build host.
 const (
-	forgeKey     = "/root/forge-key"
-	knownHosts   = "/root/forge-hosts"
-	hookSecret   = "/root/hook-secret"
-	signingKey   = "/root/signing-key"
-	signers      = "/root/signers"
-	hookPassword = "what the forge knows"
+	signingKey = "/root/signing-key"
+	signers    = "/root/signers"
 )
 
 // TestGitOps: a repository on a forge that nobody watches, which the controller
-// reaches by ssh alone and hears of by webhooks alone; two channels; commits that
-// must be signed; a branch that is pushed over; and a build host that is not there.
+// reaches by ssh and over https alone and hears of by webhooks alone, also of far too
+// many; two channels; a revert; a forge that lets nobody in; commits that must be
+// signed; a branch that is pushed over; a build host that is not there; and submodules.
 func TestGitOps(t *testing.T) {
 	t.Parallel()
 	f := up(t, "web1", "db1")
@@ -39,9 +33,10 @@ func TestGitOps(t *testing.T) {
 	startForge(t, f)
 	first := commit(t, f, "first", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("first")) })
 	configure := sourcesOf(t, f)
+	ssh, https := overSSH(fleet.Repository), overHTTPS(fleet.Repository)
 
 	t.Run("a webhook", func(t *testing.T) {
-		configure(t, channel("main", "all"))
+		configure(t, channel("main", "all", ssh))
 		awaitSource(t, f, "main", "an end of the first look", settledOn(first))
 		second := f.MustPush(t, "second", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("second")) })
 		looked := source(t, f, "main")
@@ -59,9 +54,9 @@ func TestGitOps(t *testing.T) {
 		requireSays(t, "the controller's metrics", controllerMetrics(t, f), hooks("main", "looked", 1))
 	})
 
-	t.Run("two channels", func(t *testing.T) {
+	t.Run("two channels, one by ssh and one over https", func(t *testing.T) {
 		pushTo(t, f, "testing")
-		configure(t, channel("main", "web1"), channel("testing", "db1"))
+		configure(t, channel("main", "web1", ssh), channel("testing", "db1", https))
 		for name, h := range map[string]*fleet.Host{"main": web1, "testing": db1} {
 			h.MustAwaitView(t, "the channel "+name, func(v proto.HostView) bool { return v.Channel == name })
 			awaitSource(t, f, name, "an end of the first look", settledOn(requirePublishedAny(t, h).Revision))
@@ -85,10 +80,50 @@ func TestGitOps(t *testing.T) {
 		requireUntouched(t, db1, db1Before, db1Told)
 	})
 
+	t.Run("a storm of webhooks", func(t *testing.T) { requireStorm(t, f, db1) })
+
+	t.Run("a revert", func(t *testing.T) {
+		before, told := requireOn(t, web1, "stable"), requirePublishedAny(t, web1)
+		worse := commitOnly(t, f, "worse")
+		pushTo(t, f, "main")
+		requireHook(t, f, "main", "main", hookPassword, "202")
+		web1.MustAwaitPhase(t, worse, proto.PhaseCommitted)
+		requireOn(t, web1, "worse")
+		inWorktree(t, f, "revert", "--no-edit", "HEAD", "HEAD~1") // what the storm brought, too
+		reverted := head(t, f)
+		pushTo(t, f, "main")
+		requireHook(t, f, "main", "main", hookPassword, "202")
+		web1.MustAwaitPhase(t, reverted, proto.PhaseCommitted)
+		if now := requireOn(t, web1, "stable"); now.Current != before.Current || requirePublished(t, web1, reverted).Toplevel != told.Toplevel {
+			t.Errorf("web1: runs %s after the revert, want %s as before", now.Current, before.Current)
+		}
+	})
+
+	t.Run("a repository that is gone", func(t *testing.T) {
+		move := func(from, to string) func() { return func() { f.MustRunOnBuild(t, "mv", from, to) } }
+		requireCut(t, f, "moved back", move(fleet.Repository, "/srv/away.git"), move("/srv/away.git", fleet.Repository), map[string][]string{
+			"main":    {"does not appear to be a git repository", "was it moved? see url"},
+			"testing": {"not found", "see url"},
+		})
+	})
+
+	t.Run("a repository that wants another key", func(t *testing.T) {
+		const otherKey = "/root/other-key"
+		makeKey(t, f, otherKey)
+		requireCut(t, f, "with another key", func() {
+			f.MustRunOnBuild(t, "cp", otherKey+".pub", authorizedKeys)
+			f.MustRunOnBuild(t, "sed", "--in-place", "s/.*/"+secondToken+"/", theirToken)
+		}, func() {
+			f.MustRunOnBuild(t, "cp", otherKey, forgeKey)
+			f.MustRunOnBuild(t, "cp", otherKey+".pub", forgeKey+".pub") // ssh believes it
+			f.MustRunOnBuild(t, "cp", theirToken, forgeToken)
+		}, map[string][]string{"main": {"Permission denied", "see ssh_key_file"}, "testing": {"Authentication failed", "see token_file"}})
+	})
+
 	t.Run("signed commits", func(t *testing.T) {
 		makeSigner(t, f)
-		configure(t, channel("main", "web1", signed), channel("testing", "db1"))
-		before, told := requireOn(t, web1, "stable"), requirePublishedAny(t, web1)
+		configure(t, channel("main", "web1", ssh, signed), channel("testing", "db1", https))
+		before, told := requireOn(t, web1, "with another key"), requirePublishedAny(t, web1)
 		awaitSource(t, f, "main", "an end of the first look", settledOn(told.Revision))
 		unsigned := commitOnly(t, f, "unsigned")
 		requireRefused(t, f, unsigned, proto.ReasonUnsigned, "Operator <operator@example.org>")
@@ -108,7 +143,7 @@ func TestGitOps(t *testing.T) {
 	})
 
 	t.Run("pushed over", func(t *testing.T) {
-		configure(t, channel("main", "web1", signed, "force_push: refuse"), channel("testing", "db1"))
+		configure(t, channel("main", "web1", ssh, signed, "force_push: refuse"), channel("testing", "db1", https))
 		before, told := requireOn(t, web1, "signed"), requirePublishedAny(t, web1)
 		awaitSource(t, f, "main", "an end of the first look", settledOn(told.Revision))
 		inWorktree(t, f, "reset", "--quiet", "--hard", "HEAD~1")
@@ -116,7 +151,7 @@ func TestGitOps(t *testing.T) {
 		requireRefused(t, f, over, proto.ReasonForcePushed, told.Revision.Short())
 		requireUntouched(t, web1, before, told)
 
-		configure(t, channel("main", "web1", signed, "force_push: accept"), channel("testing", "db1"))
+		configure(t, channel("main", "web1", ssh, signed, "force_push: accept"), channel("testing", "db1", https))
 		web1.MustAwaitPhase(t, over, proto.PhaseCommitted)
 		requireOn(t, web1, "over it")
 	})
@@ -135,6 +170,34 @@ func TestGitOps(t *testing.T) {
 		requireOn(t, web1, "built elsewhere")
 		f.MustRunOnBuild(t, "test", "-e", "/srv/big"+requirePublishedAny(t, web1).Toplevel.String())
 	})
+
+	t.Run("submodules by ssh", func(t *testing.T) {
+		rev := pushAround(t, f, commitOnly(t, f, "in a submodule"))
+		configure(t, channel("main", "web1", overSSH(aroundRepository), "submodules: true", "subdir: fleet"), channel("testing", "db1", https))
+		web1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+		requireOn(t, web1, "in a submodule")
+	})
+}
+
+// aroundRepository has that of the fleet as a submodule, and nothing else.
+const aroundRepository = "/srv/around.git"
+
+// pushAround makes it, with the fleet's at a revision.
+func pushAround(t *testing.T, f *fleet.Fleet, fleets proto.Revision) proto.Revision {
+	t.Helper()
+	pushTo(t, f, "main")
+	out := f.MustRunOnBuild(t, "sh", "-ec", `
+git init --quiet --bare --initial-branch=main "$0"
+git clone --quiet "$0" /root/around
+cd /root/around
+git config --file .gitmodules submodule.fleet.path fleet
+git config --file .gitmodules submodule.fleet.url "../$1"
+git add .gitmodules
+git update-index --add --cacheinfo "160000,$2,fleet"
+git commit --quiet -m around
+git push --quiet origin HEAD:main
+git rev-parse HEAD`, aroundRepository, filepath.Base(fleet.Repository), fleets.String())
+	return parseRevision(t, out)
 }
 
 // startBuildHost starts an SSH server whose sessions have a Nix store of their own.
@@ -153,58 +216,6 @@ func setBuildHost(t *testing.T, f *fleet.Fleet) {
 // signed has a channel's commits signed by [signingKey].
 const signed = "signatures: {required: true, allowed_signers_file: " + signers + "}"
 
-// channel returns the configuration of a channel with the branch of that name, on the
-// forge. Looks are so seldom that only webhooks have it looked at, but for the one at
-// the start.
-func channel(name, hosts string, more ...string) string {
-	lines := append([]string{
-		"  " + name + ":",
-		"url: ssh://root@127.0.0.1" + fleet.Repository,
-		"branch: " + name,
-		"poll: 24h",
-		fmt.Sprintf("hosts: %q", hosts),
-		"ssh_key_file: " + forgeKey,
-		"known_hosts_file: " + knownHosts,
-		"webhook: {kind: github, secret_file: " + hookSecret + "}",
-	}, more...)
-	return strings.Join(lines, "\n    ") + "\n"
-}
-
-// sourcesOf returns a function that has the controller follow other channels, and
-// starts it anew. The rest of its configuration stays.
-func sourcesOf(t *testing.T, f *fleet.Fleet) func(t *testing.T, channels ...string) {
-	t.Helper()
-	config, err := f.Build().ReadFile(controllerConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(config), "\nnats:\n")
-	if !found {
-		t.Fatalf("the controller's configuration has no nats:\n%s", config)
-	}
-	return func(t *testing.T, channels ...string) {
-		t.Helper()
-		text := "sources:\n" + strings.Join(channels, "") + "nats:\n" + rest
-		if err := f.Build().WriteFile(controllerConfig, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
-	}
-}
-
-// startForge lets the repository be reached by ssh, with a key, and makes the secret
-// of its webhooks.
-func startForge(t *testing.T, f *fleet.Fleet) {
-	t.Helper()
-	makeKey(t, f, forgeKey)
-	f.MustRunOnBuild(t, "install", "-D", "--mode=0600", forgeKey+".pub", "/root/.ssh/authorized_keys")
-	f.MustRunOnBuild(t, "systemctl", "start", "ssh.service")
-	f.MustRunOnBuild(t, "sh", "-c", `sed 's|^|127.0.0.1 |' /etc/ssh/ssh_host_ed25519_key.pub > "$0"`, knownHosts)
-	if err := f.Build().WriteFile(hookSecret, []byte(hookPassword+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // makeSigner makes a key that signs what is committed, once git is told to sign.
 func makeSigner(t *testing.T, f *fleet.Fleet) {
 	t.Helper()
@@ -212,11 +223,6 @@ func makeSigner(t *testing.T, f *fleet.Fleet) {
 	f.MustRunOnBuild(t, "sh", "-c", `sed 's|^|operator@example.org |' "$0.pub" > "$1"`, signingKey, signers)
 	inWorktree(t, f, "config", "gpg.format", "ssh")
 	inWorktree(t, f, "config", "user.signingkey", signingKey)
-}
-
-func makeKey(t *testing.T, f *fleet.Fleet, file string) {
-	t.Helper()
-	f.MustRunOnBuild(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file)
 }
 
 // commitOnly commits a change of every host's app, and pushes nothing.
@@ -235,30 +241,25 @@ func pushTo(t *testing.T, f *fleet.Fleet, branch string) {
 	inWorktree(t, f, "push", "--quiet", "--force", "origin", "HEAD:"+branch)
 }
 
+// head returns the revision where the operator works.
+func head(t *testing.T, f *fleet.Fleet) proto.Revision {
+	t.Helper()
+	return parseRevision(t, f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rev-parse", "HEAD"))
+}
+
+func parseRevision(t *testing.T, line string) proto.Revision {
+	t.Helper()
+	rev, err := proto.ParseRevision(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rev
+}
+
 // inWorktree runs git where the operator works.
 func inWorktree(t *testing.T, f *fleet.Fleet, args ...string) {
 	t.Helper()
 	f.MustRunOnBuild(t, append([]string{"git", "-C", fleet.Worktree}, args...)...)
-}
-
-// requireHook tells a channel of a push to a branch, as GitHub would, and fails unless
-// the controller answers with the status.
-func requireHook(t *testing.T, f *fleet.Fleet, channel, branch, password, status string) {
-	t.Helper()
-	body := `{"ref":"refs/heads/` + branch + `","forced":false}`
-	mac := hmac.New(sha256.New, []byte(password))
-	mac.Write([]byte(body))
-	got := f.MustRunOnBuild(t, "curl", "--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}",
-		"--header", "X-GitHub-Event: push", "--header", "X-Hub-Signature-256: sha256="+hex.EncodeToString(mac.Sum(nil)),
-		"--header", "Content-Type: application/json", "--data", body, "https://127.0.0.1:8080/hook/"+channel)
-	if got != status {
-		t.Fatalf("the webhook of %s about %s was answered with %s, want %s", channel, branch, got, status)
-	}
-}
-
-// hooks returns the metric of so many webhooks.
-func hooks(channel, result string, n int) string {
-	return fmt.Sprintf("kedge_controller_webhooks_total{channel=%q,result=%q} %d\n", channel, result, n)
 }
 
 // source returns how the controller stands to a channel's repository.

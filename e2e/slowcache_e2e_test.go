@@ -3,13 +3,8 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/toplevel"
@@ -76,16 +71,7 @@ const (
 func TestTransactionCacheSlow(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"one", "two"}, Plain: true}) // caches
-	for name, text := range slowCacheUnits() {
-		if err := f.Build().WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := f.Build().WriteFile("/etc/slowcache", []byte(slowCache), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f.MustRunOnBuild(t, "systemctl", "daemon-reload")
-	f.MustRunOnBuild(t, "systemctl", "start", "slowcache.socket")
+	startSlowCache(t, f)
 	firewall(t, f, otherCacheRules)
 	commit(t, f, "before", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("before"))
@@ -101,73 +87,21 @@ func TestTransactionCacheSlow(t *testing.T) {
 		f.MustRunOnBuild(t, "touch", "/run/trickle")
 		requireOvercome(t, f, "trickled", func(*toplevel.Fleet) {})
 	})
-	t.Run("pruned in the middle", func(t *testing.T) { requireKept(t, f) })
 }
 
-// requireKept has the cache pruned, of all that nobody needs, while a host is in the
-// middle of an archive; the host commits.
-func requireKept(t *testing.T, f *fleet.Fleet) {
+// startSlowCache starts it beside the controller's, where nobody is led to it yet.
+func startSlowCache(t *testing.T, f *fleet.Fleet) {
 	t.Helper()
-	one := f.Host("one")
-	stray := strayPath(t, f)
-	f.MustRunOnBuild(t, "mkfifo", "/run/held", "/run/freed")
-	firewall(t, f, slowCacheRules)
-	rev := f.MustPush(t, "kept", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("kept")) })
-	f.MustRunOnBuild(t, "head", "--lines=1", "/run/held") // until an archive is asked for
-	f.MustRunOnBuild(t, "find", fleet.CacheDir, "-type", "f", "-exec", "touch", "--date=3 days ago", "{}", "+")
-	f.MustRunOnBuild(t, "sed", "--in-place", "s/^cache:$/&\\n  min_free: 1125899906842624/", controllerConfig) // 1 PiB
-	f.MustRunOnBuild(t, "mv", fleet.Repository, "/srv/away.git")                                               // or it is pushed to the cache again
-	f.MustRunOnBuild(t, "systemctl", "restart", "kedge-controller.service")
-	awaitPruned(t, f)
-	if _, err := f.NarInfo(stray); err == nil {
-		t.Errorf("%s is in the cache, though nobody needs it", stray)
-	}
-	firewall(t, f, "delete table inet slowCache\n")
-	f.MustRunOnBuild(t, "sh", "-c", "echo >/run/freed")
-	one.MustAwaitPhase(t, rev, proto.PhaseCommitted)
-	requireOn(t, one, "kept")
-}
-
-// strayPath puts a path into the cache that no host needs.
-func strayPath(t *testing.T, f *fleet.Fleet) proto.StorePath {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "stray")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	text, err := f.AddToStore(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.MustRunOnBuild(t, "nix", "copy", "--to", "file://"+fleet.CacheDir, text)
-	stray, err := proto.ParseStorePath(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.NarInfo(stray); err != nil {
-		t.Fatal(err)
-	}
-	return stray
-}
-
-// awaitPruned waits until the controller, which has just started, has pruned its cache.
-func awaitPruned(t *testing.T, f *fleet.Fleet) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
-	for {
-		metrics, _ := f.Build().Run(ctx, "curl", "--silent", "http://127.0.0.1:8080/metrics") // it may not serve yet
-		if strings.Contains(metrics, `kedge_controller_cache_prunes_total{result="succeeded"} 1`) {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("wait until the cache is pruned: %s", metrics)
+	for name, text := range slowCacheUnits() {
+		if err := f.Build().WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
+	if err := f.Build().WriteFile("/etc/slowcache", []byte(slowCache), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f.MustRunOnBuild(t, "systemctl", "daemon-reload")
+	f.MustRunOnBuild(t, "systemctl", "start", "slowcache.socket")
 }
 
 // requireOvercome deploys the app version and the change while the cache is slow:
