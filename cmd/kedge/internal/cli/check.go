@@ -28,7 +28,7 @@ const checkOutputs = `outputs: { hosts = builtins.attrNames (outputs.nixosConfig
   // (if outputs ? kedge then { inherit (outputs) kedge; } else { })`
 
 func (k *kedge) check() *cobra.Command {
-	var asJSON bool
+	var asJSON, submodules bool
 	var entry noflake.Entry
 	cmd := &cobra.Command{
 		Use:   "check [FLAKE]",
@@ -39,16 +39,21 @@ it, each with the path of the attribute, and end with exit code 1. It needs Nix,
 asks no controller. Systems of hosts are not evaluated.
 
 With --file it is a directory without a flake, of which that file is evaluated, as
-purely as the controller does it.`,
+purely as the controller does it. With --submodules it is one of git, and the submodules
+that are checked out in it are there, as they are for a source that has them.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&entry.File, "file", "", "a Nix file in the directory, in the place of a flake")
 	cmd.Flags().StringVar(&entry.Attribute, "attribute", "", "with --file: where the hosts are in it (default "+noflake.DefaultAttribute+")")
+	cmd.Flags().BoolVar(&submodules, "submodules", false, "with git's submodules")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ref, err := flakeRef(args)
 		if err != nil {
 			return err
+		}
+		if submodules && !filepath.IsAbs(ref) {
+			return usage.Errorf("%q: with --submodules it must be a directory; a reference may say ?submodules=1", ref)
 		}
 		if problems := entry.Problems(); len(problems) > 0 {
 			return usage.Errorf("%w", errors.Join(problems...))
@@ -60,28 +65,41 @@ purely as the controller does it.`,
 		ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, fmt.Errorf("no end within %s", timeout))
 		defer cancel()
 		if entry.File != "" {
-			return k.checkFile(ctx, ref, entry, asJSON)
+			return k.checkFile(ctx, ref, entry, submodules, asJSON)
+		}
+		if submodules {
+			ref += submodulesQuery
 		}
 		return k.checkFlake(ctx, ref, asJSON)
 	}
 	return cmd
 }
 
+// submodulesQuery has Nix take git's submodules along.
+const submodulesQuery = "?submodules=1"
+
 // checkFile checks a directory without a flake, of which it makes one elsewhere.
-func (k *kedge) checkFile(ctx context.Context, dir string, entry noflake.Entry, asJSON bool) (err error) {
+func (k *kedge) checkFile(ctx context.Context, dir string, entry noflake.Entry, submodules, asJSON bool) (err error) {
 	if !filepath.IsAbs(dir) {
 		return usage.Errorf("%q: with --file it must be a directory", dir)
 	}
-	source := url.URL{Scheme: "path", Path: dir, OmitHost: true}
-	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil { // what git does not know is not seen, as by the controller
-		source = url.URL{Scheme: "git+file", Path: dir}
+	source := (&url.URL{Scheme: "path", Path: dir, OmitHost: true}).String()
+	_, statErr := os.Stat(filepath.Join(dir, ".git"))
+	switch {
+	case statErr == nil: // what git does not know is not seen, as by the controller
+		source = (&url.URL{Scheme: "git+file", Path: dir}).String()
+		if submodules {
+			source += submodulesQuery
+		}
+	case submodules:
+		return usage.Errorf("%s: with --submodules it must be git's", dir)
 	}
 	home, err := os.MkdirTemp("", "kedge-check-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
-	text := entry.Flake("inputs.source", fmt.Sprintf("inputs.source = { url = %q; flake = false; };", source.String()))
+	text := entry.Flake("inputs.source", fmt.Sprintf("inputs.source = { url = %q; flake = false; };", source))
 	if err := os.WriteFile(filepath.Join(home, "flake.nix"), []byte(text), 0o600); err != nil {
 		return err
 	}

@@ -95,6 +95,60 @@ func TestCheckOfARealFile(t *testing.T) {
 			}
 		})
 	}
+	requireNothingLeft(t)
+}
+
+// TestCheckOfRealSubmodules: they are there if they are asked for.
+func TestCheckOfRealSubmodules(t *testing.T) {
+	dir, lib := t.TempDir(), t.TempDir()
+	git := func(in string, args ...string) {
+		t.Helper()
+		out, err := exec.Command("git", append([]string{"-C", in, "-c", "protocol.file.allow=always", "-c", "user.name=x", "-c", "user.email=x@example.org"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	for file, text := range map[string]string{
+		filepath.Join(lib, "tags.nix"):  `[ "from-a-submodule" ]`,
+		filepath.Join(dir, "fleet.nix"): `{ nixosConfigurations.web1 = throw "not asked for"; kedge.hosts.web1.tags = import ./lib/tags.nix; }`,
+		filepath.Join(dir, "flake.nix"): `{ outputs = _: import ./fleet.nix; }`,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, in := range []string{lib, dir} {
+		git(in, "init", "--quiet")
+		git(in, "add", "--all")
+	}
+	git(lib, "commit", "--quiet", "--message=x")
+	git(dir, "submodule", "--quiet", "add", lib, "lib")
+	git(dir, "commit", "--quiet", "--message=x")
+	for name, c := range map[string]struct {
+		flags []string
+		code  int
+		want  string
+	}{
+		"a file with them":     {[]string{"--file", "fleet.nix", "--submodules"}, ExitOK, "from-a-submodule"},
+		"a file without them":  {[]string{"--file", "fleet.nix"}, ExitError, "lib/tags.nix"},
+		"a flake with them":    {[]string{"--submodules"}, ExitOK, "from-a-submodule"},
+		"a flake without them": {nil, ExitError, "lib/tags.nix"},
+	} {
+		var stdout bytes.Buffer
+		err := Run(t.Context(), Options{Stdout: &stdout, Stderr: t.Output(), Getenv: os.Getenv}, append([]string{"check", "--json", dir}, c.flags...))
+		said := stdout.String()
+		if err != nil {
+			said += Message(err)
+		}
+		if ExitCode(err) != c.code || !strings.Contains(said, c.want) {
+			t.Errorf("%s: got exit code %d and %q, want %d and %q", name, ExitCode(err), said, c.code, c.want)
+		}
+	}
+	requireNothingLeft(t)
+}
+
+func requireNothingLeft(t *testing.T) {
+	t.Helper()
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "kedge-check-*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

@@ -93,14 +93,16 @@ func TestCheckThatCannotBe(t *testing.T) {
 		want    string
 		code    int
 	}{
-		"an attribute":   {checkedOutputs, []string{"check", ".#kedge"}, "without an attribute", ExitUsage},
-		"nothing there":  {checkedOutputs, []string{"check", "fleeet"}, "neither a directory nor a flake reference", ExitUsage},
-		"two flakes":     {checkedOutputs, []string{"check", ".", "."}, "accepts at most 1 arg", ExitUsage},
-		"no directory":   {checkedOutputs, []string{"check", "--file", "default.nix", "path:/x"}, "it must be a directory", ExitUsage},
-		"no file":        {checkedOutputs, []string{"check", "--file", "../default.nix"}, "file: must be a file inside", ExitUsage},
-		"no flake's":     {checkedOutputs, []string{"check", "--attribute", "hosts"}, "attribute: must be empty without file", ExitUsage},
-		"nobody in it":   {`{"hosts": []}`, []string{"check"}, "there are no hosts", ExitError},
-		"it is no flake": {"", []string{"check", "path:/x"}, "evaluate path:/x: no such flake", ExitError},
+		"an attribute":               {checkedOutputs, []string{"check", ".#kedge"}, "without an attribute", ExitUsage},
+		"nothing there":              {checkedOutputs, []string{"check", "fleeet"}, "neither a directory nor a flake reference", ExitUsage},
+		"two flakes":                 {checkedOutputs, []string{"check", ".", "."}, "accepts at most 1 arg", ExitUsage},
+		"no directory":               {checkedOutputs, []string{"check", "--file", "default.nix", "path:/x"}, "it must be a directory", ExitUsage},
+		"no file":                    {checkedOutputs, []string{"check", "--file", "../default.nix"}, "file: must be a file inside", ExitUsage},
+		"no flake's":                 {checkedOutputs, []string{"check", "--attribute", "hosts"}, "attribute: must be empty without file", ExitUsage},
+		"no directory of submodules": {checkedOutputs, []string{"check", "--submodules", "path:/x"}, "it must be a directory; a reference may say ?submodules=1", ExitUsage},
+		"not git's":                  {checkedOutputs, []string{"check", "--submodules", "--file", "default.nix", "/"}, "it must be git's", ExitUsage},
+		"nobody in it":               {`{"hosts": []}`, []string{"check"}, "there are no hosts", ExitError},
+		"it is no flake":             {"", []string{"check", "path:/x"}, "evaluate path:/x: no such flake", ExitError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := runCheck(t, c.outputs, c.args...)
