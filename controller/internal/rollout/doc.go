@@ -37,7 +37,8 @@
 // of their own and cannot be heard.
 //
 // A wave ends when everybody in it is through and nobody has changed for as long
-// as it soaks. Hosts that had the toplevel already are through without soaking. A
+// as it soaks. Hosts that had the toplevel already are through without soaking, and so
+// are those that get back what they had before the revision before: it has soaked. A
 // wave in which nobody gets anything new needs no approval and no window.
 //
 // # Hosts

@@ -65,6 +65,7 @@ func (r *Rollout) add(d Draft) {
 			Heard:   d.heardOf(t.Host),
 			Before:  Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
 			Refused: d.refused(t),
+			Returns: d.returns(t),
 		}
 	}
 }
@@ -76,6 +77,13 @@ func (d Draft) refused(t Target) string {
 		return p.Refused
 	}
 	return ""
+}
+
+// returns reports whether a target is what its host had before the rollout before, as
+// after a revert in git. Who goes back and forth soaks again.
+func (d Draft) returns(t Target) bool {
+	p := d.Previous.Hosts[t.Host]
+	return !p.Returns && p.moved() && p.Before.Toplevel == t.Toplevel
 }
 
 // waves returns the waves that s makes of hosts, which are sorted: its own, without

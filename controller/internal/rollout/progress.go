@@ -39,6 +39,7 @@ type Progress struct {
 	After   proto.Serial  `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
 	Heard   bool          `json:"heard,omitempty"`   // it could be heard when the rollout began
 	Kept    bool          `json:"kept,omitempty"`    // the host had been assigned this toplevel already
+	Returns bool          `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
 	Hold    string        `json:"hold,omitempty"`    // why the spec wants nothing published for it; empty if it does
 	Refused string        `json:"refused,omitempty"` // why nothing can be published for it; empty if it can
 	Verdict proto.Verdict `json:"verdict,omitempty"`
@@ -114,7 +115,7 @@ func (p Progress) charge() charge {
 // again returns p as it waits to be published to anew.
 func (p Progress) again(now time.Time) Progress {
 	return Progress{
-		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Heard: p.Heard, Since: now,
+		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Heard: p.Heard, Returns: p.Returns, Since: now,
 	}
 }
 
@@ -139,7 +140,7 @@ func (p Progress) reverted(now time.Time) (Progress, bool) {
 		return p, false
 	}
 	p = p.again(now)
-	p.Toplevel, p.Release, p.Before = p.Before.Toplevel, p.Before.Release, Assigned{}
+	p.Toplevel, p.Release, p.Before, p.Returns = p.Before.Toplevel, p.Before.Release, Assigned{}, false
 	return p, true
 }
 

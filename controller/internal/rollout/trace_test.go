@@ -113,7 +113,9 @@ func (p *player) do(line string) error {
 			}
 		}
 	case "push":
-		return p.push(words[0], words[1:])
+		return p.push(words[0], words[1:], "rev"+words[0])
+	case "takeback": // a revision, and of what it is made
+		return p.push(words[0], nil, words[1])
 	case "join":
 		next, err := p.rollout.Join(p.draft(p.rollout.Revision.String()[:1], words))
 		p.rollout = next
@@ -207,9 +209,12 @@ func (p *player) draft(digit string, names []string) rollout.Draft {
 	return d
 }
 
-// push plans the rollout of a revision, named by a digit.
-func (p *player) push(digit string, names []string) error {
+// push plans the rollout of a revision, named by a digit, that is made of what.
+func (p *player) push(digit string, names []string, what string) error {
 	d := p.draft(digit, names)
+	for i, t := range d.Targets {
+		d.Targets[i].Toplevel = system(p.t, t.Host, what)
+	}
 	if p.rollout.ID != "" && !p.rollout.State.Ended() {
 		old, err := p.rollout.Supersede(rollout.Act{At: p.now, Why: "by " + d.ID})
 		if err != nil {

@@ -162,7 +162,7 @@ func (v view) soaked(wave Wave) (until time.Time, through bool) {
 		if !v.through(name) {
 			return time.Time{}, false
 		}
-		if p := v.Hosts[name]; p.State != Waiting && p.moved() {
+		if p := v.Hosts[name]; p.State != Waiting && p.moved() && !p.Returns {
 			until = later(until, p.Since.Add(soak))
 		}
 	}
