@@ -247,7 +247,18 @@ func (r *runner) run(ctx context.Context) error {
 // awaitNews waits until the fleet is not at version any more, or for a while: a
 // rollout may also wait for time to pass.
 func (r *runner) awaitNews(ctx context.Context, version uint64) {
-	ctx, cancel := context.WithTimeout(ctx, runnerLook)
+	ctx, cancel := context.WithTimeout(ctx, r.untilDue())
 	defer cancel()
 	r.fleet.Await(ctx, version)
+}
+
+// untilDue returns how long there is nothing to do without news, as far as is known.
+func (r *runner) untilDue() time.Duration {
+	r.lock()
+	defer r.unlock()
+	now := r.now()
+	if due := rollout.Due(r.rollout, r.seen, now); !due.IsZero() {
+		return min(due.Sub(now), runnerLook)
+	}
+	return runnerLook
 }

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -321,4 +323,29 @@ func (c *crashingSaver) do(effect func() error) error {
 		_ = effect() // nobody hears of it
 	}
 	return syscall.EIO
+}
+
+func TestRunnerGoesWhenAWindowOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // at midnight, UTC
+		r := newRunner()
+		time.Sleep(10 * time.Second)
+		r.deployAs(t, "a", `{"rollout": {"windows": {"allow": ["00:01-01:00"]}}}`, fleetOf(t, "a"))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.run(ctx) }()
+		requireState := func(want rollout.HostState) {
+			t.Helper()
+			if got := r.current().Hosts[host(t, "web1")].State; got != want {
+				t.Errorf("at %s web1 is %s, want %s", time.Now().UTC().Format(time.TimeOnly), got, want)
+			}
+		}
+		time.Sleep(49 * time.Second)
+		requireState(rollout.Waiting)
+		time.Sleep(2 * time.Second)
+		requireState(rollout.Published)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -20,6 +20,7 @@ func (w *world) run() {
 		actions := rollout.Next(w.rollout, f, w.now)
 		if len(actions) == 0 {
 			w.checkDoubts()
+			w.checkDue(f)
 			break
 		}
 		if again := rollout.Next(w.rollout, f, w.now); !reflect.DeepEqual(actions, again) {
@@ -52,6 +53,17 @@ func (w *world) run() {
 	}
 	if w.IntN(10) == 0 { // the controller is restarted
 		w.load(w.rollout)
+	}
+}
+
+// checkDue fails if there is something to do, while nothing happens, before it is due.
+func (w *world) checkDue(f rollout.Fleet) {
+	at := w.now.Add(time.Duration(w.Int64N(int64(48 * time.Hour))))
+	if due := rollout.Due(w.rollout, f, w.now); !due.IsZero() && !at.Before(due) {
+		at = due.Add(-1)
+	}
+	if early := rollout.Next(w.rollout, f, at); len(early) > 0 {
+		w.t.Errorf("seed %d: %v is to be done at %s, before it is due", w.seed, early, at)
 	}
 }
 

@@ -68,11 +68,16 @@ func (v view) quiet(p Progress, h Host) bool {
 	if v.SilentAfter == 0 || h.Silent && v.wasOffline(p, h) {
 		return h.Silent // whether it can be heard is known much sooner than what becomes of an assignment
 	}
+	return !v.now.Before(v.lastWord(p, h).Add(v.SilentAfter))
+}
+
+// lastWord returns when h, which was published to, has said something last, or was asked.
+func (v view) lastWord(p Progress, h Host) time.Time {
 	since := later(p.Since, v.fleet.Since)
 	if h.Reported == p.Serial {
 		since = later(since, h.Seen)
 	}
-	return !v.now.Before(since.Add(v.SilentAfter))
+	return since
 }
 
 // wasOffline reports whether h, which is quiet, was so for as long before it was published
