@@ -99,10 +99,15 @@ func ada() bus.Caller { return bus.Caller{Name: "ada"} }
 
 // deployed has a revision of web1 and web2 go out, web1 first.
 func deployed(digit, name string) func(*testing.T, *takeoverWorld, *crew) error {
+	return deployedAs(canaryFirst, digit, name)
+}
+
+// deployedAs is deployed, with a spec.
+func deployedAs(text, digit, name string) func(*testing.T, *takeoverWorld, *crew) error {
 	return func(t *testing.T, _ *takeoverWorld, c *crew) error {
 		t.Helper()
 		toplevels := map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, name), host(t, "web2"): storePath(t, name)}
-		s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(toplevels)))
+		s, err := spec.Parse([]byte(text), slices.Collect(maps.Keys(toplevels)))
 		if err != nil {
 			return err
 		}
@@ -192,6 +197,21 @@ func rolloutActs() []takeoverAct {
 			name: "a rollout is paused", prepare: deployed("1", "a"), is: rolledOut,
 			do:     acted(proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main"}),
 			before: "1111111111 running after 0; web1 1=a; web2", after: "1111111111 paused after 0; web1 1=a; web2",
+		},
+		{
+			name: "a rollout is resumed", prepare: both(deployed("1", "a"), acted(proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main"})), is: rolledOut,
+			do:     acted(proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}),
+			before: "1111111111 paused after 0; web1 1=a; web2", after: "1111111111 running after 0; web1 1=a; web2",
+		},
+		{
+			name: "a rollout is approved of", prepare: deployedAs(`{"rollout": {"approval": true, "waves": [{"name": "first", "hosts": "web1"}]}}`, "1", "a"), is: rolledOut,
+			do:     both(acted(proto.RolloutActRequest{Act: proto.RolloutActPromote, Rollout: "main"}), looked),
+			before: "1111111111 running after 0; web1; web2", after: "1111111111 running after 0; web1 1=a; web2",
+		},
+		{
+			name: "a rollout is aborted", prepare: deployed("1", "a"), is: rolledOut,
+			do:     acted(proto.RolloutActRequest{Act: proto.RolloutActAbort, Rollout: "main"}),
+			before: "1111111111 running after 0; web1 1=a; web2", after: "1111111111 aborted after 0; web1 1=a; web2",
 		},
 		{
 			name: "a rollout goes back", prepare: both(deployed("1", "a"), deployed("2", "b")), is: rolledOut,
