@@ -45,6 +45,9 @@ type PushConfig struct {
 	URL            string `config:"url"`
 	SSHKeyFile     string `config:"ssh_key_file"`     // for ssh-ng; empty for what SSH finds by itself
 	KnownHostsFile string `config:"known_hosts_file"` // for ssh-ng; empty for SSH's own
+	// CredentialsFile is AWS' credentials file for s3, or a netrc file for http and https;
+	// empty for what Nix finds by itself.
+	CredentialsFile string `config:"credentials_file"`
 	// Command copies in the place of Nix, such as cachix' or attic's: it is told the
 	// systems on its standard input.
 	Command []string `config:"command"`
@@ -56,7 +59,7 @@ type PushConfig struct {
 
 func (c PushConfig) target() cache.Target {
 	return cache.Target{
-		URL: c.URL, SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile,
+		URL: c.URL, SSHKeyFile: c.SSHKeyFile, KnownHostsFile: c.KnownHostsFile, CredentialsFile: c.CredentialsFile,
 		Command: c.Command, TokenFile: c.TokenFile, TokenVariable: c.TokenVariable, Timeout: c.Timeout,
 	}
 }

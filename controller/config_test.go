@@ -53,7 +53,7 @@ source: {url: /srv/fleet.git}
 sources: {main: {branch: "", subdir: ../x, poll: 100ms, brnach: main, hosts: "tag:", force_push: maybe, ssh_key_file: key, signatures: {required: true}, webhook: {kind: hmac, secret_file: x}}, testing: {url: /srv/fleet.git, subdir: nix, file: default.nix, attribute: "a b", signatures: {gpg_keys_file: keys}}, edge: {url: /srv/fleet.git, file: ../default.nix, signatures: {gpg_fingerprints: [alice]}}, Main: {url: /srv/fleet.git}}
 nats: {listen: "4222", credentials_file: /x, tls: {ca_file: x}, advertise: ["http://build", "nats://u:p@build:4222"], replicas: 9}
 http: {listen: "build:8080", tls: maybe, certificate_file: cert.pem, metrics_from: [everywhere]}
-cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"], push: ["file:///x", {url: "ssh://store", token_file: t}, {command: [cachix], timeout: 3}, {url: "file:///x", timeout: 1s}]}
+cache: {urls: ["ftp://build"], from: ["ftp://ci"], retention: 30, keep_revisions: 0, upstream: ["ftp://up"], push: ["file:///x", {url: "ssh://store", token_file: t}, {command: [cachix], timeout: 3}, {url: "file:///x", timeout: 1s, credentials_file: /c}]}
 build: {timeout: 1s, max_silent_time: 1s}
 keys: {release: ["nonsense"], release_threshold: 2}
 reboot: {max_concurrent: 0, lease_max_age: 30}
@@ -73,7 +73,7 @@ log: {format: xml}
 	}
 	for _, want := range []string{
 		"state_dir", "source", "sources.main.url", "sources.main.branch", "sources.main.subdir", "sources.main.poll", "sources.main.brnach", "sources.main.hosts", "sources.main.force_push", "sources.main.ssh_key_file", "sources.main.signatures.allowed_signers_file", "sources.testing.subdir", "sources.testing.attribute", "sources.edge.file", "sources.testing.signatures.required", "sources.testing.signatures.gpg_keys_file", "sources.testing.signatures.gpg_fingerprints", "sources.edge.signatures.gpg_fingerprints[0]", "sources.main.webhook.secret_file", "sources.main.webhook.header", "sources.Main", "nats.listen", "nats.credentials_file", "nats.tls",
-		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.push[0]", "cache.push[1].url", "cache.push[1].token_file", "cache.push[1].token_variable", "cache.push[2].timeout", "cache.push[3].timeout", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
+		"nats.advertise[0]", "nats.advertise[1]", "http.listen", "http.tls", "http.certificate_file", "http.key_file", "http.metrics_from[0]", "cache.urls[0]", "cache.from[0]", "cache.retention", "cache.keep_revisions", "cache.upstream[0]", "cache.push[0]", "cache.push[1].url", "cache.push[1].token_file", "cache.push[1].token_variable", "cache.push[2].timeout", "cache.push[3].timeout", "cache.push[3].credentials_file", "cache.upstream", "build.timeout", "build.max_silent_time", "keys.release[0]", "log.format",
 		"reboot.max_concurrent", "reboot.lease_max_age", "rollout.own_host", "enroll.lifetime", "ha.enabled", "nats.replicas",
 	} {
 		if !slices.Contains(keys, want) {

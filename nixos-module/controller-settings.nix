@@ -18,6 +18,7 @@ let
     url = mkText "" "A binary cache, or `ssh-ng://…`; empty for {option}`command`.";
     ssh_key_file = mkText "" "A key for `ssh-ng`, outside of the store.";
     known_hosts_file = mkText "" "The key of that machine.";
+    credentials_file = mkText "" "AWS' for `s3`, a netrc for HTTP, outside of the store.";
     command = mkTexts [ "cachix" "push" "fleet" ] ''
       A program that copies the paths on its standard input, and its arguments.
     '';

@@ -144,6 +144,7 @@ func testConfiguration(t *testing.T, e evaluator) {
 	}
 
 	got = e.mustEvaluate(t, "controller", controllerHost(options{"settings": options{"cache": options{"embedded": false, "push": []options{
+		{"url": "s3://fleet?region=eu-central-1", "credentials_file": "/etc/keys/s3"},
 		{"url": "ssh-ng://store@cache.example.org", "ssh_key_file": "/etc/keys/cache"},
 		{"command": []string{"cachix", "push", "fleet"}, "token_file": "/etc/keys/cachix", "token_variable": "CACHIX_AUTH_TOKEN"},
 	}}}}, nil))

@@ -52,6 +52,13 @@ func TestCommandLines(t *testing.T) {
 			"nix copy --to file:///c?secret-key=/k --option narinfo-cache-positive-ttl 0 --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String(),
 		},
 		{
+			"copy with credentials",
+			func(ctx context.Context, c *CLI) error {
+				return c.Copy(ctx, CopyOptions{To: "http://c", NetrcFile: "/n", Direct: true, Paths: []proto.StorePath{a}})
+			},
+			"nix copy --to http://c --option narinfo-cache-positive-ttl 0 --option extra-experimental-features nix-command --option netrc-file /n --option max-jobs 3 -- " + a.String(),
+		},
+		{
 			"copy by SSH",
 			func(ctx context.Context, c *CLI) error {
 				return c.Copy(ctx, CopyOptions{SSH: exampleSSHStore(), Paths: []proto.StorePath{a}})

@@ -16,6 +16,10 @@ type CopyOptions struct {
 	// SSH is the other store if it is that of a machine that is reached by SSH, which
 	// takes only what it trusts the signature of.
 	SSH SSHStore
+	// NetrcFile has the credentials of To over HTTP; empty for Nix' own file.
+	NetrcFile string
+	// Direct is whether no proxy is asked for To.
+	Direct bool
 	// Paths are copied with their closures. What the target has already is not
 	// copied again.
 	Paths []proto.StorePath
@@ -42,11 +46,26 @@ func (c *CLI) Copy(ctx context.Context, o CopyOptions) error {
 	if o.SSH.URL != "" {
 		c, to = o.SSH.over(c), o.SSH.store()
 	}
-	_, err := c.run(ctx, "nix", []string{"copy", "--to", to}, texts(o.Paths),
+	settings := []Setting{
 		// By default Nix believes for a month that a cache has what it had once.
-		Setting{"narinfo-cache-positive-ttl", "0"},
-		Setting{"extra-experimental-features", "nix-command"})
+		{"narinfo-cache-positive-ttl", "0"},
+		{"extra-experimental-features", "nix-command"},
+	}
+	if o.NetrcFile != "" {
+		settings = append(settings, Setting{"netrc-file", o.NetrcFile})
+	}
+	if o.Direct {
+		c = c.direct()
+	}
+	_, err := c.run(ctx, "nix", []string{"copy", "--to", to}, texts(o.Paths), settings...)
 	return err
+}
+
+// direct returns c without a proxy.
+func (c *CLI) direct() *CLI {
+	without := *c
+	without.Environ = append(c.environ(), "no_proxy=*", "NO_PROXY=*")
+	return &without
 }
 
 // Sign signs the closures of paths in the local store, with the key in a file. Whoever

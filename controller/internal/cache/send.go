@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -101,7 +100,10 @@ func (o *Outside) copyTo(ctx context.Context, target Target, ours bool, systems 
 		if err != nil {
 			return err
 		}
-		return o.nix.Copy(ctx, nix.CopyOptions{To: to, Paths: systems})
+		if target.isBucket() {
+			return o.copyToBucket(ctx, target, to, systems)
+		}
+		return o.nix.Copy(ctx, nix.CopyOptions{To: to, NetrcFile: target.CredentialsFile, Paths: systems})
 	}
 	if ours {
 		if err := o.nix.Sign(ctx, o.keyFile, systems...); err != nil {
@@ -121,35 +123,45 @@ func (o *Outside) sendList(ctx context.Context, target Target, system proto.Stor
 		return err
 	}
 	u.RawQuery = ""
-	at := u.JoinPath(closuresDir, system.Base()+listSuffix)
-	switch u.Scheme {
-	case "file":
+	name := system.Base() + listSuffix
+	at := u.JoinPath(closuresDir, name)
+	switch {
+	case target.isBucket():
+		b, err := target.bucket(o.client, o.now)
+		if err != nil {
+			return err
+		}
+		return b.put(ctx, closuresDir+"/"+name, list)
+	case u.Scheme == "file":
 		if err := durable.MkdirAll(filepath.Dir(at.Path), dirPerm); err != nil {
 			return err
 		}
 		return replace(at.Path, list)
-	case "http", "https":
-		return o.put(ctx, at.String(), list)
+	case u.Scheme == "http" || u.Scheme == "https":
+		who, err := target.login(u.Hostname())
+		if err != nil {
+			return err
+		}
+		return o.put(ctx, at.String(), who, list)
 	}
 	return nil
 }
 
-func (o *Outside) put(ctx context.Context, at string, content []byte) error {
+func (o *Outside) put(ctx context.Context, at string, who login, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
+	if who != (login{}) {
+		req.SetBasicAuth(who.user, who.password)
+	}
 	resp, err := o.client.Do(req)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxNarInfo))
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		err = errors.New(resp.Status)
-	}
-	return errors.Join(err, resp.Body.Close())
+	return answered(resp)
 }
 
 // A transfer is of a system to one of the targets, signed by us or not.

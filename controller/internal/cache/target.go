@@ -22,6 +22,10 @@ type Target struct {
 	URL            string
 	SSHKeyFile     string // for ssh-ng; empty for what SSH finds by itself
 	KnownHostsFile string // for ssh-ng; empty for SSH's own
+	// CredentialsFile is read each time: for s3 it is AWS' credentials file, and the
+	// controller signs requests itself; for http and https a netrc file. Empty for what
+	// Nix finds by itself.
+	CredentialsFile string
 	// Command is run, by argument vector, with the systems on its standard input, a line
 	// each, and copies them with all that they need.
 	Command []string
@@ -51,6 +55,9 @@ func (t Target) Problems() []error {
 				problems = append(problems, fmt.Errorf("%s: must be empty without an ssh-ng URL", key))
 			}
 		}
+	}
+	if t.CredentialsFile != "" {
+		problems = append(problems, t.credentialsProblems()...)
 	}
 	if t.TokenFile != "" || t.TokenVariable != "" {
 		problems = append(problems, t.tokenProblems()...)
@@ -82,6 +89,18 @@ func (t Target) urlProblems() []error {
 		return []error{fmt.Errorf("url: must name a host, or a file an absolute path, got %q", t)}
 	}
 	return nil
+}
+
+func (t Target) credentialsProblems() []error {
+	var problems []error
+	scheme, _, _ := strings.Cut(t.URL, ":")
+	if !slices.Contains([]string{"s3", "http", "https"}, scheme) {
+		problems = append(problems, errors.New("credentials_file: must be empty without an s3, http or https URL"))
+	}
+	if !filepath.IsAbs(t.CredentialsFile) || strings.HasPrefix(t.CredentialsFile, proto.StoreDir) {
+		problems = append(problems, fmt.Errorf("credentials_file: must be an absolute path, not in the Nix store, got %q", t.CredentialsFile))
+	}
+	return problems
 }
 
 func (t Target) tokenProblems() []error {
@@ -117,6 +136,11 @@ func (t Target) dir() (dir string, ok bool) {
 		return "", false
 	}
 	return u.Path, true
+}
+
+// isBucket reports whether the controller itself speaks S3 with t.
+func (t Target) isBucket() bool {
+	return strings.HasPrefix(t.URL, "s3:") && t.CredentialsFile != ""
 }
 
 // withKey returns the URL of t for Nix, which signs with a key if it is asked to.

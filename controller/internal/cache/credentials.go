@@ -1,0 +1,108 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// nixNetrc is where Nix has the credentials for HTTP if nothing else is said.
+const nixNetrc = "/etc/nix/netrc"
+
+// A login is a user's with a password; zero for none.
+type login struct{ user, password string }
+
+// login returns what the netrc file of t has for a host. Nix' own need not be there.
+func (t Target) login(host string) (login, error) {
+	if t.CredentialsFile != "" {
+		text, err := os.ReadFile(t.CredentialsFile)
+		if err != nil {
+			return login{}, fmt.Errorf("credentials_file: %w", err)
+		}
+		return parseNetrc(string(text), host), nil
+	}
+	text, err := os.ReadFile(nixNetrc)
+	if errors.Is(err, fs.ErrNotExist) {
+		return login{}, nil
+	}
+	return parseNetrc(string(text), host), err
+}
+
+// parseNetrc returns the first entry of a netrc file that is for a host, or for all.
+func parseNetrc(text, host string) login {
+	text, _, _ = strings.Cut(text, "macdef") // only FTP has them, at the end
+	var found login
+	here := false
+	words := strings.Fields(text)
+	for i := 0; i < len(words); i++ {
+		if here && slices.Contains([]string{"machine", "default"}, words[i]) {
+			break
+		}
+		var value string
+		if words[i] != "default" && i+1 < len(words) {
+			value = words[i+1]
+		}
+		switch words[i] {
+		case "default":
+			here = true
+			continue
+		case "machine":
+			here = value == host
+		case "login":
+			if here {
+				found.user = value
+			}
+		case "password":
+			if here {
+				found.password = value
+			}
+		}
+		i++
+	}
+	return found
+}
+
+// An accessKey is what S3 knows a client by.
+type accessKey struct{ id, secret, session string }
+
+// accessKey returns the key of a profile in the credentials file of t, which is in the
+// format of AWS' own.
+func (t Target) accessKey(profile string) (accessKey, error) {
+	text, err := os.ReadFile(t.CredentialsFile)
+	if err != nil {
+		return accessKey{}, fmt.Errorf("credentials_file: %w", err)
+	}
+	key := parseAccessKey(string(text), profile)
+	if key.id == "" || key.secret == "" {
+		return accessKey{}, fmt.Errorf("credentials_file: %s must have aws_access_key_id and aws_secret_access_key in its section [%s]", t.CredentialsFile, profile)
+	}
+	return key, nil
+}
+
+func parseAccessKey(text, profile string) accessKey {
+	var key accessKey
+	section := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			section = strings.TrimSpace(strings.TrimSuffix(name, "]"))
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || section != profile {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		switch strings.TrimSpace(name) {
+		case "aws_access_key_id":
+			key.id = value
+		case "aws_secret_access_key":
+			key.secret = value
+		case "aws_session_token":
+			key.session = value
+		}
+	}
+	return key
+}
