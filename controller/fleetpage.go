@@ -9,30 +9,47 @@ import (
 	"kedge/proto"
 )
 
-// Bounds of a page of the fleet. NATS takes no message of any size, and what hosts say
-// is not always easy to compress.
+// Bounds of a page of hosts. NATS takes no message of any size, and what hosts say is not
+// always easy to compress.
 const (
-	maxFleetPage   = 1000    // hosts
-	fleetPageBytes = 2 << 20 // a page ends after the host that makes it larger
+	maxPage   = 1000    // hosts
+	pageBytes = 2 << 20 // a page ends after the host that makes it larger
 )
+
+// pageLimit returns how many hosts a page has at most: limit, which below one is none.
+func pageLimit(limit int) int {
+	if limit < 1 || limit > maxPage {
+		return maxPage
+	}
+	return limit
+}
+
+// fits returns how many of all a page has that may have limit.
+func fits[T any](all []T, limit int) (int, error) {
+	n := min(len(all), pageLimit(limit))
+	size := 0
+	for i := range n {
+		b, err := json.Marshal(all[i])
+		if err != nil {
+			return 0, fmt.Errorf("page: %w", err)
+		}
+		if size += len(b); size > pageBytes {
+			return i + 1, nil
+		}
+	}
+	return n, nil
+}
 
 // Page returns the fleet as it is, with the hosts after one: with limit of them, or
 // fewer if a page holds no more. Below one, limit is none.
 func (f *Fleet) Page(after proto.HostName, limit int) (proto.FleetReply, error) {
-	if limit < 1 || limit > maxFleetPage {
-		limit = maxFleetPage
+	page := f.page(after, pageLimit(limit))
+	n, err := fits(page.Hosts, limit)
+	if err != nil {
+		return proto.FleetReply{}, err
 	}
-	page := f.page(after, limit)
-	size := 0
-	for i, h := range page.Hosts {
-		b, err := json.Marshal(h)
-		if err != nil {
-			return proto.FleetReply{}, fmt.Errorf("host %s: %w", h.Host, err)
-		}
-		if size += len(b); size > fleetPageBytes && i+1 < len(page.Hosts) {
-			page.Hosts, page.Continue = page.Hosts[:i+1], h.Host
-			break
-		}
+	if n < len(page.Hosts) {
+		page.Hosts, page.Continue = page.Hosts[:n], page.Hosts[n-1].Host
 	}
 	return page, nil
 }

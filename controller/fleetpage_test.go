@@ -76,8 +76,8 @@ func TestALargeFleetFitsThroughNATS(t *testing.T) {
 			break
 		}
 	}
-	if seen != hosts || pages < hosts/maxFleetPage-1 {
-		t.Errorf("%d hosts on %d pages, want %d on at least %d", seen, pages+1, hosts, hosts/maxFleetPage)
+	if seen != hosts || pages < hosts/maxPage-1 {
+		t.Errorf("%d hosts on %d pages, want %d on at least %d", seen, pages+1, hosts, hosts/maxPage)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestPages(t *testing.T) {
 func TestAPageEndsWhenItIsLarge(t *testing.T) {
 	f := NewFleet(time.Now)
 	big := status(host(t, "a"), 1, proto.PhaseProbation)
-	big.Deployment.Message = string(make([]byte, fleetPageBytes))
+	big.Deployment.Message = string(make([]byte, pageBytes))
 	f.Apply(big, time.Now())
 	f.Apply(status(host(t, "b"), 1, proto.PhaseProbation), time.Now())
 	if page, err := f.Page(proto.HostName{}, 0); err != nil || len(page.Hosts) != 1 || page.Continue != host(t, "a") {

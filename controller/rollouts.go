@@ -153,11 +153,21 @@ func unknownChannel(name string) error {
 }
 
 func (o *rollouts) show(ctx context.Context, _ bus.Caller, req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
+	shown, err := o.whole(ctx, req)
+	if err != nil {
+		return proto.RolloutShowReply{}, err
+	}
+	shown.Hosts, shown.Continue, err = pageAfter(shown.Hosts, req.Continue, req.Limit)
+	return shown, err
+}
+
+// whole is show, with all hosts.
+func (o *rollouts) whole(ctx context.Context, req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
 	r, known, err := o.find(req.Rollout)
 	if err != nil {
 		return proto.RolloutShowReply{}, err
 	}
-	if req.After != 0 {
+	if req.After != 0 && req.Continue.IsZero() {
 		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
 		defer cancel()
 		o.fleet.AwaitRollout(ctx, r.channel, req.After)
@@ -170,18 +180,51 @@ func (o *rollouts) show(ctx context.Context, _ bus.Caller, req proto.RolloutShow
 	return proto.RolloutShowReply{Version: shown.Version, Rollout: viewOf(known, plans), Hosts: hostViews(known, plans, rollout.Fleet{})}, nil
 }
 
-func (o *rollouts) plan(ctx context.Context, c bus.Caller, req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
-	shown, err := o.show(ctx, c, proto.RolloutShowRequest{Rollout: req.Rollout})
+// pageAfter returns the page of hosts after one, and after whom the next one is, if there
+// is one.
+func pageAfter(hosts []proto.RolloutHost, after proto.HostName, limit int) (page []proto.RolloutHost, next proto.HostName, err error) {
+	if hosts, err = hostsAfter(hosts, after); err != nil {
+		return nil, next, err
+	}
+	n, err := fits(hosts, limit)
+	if err != nil {
+		return nil, next, err
+	}
+	if n < len(hosts) {
+		next = hosts[n-1].Host
+	}
+	return hosts[:n], next, nil
+}
+
+func hostsAfter(hosts []proto.RolloutHost, after proto.HostName) ([]proto.RolloutHost, error) {
+	if after.IsZero() {
+		return hosts, nil
+	}
+	i := slices.IndexFunc(hosts, func(h proto.RolloutHost) bool { return h.Host == after })
+	if i < 0 {
+		return nil, bus.Errorf(bus.CodeConflict, "host %s is not in this rollout: begin with the first page again", after)
+	}
+	return hosts[i+1:], nil
+}
+
+func (o *rollouts) plan(ctx context.Context, _ bus.Caller, req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
+	shown, err := o.whole(ctx, proto.RolloutShowRequest{Rollout: req.Rollout})
 	if err != nil {
 		return proto.RolloutPlanReply{}, err
 	}
-	reply := proto.RolloutPlanReply{Rollout: shown.Rollout, Hosts: []proto.RolloutHost{}, Holds: o.holds.list(shown.Rollout.Channel)}
-	for _, h := range shown.Hosts {
+	rest, err := hostsAfter(shown.Hosts, req.Continue) // who has gone meanwhile is still found
+	if err != nil {
+		return proto.RolloutPlanReply{}, err
+	}
+	going := []proto.RolloutHost{}
+	for _, h := range rest {
 		switch h.State {
 		case proto.RolloutHostWaiting, proto.RolloutHostPublished, proto.RolloutHostDeferred:
-			reply.Hosts = append(reply.Hosts, h)
+			going = append(going, h)
 		case proto.RolloutHostSettled, proto.RolloutHostSilent, proto.RolloutHostOffline:
 		}
 	}
-	return reply, nil
+	reply := proto.RolloutPlanReply{Rollout: shown.Rollout, Holds: o.holds.list(shown.Rollout.Channel)}
+	reply.Hosts, reply.Continue, err = pageAfter(going, proto.HostName{}, req.Limit)
+	return reply, err
 }

@@ -165,27 +165,37 @@ type RolloutShowRequest struct {
 	Rollout string        `json:"rollout,omitempty"` // an ID, or a channel
 	After   uint64        `json:"after,omitempty"`
 	Wait    time.Duration `json:"wait,omitempty"`
+	Limit   int           `json:"limit,omitempty"` // of hosts, at most; zero is as many as a reply holds
+	// Continue is that of the page before, of which this one is the next; it does not
+	// wait. Rollout should then be the ID: of a channel it may be another one by now.
+	Continue HostName `json:"continue,omitzero"`
 }
 
-// A RolloutShowReply is one rollout, with its hosts in the order in which they go.
+// A RolloutShowReply is one rollout, with its hosts, or a page of them, in the order in
+// which they go.
 type RolloutShowReply struct {
 	Version uint64        `json:"version"`
 	Rollout RolloutView   `json:"rollout"`
 	Hosts   []RolloutHost `json:"hosts"`
+	// Continue is what to send for the next page; empty if there are no more hosts.
+	Continue HostName `json:"continue,omitzero"`
 }
 
 // A RolloutPlanRequest asks who goes when, and why not yet, in the current rollout of a
 // channel, which need not be named if there is only one.
 type RolloutPlanRequest struct {
-	Rollout string `json:"rollout,omitempty"` // an ID, or a channel
+	Rollout  string   `json:"rollout,omitempty"` // an ID, or a channel
+	Limit    int      `json:"limit,omitempty"`   // as in a [RolloutShowRequest]
+	Continue HostName `json:"continue,omitzero"` // as there
 }
 
-// A RolloutPlanReply has the hosts that have not come to a verdict yet, in the order in
-// which they go.
+// A RolloutPlanReply has the hosts that have not come to a verdict yet, or a page of them,
+// in the order in which they go.
 type RolloutPlanReply struct {
-	Rollout RolloutView   `json:"rollout"`
-	Hosts   []RolloutHost `json:"hosts"`
-	Holds   []RolloutHold `json:"holds,omitempty"`
+	Rollout  RolloutView   `json:"rollout"`
+	Hosts    []RolloutHost `json:"hosts"`
+	Continue HostName      `json:"continue,omitzero"` // as in a [RolloutShowReply]
+	Holds    []RolloutHold `json:"holds,omitempty"`
 }
 
 // A RolloutAct is what a person does to a rollout.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kedge/controller/controllertest"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -17,6 +19,31 @@ import (
 
 // example is a block of the guide, of a language.
 var example = regexp.MustCompile("(?ms)^```(sh|output)\n(.*?)^```$")
+
+// TestTheGuideHasEveryCall, with its method and role.
+func TestTheGuideHasEveryCall(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (GET|POST) (`.*`) \\| (\\w+) \\|").FindAllStringSubmatch(string(text), -1) {
+		for _, name := range regexp.MustCompile("[a-z-]+").FindAllString(row[2], -1) {
+			calls[name] = row[1] + " " + row[3]
+		}
+	}
+	want := map[string]string{}
+	for _, e := range proto.Endpoints() {
+		method := "POST"
+		if e.Reads() {
+			method = "GET"
+		}
+		want[e.Name()] = method + " " + string(e.Role())
+	}
+	if d := cmp.Diff(want, calls); d != "" {
+		t.Errorf("docs/api.md (-want +got):\n%s", d)
+	}
+}
 
 // TestTheGuideWorks: what docs/api.md says to type does what it says, with the real curl.
 func TestTheGuideWorks(t *testing.T) {

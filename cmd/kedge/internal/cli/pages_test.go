@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"kedge/proto"
@@ -39,4 +40,38 @@ func hostNamed(t *testing.T, s string) proto.HostName {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// TestARolloutOfManyPagesIsShownWhole: by its ID, for its channel may have another one by
+// the second page.
+func TestARolloutOfManyPagesIsShownWhole(t *testing.T) {
+	names := []proto.HostName{hostNamed(t, "a"), hostNamed(t, "b"), hostNamed(t, "c")}
+	page := func(after proto.HostName) (hosts []proto.RolloutHost, next proto.HostName) {
+		i := slices.Index(names, after) + 1
+		if i+1 < len(names) {
+			next = names[i]
+		}
+		return []proto.RolloutHost{{Host: names[i]}}, next
+	}
+	first := proto.RolloutShowRequest{Rollout: "main", After: 6, Wait: proto.MaxWait}
+	shown, err := allOfRollout(first, func(req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
+		hosts, next := page(req.Continue)
+		if req.Continue.IsZero() != (req == first) || !req.Continue.IsZero() && req.Rollout != "main-7" {
+			t.Errorf("asked %+v", req)
+		}
+		return proto.RolloutShowReply{Rollout: proto.RolloutView{ID: "main-7"}, Hosts: hosts, Continue: next}, nil
+	})
+	if err != nil || len(shown.Hosts) != len(names) || !shown.Continue.IsZero() {
+		t.Errorf("shown: %+v, %v; want %d hosts", shown, err, len(names))
+	}
+	plan, err := allOfPlan(proto.RolloutPlanRequest{}, func(req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
+		hosts, next := page(req.Continue)
+		if !req.Continue.IsZero() && req.Rollout != "main-7" {
+			t.Errorf("asked %+v", req)
+		}
+		return proto.RolloutPlanReply{Rollout: proto.RolloutView{ID: "main-7"}, Hosts: hosts, Continue: next}, nil
+	})
+	if err != nil || len(plan.Hosts) != len(names) || !plan.Continue.IsZero() {
+		t.Errorf("plan: %+v, %v; want %d hosts", plan, err, len(names))
+	}
 }

@@ -61,8 +61,7 @@ func (k *kedge) rolloutShow() *cobra.Command {
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show every change, until interrupted")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		show := func(ctx context.Context, conn *bus.Conn, after uint64, wait time.Duration) (shown, error) {
-			r, err := call[proto.RolloutShowRequest, proto.RolloutShowReply](ctx, conn, proto.EndpointRolloutShow,
-				proto.RolloutShowRequest{Rollout: first(args...), After: after, Wait: wait})
+			r, err := callRollout(ctx, conn, proto.RolloutShowRequest{Rollout: first(args...), After: after, Wait: wait})
 			return shown{version: r.Version, answer: r, draw: func(w io.Writer) { drawRollout(w, r, k.Now()) }}, err
 		}
 		return k.withController(cmd.Context(), callTimeout, !watch, func(ctx context.Context, conn *bus.Conn) error {
@@ -82,7 +81,7 @@ func (k *kedge) rolloutPlan() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what the controller says, as JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return k.withController(cmd.Context(), callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
-			r, err := call[proto.RolloutPlanRequest, proto.RolloutPlanReply](ctx, conn, proto.EndpointRolloutPlan, proto.RolloutPlanRequest{Rollout: first(args...)})
+			r, err := callPlan(ctx, conn, proto.RolloutPlanRequest{Rollout: first(args...)})
 			if err != nil {
 				return err
 			}
@@ -94,4 +93,41 @@ func (k *kedge) rolloutPlan() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// callRollout asks for a rollout with all its hosts.
+func callRollout(ctx context.Context, conn *bus.Conn, req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
+	return allOfRollout(req, func(req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
+		return call[proto.RolloutShowRequest, proto.RolloutShowReply](ctx, conn, proto.EndpointRolloutShow, req)
+	})
+}
+
+// allOfRollout asks until it has every host. As with [allPages], the version is that of the
+// first page.
+func allOfRollout(req proto.RolloutShowRequest, ask func(proto.RolloutShowRequest) (proto.RolloutShowReply, error)) (proto.RolloutShowReply, error) {
+	all, err := ask(req)
+	for err == nil && !all.Continue.IsZero() {
+		var page proto.RolloutShowReply
+		page, err = ask(proto.RolloutShowRequest{Rollout: all.Rollout.ID, Continue: all.Continue})
+		all.Hosts, all.Continue = append(all.Hosts, page.Hosts...), page.Continue
+	}
+	return all, err
+}
+
+// callPlan asks for the plan of a rollout with all hosts.
+func callPlan(ctx context.Context, conn *bus.Conn, req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
+	return allOfPlan(req, func(req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
+		return call[proto.RolloutPlanRequest, proto.RolloutPlanReply](ctx, conn, proto.EndpointRolloutPlan, req)
+	})
+}
+
+// allOfPlan asks until it has every host.
+func allOfPlan(req proto.RolloutPlanRequest, ask func(proto.RolloutPlanRequest) (proto.RolloutPlanReply, error)) (proto.RolloutPlanReply, error) {
+	all, err := ask(req)
+	for err == nil && !all.Continue.IsZero() {
+		var page proto.RolloutPlanReply
+		page, err = ask(proto.RolloutPlanRequest{Rollout: all.Rollout.ID, Continue: all.Continue})
+		all.Hosts, all.Continue = append(all.Hosts, page.Hosts...), page.Continue
+	}
+	return all, err
 }
