@@ -38,6 +38,7 @@ type Handler struct {
 	now      func() time.Time
 	log      *slog.Logger
 	sessions *sessions
+	last     snapshot
 	pages    map[string]*template.Template // by name
 	mux      http.Handler
 }

@@ -55,27 +55,20 @@ func (h *Handler) fleet(r *http.Request, s session) (any, error) {
 	if r.URL.Query().Get("only") == onlyNoted {
 		page.Only = onlyNoted
 	}
+	fleet, err := h.wholeFleet(r, s)
+	if err != nil {
+		return nil, err
+	}
+	page.Rollouts, page.Sources, page.All = underWay(fleet.Rollouts), fleet.Sources, len(fleet.Hosts)
 	var rows []hostRow
-	for next := ""; ; {
-		reply, err := call[proto.FleetReply](h.api, r, s.token, proto.EndpointFleet, "continue", next)
-		if err != nil {
-			return nil, err
+	for _, v := range fleet.Hosts {
+		row := hostRow{v, summary.Host(v, now)}
+		if row.Note != "" {
+			page.Bad++
 		}
-		for _, v := range reply.Hosts {
-			row := hostRow{v, summary.Host(v, now)}
-			page.All++
-			if row.Note != "" {
-				page.Bad++
-			}
-			if page.Only != onlyNoted || row.Note != "" {
-				rows = append(rows, row)
-			}
+		if page.Only != onlyNoted || row.Note != "" {
+			rows = append(rows, row)
 		}
-		if reply.Continue.IsZero() {
-			page.Rollouts, page.Sources = underWay(reply.Rollouts), reply.Sources
-			break
-		}
-		next = reply.Continue.String()
 	}
 	page.turn(rows, r.URL.Query().Get("page"))
 	return page, nil
@@ -130,8 +123,17 @@ func (h *Handler) rollouts(r *http.Request, s session) (any, error) {
 	return call[proto.RolloutListReply](h.api, r, s.token, proto.EndpointRolloutList)
 }
 
+// rolloutPage is what the page of a rollout shows, of its hosts those after one.
+type rolloutPage struct {
+	proto.RolloutShowReply
+	Later bool // it is not the first page of them
+}
+
 func (h *Handler) rollout(r *http.Request, s session) (any, error) {
-	return call[proto.RolloutShowReply](h.api, r, s.token, proto.EndpointRolloutShow, "rollout", r.PathValue("rollout"))
+	after := r.URL.Query().Get("after")
+	reply, err := call[proto.RolloutShowReply](h.api, r, s.token, proto.EndpointRolloutShow,
+		"rollout", r.PathValue("rollout"), "limit", strconv.Itoa(rowsPerPage), "continue", after)
+	return rolloutPage{reply, after != ""}, err
 }
 
 // buildPage is what the page of a build shows.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/proto"
 )
@@ -28,7 +29,7 @@ func TestFleet(t *testing.T) {
 	if strings.Contains(w.Body.String(), "<script>alert") {
 		t.Error("what a host says is in the page as it is")
 	}
-	if want := []string{"", "web2", "web4"}; !slices.Equal(s.asked, want) {
+	if want := []string{"version", "", "web2", "web4"}; !slices.Equal(s.asked, want) {
 		t.Errorf("the API was asked for the pages %q, want %q", s.asked, want)
 	}
 	noted := s.get("/?only=noted", cookies)
@@ -169,5 +170,66 @@ func TestTheFleetSaysThatABranchWasPushedOver(t *testing.T) {
 	s.sources[0].Revision = old // there was another push
 	if page := s.get("/", cookies).Body.String(); strings.Contains(page, "pushed over") {
 		t.Error("it is told after the next push, too")
+	}
+}
+
+// TestTheFleetIsReadOnceForAll, however many look, and not while nothing happens.
+func TestTheFleetIsReadOnceForAll(t *testing.T) {
+	s := newSite(t)
+	s.hosts = []proto.HostView{hostNamed(t, "web1")}
+	cookies := s.signIn(t)
+	looks := func(when string, want ...string) {
+		t.Helper()
+		s.asked = nil
+		if s.get("/", cookies); !slices.Equal(s.asked, want) {
+			t.Errorf("%s: the API was asked %q, want %q", when, s.asked, want)
+		}
+	}
+	looks("the first", "version", "")
+	s.time = s.time.Add(time.Minute)
+	looks("when nothing has happened", "version")
+	s.version++
+	looks("when something has", "version", "")
+	s.version++
+	s.time = s.time.Add(2 * time.Second)
+	looks("another one, soon after", "version")
+	s.time = s.time.Add(time.Second)
+	looks("after that", "version", "")
+	s.revoked = true
+	if w := s.get("/", cookies); w.Code == http.StatusOK {
+		t.Error("who may not see the fleet any more sees what was read for others")
+	}
+}
+
+func TestARolloutHasPages(t *testing.T) {
+	s := newSite(t)
+	s.rollout.Rollout.ID = "main-7"
+	for i := range 450 {
+		s.rollout.Hosts = append(s.rollout.Hosts, proto.RolloutHost{Host: hostNamed(t, fmt.Sprintf("h%03d", i)).Host})
+	}
+	cookies := s.signIn(t)
+	for query, want := range map[string]struct {
+		first, last, next string
+		later             bool
+	}{
+		"":            {"h000", "h199", "h199", false},
+		"?after=h199": {"h200", "h399", "h399", true},
+		"?after=h399": {"h400", "h449", "", true},
+	} {
+		page := s.get("/rollouts/main-7"+query, cookies).Body.String()
+		for _, h := range []string{want.first, want.last} {
+			if !strings.Contains(page, `href="/hosts/`+h+`"`) {
+				t.Errorf("%q: %s is not there", query, h)
+			}
+		}
+		if got := strings.Count(page, `href="/hosts/`); got > 200 {
+			t.Errorf("%q: %d hosts", query, got)
+		}
+		if got := strings.Contains(page, `rel="next" href="/rollouts/main-7?after=`+want.next+`"`); got != (want.next != "") {
+			t.Errorf("%q: a link to the next page: %t", query, got)
+		}
+		if got := strings.Contains(page, `rel="first" href="/rollouts/main-7"`); got != want.later {
+			t.Errorf("%q: a link to the first page: %t", query, got)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type site struct {
 	revoked bool
 	time    time.Time
 
+	version uint64
 	hosts   []proto.HostView // in pages of two
 	sources []proto.SourceStatus
 	rollout proto.RolloutShowReply
@@ -36,7 +38,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{token: proto.NewOperatorToken(), time: now}
+	s := &site{token: proto.NewOperatorToken(), time: now, version: 1}
 	log := slog.New(slog.DiscardHandler)
 	api := httpapi.New(httpapi.Options{
 		Bearer: func(shown proto.OperatorToken, _ time.Time) (proto.Operator, error) {
@@ -75,7 +77,12 @@ func newSite(t *testing.T) *site {
 		if r.Rollout != s.rollout.Rollout.ID {
 			return proto.RolloutShowReply{}, bus.Errorf(bus.CodeNotFound, "no rollout %s", r.Rollout)
 		}
-		return s.rollout, nil
+		reply := s.rollout
+		from := slices.IndexFunc(reply.Hosts, func(h proto.RolloutHost) bool { return h.Host == r.Continue }) + 1
+		if reply.Hosts = reply.Hosts[from:]; r.Limit > 0 && len(reply.Hosts) > r.Limit {
+			reply.Hosts, reply.Continue = reply.Hosts[:r.Limit], reply.Hosts[r.Limit-1].Host
+		}
+		return reply, nil
 	})
 	httpapi.Handle(api, proto.EndpointBuildLog, func(_ context.Context, _ bus.Caller, r proto.BuildLogRequest) (proto.BuildLogReply, error) {
 		s.read = append(s.read, r.Revision.String())
@@ -87,13 +94,16 @@ func newSite(t *testing.T) *site {
 
 func (s *site) fleetCall(_ context.Context, _ bus.Caller, r proto.FleetRequest) (proto.FleetReply, error) {
 	s.asked = append(s.asked, r.Continue.String())
+	if r.Limit == 1 {
+		s.asked[len(s.asked)-1] = "version"
+	}
 	from := 0
 	for i, v := range s.hosts {
 		if v.Host == r.Continue {
 			from = i
 		}
 	}
-	reply := proto.FleetReply{Hosts: s.hosts[from:min(from+2, len(s.hosts))], Rollouts: []proto.RolloutView{s.rollout.Rollout}, Sources: s.sources}
+	reply := proto.FleetReply{Version: s.version, Hosts: s.hosts[from:min(from+2, len(s.hosts))], Rollouts: []proto.RolloutView{s.rollout.Rollout}, Sources: s.sources}
 	if from+2 < len(s.hosts) {
 		reply.Continue = s.hosts[from+2].Host
 	}
