@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/sync/semaphore"
 
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -59,8 +58,9 @@ type Options struct {
 
 // A Builder evaluates and builds. It is safe for concurrent use.
 type Builder struct {
-	o    Options
-	book book
+	o     Options
+	book  book
+	turns *semaphore.Weighted // of evaluations, whoever asks for them: Options.Workers
 
 	mu    sync.Mutex
 	valid map[proto.StorePath]bool // toplevels that are there, and rooted
@@ -90,7 +90,7 @@ func New(o Options) (*Builder, error) {
 		o.Memory = defaultMemory
 	}
 	if o.Workers == 0 {
-		o.Workers = workers(o.Memory)
+		o.Workers = workers(memoryOf(cgroupRoot), o.Memory)
 	}
 	if o.Revisions == 0 {
 		o.Revisions = defaultRevisions
@@ -102,7 +102,9 @@ func New(o Options) (*Builder, error) {
 		return nil, errors.New("builder options: numbers and times must not be negative")
 	}
 	pages := book{dir: o.Evaluations, keep: o.Revisions, store: o.Store, log: o.Log}
-	return &Builder{o: o, book: pages, valid: make(map[proto.StorePath]bool)}, nil
+	return &Builder{
+		o: o, book: pages, turns: semaphore.NewWeighted(int64(o.Workers)), valid: make(map[proto.StorePath]bool),
+	}, nil
 }
 
 // Builds is what became of a set of hosts.
@@ -188,16 +190,3 @@ func (b *Builder) judge(hosts map[proto.HostName]Evaluation, failures map[proto.
 	}
 	return builds
 }
-
-// workers is how many evaluations that use so many MiB each may run at once on this
-// machine.
-func workers(memory int) int {
-	var machine unix.Sysinfo_t
-	if err := unix.Sysinfo(&machine); err != nil {
-		return 1
-	}
-	room := machine.Totalram * uint64(machine.Unit) / mebibyte / uint64(memory) //nolint:gosec // positive
-	return max(min(runtime.NumCPU(), int(room)), 1)                             //nolint:gosec // small
-}
-
-const mebibyte = 1 << 20

@@ -159,8 +159,12 @@ func (b *Builder) alone(ctx context.Context, flakeRef string, hosts []proto.Host
 	return nil
 }
 
-// eval evaluates an attribute of a flake, in bounded time and memory.
+// eval evaluates an attribute of a flake, in bounded time and memory, when it is its turn.
 func (b *Builder) eval(ctx context.Context, flakeRef, path, apply string, v any) error {
+	if err := b.turns.Acquire(ctx, 1); err != nil {
+		return context.Cause(ctx)
+	}
+	defer b.turns.Release(1)
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.EvalTimeout, fmt.Errorf("no end within %s", b.o.EvalTimeout))
 	defer cancel()
 	return b.o.Nix.EvalInto(ctx, nix.EvalOptions{Installable: flakeRef + "#" + path, Apply: apply, Memory: b.o.Memory}, v)

@@ -48,6 +48,11 @@ func (b *Builder) many(ctx context.Context, flakeRef string, hosts []proto.HostN
 // jobs evaluates hosts with nix-eval-jobs. With an error, some of them may be
 // evaluated all the same.
 func (b *Builder) jobs(ctx context.Context, flakeRef string, hosts []proto.HostName, result Evaluations) error {
+	workers := min(b.o.Workers, len(hosts))
+	if err := b.turns.Acquire(ctx, int64(workers)); err != nil {
+		return context.Cause(ctx)
+	}
+	defer b.turns.Release(int64(workers))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// There are too many of them for a bound on all, but not on each.
@@ -55,7 +60,7 @@ func (b *Builder) jobs(ctx context.Context, flakeRef string, hosts []proto.HostN
 	defer silence.Stop()
 	return b.o.Nix.EvalJobs(ctx, nix.EvalJobsOptions{
 		Installable: flakeRef + "#" + attribute, Select: fmt.Sprintf(selectSome, quoted(hosts)),
-		Workers: min(b.o.Workers, len(hosts)), Memory: b.o.Memory,
+		Workers: workers, Memory: b.o.Memory,
 	}, func(job nix.Job) {
 		silence.Reset(b.o.EvalTimeout)
 		host, err := proto.ParseHostName(job.Name)

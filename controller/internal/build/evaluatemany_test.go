@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"kedge/internal/nix"
 	"kedge/proto"
@@ -131,6 +134,49 @@ func TestNixEvalJobsWithoutAnEndIsGivenUp(t *testing.T) {
 		must(t, err)
 		if len(got.Hosts) != 5 {
 			t.Errorf("evaluated: %v, want all", got.Hosts)
+		}
+	})
+}
+
+// A countingNix notes how many evaluate at once.
+type countingNix struct {
+	*fakeNix
+	at, most atomic.Int64
+}
+
+func (n *countingNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error {
+	now := n.at.Add(1)
+	defer n.at.Add(-1)
+	time.Sleep(time.Second) // until everybody else has come as far as can be
+	if now > n.most.Load() {
+		n.most.Store(now)
+	}
+	return n.fakeNix.EvalInto(ctx, o, v)
+}
+
+// TestChannelsShareTheTurnsOfEvaluations: what all of them use at once is bounded.
+func TestChannelsShareTheTurnsOfEvaluations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &countingNix{fakeNix: &fakeNix{answers: answersOf(t, manyHosts()...)}}
+		b := newBuilder(t, f.fakeNix)
+		b.o.Nix = f
+		var channels errgroup.Group
+		for i := range 4 {
+			channels.Go(func() error {
+				_, err := b.Evaluate(t.Context(), fmt.Sprint("path:/", i))
+				return err
+			})
+		}
+		must(t, channels.Wait())
+		if most := f.most.Load(); most != int64(b.o.Workers) {
+			t.Errorf("%d evaluations at once, want %d", most, b.o.Workers)
+		}
+		must(t, b.turns.Acquire(t.Context(), int64(b.o.Workers)))
+		superseded := errors.New("superseded")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Minute, func() { cancel(superseded) })
+		if _, err := b.Evaluate(ctx, "path:/x"); !errors.Is(err, superseded) {
+			t.Errorf("who waits for a turn in vain: error = %v, want %v", err, superseded)
 		}
 	})
 }
