@@ -2,7 +2,7 @@
 // well. Its tests evaluate the modules and the flake.
 package nixosmodule
 
-import _ "embed" // for the units
+import "embed"
 
 // AgentUnit is the text of agent-unit.nix, the unit of kedge-agent.
 //
@@ -23,3 +23,9 @@ var BootComplete string
 //
 //go:embed controller-unit.nix
 var ControllerUnit string
+
+// StandIn are the files of the folder tests, where those stand in for nixpkgs: its lib, its packages and the
+// options of NixOS.
+//
+//go:embed tests/*.nix
+var StandIn embed.FS

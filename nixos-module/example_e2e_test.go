@@ -25,7 +25,7 @@ import (
 // hosts have, and the controller what they say about rollouts.
 func TestExample(t *testing.T) {
 	m := newMachine(t, "example")
-	t.Run("fleet", func(t *testing.T) { testExample(t, m, "fleet", 3, "build", "db1", "web1", "web2") })
+	t.Run("fleet", func(t *testing.T) { testExample(t, m, "fleet", 2, "build", "db1", "web1", "web2") })
 	t.Run("ci", func(t *testing.T) { testExample(t, m, "ci", 0, "build", "web1", "web2") })
 	for _, script := range []string{"sh -n deploy.sh", "bash -n deploy.sh"} {
 		run(t, filepath.Join(root, "examples/ci"), strings.Fields(script)...)

@@ -45,17 +45,12 @@
           {
             name = "canary";
             hosts = "tag:canary";
-            soak = "10m";
+            soak = "10m"; # or until somebody says `kedge rollout promote`
           }
           {
-            name = "web";
-            hosts = "tag:web";
-            maxInFlight = "50%";
-          }
-          {
-            name = "db";
-            hosts = "tag:db";
-            maxInFlight = 1;
+            name = "others";
+            hosts = "all";
+            maxInFlight = 10;
           }
         ];
         budget.failed = 0; # one host that goes back stops the rollout

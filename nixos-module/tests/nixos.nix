@@ -28,8 +28,10 @@ in
     security.pki.certificateFiles = option (types.listOf types.path) [ ];
     services.grafana.provision = option (types.attrsOf types.raw) { };
     services.nginx.enable = option types.bool false;
+    services.nginx.virtualHosts = option (types.attrsOf types.raw) { };
     services.openssh.enable = option types.bool false;
     services.postgresql.enable = option types.bool false;
+    services.postgresql.settings = option (types.attrsOf types.raw) { };
     services.prometheus.ruleFiles = option (types.listOf types.path) [ ];
     system.extraDependencies = option (types.listOf types.package) [ ];
     system.name = option types.str "";

@@ -3,6 +3,18 @@
   lib,
   system ? "x86_64-linux",
   kedge ? null,
+  # What it is given, to look at, and its outputs.
+  buildGoModule ?
+    module:
+    let
+      output = outputName: {
+        type = "derivation";
+        name = module.pname;
+        outPath = "/${module.pname}";
+        inherit outputName system;
+      };
+    in
+    output "out" // module // lib.genAttrs module.outputs output,
 }:
 let
   package = name: {
@@ -56,13 +68,7 @@ let
         {
           inherit lib stdenv;
           installShellFiles = package "installShellFiles";
-          # What it is given, to look at, and its outputs.
-          buildGoModule =
-            module:
-            let
-              output = outputName: package module.pname // { inherit outputName; };
-            in
-            output "out" // module // lib.genAttrs module.outputs output;
+          inherit buildGoModule;
         }
         // args
       );

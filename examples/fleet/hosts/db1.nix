@@ -1,7 +1,10 @@
 {
   imports = [ ./hardware.nix ];
 
-  services.postgresql.enable = true;
+  services.postgresql = {
+    enable = true;
+    settings.max_connections = 100;
+  };
   services.kedge-agent = {
     checks.postgresql.unit = "postgresql.service";
     # It reboots at night only, and not together with another.
