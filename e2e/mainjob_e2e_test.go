@@ -3,35 +3,33 @@
 package e2e_test
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/toplevel"
 	"kedge/proto"
 )
 
-// TestMainJob is the way of three revisions: a first one, a changed service,
-// and one that fails on one host.
+// TestMainJob is the way of three revisions of the fleet in examples/fleet: a first
+// one, a changed service, and one that fails on one host.
 func TestMainJob(t *testing.T) {
 	t.Parallel()
-	f := up(t, "web1", "web2", "db1")
-	commit(t, f, "revision 1", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("revision 1")) })
-	for _, h := range f.Hosts() {
-		requireOn(t, h, "revision 1")
-	}
-	second := commit(t, f, "revision 2", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("revision 2")) })
-	before := requireOn(t, f.Host("web2"), "revision 2")
+	f := upWith(t, fleet.Options{Example: true, Hosts: []string{"web1", "web2", "db1"}})
+	requireExample(t, f)
+	pushExample(t, f, 1, fleet.Revise(0, 1), "web1", "web2", "db1")
+	second := pushExample(t, f, 2, fleet.Revise(1, 2), "web1", "web2", "db1")
+	before := requireOn(t, f.Host("web2"), fleet.Answer("web2", 2))
 
-	third := f.MustPush(t, "revision 3", func(w *toplevel.Fleet) {
-		fleet.Edit(w, fleet.App("revision 3"))
-		fleet.Edit(w, fleet.AddUnit("broken.service", toplevel.ExitsAtOnce("cannot open the frobnicator")), "web2")
-	})
-	for _, name := range []string{"web1", "db1"} {
-		f.Host(name).MustAwaitPhase(t, third, proto.PhaseCommitted)
-		requireOn(t, f.Host(name), "revision 3")
-	}
+	third := pushExample(t, f, 3, append(fleet.Revise(2, 3), fleet.Change{
+		File: "hosts/web2.nix", Before: "  networking.", After: brokenService + "  networking.",
+	}), "web1", "db1")
 	v := f.Host("web2").MustAwaitPhase(t, third, proto.PhaseRolledBack)
 	d := v.Status.Deployment
 	if d.Reason != proto.ReasonUnitsFailed || d.Verdict != proto.VerdictRolledBack {
@@ -44,10 +42,65 @@ func TestMainJob(t *testing.T) {
 	if v.Status.Systems.Revision != second {
 		t.Errorf("web2: runs revision %s, want %s", v.Status.Systems.Revision.Short(), second.Short())
 	}
-	if after := requireOn(t, f.Host("web2"), "revision 2"); after != before {
+	if after := requireOn(t, f.Host("web2"), fleet.Answer("web2", 2)); after != before {
 		t.Errorf("web2: is not as it was before: %+v, was %+v", after, before)
 	}
+	awaitRollout(t, f, third, "halted by its budget", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutHalted })
 	requireMetrics(t, f)
+}
+
+// requireExample fails unless the flake that hosts were installed with is the example
+// as it is, but for what is said about trust in its agent.nix.
+func requireExample(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	git := func(args ...string) string {
+		return f.MustRunOnBuild(t, append([]string{"git", "-C", fleet.Worktree}, args...)...)
+	}
+	const example = "../examples/fleet"
+	files := strings.Fields(git("ls-tree", "-r", "--name-only", "HEAD~1"))
+	for _, name := range files {
+		want, err := os.ReadFile(filepath.Join(example, name))
+		if name == "flake.lock" {
+			continue // says what stands in for nixpkgs
+		}
+		if got := git("show", "HEAD~1:"+name); err != nil || got != string(want) {
+			t.Errorf("%s is not that of the example (%v):\n%s", name, err, got)
+		}
+	}
+	if !slices.Contains(files, "flake.nix") {
+		t.Errorf("the files are %q", files)
+	}
+	if changed := git("diff", "--name-only", "HEAD~1"); changed != "agent.nix\n" {
+		t.Errorf("changed for the hosts: %q, want agent.nix", changed)
+	}
+}
+
+// brokenService is one that starts and exits at once.
+const brokenService = `  systemd.services.broken = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig.ExecStart = "/bin/sh -c 'echo cannot open the frobnicator; exit 1'";
+  };
+`
+
+// pushExample pushes a revision of the example, promotes it once its canary is well,
+// and waits until the hosts named have committed it, and answer as in it.
+func pushExample(t *testing.T, f *fleet.Fleet, revision int, changes []fleet.Change, hosts ...string) proto.Revision {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	rev, err := f.PushChanges(ctx, fmt.Sprintf("revision %d", revision), changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Host("web1").MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	if err := f.Promote(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range hosts {
+		f.Host(host).MustAwaitPhase(t, rev, proto.PhaseCommitted)
+		requireOn(t, f.Host(host), fleet.Answer(host, revision))
+	}
+	return rev
 }
 
 // requireMetrics asks where the README says that Prometheus finds them.
@@ -61,7 +114,7 @@ func requireMetrics(t *testing.T, f *fleet.Fleet) {
 			t.Errorf("%s: metrics lack %s:\n%s", name, want, got)
 		}
 	}
-	requireSays(t, "the controller's metrics", controllerMetrics(t, f), "kedge_controller_hosts")
+	requireSays(t, "the controller's metrics", f.MustRunOnBuild(t, "curl", "--silent", "--insecure", "https://localhost/metrics"), "kedge_controller_hosts")
 }
 
 // controllerMetrics returns what Prometheus would read.

@@ -8,17 +8,39 @@ import (
 	"time"
 
 	"kedge/e2e/fleet"
-	"kedge/e2e/toplevel"
 	"kedge/proto"
 )
 
-const brokenUnit = "frobnicate.service"
+const (
+	canary     = "web1" // goes first, and is looked at before the others go
+	brokenUnit = "frobnicate.service"
+)
+
+// breakWeb2 adds a service to web2 that fails to start.
+func breakWeb2() fleet.Change {
+	const before = "  networking."
+	return fleet.Change{File: "hosts/web2.nix", Before: before, After: `  systemd.services.frobnicate = {
+    wantedBy = [ "multi-user.target" ];
+    serviceConfig = {
+      Type = "oneshot";
+      ExecStart = "/bin/sh -c 'echo cannot open /dev/frobnicator: no such device; exit 1'";
+    };
+  };
+` + before}
+}
+
+// mendWeb2 takes it away again.
+func mendWeb2() fleet.Change {
+	c := breakWeb2()
+	c.Before, c.After = c.After, c.Before
+	return c
+}
 
 // perform plays every act. It returns an error at the first claim that does
 // not hold.
 func (s *show) perform(ctx context.Context) error {
 	for _, h := range s.fleet.Hosts() {
-		if err := s.runs(ctx, h, "revision 0"); err != nil {
+		if err := s.runs(ctx, h, 0); err != nil {
 			return err
 		}
 	}
@@ -33,36 +55,60 @@ func (s *show) perform(ctx context.Context) error {
 
 func (s *show) first(ctx context.Context) error {
 	s.say("push revision 1")
-	return s.everybodyCommits(ctx, "revision 1", func(*toplevel.Fleet) {})
+	return s.everybodyCommits(ctx, 1)
 }
 
 func (s *show) changed(ctx context.Context) error {
-	s.say("push revision 2: a changed service")
-	return s.everybodyCommits(ctx, "revision 2", func(*toplevel.Fleet) {})
+	s.say("push revision 2: a changed service on every host")
+	return s.everybodyCommits(ctx, 2)
 }
 
-// everybodyCommits pushes text to every host, with a further change.
-func (s *show) everybodyCommits(ctx context.Context, text string, change func(w *toplevel.Fleet)) error {
+func (s *show) everybodyCommits(ctx context.Context, revision int) error {
 	pushed := time.Now()
-	rev, err := s.fleet.Push(ctx, text, func(w *toplevel.Fleet) {
-		fleet.Edit(w, fleet.App(text))
-		change(w)
-	})
+	rev, err := s.push(ctx, revision)
 	if err != nil {
 		return err
 	}
-	for _, h := range s.fleet.Hosts() {
-		if _, err := s.ends(ctx, h, rev, proto.PhaseCommitted); err != nil {
-			return err
-		}
+	if err := s.commit(ctx, rev, "web2", "db1"); err != nil {
+		return err
 	}
 	s.say(fmt.Sprintf("  %.1f s from push to the last commit", time.Since(pushed).Seconds()))
 	for _, h := range s.fleet.Hosts() {
-		if err := s.runs(ctx, h, text); err != nil {
+		if err := s.runs(ctx, h, revision); err != nil {
 			return err
 		}
 	}
 	return s.table(ctx)
+}
+
+// push pushes a revision, whose services answer that they are of it, with further
+// changes. The canary commits it, and somebody promotes it, who does not wait for as
+// long as the flake says; then the others go.
+func (s *show) push(ctx context.Context, revision int, changes ...fleet.Change) (proto.Revision, error) {
+	rev, err := s.fleet.PushChanges(ctx, fmt.Sprintf("revision %d", revision), append(fleet.Revise(revision-1, revision), changes...)...)
+	if err != nil {
+		return rev, err
+	}
+	if err := s.commit(ctx, rev, canary); err != nil {
+		return rev, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := s.fleet.Promote(ctx); err != nil {
+		return rev, err
+	}
+	s.say("  the canary is well: kedge rollout promote")
+	return rev, nil
+}
+
+// commit claims that hosts commit rev.
+func (s *show) commit(ctx context.Context, rev proto.Revision, names ...string) error {
+	for _, name := range names {
+		if _, err := s.ends(ctx, s.fleet.Host(name), rev, proto.PhaseCommitted); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *show) broken(ctx context.Context) error {
@@ -72,18 +118,15 @@ func (s *show) broken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rev, err := s.fleet.Push(ctx, "revision 3", func(w *toplevel.Fleet) {
-		fleet.Edit(w, fleet.App("revision 3"))
-		fleet.Edit(w, fleet.AddUnit(brokenUnit, toplevel.FailsToStart("cannot open /dev/frobnicator: no such device")), "web2")
-	})
+	rev, err := s.push(ctx, 3, breakWeb2())
 	if err != nil {
 		return err
 	}
+	if err := s.commit(ctx, rev, "db1"); err != nil {
+		return err
+	}
 	for _, name := range []string{"web1", "db1"} {
-		if _, err := s.ends(ctx, s.fleet.Host(name), rev, proto.PhaseCommitted); err != nil {
-			return err
-		}
-		if err := s.runs(ctx, s.fleet.Host(name), "revision 3"); err != nil {
+		if err := s.runs(ctx, s.fleet.Host(name), 3); err != nil {
 			return err
 		}
 	}
@@ -118,10 +161,7 @@ func (s *show) powerLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rev, err := s.fleet.Push(ctx, "revision 4", func(w *toplevel.Fleet) {
-		fleet.Edit(w, fleet.App("revision 4"))
-		fleet.Edit(w, func(h *toplevel.Host) { delete(h.Units, brokenUnit) }, "web2")
-	})
+	rev, err := s.push(ctx, 4, mendWeb2())
 	if err != nil {
 		return err
 	}
@@ -136,11 +176,11 @@ func (s *show) powerLost(ctx context.Context) error {
 		return err
 	}
 	s.say("  db1 lost its power while revision 4 was in probation")
+	if err := s.commit(ctx, rev, "web2"); err != nil {
+		return err
+	}
 	for _, name := range []string{"web1", "web2"} {
-		if _, err := s.ends(ctx, s.fleet.Host(name), rev, proto.PhaseCommitted); err != nil {
-			return err
-		}
-		if err := s.runs(ctx, s.fleet.Host(name), "revision 4"); err != nil {
+		if err := s.runs(ctx, s.fleet.Host(name), 4); err != nil {
 			return err
 		}
 	}
@@ -154,10 +194,10 @@ func (s *show) powerLost(ctx context.Context) error {
 	if err := s.claim(up.Booted == before.Profile, "db1 came up on the proven system, %s", before.Generation); err != nil {
 		return err
 	}
-	if _, err := s.ends(ctx, db1, rev, proto.PhaseCommitted); err != nil {
+	if err := s.commit(ctx, rev, "db1"); err != nil {
 		return err
 	}
-	if err := s.runs(ctx, db1, "revision 4"); err != nil {
+	if err := s.runs(ctx, db1, 4); err != nil {
 		return err
 	}
 	events, err := s.fleet.Kedge(ctx, "events", "--host", "db1")

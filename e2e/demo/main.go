@@ -1,9 +1,10 @@
 // Command demo shows Kedge's main job on hosts with real systemd and real Nix,
 // and checks every claim on the hosts themselves. It needs root on Debian.
 //
-// Three revisions are pushed to a git repository: a first one, a changed
-// service, and one whose service fails on one host. Then a host loses its power
-// in the middle of a deployment. It exits 0 only if every claim holds.
+// The fleet is that of examples/fleet. Three revisions are pushed to a git
+// repository: a first one, a changed service, and one whose service fails on one
+// host. Then a host loses its power in the middle of a deployment. It exits 0 only
+// if every claim holds.
 package main
 
 import (
@@ -64,8 +65,8 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, parts.Remove()) }()
 	s.began = time.Now()
-	s.say("boot the build host and web1, web2, db1, each behind a NAT of its own")
-	f, err := fleet.Up(ctx, fleet.Options{Name: o.fleet, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Outlive: o.keep})
+	s.say("boot the build host and web1, web2, db1 of examples/fleet, each behind a NAT of its own")
+	f, err := fleet.Up(ctx, fleet.Options{Name: o.fleet, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Example: true, Outlive: o.keep})
 	if err != nil {
 		return fmt.Errorf("boot: %w", err)
 	}

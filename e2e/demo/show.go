@@ -49,18 +49,22 @@ func (s *show) ends(ctx context.Context, h *fleet.Host, rev proto.Revision, want
 }
 
 // runs claims that everything on the host itself names one system, and that
-// its app answers text.
-func (s *show) runs(ctx context.Context, h *fleet.Host, text string) error {
+// its service answers as in a revision.
+func (s *show) runs(ctx context.Context, h *fleet.Host, revision int) error {
+	service := "nginx.service"
+	if h.Name() == "db1" {
+		service = "postgresql.service"
+	}
 	f, err := h.Facts(ctx)
 	if err != nil {
 		return err
 	}
-	state, err := h.Run(ctx, "systemctl", "is-active", "app.service", "kedge-agent.service")
+	state, err := h.Run(ctx, "systemctl", "is-active", service, "sshd.service", "kedge-agent.service")
 	if err != nil {
 		return fmt.Errorf("%s: units are %q: %w", h.Name(), state, err)
 	}
-	return s.claim(f.One() && f.App == text, "%s: current-system, profile (%s) and boot default are one; the app answers %q",
-		h.Name(), f.Generation, f.App)
+	return s.claim(f.One() && f.App == fleet.Answer(h.Name(), revision), "%s: current-system, profile (%s) and boot default are one; %s answers %q",
+		h.Name(), f.Generation, service, f.App)
 }
 
 // table prints the fleet as an operator sees it.
@@ -87,6 +91,6 @@ func (s *show) howToLook() {
 	for _, h := range s.fleet.Hosts() {
 		fmt.Fprintf(s.out, "  nsenter --target %d --all bash        # on %s\n", h.LeaderPID(), h.Name())
 	}
-	fmt.Fprintf(s.out, "The flake is in /root/fleet on the build host: change it, commit and `git push origin main`.\n")
+	fmt.Fprintf(s.out, "The flake, which is examples/fleet, is in %s on the build host: change it, commit and `git push origin main`.\n", fleet.Worktree)
 	fmt.Fprintf(s.out, "Take everything down: go run ./e2e/demo -down\n")
 }

@@ -18,7 +18,10 @@ import (
 const Worktree = "/root/fleet"
 
 // Repository is what the controller watches, on the build host.
-const Repository = "/srv/fleet.git"
+const Repository = "/srv/git/fleet.git"
+
+// A runner runs a program on a machine, in one way or another.
+type runner func(ctx context.Context, argv ...string) (stdout string, err error)
 
 // A buildHost is the machine that the controller runs on.
 type buildHost struct {
@@ -40,9 +43,6 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 		return nil, err
 	}
 	f.world.Tools = b.tools
-	if err := b.installController(ctx, f.options.Parts.Bin, f.options.Plain); err != nil {
-		return nil, err
-	}
 	for _, argv := range [][]string{
 		{"systemd-machine-id-setup"}, // a first boot would apply presets, and disable what is enabled here
 		{"git", "init", "--quiet", "--bare", "--initial-branch=main", Repository},
@@ -54,6 +54,14 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 		if _, err := m.RunOffline(ctx, argv...); err != nil {
 			return nil, err
 		}
+	}
+	if f.options.Example {
+		err = b.installExample(ctx, f.options.Parts)
+	} else {
+		err = b.installController(ctx, f.options.Parts.Bin, f.options.Plain)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return b, b.start(ctx)
 }
@@ -141,6 +149,11 @@ func (b *buildHost) commit(ctx context.Context, w toplevel.Fleet, message string
 	if err := w.Write(filepath.Join(b.Root(), Worktree)); err != nil {
 		return proto.Revision{}, err
 	}
+	return b.commitAll(ctx, b.Run, message)
+}
+
+// commitAll commits what is in [Worktree], with git as run runs it.
+func (b *buildHost) commitAll(ctx context.Context, run runner, message string) (proto.Revision, error) {
 	var out string
 	for _, argv := range [][]string{
 		{"git", "-C", Worktree, "add", "--all"},
@@ -148,7 +161,7 @@ func (b *buildHost) commit(ctx context.Context, w toplevel.Fleet, message string
 		{"git", "-C", Worktree, "rev-parse", "HEAD"},
 	} {
 		var err error
-		if out, err = b.Run(ctx, argv...); err != nil {
+		if out, err = run(ctx, argv...); err != nil {
 			return proto.Revision{}, fmt.Errorf("commit %q: %w", message, err)
 		}
 	}

@@ -1,11 +1,15 @@
 package fleet
 
 import (
+	"context"
+	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
 	"kedge/e2e/toplevel"
+	"kedge/proto"
 )
 
 // Edit changes the systems of the hosts named, or of all if none is.
@@ -35,6 +39,35 @@ func AddUnit(name string, u toplevel.Unit) func(h *toplevel.Host) {
 		}
 		h.Units[name] = u
 	}
+}
+
+// A Change replaces a text in a file of the example, which must have it, as somebody
+// with an editor does.
+type Change struct {
+	File          string // below [Worktree]
+	Before, After string
+}
+
+// PushChanges is [Fleet.Push] in the example.
+func (f *Fleet) PushChanges(ctx context.Context, message string, changes ...Change) (proto.Revision, error) {
+	for _, c := range changes {
+		file := path.Join(Worktree, c.File)
+		text, err := f.build.ReadFile(file)
+		if err != nil {
+			return proto.Revision{}, err
+		}
+		if !strings.Contains(string(text), c.Before) {
+			return proto.Revision{}, fmt.Errorf("change %s: it does not say %q", c.File, c.Before)
+		}
+		if err := f.build.WriteFile(file, []byte(strings.Replace(string(text), c.Before, c.After, 1)), 0o644); err != nil {
+			return proto.Revision{}, err
+		}
+	}
+	rev, err := f.build.commitAll(ctx, f.build.Run, message)
+	if err != nil {
+		return rev, err
+	}
+	return rev, f.PushCommitted(ctx)
 }
 
 // Config replaces a text in the configuration of a system's agent, which must

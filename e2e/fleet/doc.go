@@ -8,6 +8,9 @@
 //	rev := f.MustPush(t, "a broken service", func(w *toplevel.Fleet) { … })
 //	f.Host("web1").MustAwaitPhase(t, rev, proto.PhaseCommitted)
 //
+// With [Options.Example] the fleet is that of examples/fleet, whose files change
+// ([Fleet.PushChanges]).
+//
 // What a host is asked it is asked itself: [Host.Facts] reads its links, its
 // units and its boot loader, never Kedge's own word.
 package fleet

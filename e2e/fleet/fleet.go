@@ -44,6 +44,11 @@ type Options struct {
 	GRUB []string
 	// Plain does without TLS, and opens the cache to all.
 	Plain bool
+	// Example makes the fleet that of examples/fleet, as it is but for what everybody
+	// has to put into its agent.nix; the build host has the system that it says, too,
+	// and Hosts are among its hosts. Of what else can be said here about hosts, only
+	// Grace counts then.
+	Example bool
 	// Config is added to the configuration of every host's agent.
 	Config string
 	// Outlive leaves everything running when this process ends without Down.
@@ -100,6 +105,11 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 	for _, name := range o.Computers {
 		if err := f.addHost(ctx, hosts.Options{Name: name, Rootfs: o.Bootable}); err != nil {
 			return f, err
+		}
+	}
+	if o.Example {
+		if err := f.enrolExample(ctx); err != nil {
+			return f, fmt.Errorf("enrol the example's hosts: %w", err)
 		}
 	}
 	var g errgroup.Group

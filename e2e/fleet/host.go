@@ -19,6 +19,7 @@ type Host struct {
 	fleet          *Fleet
 	system         toplevel.Host // as it was installed
 	computer       *vm.Computer  // nil unless the host is on one
+	creds          []byte        // of a host of the example
 }
 
 // credentialsFile is where the harness puts what a secrets tool would.
@@ -27,6 +28,9 @@ const credentialsFile = "/var/lib/kedge/host.creds"
 // install does what the operator does once: install a system with the agent,
 // place the credentials, and switch the machine on.
 func (h *Host) install(ctx context.Context) error {
+	if h.fleet.options.Example {
+		return h.installExample(ctx)
+	}
 	b := h.fleet.build
 	creds, reply, err := b.enrol(ctx, h.Name())
 	if err != nil {
@@ -145,7 +149,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	f.BootDefault = strings.TrimSpace(string(b))
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	out, err := h.Run(ctx, "curl", "--silent", "--max-time", "3", "http://127.0.0.1:8090/")
+	out, err := h.Run(ctx, "curl", "--silent", "--max-time", "3", h.answersAt())
 	if err != nil {
 		out = "" // no answer is a fact, too
 	}

@@ -34,7 +34,7 @@ func MakeParts(ctx context.Context, name string, log func(string)) (p Parts, err
 		return p, err
 	}
 	p = Parts{
-		Bin:     filepath.Join(scratch.Dir, "bin"),
+		Bin:     filepath.Join(scratch.Dir, "kedge", "bin"),
 		Agent:   filepath.Join(scratch.Dir, "kedge-agent"),
 		Tools:   filepath.Join(scratch.Dir, "tools"),
 		scratch: scratch,

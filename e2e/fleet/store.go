@@ -33,7 +33,11 @@ func (f *Fleet) AddToStore(ctx context.Context, dir string) (storePath string, e
 // BuildCommitted builds the toplevel of a host from [Worktree], as somebody who
 // is not the controller: nobody signs it.
 func (f *Fleet) BuildCommitted(ctx context.Context, host string) (proto.StorePath, error) {
-	out, err := f.build.Run(ctx, "nix", "build", "--no-link", "--print-out-paths",
+	return buildCommitted(ctx, f.build.Run, host)
+}
+
+func buildCommitted(ctx context.Context, run runner, host string) (proto.StorePath, error) {
+	out, err := run(ctx, "nix", "build", "--no-link", "--print-out-paths",
 		"git+file://"+Worktree+"#nixosConfigurations."+host+".config.system.build.toplevel")
 	if err != nil {
 		return proto.StorePath{}, err

@@ -3,6 +3,7 @@ package toplevel
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,7 +13,7 @@ import (
 	nixosmodule "kedge/nixos-module"
 )
 
-//go:embed fleet/*.nix nix/*.nix
+//go:embed fleet/*.nix nix/*.nix nixpkgs/*.nix
 var files embed.FS
 
 // A Fleet is a flake with a NixOS-like configuration for each host. The zero value has no host.
@@ -38,14 +39,8 @@ func (f Fleet) Write(dir string) error {
 		return fmt.Errorf("write fleet: %w", err)
 	}
 	flake["hosts.json"] = append(hosts, '\n')
-	for name, content := range flake {
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return fmt.Errorf("write fleet: %w", err)
-		}
-		if err := os.WriteFile(file, content, 0o644); err != nil {
-			return fmt.Errorf("write fleet: %w", err)
-		}
+	if err := write(dir, flake); err != nil {
+		return fmt.Errorf("write fleet: %w", err)
 	}
 	return nil
 }
@@ -57,18 +52,35 @@ func static() (map[string][]byte, error) {
 		"lib/trial-unit.nix":    []byte(nixosmodule.TrialUnit),
 		"lib/boot-complete.nix": []byte(nixosmodule.BootComplete),
 	}
-	for from, to := range map[string]string{"fleet": ".", "nix": "lib"} {
-		entries, err := fs.ReadDir(files, from)
+	return flake, errors.Join(add(flake, ".", files, "fleet"), add(flake, "lib", files, "nix"))
+}
+
+// add adds the files of a folder to a flake, below the folder to.
+func add(flake map[string][]byte, to string, from fs.FS, folder string) error {
+	entries, err := fs.ReadDir(from, folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		content, err := fs.ReadFile(from, path.Join(folder, e.Name()))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, e := range entries {
-			content, err := files.ReadFile(path.Join(from, e.Name()))
-			if err != nil {
-				return nil, err
-			}
-			flake[path.Join(to, e.Name())] = content
+		flake[path.Join(to, e.Name())] = content
+	}
+	return nil
+}
+
+// write writes a flake into the folder dir, which is made if there is none.
+func write(dir string, flake map[string][]byte) error {
+	for name, content := range flake {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			return err
 		}
 	}
-	return flake, nil
+	return nil
 }

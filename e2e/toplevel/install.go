@@ -79,15 +79,23 @@ func Install(ctx context.Context, m Machine, f Fleet, host string) (toplevel str
 	if err != nil {
 		return "", fmt.Errorf("install %s: %w", host, err)
 	}
-	toplevel = toplevels[host]
+	if err := Register(ctx, m, f.Tools, toplevels[host]); err != nil {
+		return "", fmt.Errorf("install %s: %w", host, err)
+	}
+	return toplevels[host], nil
+}
+
+// Register makes a toplevel that is in the store of the machine's disk the next generation of the system
+// profile and the boot default, with the tools that it was made with.
+func Register(ctx context.Context, m Machine, tools, toplevel string) error {
 	for _, argv := range [][]string{
 		{"nix-env", "-p", "/nix/var/nix/profiles/system", "--set", toplevel},
 		{"touch", "/etc/NIXOS"},
-		{"env", "NIXOS_INSTALL_BOOTLOADER=1", f.Tools + "/bin/install-bootloader", toplevel},
+		{"env", "NIXOS_INSTALL_BOOTLOADER=1", tools + "/bin/install-bootloader", toplevel},
 	} {
 		if _, err := m.RunOffline(ctx, argv...); err != nil {
-			return "", fmt.Errorf("install %s: %w", host, err)
+			return fmt.Errorf("register %s: %w", toplevel, err)
 		}
 	}
-	return toplevel, nil
+	return nil
 }

@@ -27,27 +27,6 @@ let
       };
     };
 
-  # As Nix brings and NixOS changes them.
-  daemonUnits = {
-    socket = {
-      description = "Nix Daemon Socket";
-      before = [ "multi-user.target" ];
-      wantedBy = [ "sockets.target" ];
-      socketConfig.ListenStream = "/nix/var/nix/daemon-socket/socket";
-    };
-    service = {
-      description = "Nix Daemon";
-      requires = [ "nix-daemon.socket" ];
-      restartIfChanged = false;
-      serviceConfig = {
-        ExecStart = "@/usr/bin/nix-daemon nix-daemon --daemon";
-        KillMode = "process";
-        TasksMax = 1048576;
-        Delegate = true;
-      };
-    };
-  };
-
   toplevel =
     name:
     {
@@ -100,12 +79,11 @@ let
               if agent == null then
                 { }
               else
-                {
+                import ./lib/daemon.nix
+                // {
                   "kedge-agent.service" = import ./lib/agent-unit.nix { package = agentPackage; };
                   "kedge-trial.service" = import ./lib/trial-unit.nix { };
                   "boot-complete.target.d/overrides.conf" = import ./lib/boot-complete.nix { };
-                  "nix-daemon.service" = daemonUnits.service;
-                  "nix-daemon.socket" = daemonUnits.socket;
                 }
             )
             // units;

@@ -82,6 +82,7 @@ in
   specialisation ? { }, # name = system
   systemConf ? "", # further lines of [Manager]
   buildError ? null, # makes the build fail with this message
+  checks ? [ ], # what must build for the system to build
 }:
 let
   etcFiles = {
@@ -127,6 +128,7 @@ let
 in
 build "nixos-system-${host}-${label}" ''
   ${if buildError == null then "" else "echo ${quote buildError} >&2; exit 1"}
+  : ${builtins.concatStringsSep " " (map toString checks)}
   mkdir -p "$out/bin" "$out/sw/bin" "$out/specialisation"
   ${writeFiles ''"$out"'' files}
   ${lines (map program (builtins.attrNames programs))}
