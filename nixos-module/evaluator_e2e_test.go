@@ -5,6 +5,7 @@ package nixosmodule_test
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -30,7 +31,7 @@ type evaluation struct {
 	KernelParams []string
 	Manager      options
 	// Of Prometheus and Grafana.
-	Rules      []string
+	Rules      []string // files, or derivations of them
 	Dashboards []options
 }
 
@@ -122,6 +123,9 @@ func addPrograms(t *testing.T, m *hosts.Machine) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "kedge")
 	run(t, root, "go", "build", "-o", filepath.Join(dir, "bin")+"/", "./cmd/...")
+	if err := os.CopyFS(filepath.Join(dir, "share/kedge/alerts"), os.DirFS(filepath.Join(root, "docs/alerts"))); err != nil {
+		t.Fatal(err)
+	}
 	path, err := toplevel.AddToStore(t.Context(), m, dir)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,9 @@ package nixosmodule_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,7 @@ import (
 func TestFleet(t *testing.T) {
 	m := newMachine(t, "fleet")
 	t.Run("what is wrong with it", func(t *testing.T) { testFleetCheck(t, m) })
+	t.Run("many hosts", func(t *testing.T) { testLargeFleetCheck(t, m) })
 	t.Run("its outputs", func(t *testing.T) { testMkFleet(t, m) })
 }
 
@@ -108,6 +111,50 @@ func testFleetCheck(t *testing.T, m *hosts.Machine) {
 			}
 		}
 	}
+}
+
+// testLargeFleetCheck shows that eight times the hosts take eight times as long to look at, and not 64 times.
+func testLargeFleetCheck(t *testing.T, m *hosts.Machine) {
+	few, many := evaluationTime(t, m, 1000), evaluationTime(t, m, 8000)
+	if many > 16*few {
+		t.Errorf("1000 hosts take %.3f s of a processor, and 8000 take %.3f s", few, many)
+	}
+}
+
+// evaluationTime returns the least of three times, in seconds of a processor, that a check of so many hosts takes.
+func evaluationTime(t *testing.T, m *hosts.Machine, count int) float64 {
+	t.Helper()
+	names, described := make([]string, count), options{}
+	for i := range names {
+		names[i] = fmt.Sprintf("h%d", i)
+		described[names[i]] = options{"tags": []string{"a"}}
+	}
+	waves := []options{{"name": "first", "hosts": "h1*", "canary": options{"hosts": "tag:a"}}, {"name": "second", "hosts": "h2* or h3*"}}
+	cases, err := json.Marshal(options{"names": names, "specs": []options{{"hosts": described, "rollout": options{"waves": waves}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WriteFile("/srv/large.json", cases, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	least := math.Inf(1)
+	for range 3 {
+		out, err := m.RunOffline(t.Context(), "env", "NIX_SHOW_STATS=1", "NIX_SHOW_STATS_PATH=/srv/stats.json", "nix-instantiate", "--eval", "--strict", "--json",
+			"--argstr", "file", "/srv/large.json", project+"/nixos-module/tests/fleet.nix")
+		if err != nil || strings.TrimSpace(out) != "[[]]" {
+			t.Fatalf("%d hosts: %s, %v", count, out, err)
+		}
+		text, err := os.ReadFile(filepath.Join(m.Root(), "srv/stats.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stats struct{ CPUTime float64 }
+		if err := json.Unmarshal(text, &stats); err != nil || stats.CPUTime == 0 {
+			t.Fatalf("%+v, %v", stats, err)
+		}
+		least = min(least, stats.CPUTime)
+	}
+	return least
 }
 
 // problems returns what `kedge check` says about an output kedge, sorted.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/controller"
+	"kedge/e2e/layers"
 	"kedge/e2e/toplevel"
 )
 
@@ -25,13 +26,17 @@ func TestModules(t *testing.T) {
 	e := evaluator{machine: m, programs: addPrograms(t, m), lib: project + "/nixos-module/tests/lib.nix"}
 	testModules(t, e)
 
-	if dir := os.Getenv(nixpkgsLib); dir != "" {
+	t.Run("with the lib of nixpkgs", func(t *testing.T) {
+		dir := os.Getenv(nixpkgsLib)
+		if dir == "" {
+			t.Skip(layers.Elsewhere + nixpkgsLib + " names no lib of nixpkgs: neither these modules, nor mkFleet, the VM tests and the pages about options, were evaluated with it")
+		}
 		e.lib = "/srv/nixpkgs-lib"
 		if err := os.CopyFS(filepath.Join(m.Root(), e.lib), os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
-		t.Run("with the lib of nixpkgs", func(t *testing.T) { testModules(t, e) })
-	}
+		testModules(t, e)
+	})
 }
 
 func testModules(t *testing.T, e evaluator) {
@@ -209,9 +214,39 @@ func testMonitoring(t *testing.T, e evaluator) {
 	if diff := cmp.Diff([]options{{"name": "kedge", "options": options{"path": dir + "dashboards"}}}, got.Dashboards); diff != "" {
 		t.Errorf("dashboards (-want +got):\n%s", diff)
 	}
+	testRunbooks(t, e)
 	got = e.mustEvaluate(t, "monitoring", with(nil, "kedge-monitoring", options{}))
 	if len(got.Rules)+len(got.Dashboards) > 0 {
 		t.Errorf("without being asked to: rules %q, dashboards %v", got.Rules, got.Dashboards)
+	}
+}
+
+// testRunbooks shows that alerts lead to where the runbooks are read, and are else as they were.
+func testRunbooks(t *testing.T, e evaluator) {
+	t.Helper()
+	const page = "https://git.example.org/kedge/src/branch/main/docs/runbooks.md"
+	got := e.mustEvaluate(t, "monitoring", with(nil, "kedge-monitoring", options{"alerts": true, "runbooks": page}))
+	for _, derivation := range got.Rules {
+		out, err := e.machine.RunOffline(t.Context(), "nix-store", "--realise", derivation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := strings.TrimSpace(out)
+		made, err := os.ReadFile(filepath.Join(e.machine.Root(), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, name, _ := strings.Cut(filepath.Base(file), "-")
+		shipped, err := os.ReadFile(filepath.Join(root, "docs/alerts", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.ReplaceAll(string(shipped), "docs/runbooks.md#", page+"#"), string(made)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if len(got.Rules) != 3 {
+		t.Errorf("rules are %q", got.Rules)
 	}
 }
 

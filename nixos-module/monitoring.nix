@@ -14,6 +14,23 @@ let
     types
     ;
   cfg = config.services.kedge-monitoring;
+  # Rules as they are shipped, or with what leads to the runbooks.
+  rules =
+    name:
+    let
+      shipped = "${cfg.package}/share/kedge/alerts/${name}.rules.yml";
+    in
+    if cfg.runbooks == null then
+      shipped
+    else
+      pkgs.runCommand "${name}.rules.yml" { } ''
+        while IFS= read -r line; do
+          case $line in
+          *"runbook: docs/runbooks.md#"*) line="''${line%%docs/*}${cfg.runbooks}#''${line#*#}" ;;
+          esac
+          printf '%s\n' "$line"
+        done < ${shipped} > $out
+      '';
   mkSwitch =
     description:
     mkOption {
@@ -32,14 +49,25 @@ in
       as the controller sees it, and on those agents that are scraped.
     '';
 
+    runbooks = mkOption {
+      type = types.nullOr (types.strMatching "https?://[A-Za-z0-9.:/?&=_~%+-]+");
+      default = null;
+      example = "https://git.example.org/kedge/src/branch/main/docs/runbooks.md";
+      description = ''
+        Where `docs/runbooks.md` of this repository can be read: the URL of it at your forge, or of
+        its page of the static site. The alerts' annotation `runbook` then leads to the section of
+        each there; `null` for the path in the repository.
+      '';
+    };
+
     dashboards = mkSwitch "Whether {option}`services.grafana` has the dashboard of Kedge.";
   };
 
   config = {
     services.prometheus.ruleFiles = mkIf cfg.alerts [
-      "${cfg.package}/share/kedge/alerts/kedge-agent.rules.yml"
-      "${cfg.package}/share/kedge/alerts/kedge-controller.rules.yml"
-      "${cfg.package}/share/kedge/alerts/kedge-rollouts.rules.yml"
+      (rules "kedge-agent")
+      (rules "kedge-controller")
+      (rules "kedge-rollouts")
     ];
 
     services.grafana.provision = mkIf cfg.dashboards {

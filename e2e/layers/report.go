@@ -11,9 +11,14 @@ import (
 type Report struct {
 	Passed, Failed int
 	Skipped        []string // names of the tests
+	// Missed are those of them that should have run here.
+	Missed []string
 
 	out io.Writer
 }
+
+// Elsewhere begins why a test is skipped that needs what the machines of this project cannot have.
+const Elsewhere = "elsewhere: "
 
 // Pass reports a test that passed.
 func (r *Report) Pass() { r.Passed++ }
@@ -21,6 +26,9 @@ func (r *Report) Pass() { r.Passed++ }
 // Skip reports a test that did not run, and what it said.
 func (r *Report) Skip(name, output string) {
 	r.Skipped = append(r.Skipped, name)
+	if !strings.Contains(output, Elsewhere) {
+		r.Missed = append(r.Missed, name)
+	}
 	r.Show("skip  %s\n%s", name, indent(output))
 }
 

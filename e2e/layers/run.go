@@ -17,7 +17,7 @@ var ErrFailed = errors.New("not everything passed")
 type Options struct {
 	Layers []Layer   // required
 	Out    io.Writer // required
-	// Strict makes a skipped test a failure.
+	// Strict makes a skipped test a failure, unless it can run [Elsewhere] alone.
 	Strict bool
 }
 
@@ -55,8 +55,8 @@ func run(ctx context.Context, l Layer, o Options) outcome {
 	if r.Passed+r.Failed == 0 && len(result.errs) == 0 {
 		result.errs = append(result.errs, errors.New("had no tests"))
 	}
-	if n := len(r.Skipped); n > 0 && o.Strict {
-		result.errs = append(result.errs, fmt.Errorf("skipped %d tests: %s", n, strings.Join(r.Skipped, ", ")))
+	if n := len(r.Missed); n > 0 && o.Strict {
+		result.errs = append(result.errs, fmt.Errorf("skipped %d tests: %s", n, strings.Join(r.Missed, ", ")))
 	}
 	result.took = time.Since(start)
 	return result

@@ -23,6 +23,11 @@ func TestRun(t *testing.T) {
 		r.Skip("TestNeedsNix", "nix is not on PATH")
 		return nil
 	}
+	elsewhere := func(_ context.Context, r *Report) error {
+		r.Pass()
+		r.Skip("TestNeedsNixpkgs", "x_test.go:1: "+Elsewhere+"no nixpkgs")
+		return nil
+	}
 	for _, c := range []struct {
 		name   string
 		run    func(context.Context, *Report) error
@@ -37,6 +42,7 @@ func TestRun(t *testing.T) {
 		{"fails when a layer ran in part", func(_ context.Context, r *Report) error { r.Pass(); return errors.New("stopped early") }, true, "2 passed, 1 failed, 0 skipped", "tried failed: stopped early", false},
 		{"fails when a layer had no tests", pass(0), true, "1 passed, 1 failed, 0 skipped", "tried failed: had no tests", false},
 		{"fails with a skipped test where it is strict", skip, true, "2 passed, 1 failed, 1 skipped", "skipped 1 tests: TestNeedsNix", false},
+		{"counts a test that cannot run here, and goes on", elsewhere, true, "2 passed, 0 failed, 1 skipped", "no nixpkgs", true},
 		{"tells of a skipped test where it is not", skip, false, "2 passed, 0 failed, 1 skipped", "nix is not on PATH", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

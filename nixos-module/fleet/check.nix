@@ -15,6 +15,7 @@ let
     isAttrs
     isList
     length
+    listToAttrs
     mapAttrs
     match
     toJSON
@@ -24,6 +25,16 @@ let
   selectors = import ./selector.nix;
   windows = import ./window.nix;
   inherit (import ./suggest.nix) didYouMean;
+
+  # Names as a set, in which one is found without a look at the others: fleets are large.
+  setOf =
+    names:
+    listToAttrs (
+      map (name: {
+        inherit name;
+        value = null;
+      }) names
+    );
 
   problem = path: text: [ { inherit path text; } ];
   quoted = name: if match "[a-zA-Z_][a-zA-Z0-9_'-]*" name != null then name else toJSON name;
@@ -105,9 +116,12 @@ let
 
   checkHosts =
     names: hosts:
+    let
+      there = setOf names;
+    in
     concatMap (
       name:
-      lib.optionals (!elem name names || !kinds.isLabel name) (
+      lib.optionals (!(there ? ${name}) || !kinds.isLabel name) (
         problem "kedge.hosts.${quoted name}" "nixosConfigurations has no such host${didYouMean name names}"
       )
     ) (attrNames hosts);
@@ -126,9 +140,11 @@ let
   fleet =
     names: hosts:
     let
-      known = lib.unique (names ++ filter kinds.isLabel (attrNames hosts));
+      knownSet = setOf (names ++ filter kinds.isLabel (attrNames hosts));
+      known = attrNames knownSet;
       tagsOf = name: filter (tag: tag != null) ((given hosts.${name} or { }).tags or [ ]);
-      tags = lib.unique (concatMap tagsOf (attrNames hosts));
+      tagSet = setOf (concatMap tagsOf (attrNames hosts));
+      tags = attrNames tagSet;
     in
     {
       inherit known;
@@ -138,11 +154,11 @@ let
           nobodys = concatMap (
             leaf:
             if leaf.op == "tag" then
-              lib.optionals (!elem leaf.word tags) (
+              lib.optionals (!(tagSet ? ${leaf.word})) (
                 problem path "no host has the tag ${toJSON leaf.word}${didYouMean leaf.word tags}"
               )
             else
-              lib.optionals (!any (selectors.namedBy leaf.word) known) (
+              lib.optionals (!(knownSet ? ${leaf.word} || any (selectors.namedBy leaf.word) known)) (
                 problem path "no host is called ${toJSON leaf.word}${didYouMean leaf.word known}"
               )
           ) (selectors.leaves selector);
@@ -210,9 +226,10 @@ let
       name = w.name or "";
       canary = given (w.canary or { });
       selected = f.find "${path}.hosts" (w.hosts or null);
-      members = filter (h: !elem h earlier.taken) selected.found;
+      members = filter (h: !(earlier.taken ? ${h})) selected.found;
       count = length members;
       canaries = f.find "${path}.canary.hosts" (canary.hosts or null);
+      canarySet = setOf canaries.found;
       namesake = lib.findFirst (j: (given (elemAt rollout.waves j)).name or "" == name) null (
         genList (j: j) i
       );
@@ -221,7 +238,7 @@ let
       own = w ? budget;
     in
     {
-      taken = earlier.taken ++ members;
+      taken = earlier.taken // setOf members;
       problems =
         earlier.problems
         ++ lib.optionals (namesake != null && name != "") (
@@ -248,7 +265,7 @@ let
             problem "${path}.canary.size" "must not be more than the wave's hosts, of which there are ${toString count}, got ${toString size}"
           )
           ++ canaries.problems
-          ++ lib.optionals (canaries.found != [ ] && !any (h: elem h canaries.found) members) (
+          ++ lib.optionals (canaries.found != [ ] && !any (h: canarySet ? ${h}) members) (
             problem "${path}.canary.hosts" "none of the hosts that it selects is one of the wave's"
           )
           ++ checkSuccess (if own then path else "kedge.rollout") budget name count
@@ -266,10 +283,10 @@ let
   waves = rollout.waves or [ ];
   f = fleet names hosts;
   end = foldl' (checkWave f (rollout // { inherit waves; })) {
-    taken = [ ];
+    taken = { };
     problems = [ ];
   } (indices waves);
-  left = length (filter (h: !elem h end.taken) f.known);
+  left = length (filter (h: !(end.taken ? ${h})) f.known);
 in
 r.problems
 ++ checkHosts names (s.hosts or { })

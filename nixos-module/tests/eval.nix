@@ -65,7 +65,7 @@ in
       builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile configFile));
   kernelParams = boot.kernelParams or [ ];
   manager = systemd.settings.Manager;
-  rules = services.prometheus.ruleFiles;
+  rules = map (r: r.drvPath or r) services.prometheus.ruleFiles;
   dashboards = services.grafana.provision.dashboards.settings.providers or [ ];
   refusals = map (a: a.message) (builtins.filter (a: !a.assertion) assertions);
   checks = map (c: c.drvPath) system.checks;
