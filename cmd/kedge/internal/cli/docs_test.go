@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestDocumentedCommands: every command of the pages that people follow step by step is a line of a script that
-// [TestScripts] runs; or its block says by which test it is run, or why none runs it.
+// TestDocumentedCommands: every command of the documentation is a line of a script that [TestScripts] runs; or its
+// block says by which test it is run, or why none runs it. The reference and the manual are what the programs say.
 func TestDocumentedCommands(t *testing.T) {
 	var script []string
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -26,24 +26,42 @@ func TestDocumentedCommands(t *testing.T) {
 		script = append(script, strings.Split(string(text), "\n")...)
 	}
 	tests := testNames(t)
+	run := func(name string) string {
+		if !slices.Contains(tests, name) {
+			return "there is no test " + name
+		}
+		return ""
+	}
+	// A page that a test runs as a whole.
+	whole := map[string]string{"api.md": "TestTheGuideWorks"}
+	pages, err := filepath.Glob("../../../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := 0
-	for _, page := range []string{"install.md", "operations.md"} {
-		text, err := os.ReadFile("../../../../docs/" + page)
+	for _, file := range append(pages, "../../../../README.md") {
+		page := filepath.Base(file)
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-			lines := strings.Split(strings.TrimSpace(m[1]), "\n")
-			if name, by := strings.CutPrefix(lines[0], "# run by "); by {
-				if !slices.Contains(tests, name) {
-					t.Errorf("%s: there is no test %s", page, name)
+		for _, b := range shellBlocks(string(text)) {
+			if name, by := strings.CutPrefix(b[0], "# run by "); by {
+				if problem := run(name); problem != "" {
+					t.Errorf("%s: %s", page, problem)
 				}
 				continue
 			}
-			if strings.HasPrefix(lines[0], "# not run by a test: ") {
+			if strings.HasPrefix(b[0], "# not run by a test: ") {
 				continue
 			}
-			for _, line := range lines {
+			if name := whole[page]; name != "" {
+				if problem := run(name); problem != "" {
+					t.Errorf("%s: %s", page, problem)
+				}
+				continue
+			}
+			for _, line := range b {
 				seen++
 				if !slices.Contains(script, line) {
 					t.Errorf("%s: no script runs %q", page, line)
@@ -51,9 +69,51 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
-	if seen < 30 {
+	if seen < 35 {
 		t.Errorf("looked at %d commands only", seen)
 	}
+}
+
+// shellBlocks returns the commands of each block of a page that has any: all lines of what is sh, those after a prompt
+// of what is console, and whatever begins with one of our programs, or make, in blocks that say nothing, fenced or indented.
+func shellBlocks(page string) (blocks [][]string) {
+	ours := regexp.MustCompile(`^(kedge|kedge-agent|kedge-controller|make|nix|git|systemctl|nixos-rebuild|/nix/\S+) `)
+	comment := regexp.MustCompile(` {2,}# .*$`)
+	collect := func(language string, lines []string) {
+		var b []string
+		for _, line := range lines {
+			prompted, prompt := strings.CutPrefix(line, "$ ")
+			if language == "sh" || prompt || strings.HasPrefix(line, "# run by ") || strings.HasPrefix(line, "# not run by ") || language == "" && ours.MatchString(line) {
+				b = append(b, comment.ReplaceAllString(prompted, ""))
+			}
+		}
+		if len(b) > 0 {
+			blocks = append(blocks, b)
+		}
+	}
+	var within []string
+	language, fenced := "", false
+	for line := range strings.Lines(page + "\n\n") {
+		line = strings.TrimRight(line, "\n")
+		mark, is := strings.CutPrefix(line, "```")
+		text, indented := strings.CutPrefix(line, "    ")
+		switch {
+		case is && fenced:
+			collect(language, within)
+			within, fenced = nil, false
+		case is:
+			collect("", within)
+			within, language, fenced = nil, mark, true
+		case fenced && line != "":
+			within = append(within, line)
+		case !fenced && indented:
+			within = append(within, text)
+		case !fenced:
+			collect("", within)
+			within = nil
+		}
+	}
+	return blocks
 }
 
 // testNames returns the names of all tests of the project.
