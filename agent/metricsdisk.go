@@ -9,7 +9,7 @@ import (
 // diskMetrics are those of what is on the host's disks: deployments, and room for them.
 type diskMetrics struct {
 	phases, rollbacks, quarantined, generation, fetched, expiry *prometheus.Desc
-	free, size, freeInodes, inodes                              *prometheus.Desc
+	free, size, freeInodes, inodes, started, proven             *prometheus.Desc
 }
 
 func newDiskMetrics(desc func(name, help string, labels ...string) *prometheus.Desc) diskMetrics {
@@ -20,6 +20,8 @@ func newDiskMetrics(desc func(name, help string, labels ...string) *prometheus.D
 		generation:  desc("generation", "Number of the generation that the system profile names; 0 for none."),
 		fetched:     desc("fetched_bytes_total", "Size in the store of what fetches brought, as far as the list of what was missing was known."),
 		expiry:      desc("assignment_expiry_timestamp_seconds", "When the accepted assignment expires, after which nothing of it is installed; 0 for none."),
+		started:     desc("deployment_start_timestamp_seconds", "When the current or the last deployment began; 0 for never."),
+		proven:      desc("proven_timestamp_seconds", "When the system that the host goes back to was committed, or adopted; 0 for none."),
 		free:        desc("filesystem_free_bytes", "Bytes that are free on a file system that deployments write to.", "use", "mountpoint"),
 		size:        desc("filesystem_size_bytes", "Bytes of that file system in all.", "use", "mountpoint"),
 		freeInodes:  desc("filesystem_free_inodes", "Inodes that are free there; none where it makes them as it needs them.", "use", "mountpoint"),
@@ -31,12 +33,16 @@ func newDiskMetrics(desc func(name, help string, labels ...string) *prometheus.D
 // StateValid says so.
 func (m diskMetrics) collect(a *Agent, v view, gauge, count func(d *prometheus.Desc, v float64, labels ...string)) {
 	if record, err := a.Files.Deployment(); err == nil {
+		gauge(m.started, seconds(record.Started))
 		took := record.Durations(a.Now())
 		for _, p := range proto.Phases() {
 			if !p.Terminal() {
 				gauge(m.phases, took[p].Seconds(), string(p))
 			}
 		}
+	}
+	if p, err := a.Files.Proven(); err == nil {
+		gauge(m.proven, seconds(p.Since))
 	}
 	for _, r := range proto.DeploymentReasons() {
 		count(m.rollbacks, v.rollbacks[r], string(r))

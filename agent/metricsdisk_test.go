@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func TestMetricsOfWhatIsOnDisk(t *testing.T) {
 			true: proto.ReasonUnitsFailed,
 		}[p == proto.PhaseRollingBack]})
 	}
+	d.Started = began
 	w.record(d)
 	w.must(w.files.Quarantine(pathB, proto.ReasonUnitsFailed, time.Now()))
 	w.issued = time.Now().Truncate(time.Second)
@@ -54,6 +56,14 @@ func TestMetricsOfWhatIsOnDisk(t *testing.T) {
 	}
 	if got, want := w.gauge("kedge_agent_assignment_expiry_timestamp_seconds"), float64(w.issued.Add(time.Hour).Unix()); got != want {
 		t.Errorf("the assignment expires at %f, want %f", got, want)
+	}
+	if got, want := w.gauge("kedge_agent_deployment_start_timestamp_seconds"), float64(began.UnixNano())/1e9; math.Abs(got-want) > 1 {
+		t.Errorf("the deployment began at %f, want %f", got, want)
+	}
+	proven, err := w.files.Proven()
+	w.must(err)
+	if got, want := w.gauge("kedge_agent_proven_timestamp_seconds"), float64(proven.Since.UnixNano())/1e9; math.Abs(got-want) > 1 || want == 0 {
+		t.Errorf("what is proven was adopted at %f, want %f", got, want)
 	}
 	if got := w.labelled("kedge_agent_rollbacks_total", string(proto.ReasonUnitsFailed)); got != 1 {
 		t.Errorf("%v rollbacks because of units, want 1", got)

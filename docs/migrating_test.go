@@ -43,3 +43,18 @@ func TestMigratingNamesEveryOption(t *testing.T) {
 		}
 	}
 }
+
+// TestMetricsOfOthersHaveTheirLike: who has alerts on comin's metrics finds what to put in their place.
+func TestMetricsOfOthersHaveTheirLike(t *testing.T) {
+	page, err := os.ReadFile("metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## What others call them\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for name := range strings.FieldsSeq("build_info deployment_info fetch_count is_suspended need_to_reboot last_fetch_failed last_eval_failed last_build_failed last_deployment_failed") {
+		if !regexp.MustCompile("(?m)^\\|[^|]*`comin_" + name + "`[^|]*\\|.*`kedge_\\w+`").MatchString(section) {
+			t.Errorf("metrics.md says nothing of comin_%s", name)
+		}
+	}
+}
