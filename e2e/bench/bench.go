@@ -17,7 +17,8 @@ type flow string
 // The flows.
 const (
 	byKedge flow = "kedge"
-	byHand  flow = "manual"
+	byHand  flow = "manual"         // the hosts side by side
+	inTurn  flow = "manual in turn" // one host after the other
 )
 
 // few and all are how many hosts a change goes to.
@@ -60,7 +61,7 @@ func newBench(ctx context.Context, f *fleet.Fleet, say func(string)) (*bench, er
 
 // run measures n rounds of everything.
 //
-// After a round by hand the agents take what runs for proven, but how it boots
+// Of one host there is no turn. After a round by hand the agents take what runs for proven, but how it boots
 // they do not know, and see to that in their next deployment. That one is not
 // counted: it is not what happens from one revision to the next.
 func (b *bench) run(ctx context.Context, n int) ([]round, error) {
@@ -72,16 +73,19 @@ func (b *bench) run(ctx context.Context, n int) ([]round, error) {
 	}
 	var rounds []round
 	for i := range n {
-		for _, hosts := range []int{few, all} {
-			for _, flow := range []flow{byKedge, byHand} {
-				r, err := b.round(ctx, flow, hosts)
+		for _, flows := range []struct {
+			hosts int
+			flows []flow
+		}{{few, []flow{byKedge, byHand}}, {all, []flow{byKedge, byHand, inTurn}}} {
+			for _, flow := range flows.flows {
+				r, err := b.round(ctx, flow, flows.hosts)
 				if err != nil {
 					return nil, err
 				}
-				b.say(fmt.Sprintf("round %d of %d, %s, hosts: %d: activated after %.2f s", i+1, n, flow, hosts, r.activated.Seconds()))
+				b.say(fmt.Sprintf("round %d of %d, %s, hosts: %d: activated after %.2f s", i+1, n, flow, flows.hosts, r.activated.Seconds()))
 				rounds = append(rounds, r)
 			}
-			if _, err := b.round(ctx, byKedge, hosts); err != nil {
+			if _, err := b.round(ctx, byKedge, flows.hosts); err != nil {
 				return nil, err
 			}
 		}
@@ -102,11 +106,12 @@ func (b *bench) round(ctx context.Context, flow flow, n int) (round, error) {
 	if err != nil {
 		return round{}, err
 	}
-	measure := b.measureKedge
-	if flow == byHand {
-		measure = b.measureManual
+	var r round
+	if flow == byKedge {
+		r, err = b.measureKedge(ctx, c)
+	} else {
+		r, err = b.measureManual(ctx, c, flow)
 	}
-	r, err := measure(ctx, c)
 	if err == nil {
 		err = c.check(ctx)
 	}

@@ -5,6 +5,8 @@
 // them, so that what else the machine does slows both alike. By hand means the
 // four steps of a person with SSH connections open already: `nix build`,
 // `nix copy --to ssh://`, `nix-env --set`, `switch-to-configuration switch`.
+// Several hosts get the last three side by side, which is the most that a script can do, and
+// in other rounds one host after the other, as a loop over `nixos-rebuild` does.
 // A change goes to one host or to all four; each round has a text of its own,
 // and afterwards every host is asked whether it runs that, and nothing else.
 //

@@ -14,12 +14,12 @@ import (
 )
 
 // manualScript is what a person would write for some hosts: one build for all,
-// then the other three steps for each host, the hosts side by side. Its
-// arguments are the flake's directory and the names of the hosts. The last step
-// is what nixos-rebuild does. It prints when each step has ended.
+// then the other three steps for each host. Its arguments are the flow, which is the
+// hosts side by side or in turn, the flake's directory and the names of the hosts. The
+// last step is what nixos-rebuild does. It prints when each step has ended.
 const manualScript = `set -eu
 ended() { echo "$EPOCHREALTIME $*"; }
-flake=$1; shift
+flow=$1 flake=$2; shift 2
 installables=()
 for host; do installables+=("$flake#nixosConfigurations.$host.config.system.build.toplevel"); done
 systems=($(nix build --no-link --print-out-paths "${installables[@]}"))
@@ -37,13 +37,14 @@ deploy() {
 running=()
 for host; do
 	deploy "$host" "${systems[${#running[@]}]}" & running+=($!)
+	[ "$flow" = manual ] || wait $!
 done
 for one in "${running[@]}"; do wait "$one"; done
 `
 
 // measureManual does by hand what Kedge does. The clock starts right before
 // `nix build`.
-func (b *bench) measureManual(ctx context.Context, c change) (round, error) {
+func (b *bench) measureManual(ctx context.Context, c change, f flow) (round, error) {
 	var answered []time.Time
 	g, waiting := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -57,7 +58,7 @@ func (b *bench) measureManual(ctx context.Context, c change) (round, error) {
 	started := time.Now()
 	var log string
 	g.Go(func() (err error) {
-		log, err = b.fleet.Build().Run(waiting, append([]string{"bash", "-c", manualScript, "manual", fleet.Worktree}, c.names()...)...)
+		log, err = b.fleet.Build().Run(waiting, append([]string{"bash", "-c", manualScript, "manual", string(f), fleet.Worktree}, c.names()...)...)
 		return err
 	})
 	if err := g.Wait(); err != nil {

@@ -31,6 +31,7 @@ func TestReport(t *testing.T) {
 		{flow: byHand, hosts: few, activated: ms(2000), cpu: ms(800)},
 		{flow: byKedge, hosts: all, activated: ms(3000), committed: ms(14000), lag: ms(2500), cpu: ms(700)},
 		{flow: byHand, hosts: all, activated: ms(4000), cpu: ms(1000)},
+		{flow: inTurn, hosts: all, activated: ms(6000), cpu: ms(1000)},
 	}
 	r := newReport(rounds, memory{rss: []float64{14, 30, 12}, pss: []float64{13}})
 	got := map[string]bool{}
@@ -38,13 +39,14 @@ func TestReport(t *testing.T) {
 		got[target.Name] = target.Reached
 	}
 	want := map[string]bool{
-		"push to activated, one host: kedge / manual":            true,  // 0.5
-		"push to activated, four hosts: kedge / manual":          false, // 0.75
-		"commit after the grace period, one host, s":             true,
-		"commit after the grace period, slowest of four, s":      false,
-		"processor time on the host, one host: kedge / manual":   false,
-		"processor time on the host, four hosts: kedge / manual": true,
-		"memory of an idle agent (RSS), MiB":                     true,
+		"push to activated, one host: kedge / manual":                             true,  // 0.5
+		"push to activated, four hosts: kedge / manual, the hosts side by side":   false, // 0.75
+		"push to activated, four hosts: kedge / manual, one host after the other": true,  // 0.5
+		"commit after the grace period, one host, s":                              true,
+		"commit after the grace period, slowest of four, s":                       false,
+		"processor time on the host, one host: kedge / manual":                    false,
+		"processor time on the host, four hosts: kedge / manual":                  true,
+		"memory of an idle agent (RSS), MiB":                                      true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("targets reached (-want +got):\n%s", diff)
@@ -54,7 +56,7 @@ func TestReport(t *testing.T) {
 	if err := r.writeTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"push → activated", "0.50", "fetch", "0.100", "missed     0.75 of at most 0.6"} {
+	for _, line := range []string{"push → activated", "0.50", "by hand in turn", "6.000", "fetch", "0.100", "missed     0.75 of at most 0.6"} {
 		if !strings.Contains(table.String(), line) {
 			t.Errorf("the table lacks %q:\n%s", line, table.String())
 		}

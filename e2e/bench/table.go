@@ -27,6 +27,8 @@ func (r report) writeTable(out io.Writer) error {
 			seconds(row.of(r.One.Kedge)), seconds(row.of(r.One.Manual)), ratio(r.One, row.of),
 			seconds(row.of(r.Four.Kedge)), seconds(row.of(r.Four.Manual)), ratio(r.Four, row.of))
 	}
+	line("push → activated, by hand in turn", "", "", "", seconds(r.Four.Kedge.Activated), seconds(r.Four.InTurn.Activated),
+		fmt.Sprintf("%.2f", r.Four.Kedge.Activated/r.Four.InTurn.Activated))
 	line("push → committed", seconds(r.One.Kedge.Committed), "", "", seconds(r.Four.Kedge.Committed), "", "")
 	line("commit after the grace period", seconds(r.One.Kedge.Lag), "", "", seconds(r.Four.Kedge.Lag), "", "")
 	line("", "", "", "", "", "", "")
