@@ -23,6 +23,10 @@ const (
 	levelError    = 0
 	levelInfo     = 3 // what Nix says if it is not asked to say more
 
+	// jsonProgress begins most of it: how far something is, in numbers, which nobody
+	// is told. What a builder says has a text in their place.
+	jsonProgress = `{"action":"result","fields":[`
+
 	quotedLines = 20 // of a builder's log, with its failure
 	quotedWidth = 512
 )
@@ -43,6 +47,9 @@ func (l *jsonLog) line(line []byte) error {
 	text, is := bytes.CutPrefix(line, []byte(jsonMark))
 	if !is { // SSH, for one, writes there, too
 		l.say(string(line), true)
+		return nil
+	}
+	if fields, is := bytes.CutPrefix(text, []byte(jsonProgress)); is && !bytes.HasPrefix(fields, []byte(`"`)) {
 		return nil
 	}
 	var said struct {
