@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"kedge/internal/durable"
 	"kedge/proto"
 )
 
@@ -19,6 +18,8 @@ var ErrDiscard = errors.New("event is not wanted")
 // Drain publishes the events, oldest first, and deletes each when publish has
 // returned nil for it. It stops at the first error, which it returns, and when
 // none are left. One that cannot be read is set aside and reported in the log.
+// After a power cut one that was deleted may be there again, and be published
+// again.
 //
 // publish owes that what it was given is safe elsewhere when it returns nil.
 func (b *Outbox) Drain(ctx context.Context, publish func(ctx context.Context, e proto.Event) error) error {
@@ -77,7 +78,7 @@ func (b *Outbox) first() (entry, bool) {
 func (b *Outbox) remove(e entry, lost bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := durable.Remove(b.path(e)); err != nil {
+	if err := os.Remove(b.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	b.forget(e)
