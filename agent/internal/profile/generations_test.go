@@ -63,8 +63,10 @@ func TestALinkThatCannotBeReadIsNotOutOfUse(t *testing.T) {
 
 func TestDeleteGenerations(t *testing.T) {
 	s, f := newSystem(t, nil)
-	s.Sync = func(dir string) error {
-		f.calls = append(f.calls, "sync "+filepath.Base(dir))
+	s.Sync = func(dirs ...string) error {
+		for _, dir := range dirs {
+			f.calls = append(f.calls, "sync "+filepath.Base(dir))
+		}
 		return nil
 	}
 	if err := s.DeleteGenerations(t.Context(), 3, 4); err != nil {

@@ -40,9 +40,9 @@ type System struct {
 	Root string
 	// Nix changes the profile. Required, but by Systems.
 	Nix Setter
-	// Sync makes durable what was written to the file system that a directory is
+	// Sync makes durable what was written to the file systems that directories are
 	// on; defaults to syncfs(2).
-	Sync func(dir string) error
+	Sync func(dirs ...string) error
 }
 
 // A LinkError says that a link of the host names something that is not a

@@ -237,8 +237,10 @@ func TestRestore(t *testing.T) {
 // What a power cut could still take away is named by nothing on the disk.
 func TestTheStoreIsOnTheDiskBeforeTheProfileChanges(t *testing.T) {
 	s, f := newSystem(t, map[string]string{profiles + "system-1-link": pathA, profiles + "system": "system-1-link"})
-	s.Sync = func(dir string) error {
-		f.calls = append(f.calls, "sync "+strings.TrimPrefix(dir, s.Root))
+	s.Sync = func(dirs ...string) error {
+		for _, dir := range dirs {
+			f.calls = append(f.calls, "sync "+strings.TrimPrefix(dir, s.Root))
+		}
 		return nil
 	}
 	const store, profile = "sync /nix/store", "sync /nix/var/nix/profiles"
@@ -261,9 +263,24 @@ func TestTheStoreIsOnTheDiskBeforeTheProfileChanges(t *testing.T) {
 	}
 }
 
+func TestAFileSystemIsSyncedOnce(t *testing.T) {
+	store, profiles, missing := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "missing")
+	const other = "/proc/self/fdinfo"
+	got, err := apart([]string{store, profiles, other})
+	if diff := cmp.Diff([]string{store, other}, got); diff != "" || err != nil {
+		t.Errorf("apart = %v (-want +got):\n%s", err, diff)
+	}
+	if err := syncFileSystems(store, profiles, other); err != nil {
+		t.Error(err)
+	}
+	if err := syncFileSystems(missing, store); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: got %v", err)
+	}
+}
+
 func TestADiskThatFails(t *testing.T) {
 	s, f := newSystem(t, map[string]string{profiles + "system-1-link": pathA, profiles + "system": "system-1-link"})
-	s.Sync = func(string) error { return unix.EIO }
+	s.Sync = func(...string) error { return unix.EIO }
 	if _, err := s.Register(t.Context(), parse(t, pathB)); !errors.Is(err, unix.EIO) || len(f.calls) > 0 {
 		t.Errorf("register: got %v, and Nix was asked for %q", err, f.calls)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,20 +71,50 @@ func (s System) point(what string, toplevel proto.StorePath, change func() error
 		}
 	}
 	// Also when nothing changed: a run before this one may have died here.
-	if err := errors.Join(s.sync(storeDir), s.sync(filepath.Dir(systemLink))); err != nil {
+	if err := s.sync(storeDir, filepath.Dir(systemLink)); err != nil {
 		return fail(err)
 	}
 	return g.Number, nil
 }
 
-// sync makes the file system of dir durable. That of the profile has Nix's
+// sync makes the file systems of dirs durable. That of the profile has Nix's
 // database, too.
-func (s System) sync(dir string) error {
+func (s System) sync(dirs ...string) error {
 	sync := s.Sync
 	if sync == nil {
-		sync = syncFileSystem
+		sync = syncFileSystems
 	}
-	return sync(filepath.Join(s.Root, dir))
+	for i, dir := range dirs {
+		dirs[i] = filepath.Join(s.Root, dir)
+	}
+	return sync(dirs...)
+}
+
+// syncFileSystems syncs the file systems of dirs, each once.
+func syncFileSystems(dirs ...string) error {
+	dirs, err := apart(dirs)
+	for _, dir := range dirs {
+		err = errors.Join(err, syncFileSystem(dir))
+	}
+	return err
+}
+
+// apart returns those of dirs that are on file systems of their own: most hosts have
+// one, and its disk need not be waited for twice.
+func apart(dirs []string) (first []string, err error) {
+	met := make(map[uint64]bool, len(dirs))
+	for _, dir := range dirs {
+		var s unix.Stat_t
+		if failed := unix.Stat(dir, &s); failed != nil {
+			err = errors.Join(err, &fs.PathError{Op: "stat", Path: dir, Err: failed})
+			continue
+		}
+		if !met[s.Dev] {
+			met[s.Dev] = true
+			first = append(first, dir)
+		}
+	}
+	return first, err
 }
 
 func syncFileSystem(dir string) error {
