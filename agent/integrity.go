@@ -64,8 +64,13 @@ func (a *Agent) beginBoot(ctx context.Context) {
 	a.change(func(v *view) { v.boot, v.verifying = b, b.Unverified })
 }
 
-// endBoot notes that the host goes down in order, if it does.
+// endBoot notes that the host goes down in order, if it does. While what runs is
+// being judged it is not asked whether: the transaction restarts the agent then. A
+// host that goes down all the same has its store verified.
 func (a *Agent) endBoot(ctx context.Context) {
+	if a.judged() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	down, err := a.Power.GoingDown(ctx)
@@ -79,6 +84,16 @@ func (a *Agent) endBoot(ctx context.Context) {
 	if err != nil {
 		a.Log.WarnContext(ctx, "an orderly end of this boot is not noted; the store is verified after the next", "err", err)
 	}
+}
+
+// judged reports whether a transaction judges the system that was activated.
+func (a *Agent) judged() bool {
+	d, err := a.Files.Deployment()
+	if err != nil || d.Phase != proto.PhaseProbation || d.Trial {
+		return false
+	}
+	locked, err := a.Files.TransactionLocked()
+	return err == nil && locked
 }
 
 // running returns the system that runs; zero if that cannot be said.

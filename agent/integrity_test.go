@@ -114,6 +114,35 @@ func TestTheEndOfABootIsNoted(t *testing.T) {
 	}
 }
 
+func TestWhoIsRestartedToBeJudgedDoesNotAskWhetherTheHostGoesDown(t *testing.T) {
+	w := newWorld(t)
+	w.boots(statefile.Boot{ID: "boot", Sound: pathA})
+	w.change(func() { w.down = true })
+	end := func(d deployment.Deployment) statefile.Boot {
+		w.record(d)
+		w.start()()
+		return w.boot()
+	}
+	d := deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathB, Phase: proto.PhaseProbation, Proven: deployment.Proven{Toplevel: pathA}}
+	if b := end(d); !b.Clean {
+		t.Errorf("%+v is known, though no transaction judges", b)
+	}
+	lock, err := w.files.LockTransaction()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := end(d); b.Clean {
+		t.Errorf("%+v is known, though it is being judged", b)
+	}
+	d.Trial = true
+	if b := end(d); !b.Clean {
+		t.Errorf("%+v is known after a trial boot, which may end with another one", b)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNothingIsVerifiedAfterAnOrderlyEnd(t *testing.T) {
 	w := newWorld(t)
 	w.boots(statefile.Boot{ID: "before", Sound: pathB, Clean: true})
