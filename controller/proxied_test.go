@@ -41,3 +41,20 @@ func TestOnlyOurProxiesAreBelieved(t *testing.T) {
 		})
 	}
 }
+
+// What a header says counts only as far as our proxies vouch for it.
+func FuzzBehind(f *testing.F) {
+	for _, s := range []string{"", "192.0.2.1", "192.0.2.1:80, 10.0.0.2", "[2001:db8::1]:80", "[fe80::1%eth0]", "unknown", ",,10.0.0.1", "::ffff:192.0.2.1"} {
+		f.Add(s)
+	}
+	ours := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	proxy, stranger := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.9")
+	f.Fuzz(func(t *testing.T, header string) {
+		if got := behind(ours, stranger, []string{header}); got != stranger {
+			t.Errorf("a stranger who says %q is taken for %s", header, got)
+		}
+		if got := behind(ours, proxy, []string{header}); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Errorf("behind our proxy, which says %q, is %s", header, got)
+		}
+	})
+}

@@ -25,6 +25,27 @@ func FuzzParseToken(f *testing.F) {
 		"web1.ABCDEFGHIJKLMNOPQRSTUVWXYZ", "web1.ABCDEFGHIJKLMNOPQRSTUVWXYZ\n", "web1", ".ABCDEFGHIJKLMNOPQRSTUVWXYZ", "../web1.ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 }
 
+func FuzzParseOperatorToken(f *testing.F) {
+	good := "kedge_" + strings.Repeat("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 2)
+	fuzzText(f, proto.ParseOperatorToken, proto.OperatorToken.Reveal, regexp.MustCompile(`\Akedge_[A-Z2-7]{52}\z`), proto.ErrInvalidOperatorToken,
+		good, "", "kedge_", good+"\n", strings.ToLower(good), good[:40])
+}
+
+func FuzzParseEnrollChallenge(f *testing.F) {
+	for _, text := range []string{`{"format":1,"nonce":"x"}`, `{"format":1}`, `{"format":2,"nonce":"x"}`, `{"nonce":1}`, `{`, ``} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := proto.ParseEnrollChallenge(b)
+		if err == nil && c.Nonce == "" {
+			t.Errorf("%q has no nonce", b)
+		}
+		if err != nil && !knownError(err) {
+			t.Errorf("parse %q: got error %v", b, err)
+		}
+	})
+}
+
 // What opens was signed, and is within its limits.
 func FuzzOpenStatement(f *testing.F) {
 	for _, name := range []string{"reset.json", "withdrawals.json", "release.json", "assignment.json"} {

@@ -71,3 +71,20 @@ func TestLines(t *testing.T) {
 		t.Errorf("a line without an end: error = %v, want %v", err, errGarbled)
 	}
 }
+
+// What a repository has nix-eval-jobs say is a job that is whole, or none.
+func FuzzParseJob(f *testing.F) {
+	const path = "/nix/store/s73vq4czw0wshq3dvvfg483ppwrgxrmm-x"
+	for _, s := range []string{
+		`{"attrPath":["web1"],"drvPath":"` + path + `.drv","outputs":{"out":"` + path + `"}}`, `{"attrPath":["web1"],"error":"boom"}`,
+		`{"attrPath":["a","b"]}`, `{"attrPath":["web1"],"outputs":{"out":null}}`, `{"attrPath":["web1"],"drvPath":"/bin/sh","outputs":{"out":"../x"}}`, `{`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		job, err := parseJob(line)
+		if err == nil && job.Error == "" && (job.Derivation.IsZero() || job.Out.IsZero()) {
+			t.Errorf("parse %q: got %+v", line, job)
+		}
+	})
+}

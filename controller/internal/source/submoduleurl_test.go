@@ -129,3 +129,17 @@ func FuzzSubmoduleURL(f *testing.F) {
 		}
 	})
 }
+
+// What a repository says of its submodules names places that it says, and no others.
+func FuzzParseModules(f *testing.F) {
+	for _, s := range []string{"", "submodule.a.path\nlib\x00submodule.a.url\n../lib", "submodule.a.path\n\x00", "submodule.a.path\n../x\x00submodule.b.path\n../x", "\x00.path\n.url\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, out string) {
+		for path, url := range parseModules(out) {
+			if !strings.Contains(out, path) || !strings.Contains(out, url) || strings.Contains(path+url, "\x00") {
+				t.Errorf("%q is at %q, says %q", path, url, out)
+			}
+		}
+	})
+}
