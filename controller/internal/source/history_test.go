@@ -21,9 +21,7 @@ func longHistory(t *testing.T) (*origin, proto.Revision) {
 	t.Helper()
 	o := newRemoteOrigin(t)
 	first := o.commit("flake.nix", "{ }")
-	for range 60 {
-		o.git("commit", "--quiet", "--allow-empty", "--message=x")
-	}
+	o.commits(60)
 	return o, first
 }
 

@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -72,6 +73,23 @@ func (o *origin) commit(name, content string) proto.Revision {
 		o.t.Fatal(err)
 	}
 	return revision
+}
+
+// commits makes many of them at once, which change nothing.
+func (o *origin) commits(n int) {
+	o.t.Helper()
+	var stream strings.Builder
+	for i := range n {
+		fmt.Fprintf(&stream, "commit refs/heads/main\ncommitter x <x@example.org> %d +0000\ndata 1\nx\n", i)
+		if i == 0 {
+			stream.WriteString("from refs/heads/main^0\n")
+		}
+	}
+	cmd := exec.Command("git", "-C", o.dir, "fast-import", "--quiet")
+	cmd.Stdin = strings.NewReader(stream.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		o.t.Fatalf("git fast-import: %v\n%s", err, out)
+	}
 }
 
 func newRepository(t *testing.T, o source.Options) *source.Repository {

@@ -248,9 +248,7 @@ func TestAForcePushThatIsAcceptedIsToldOf(t *testing.T) {
 			if over(r, proto.Revision{}) || over(r, first) {
 				t.Error("the first is told to have been pushed over something")
 			}
-			for range 60 {
-				o.git("commit", "--quiet", "--allow-empty", "--message=x")
-			}
+			o.commits(60)
 			many := o.commit("a", "1")
 			if over(r, first) {
 				t.Error("a push of more commits than are fetched is told to be a force-push")

@@ -161,9 +161,7 @@ func TestSubmodulesOfALongHistory(t *testing.T) {
 	o := initOrigin(t, filepath.Join(dir, "fleet"), "--separate-git-dir="+filepath.Join(t.TempDir(), "elsewhere"))
 	lib := originIn(t, dir, "lib")
 	first := o.commit("flake.nix", "{ }")
-	for range 60 {
-		o.commit("flake.nix", "{ }")
-	}
+	o.commits(60)
 	state := t.TempDir()
 	r := newRepository(t, source.Options{URL: "file://" + o.dir, Branch: "main", Submodules: true, Dir: state})
 	o.submodule("itself", "../fleet", first)
