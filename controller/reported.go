@@ -11,27 +11,17 @@ import (
 // will not.
 func reported(s proto.Status, want proto.Target) (proto.Serial, proto.Verdict) {
 	accepted, _ := s.Condition(proto.ConditionAccepted)
-	ready, _ := s.Condition(proto.ConditionReady)
 	switch {
 	case s.Serial == want.Serial && s.Runs(want.Toplevel):
 		return want.Serial, proto.VerdictSucceeded
 	case s.Deployment.Serial == want.Serial:
 	case s.Refused == want.Serial && accepted.Status == proto.StatusFalse,
-		s.Serial == want.Serial && ready.Status == proto.StatusFalse && slices.Contains(resting(), ready.Reason):
+		s.Serial == want.Serial && s.Rests():
 		return want.Serial, proto.VerdictRefused
 	case s.Serial == want.Serial && defers(s):
 		return want.Serial, proto.VerdictPending
 	}
 	return s.Deployment.Serial, s.Deployment.Verdict
-}
-
-// resting are the reasons for which a host does not begin what it accepted, and will not
-// without somebody's doing.
-func resting() []proto.Reason {
-	return []proto.Reason{
-		proto.ReasonQuarantined, proto.ReasonRolledBackByHand, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven,
-		proto.ReasonDriftLoop, proto.ReasonStateUnreadable,
-	}
 }
 
 // defers reports whether a host says that it waits for something of its own, before it

@@ -157,3 +157,11 @@ func DeploymentReasons() []Reason {
 		ReasonRolledBackByHand, ReasonDriftRestored, ReasonSpecialised,
 	)
 }
+
+// RestingReasons returns those for which a host does not begin what it accepted, and will
+// not without somebody's doing; see [Status.Rests].
+func RestingReasons() []Reason {
+	return []Reason{
+		ReasonQuarantined, ReasonRolledBackByHand, ReasonLooping, ReasonGaveUp, ReasonNotProven, ReasonDriftLoop, ReasonStateUnreadable,
+	}
+}

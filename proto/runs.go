@@ -1,5 +1,7 @@
 package proto
 
+import "slices"
+
 // Condition returns the condition of a type, if the host reports it.
 func (s Status) Condition(t ConditionType) (Condition, bool) {
 	for _, c := range s.Conditions {
@@ -17,4 +19,11 @@ func (s Status) Runs(toplevel StorePath) bool {
 	ready, known := s.Condition(ConditionReady)
 	return known && ready.Status == StatusTrue && !toplevel.IsZero() &&
 		s.Systems.Toplevel() == toplevel && s.Systems.Proven == toplevel
+}
+
+// Rests reports whether the host says that it does not begin what it accepted, and will
+// not without somebody's doing.
+func (s Status) Rests() bool {
+	ready, _ := s.Condition(ConditionReady)
+	return ready.Status == StatusFalse && slices.Contains(RestingReasons(), ready.Reason)
 }

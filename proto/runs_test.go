@@ -28,3 +28,23 @@ func TestRuns(t *testing.T) {
 		})
 	}
 }
+
+func TestRests(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ready proto.Condition
+		want  bool
+	}{
+		{"what failed here before", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonQuarantined}, true},
+		{"what is not known to be so", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonQuarantined}, false},
+		{"what is tried again", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}, false},
+		{"what is ready", proto.Condition{Status: proto.StatusTrue}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.ready.Type = proto.ConditionReady
+			if got := (proto.Status{Conditions: []proto.Condition{tt.ready}}).Rests(); got != tt.want {
+				t.Errorf("Rests = %t, want %t", got, tt.want)
+			}
+		})
+	}
+}

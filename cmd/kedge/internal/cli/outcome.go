@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 
 	"kedge/internal/summary"
 	"kedge/proto"
@@ -67,9 +66,7 @@ func outcomeOfRest(s proto.Status, toplevel proto.StorePath) (outcome, string) {
 	}
 	ready, _ := s.Condition(proto.ConditionReady)
 	why := summary.Because("not ready", ready.Reason, ready.Message)
-	if ready.Status == proto.StatusFalse && slices.Contains([]proto.Reason{
-		proto.ReasonQuarantined, proto.ReasonRolledBackByHand, proto.ReasonLooping, proto.ReasonGaveUp, proto.ReasonNotProven, proto.ReasonDriftLoop, proto.ReasonStateUnreadable,
-	}, ready.Reason) {
+	if s.Rests() {
 		return outcomeBad, why
 	}
 	return outcomeWaiting, why
