@@ -5,18 +5,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kedge/controller"
 	"kedge/controller/controllertest"
+	"kedge/controller/internal/natstest"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -25,25 +24,15 @@ import (
 // needs.
 func startNATS(t *testing.T, text string) string {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "nats.conf")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/var/lib/nats", dir)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o, err := server.ProcessConfigFile(file)
+	o, err := natstest.Configured(text, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-	s, err := server.NewServer(o)
+	s, err := natstest.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server does not start")
-	}
+	t.Cleanup(func() { natstest.Stop(s) })
 	return s.ClientURL()
 }
 

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/nats-io/nats-server/v2/server"
 
 	"kedge/controller"
 	"kedge/controller/controllertest"
+	"kedge/controller/internal/natstest"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -53,25 +53,15 @@ func connectTo(t *testing.T, url, file string) *bus.Conn {
 // startNATS starts one server with what the controller says that it needs.
 func startNATS(t *testing.T, text string) string {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "nats.conf")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/var/lib/nats", dir)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o, err := server.ProcessConfigFile(file)
+	o, err := natstest.Configured(text, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-	s, err := server.NewServer(o)
+	s, err := natstest.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(haPatience) {
-		t.Fatal("the server does not start")
-	}
+	t.Cleanup(func() { natstest.Stop(s) })
 	return s.ClientURL()
 }
 

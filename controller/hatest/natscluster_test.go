@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kedge/controller"
+	"kedge/controller/internal/natstest"
 	"kedge/proto"
 )
 
@@ -37,16 +38,11 @@ func runServer(file string) error {
 	if err != nil {
 		return err
 	}
-	o.NoSigs, o.NoLog = true, true
-	s, err := server.NewServer(o)
+	s, err := natstest.Start(o)
 	if err != nil {
 		return err
 	}
-	s.Start()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(haPatience) {
-		return fmt.Errorf("server %s does not start", s.Name())
-	}
+	defer natstest.Stop(s)
 	if _, err := fmt.Fprintln(os.Stdout, strings.TrimPrefix(s.ClientURL(), "nats://"), s.ClusterAddr()); err != nil {
 		return err
 	}

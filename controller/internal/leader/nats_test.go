@@ -5,63 +5,41 @@ import (
 	"errors"
 	"log/slog"
 	nurl "net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"kedge/controller/internal/natstest"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
 
 const patience = 60 * time.Second // on a machine that is busy
 
-// startNATS starts a server that lets everybody in.
+// startNATS starts a server that lets everybody in, with what is in dir.
 func startNATS(t *testing.T, dir string, port int) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})
+	o := natstest.Open(dir)
+	o.Port = port
+	s, err := natstest.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server does not start")
-	}
+	t.Cleanup(func() { natstest.Stop(s) })
 	return s
 }
 
 // connect returns NATS as a controller sees it.
 func connect(t *testing.T, url string) *bus.Fleet {
 	t.Helper()
-	id, err := bus.NewIdentity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := bus.FormatCredentials("a.b.c", id.Seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "x.creds")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	c, err := bus.Connect(t.Context(), bus.Options{
-		Servers: []string{url}, Name: "test", Credentials: file, Log: log,
-		Backoff: bus.Backoff{Base: 10 * time.Millisecond, Cap: 100 * time.Millisecond},
-	})
+	c, err := natstest.Connect(t.Context(), url, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if err := c.AwaitConnected(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return bus.NewFleet(c, log)
+	return bus.NewFleet(c, slog.New(slog.DiscardHandler))
 }
 
 // TestTheLeaseIsHandedOnByARealServer restarts the server in the middle of a term, whose

@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"kedge/controller/internal/natsd"
+	"kedge/controller/internal/natstest"
 	"kedge/proto"
 	"kedge/proto/bus"
 	"kedge/proto/outbound"
@@ -37,21 +38,17 @@ func serveConfig(file, listen string) error {
 		return err
 	}
 	host, port, _ := strings.Cut(listen, ":")
-	o.Host, o.Port, o.NoSigs, o.NoLog = host, server.RANDOM_PORT, true, true
+	o.Host, o.Port = host, server.RANDOM_PORT
 	if port != "0" {
 		if _, err := fmt.Sscan(port, &o.Port); err != nil {
 			return err
 		}
 	}
-	s, err := server.NewServer(o)
+	s, err := natstest.Start(o)
 	if err != nil {
 		return err
 	}
-	s.Start()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(patience) {
-		return errors.New("the server does not start")
-	}
+	defer natstest.Stop(s)
 	if _, err := fmt.Fprintln(os.Stdout, s.ClientURL()); err != nil {
 		return err
 	}

@@ -7,49 +7,25 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"kedge/controller/internal/natstest"
 	"kedge/proto/bus"
 )
-
-const patience = 60 * time.Second // on a machine that is busy
 
 // realBus returns NATS as it is set up by default, and as a controller sees it.
 func realBus(t *testing.T) *bus.Fleet {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, JetStreamMaxStore: 64 << 30, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	s, err := natstest.Start(natstest.Open(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server does not start")
-	}
-	id, err := bus.NewIdentity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := bus.FormatCredentials("a.b.c", id.Seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "x.creds")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	c, err := bus.Connect(t.Context(), bus.Options{Servers: []string{s.ClientURL()}, Name: "test", Credentials: file, Log: log})
+	t.Cleanup(func() { natstest.Stop(s) })
+	c, err := natstest.Connect(t.Context(), s.ClientURL(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if err := c.AwaitConnected(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	f := bus.NewFleet(c, log)
+	f := bus.NewFleet(c, slog.New(slog.DiscardHandler))
 	if err := f.EnsureAssets(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
