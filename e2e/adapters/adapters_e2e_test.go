@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/e2e/aarch64"
 	"kedge/e2e/hosts"
 	"kedge/e2e/layers"
 )
@@ -33,6 +34,8 @@ func TestInAHost(t *testing.T) {
 		t.Fatal("no package has tests with the build tag host")
 	}
 	programs := compile(t, packages)
+	must(t, aarch64.Ensure(t.Context(), func(line string) { t.Log(line) }))
+	must(t, aarch64.Compile(t.Context(), filepath.Join(programs, path.Base(aarch64.Builder))))
 	for _, place := range places() {
 		t.Run(place.name, func(t *testing.T) {
 			m := machine(t, place)
@@ -41,6 +44,7 @@ func TestInAHost(t *testing.T) {
 				t.Fatalf("there is %q (%v), want Nix %s", version, err, place.nix)
 			}
 			t.Log(version)
+			send(t, m, filepath.Join(programs, path.Base(aarch64.Builder)))
 			for _, p := range packages {
 				if place.runs(p) {
 					t.Run(strings.TrimPrefix(p.ImportPath, "kedge/"), func(t *testing.T) {
@@ -107,14 +111,7 @@ var ended = regexp.MustCompile(`(?m)^ *--- (PASS|FAIL|SKIP): (\S+) `)
 // runOn runs the tests on m and reports each.
 func runOn(t *testing.T, m *hosts.Machine, program string, tests []string) {
 	t.Helper()
-	content, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there := path.Join("/root", filepath.Base(program))
-	if err := m.WriteFile(there, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	there := send(t, m, program)
 	// A tool that is missing there is a failure, as in CI.
 	out, err := m.Run(t.Context(), "env", "CI=true", there, "-test.v", "-test.run=^("+strings.Join(tests, "|")+")$", "-test.timeout=4m")
 	results := map[string]string{} // of a test with a subtest that was skipped, SKIP
@@ -139,6 +136,23 @@ func runOn(t *testing.T, m *hosts.Machine, program string, tests []string) {
 	}
 	if err != nil || t.Failed() {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// send writes a program to m, and returns where it is there.
+func send(t *testing.T, m *hosts.Machine, program string) (there string) {
+	t.Helper()
+	content, err := os.ReadFile(program)
+	must(t, err)
+	there = path.Join("/root", filepath.Base(program))
+	must(t, m.WriteFile(there, content, 0o755))
+	return there
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -98,3 +98,11 @@ func missingPackages(needed []tool, look func(string) (string, error)) (pkgs []s
 func EnsureBrowser(ctx context.Context, log func(string)) error {
 	return ensureTools(ctx, []tool{{"chromium", "chromium"}}, log)
 }
+
+// Emulator runs programs for aarch64.
+const Emulator = "/usr/bin/qemu-aarch64-static"
+
+// EnsureEmulator is [EnsureTools] of [Emulator].
+func EnsureEmulator(ctx context.Context, log func(string)) error {
+	return ensureTools(ctx, []tool{{Emulator, "qemu-user-static"}}, log)
+}
