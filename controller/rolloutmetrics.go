@@ -97,7 +97,7 @@ func waitingFor(hosts []proto.RolloutHost) map[proto.Reason]int {
 // waitReasons are what a host of a rollout may wait for.
 func waitReasons() []proto.Reason {
 	return []proto.Reason{
-		proto.ReasonItsTurn, proto.ReasonEarlierWave, proto.ReasonAwaitingCanary, proto.ReasonSoaking, proto.ReasonOutsideWindow,
+		proto.ReasonItsTurn, proto.ReasonEarlierWave, proto.ReasonAwaitingCanary, proto.ReasonCanaryDeferred, proto.ReasonSoaking, proto.ReasonOutsideWindow,
 		proto.ReasonAwaitingApproval, proto.ReasonInFlight, proto.ReasonHeld, proto.ReasonFrozen, proto.ReasonPaused, proto.ReasonFleetSilent,
 		proto.ReasonHalted, proto.ReasonAborted, proto.ReasonReverted,
 	}

@@ -131,6 +131,8 @@ func waitOf(s rollout.State, p rollout.HostPlan) *proto.RolloutWait {
 		w.For, w.Message = proto.ReasonEarlierWave, "wave "+p.Why+" goes before it"
 	case rollout.WaitCanary:
 		w.For, w.Message = proto.ReasonAwaitingCanary, "the canary of wave "+p.Why+" goes before it"
+	case rollout.WaitDeferred:
+		w.For, w.Message = proto.ReasonCanaryDeferred, "the canary of wave "+p.Why+" waits for something of its own: see to that, or hold it, and another one goes first"
 	case rollout.WaitSoak:
 		w.For, w.Message = proto.ReasonSoaking, "wave "+p.Why+" soaks"
 	case rollout.WaitApproval:

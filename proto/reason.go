@@ -124,6 +124,7 @@ const (
 	ReasonItsTurn          Reason = "its-turn"          // nothing: it is given something now
 	ReasonEarlierWave      Reason = "earlier-wave"      // hosts that go before it
 	ReasonAwaitingCanary   Reason = "awaiting-canary"   // the canaries of its own wave
+	ReasonCanaryDeferred   Reason = "canary-deferred"   // the same, which wait for something of their own: a person may have to act
 	ReasonSoaking          Reason = "soaking"           // the wave before it, or its canaries, are watched for a while
 	ReasonAwaitingApproval Reason = "awaiting-approval" // a person has to let its wave go
 	ReasonInFlight         Reason = "in-flight"         // as many hosts as may go at a time do already

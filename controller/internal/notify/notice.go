@@ -19,6 +19,7 @@ const (
 	RolloutReverted   Event = "rollout-reverted"   // who went goes back, or has gone back
 	RolloutDone       Event = "rollout-done"       // every wave has ended
 	ApprovalWanted    Event = "approval-wanted"    // a rollout waits for a person
+	CanaryDeferred    Event = "canary-deferred"    // the others of its wave wait for a canary that waits for something of its own
 	RolledBack        Event = "rolled-back"        // a host went back to what was proven
 	RollbackFailed    Event = "rollback-failed"    // a host could not: a person has to look
 	DeploymentFailed  Event = "deployment-failed"  // it ended before a host was touched
@@ -33,7 +34,7 @@ const (
 // Events returns every event that a destination may be told of.
 func Events() []Event {
 	return []Event{
-		RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
+		RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, CanaryDeferred, RolledBack, RollbackFailed, DeploymentFailed,
 		Refused, SecondMachine, BuildFailed, ForcePushed, SourceUnreachable,
 	}
 }
@@ -45,7 +46,7 @@ func (e Event) patience() time.Duration {
 		return 5 * time.Minute
 	case Refused:
 		return 30 * time.Minute
-	case RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, RolledBack, RollbackFailed, DeploymentFailed,
+	case RolloutHalted, RolloutReverted, RolloutDone, ApprovalWanted, CanaryDeferred, RolledBack, RollbackFailed, DeploymentFailed,
 		SecondMachine, BuildFailed, ForcePushed, Test:
 	}
 	return 0
@@ -74,6 +75,7 @@ func (n Notice) Line() string {
 		RolloutReverted:   "the rollout of channel " + n.Channel + " is taken back",
 		RolloutDone:       "the rollout of channel " + n.Channel + " is done",
 		ApprovalWanted:    "the rollout of channel " + n.Channel + " waits for an approval (kedge rollout promote)",
+		CanaryDeferred:    "the rollout of channel " + n.Channel + " waits for its canary",
 		RolledBack:        n.Host.String() + " went back to the system that worked",
 		RollbackFailed:    n.Host.String() + " could not go back to its proven system: a person has to look",
 		DeploymentFailed:  n.Host.String() + " got nothing new",
@@ -103,20 +105,19 @@ func InForce(f proto.FleetReply) (all []Notice) {
 	for _, s := range f.Sources {
 		all = append(all, ofSource(s)...)
 	}
-	wanting := map[string]bool{}
+	waits := map[string]map[proto.Reason]*proto.RolloutWait{} // by channel
 	for _, h := range f.Hosts {
 		all = append(all, ofHost(h)...)
-		if h.Waits != nil && h.Waits.For == proto.ReasonAwaitingApproval {
-			wanting[h.Channel] = true
+		if h.Waits == nil {
+			continue
 		}
+		if waits[h.Channel] == nil {
+			waits[h.Channel] = map[proto.Reason]*proto.RolloutWait{}
+		}
+		waits[h.Channel][h.Waits.For] = h.Waits
 	}
 	for _, r := range f.Rollouts {
-		if wanting[r.Channel] && r.State == proto.RolloutRunning {
-			all = append(all, Notice{
-				Key: fmt.Sprintf("%s/%s/%d", ApprovalWanted, r.ID, r.Wave), Event: ApprovalWanted,
-				Channel: r.Channel, Rollout: r.ID, Revision: r.Revision,
-			})
-		}
+		all = append(all, ofWaits(r, waits[r.Channel])...)
 	}
 	slices.SortFunc(all, func(a, b Notice) int {
 		return cmp.Or(cmp.Compare(slices.Index(Events(), a.Event), slices.Index(Events(), b.Event)), cmp.Compare(a.Key, b.Key))
@@ -138,6 +139,23 @@ func ofRollout(r proto.RolloutView) []Notice {
 	return []Notice{{
 		Key: key(e, r.ID, since), Event: e, Channel: r.Channel, Rollout: r.ID, Revision: r.Revision, Message: r.Why, Since: r.Since,
 	}}
+}
+
+// ofWaits is about what hosts of a rollout wait for, and a person has to do something for.
+func ofWaits(r proto.RolloutView, waits map[proto.Reason]*proto.RolloutWait) (all []Notice) {
+	if r.State != proto.RolloutRunning {
+		return nil
+	}
+	n := Notice{Channel: r.Channel, Rollout: r.ID, Revision: r.Revision}
+	if waits[proto.ReasonAwaitingApproval] != nil {
+		n.Event, n.Key = ApprovalWanted, fmt.Sprintf("%s/%s/%d", ApprovalWanted, r.ID, r.Wave)
+		all = append(all, n)
+	}
+	if w := waits[proto.ReasonCanaryDeferred]; w != nil {
+		n.Event, n.Key, n.Message = CanaryDeferred, fmt.Sprintf("%s/%s/%d", CanaryDeferred, r.ID, r.Wave), w.Message
+		all = append(all, n)
+	}
+	return all
 }
 
 func ofSource(s proto.SourceStatus) (all []Notice) {

@@ -360,6 +360,7 @@ func TestEveryEventCanBeInForce(t *testing.T) {
 		Hosts: []proto.HostView{
 			ended(t, "h1", "1", proto.VerdictRolledBack, ""), ended(t, "h2", "1", proto.VerdictRollbackFailed, ""), ended(t, "h3", "1", proto.VerdictFailed, ""),
 			{Host: host(t, "h4"), Channel: "main", Rival: &proto.Rival{}, Waits: &proto.RolloutWait{For: proto.ReasonAwaitingApproval}},
+			{Host: host(t, "h6"), Channel: "main", Waits: &proto.RolloutWait{For: proto.ReasonCanaryDeferred, Message: "see to web1"}},
 			{Host: host(t, "h5"), Status: &proto.Status{Conditions: []proto.Condition{{Type: proto.ConditionAccepted, Status: proto.StatusFalse, Reason: proto.ReasonFreeze}}}},
 		},
 	}

@@ -14,6 +14,8 @@ import (
 var (
 	ErrState   = errors.New("that is not possible in its state")
 	ErrNoPause = errors.New("it waits for no approval, and for the end of no soak")
+	// errDeferred is ErrNoPause where there is something else to do.
+	errDeferred = fmt.Errorf("%w: its canary waits for something of its own (see kedge rollout plan)", ErrNoPause)
 )
 
 // Recall returns r with what its hosts were assigned already, by a controller that crashed
@@ -67,6 +69,8 @@ func (r Rollout) Promote(f Fleet, a Act) (Rollout, error) {
 	switch {
 	case v.unapproved(*wave):
 		next.Approved, wave.Approved = a, a
+	case v.deferred(*wave) != "":
+		return r, r.refuse("promote", errDeferred)
 	case wave.Started.IsZero() || !through || !a.At.Before(soaked):
 		return r, r.refuse("promote", ErrNoPause)
 	case wave.canarying():

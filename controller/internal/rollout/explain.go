@@ -2,7 +2,9 @@ package rollout
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kedge/proto"
@@ -22,6 +24,7 @@ const (
 	WaitFrozen   Wait = "frozen"    // a thaw
 	WaitSilent   Wait = "silent"    // a fleet that can be heard again
 	WaitWave     Wait = "wave"      // an earlier wave
+	WaitDeferred Wait = "deferred"  // the canary of its wave, which waits for something of its own
 	WaitCanary   Wait = "canary"    // the canary of its wave
 	WaitSoak     Wait = "soak"      // the soak of the earlier wave, or of the canary
 	WaitApproval Wait = "approval"  // a person who promotes
@@ -129,6 +132,9 @@ func (v view) turn() (t turn) {
 	t.wave = v.Waves[v.Wave]
 	t.shut = v.gate(t.wave)
 	t.others = v.behind(t.wave, false, WaitCanary)
+	if names := v.deferred(t.wave); names != "" {
+		t.others = gate{wait: WaitDeferred, why: t.wave.Name + " (" + names + ")"}
+	}
 	t.later = v.behind(t.wave, t.wave.canarying(), WaitWave)
 	return t
 }
@@ -154,6 +160,25 @@ func (v view) gateOf(h proto.HostName, wave int, t turn) gate {
 		return t.shut
 	}
 	return gate{wait: WaitInFlight, why: t.wave.Name}
+}
+
+// deferred names the canaries of wave that wait for something of their own, if nobody else
+// is waited for.
+func (v view) deferred(wave Wave) string {
+	if !wave.canarying() || v.proven(wave.Canary) || slices.ContainsFunc(wave.Canary, func(h proto.HostName) bool { return !v.through(h) }) {
+		return ""
+	}
+	const named = 3
+	var names []string
+	for _, h := range wave.Canary {
+		if v.defers(h) {
+			names = append(names, h.String())
+		}
+	}
+	if more := len(names) - named; more > 0 {
+		names = append(names[:named], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // behind returns what somebody waits for who goes after those of wave who go now:
