@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/summary"
+	"kedge/internal/terminal"
 	"kedge/internal/usage"
 	"kedge/proto"
 	"kedge/proto/bus"
@@ -27,8 +28,13 @@ revert has them go back. The next revision begins a rollout as ever.`)
 	retry := k.rolloutAct(proto.RolloutActRetry, "Go on with a halted rollout; hosts that failed try again",
 		`Go on with a halted rollout. Hosts that failed, or are silent, are given the revision
 once more, under a new serial, and are counted anew.`)
-	revert := k.rolloutRevert()
-	return []*cobra.Command{pause, resume, promote, abort, retry, revert, k.rolloutHold(), k.rolloutRelease(), k.rolloutFreeze(), k.rolloutThaw()}
+	acts := []*cobra.Command{
+		pause, resume, promote, abort, retry, k.rolloutRevert(), k.rolloutHold(), k.rolloutRelease(), k.rolloutFreeze(), k.rolloutThaw(),
+	}
+	for _, cmd := range acts {
+		cmd.Flags().BoolVar(&k.asJSON, "json", false, "print what the controller says, as JSON")
+	}
+	return acts
 }
 
 // rolloutAct is the command of an act on a rollout that needs nothing else.
@@ -130,6 +136,9 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 		r, err := call[proto.RolloutActRequest, proto.RolloutActReply](ctx, conn, proto.EndpointRolloutAct, req)
 		if err != nil {
 			return err
+		}
+		if k.asJSON {
+			return terminal.WriteJSON(k.Stdout, r)
 		}
 		if r.Rollout != nil {
 			_, err = fmt.Fprintln(k.Stdout, summary.Rollout(*r.Rollout, k.Now()))

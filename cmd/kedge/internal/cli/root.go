@@ -62,6 +62,7 @@ type kedge struct {
 	caFile              string
 	pins                []string
 	timeout             time.Duration
+	asJSON              bool // of an act on a rollout
 }
 
 func (k *kedge) command() *cobra.Command {
