@@ -88,6 +88,10 @@ the time was up.`,
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")
 	flags.DurationVar(&k.timeout, "timeout", 0, "give up after this long (default 10s; publish 10m; with --wait 30m)")
 	root.AddCommand(k.status(), k.host(), k.publish(), k.reconcile(), k.rollout(), k.check(), k.build(), k.events(), k.lease(), k.operator(), k.audit(), k.nats(), k.key(), k.release())
+	root.AddCommand(
+		k.onBuildHost("backup", "Write what the controller cannot make again to an encrypted file"),
+		k.onBuildHost("restore", "Put a backup in the place of what the controller has"),
+	)
 	root.SetHelpCommand(help())
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
