@@ -3,6 +3,7 @@ package controller_test
 import (
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"kedge/controller/controllertest"
@@ -10,9 +11,12 @@ import (
 )
 
 // BenchmarkPublish has a revision published for 1,000 hosts, by a whole controller: every
-// desired state is signed, on disk, and in NATS. The budget is 2 s.
+// desired state is signed, on disk, and in NATS. It fails over its budget, as
+// BenchmarkNext does: on a quiet machine.
 func BenchmarkPublish(b *testing.B) {
 	const hosts = 1000
+	const budget = 2.0 // seconds
+	took := []float64{}
 	for b.Loop() {
 		w := &controllertest.World{}
 		w.Push(manyHosts(b, hosts))
@@ -23,10 +27,14 @@ func BenchmarkPublish(b *testing.B) {
 		if err := c.AwaitRollout(b.Context(), func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone }); err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(publishing(b, c), "s/publish")
+		took = append(took, publishing(b, c))
 		if err := c.Stop(); err != nil {
 			b.Fatal(err)
 		}
+	}
+	least := slices.Min(took)
+	if b.ReportMetric(least, "s/publish"); least > budget {
+		b.Errorf("it took %.1f s, and has %.1f s", least, budget)
 	}
 }
 
