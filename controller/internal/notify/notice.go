@@ -2,7 +2,6 @@ package notify
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -105,19 +104,17 @@ func InForce(f proto.FleetReply) (all []Notice) {
 	for _, s := range f.Sources {
 		all = append(all, ofSource(s)...)
 	}
-	waits := map[string]map[proto.Reason]*proto.RolloutWait{} // by channel
+	waiting := map[string][]proto.HostView{} // by channel
 	for _, h := range f.Hosts {
 		all = append(all, ofHost(h)...)
-		if h.Waits == nil {
-			continue
+		if h.Waits != nil {
+			waiting[h.Channel] = append(waiting[h.Channel], h)
 		}
-		if waits[h.Channel] == nil {
-			waits[h.Channel] = map[proto.Reason]*proto.RolloutWait{}
-		}
-		waits[h.Channel][h.Waits.For] = h.Waits
 	}
 	for _, r := range f.Rollouts {
-		all = append(all, ofWaits(r, waits[r.Channel])...)
+		if r.State == proto.RolloutRunning {
+			all = append(all, ofWaiting(r, waiting[r.Channel])...)
+		}
 	}
 	slices.SortFunc(all, func(a, b Notice) int {
 		return cmp.Or(cmp.Compare(slices.Index(Events(), a.Event), slices.Index(Events(), b.Event)), cmp.Compare(a.Key, b.Key))
@@ -139,23 +136,6 @@ func ofRollout(r proto.RolloutView) []Notice {
 	return []Notice{{
 		Key: key(e, r.ID, since), Event: e, Channel: r.Channel, Rollout: r.ID, Revision: r.Revision, Message: r.Why, Since: r.Since,
 	}}
-}
-
-// ofWaits is about what hosts of a rollout wait for, and a person has to do something for.
-func ofWaits(r proto.RolloutView, waits map[proto.Reason]*proto.RolloutWait) (all []Notice) {
-	if r.State != proto.RolloutRunning {
-		return nil
-	}
-	n := Notice{Channel: r.Channel, Rollout: r.ID, Revision: r.Revision}
-	if waits[proto.ReasonAwaitingApproval] != nil {
-		n.Event, n.Key = ApprovalWanted, fmt.Sprintf("%s/%s/%d", ApprovalWanted, r.ID, r.Wave)
-		all = append(all, n)
-	}
-	if w := waits[proto.ReasonCanaryDeferred]; w != nil {
-		n.Event, n.Key, n.Message = CanaryDeferred, fmt.Sprintf("%s/%s/%d", CanaryDeferred, r.ID, r.Wave), w.Message
-		all = append(all, n)
-	}
-	return all
 }
 
 func ofSource(s proto.SourceStatus) (all []Notice) {
