@@ -97,7 +97,7 @@ func (s *show) push(ctx context.Context, revision int, changes ...fleet.Change) 
 	if err := s.fleet.Promote(ctx); err != nil {
 		return rev, err
 	}
-	s.say("  the canary is well: kedge rollout promote")
+	s.say("  the canary is well: `kedge rollout promote` ends its soak of 10 minutes")
 	return rev, nil
 }
 

@@ -87,9 +87,10 @@ func (s *show) explain(ctx context.Context) {
 // howToLook tells what can be done with the running hosts.
 func (s *show) howToLook() {
 	fmt.Fprintf(s.out, "\nThe hosts keep running. Look around:\n")
-	fmt.Fprintf(s.out, "  nsenter --target %d --all kedge status\n", s.fleet.Build().LeaderPID())
+	const on = "  nsenter --target %d --all env PATH=/run/current-system/sw/bin:$PATH "
+	fmt.Fprintf(s.out, on+"kedge status\n", s.fleet.Build().LeaderPID())
 	for _, h := range s.fleet.Hosts() {
-		fmt.Fprintf(s.out, "  nsenter --target %d --all bash        # on %s\n", h.LeaderPID(), h.Name())
+		fmt.Fprintf(s.out, on+"bash  # on %s\n", h.LeaderPID(), h.Name())
 	}
 	fmt.Fprintf(s.out, "The flake, which is examples/fleet, is in %s on the build host: change it, commit and `git push origin main`.\n", fleet.Worktree)
 	fmt.Fprintf(s.out, "Take everything down: go run ./e2e/demo -down\n")

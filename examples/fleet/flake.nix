@@ -11,7 +11,7 @@
       inherit nixpkgs;
 
       hosts = {
-        # The build host: installed once in the usual way. With the agent, too, it deploys itself, last.
+        # The build host: installed and switched in the usual way. With the agent, too, it deploys itself, last.
         build = ./hosts/build.nix;
         web1 = {
           modules = [

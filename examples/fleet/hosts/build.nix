@@ -3,7 +3,10 @@
 
   services.kedge-controller = {
     enable = true;
-    sources.main.url = "/srv/git/fleet.git"; # this flake
+    sources.main = {
+      url = "/srv/git/fleet.git"; # this flake
+      hosts = "not build"; # it has no agent
+    };
     advertise = [ "wss://build.example.org/nats" ];
     cacheUrls = [ "https://build.example.org/cache/" ];
     openFirewall = true;
