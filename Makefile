@@ -62,14 +62,16 @@ docs-check: ## links, command lines, reasons and references of the documentation
 site: ## the documentation as a static site, in bin/site
 	go run ./docs/site -out bin/site
 
+DIST_ARCHS := amd64 arm64
+
 .PHONY: dist
 dist: ## static programs and their manual for x86_64 and aarch64, in dist/; the same bytes each time
 	rm -rf dist
-	for arch in amd64 arm64; do \
+	for arch in $(DIST_ARCHS); do \
 		dir=dist/kedge-$(VERSION)-linux-$$arch; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -X main.version=$(VERSION)' -o $$dir/bin/ ./cmd/... && \
 		mkdir -p $$dir/share/man $$dir/share/kedge && cp -r docs/man $$dir/share/man/man1 && cp -r docs/alerts docs/dashboards $$dir/share/kedge/ && cp LICENSE README.md $$dir/ && \
-		tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C dist -cf - kedge-$(VERSION)-linux-$$arch | gzip -n > $$dir.tar.gz && rm -r $$dir || exit 1; \
+		tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime=@0 -C dist -cf - kedge-$(VERSION)-linux-$$arch | gzip -n > $$dir.tar.gz && rm -r $$dir || exit 1; \
 	done
 	cd dist && sha256sum *.tar.gz > SHA256SUMS
 
