@@ -25,11 +25,12 @@ let
               ];
               description = "The program, by its absolute path, and its arguments.";
             };
-            timeout = mkDuration "1m" "How long it may take.";
+            timeout = mkDuration "1m" "5m" "How long it may take.";
           };
         }
       );
       default = [ ];
+      example = [ { exec = [ "/run/current-system/sw/bin/drain" ]; } ];
       description = "Programs to run ${when}, one after the other; see `docs/hooks.md`.";
     };
 in
@@ -43,16 +44,19 @@ in
   state_dir = mkOption {
     type = types.path;
     default = "/var/lib/kedge";
+    example = "/persist/kedge";
     description = "What must survive a reboot. The unit makes it where it is by default.";
   };
   runtime_dir = mkOption {
     type = types.path;
     default = "/run/kedge";
+    example = "/run/kedge-test";
     description = "What must not survive one.";
   };
   machine_guard = mkOption {
     type = types.bool;
     default = true;
+    example = false;
     description = ''
       Whether a machine with a copy of another's state or credentials is kept from acting as it. Off
       for machines whose {file}`/etc/machine-id` does not outlive a boot.
@@ -63,7 +67,7 @@ in
     URLs of the controller's enrolment, for a host that was off for so long that its credentials
     have expired.
   '';
-  nats.max_reconnect_delay = mkDuration "2m" ''
+  nats.max_reconnect_delay = mkDuration "2m" "30s" ''
     The longest wait, which is random, between two tries to connect.
   '';
 
@@ -92,11 +96,14 @@ in
   trust.release_threshold = mkOption {
     type = types.ints.positive;
     default = 1;
+    example = 2;
     description = "How many of the release keys must have signed a release.";
   };
 
-  fetch.reserve = mkBytes (64 * 1024 * 1024) "How many bytes must stay free in the store.";
-  fetch.max_rate = mkBytes 0 ''
+  fetch.reserve = mkBytes (64 * 1024 * 1024) (
+    1024 * 1024 * 1024
+  ) "How many bytes must stay free in the store.";
+  fetch.max_rate = mkBytes 0 1000000 ''
     How many bytes a second may be read from caches, all in all, at least 16384; 0 for as many as
     come. What that alone takes is on top of {option}`fetch.timeout`.
   '';
@@ -110,14 +117,15 @@ in
       with {option}`fetch.max_rate`. Empty for none.
     '';
   };
-  fetch.timeout = mkDuration "2h" ''
+  fetch.timeout = mkDuration "2h" "6h" ''
     How long one cache may take, before the next one is asked for what is still missing.
   '';
 
-  activation.timeout = mkDuration "10m" "How long a switch may take.";
+  activation.timeout = mkDuration "10m" "30m" "How long a switch may take.";
   activation.specialisation = mkOption {
     type = types.str;
     default = "";
+    example = "docked";
     description = ''
       The specialisation that the host runs in; empty for none. See `docs/specialisations.md`.
     '';
@@ -152,15 +160,17 @@ in
     lease = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = ''
         Whether the host reboots only with a lease from the controller, which limits how many do at
         once; see `docs/reboot-lease.md`.
       '';
     };
-    timeout = mkDuration "10m" "How long the way down may take and, after it, the way up.";
+    timeout = mkDuration "10m" "30m" "How long the way down may take and, after it, the way up.";
     require_protection = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = ''
         Whether trial boots are refused that the boot loader cannot undo; see
         `docs/boot-loaders.md`.
@@ -169,17 +179,20 @@ in
     last_resort = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = ''
         Whether a host that went back may reboot once, if the proven system cannot be activated or
         nobody at all answers.
       '';
     };
-    last_resort_after = mkDuration "30m" "For how long nobody must have answered, give or take a fifth.";
+    last_resort_after =
+      mkDuration "30m" "1h"
+        "For how long nobody must have answered, give or take a fifth.";
   };
 
   probation = {
-    grace = mkDuration "10s" "How long after the activation units are watched at the least.";
-    deadline = mkDuration "5m" "When everything must be well, else the host goes back.";
+    grace = mkDuration "10s" "30s" "How long after the activation units are watched at the least.";
+    deadline = mkDuration "5m" "10m" "When everything must be well, else the host goes back.";
     ignore_units = mkTexts [ "podman-*.service" ] "Patterns of units that do not count.";
   };
 
@@ -212,7 +225,7 @@ in
         mkChoice "reboot" held
           "What a lock against a shutdown, as of `systemd-inhibit`, holds back.";
       users = mkChoice "never" held "What somebody holds back who is logged in.";
-      max = mkDuration "4h" "For how long after it was fetched a deployment may be held back.";
+      max = mkDuration "4h" "12h" "For how long after it was fetched a deployment may be held back.";
     };
 
   metrics = {
@@ -252,10 +265,15 @@ in
     enable = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = "Whether the agent collects garbage in the store when there is little room.";
     };
-    min_free = mkBytes (1024 * 1024 * 1024) "How many bytes must be free in the store before it does.";
-    max_free = mkBytes (4 * 1024 * 1024 * 1024) "How many bytes are free when it ends.";
+    min_free = mkBytes (1024 * 1024 * 1024) (
+      512 * 1024 * 1024
+    ) "How many bytes must be free in the store before it does.";
+    max_free = mkBytes (4 * 1024 * 1024 * 1024) (
+      2 * 1024 * 1024 * 1024
+    ) "How many bytes are free when it ends.";
   };
 
   drift = {
@@ -270,6 +288,8 @@ in
           What becomes of a system that somebody else made run: it is taken as proven, the proven one is
           brought back, or nothing is deployed meanwhile.
         '';
-    settle = mkDuration "5m" "How long nothing must have changed before the proven one is brought back.";
+    settle =
+      mkDuration "5m" "10m"
+        "How long nothing must have changed before the proven one is brought back.";
   };
 }

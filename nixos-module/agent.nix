@@ -139,6 +139,7 @@ in
     openFirewall = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = ''
         Whether to open the port of {option}`settings.metrics.listen`, for a Prometheus that scrapes
         this host. Nothing else of the agent needs an open port.

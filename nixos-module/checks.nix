@@ -38,6 +38,7 @@ let
       insecure = mkOption {
         type = types.bool;
         default = false;
+        example = true;
         description = "Whether to trust every certificate.";
       };
     };
@@ -54,6 +55,7 @@ let
       http = mkOption {
         type = types.nullOr http;
         default = null;
+        example.url = "http://localhost:8080/health";
         description = "A request that must be answered as it says.";
       };
       tcp = mkOption {
@@ -71,6 +73,7 @@ let
       required = mkOption {
         type = types.bool;
         default = false;
+        example = true;
         description = ''
           Whether the check must pass. One that is not required must pass if it did before the
           deployment.
@@ -85,16 +88,19 @@ let
       interval = mkOption {
         type = duration;
         default = "1s";
+        example = "5s";
         description = "From the end of a try to the next.";
       };
       timeout = mkOption {
         type = duration;
         default = "5s";
+        example = "10s";
         description = "How long one try may take.";
       };
       retries = mkOption {
         type = types.ints.unsigned;
         default = 0;
+        example = 3;
         description = ''
           How many tries in a row may fail before the check has failed for good; 0 lets it try until
           the deadline of the probation.
@@ -103,6 +109,7 @@ let
       successes = mkOption {
         type = types.ints.positive;
         default = 1;
+        example = 2;
         description = "How many tries in a row must pass.";
       };
     };

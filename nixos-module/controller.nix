@@ -107,6 +107,7 @@ in
     openFirewall = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = "Whether to open the ports that hosts connect to.";
     };
 

@@ -1,12 +1,21 @@
-# Options by their kinds, for settings: with the daemon's default, and what it is.
+# Options by their kinds, for settings: with the daemon's default, an example of another value, and what it is.
 { lib }:
 let
   inherit (lib) mkOption types;
   inherit (import ./types.nix { inherit lib; }) duration;
   kind =
-    type: default: description:
-    mkOption { inherit type default description; };
-  mkChoice = default: values: kind (types.enum values) default;
+    type: default: example: description:
+    mkOption {
+      inherit
+        type
+        default
+        example
+        description
+        ;
+    };
+  mkChoice =
+    default: values:
+    kind (types.enum values) default (lib.findFirst (value: value != default) default values);
 in
 {
   inherit mkChoice;
@@ -29,7 +38,7 @@ in
   mkDuration = kind duration;
   mkBytes = kind types.ints.unsigned;
   mkNumber = kind types.ints.unsigned;
-  mkSwitch = kind types.bool;
+  mkSwitch = default: kind types.bool default (!default);
   mkText = kind types.str;
   mkTexts =
     example: description:

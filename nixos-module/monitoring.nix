@@ -13,6 +13,7 @@ let
     mkPackageOption
     types
     ;
+  inherit (import ./types.nix { inherit lib; }) page;
   cfg = config.services.kedge-monitoring;
   # Rules as they are shipped, or with what leads to the runbooks.
   rules =
@@ -50,7 +51,7 @@ in
     '';
 
     runbooks = mkOption {
-      type = types.nullOr (types.strMatching "https?://[A-Za-z0-9.:/?&=_~%+-]+");
+      type = types.nullOr page;
       default = null;
       example = "https://git.example.org/kedge/src/branch/main/docs/runbooks.md";
       description = ''

@@ -18,5 +18,6 @@ in
   duration = text "duration such as 90s, 5m or 2h30m" "([0-9]+([.][0-9]+)?(ms|s|m|h))+";
   publicKey = text "public key as Nix writes it, name:base64" "[^: ]+:[A-Za-z0-9+/]{43}=";
   machineId = text "machine ID, 32 digits of 0-9a-f" "[0-9a-f]{32}";
+  page = text "http or https URL" "https?://[A-Za-z0-9.:/?&=_~%+-]+";
   pin = text "pin of a key, sha256:base64" "sha256:[A-Za-z0-9+/]{43}=";
 }
