@@ -162,6 +162,18 @@ func TestDecideBoots(t *testing.T) {
 		{"and goes on when one confirms it", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
 			o.Record.Way, o.Confirmed = deployment.WayHold, true
 		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"or after a while, where that is configured", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.ConfirmAfter = deployment.WayHold, 15*time.Minute
+			o.Record.Since = o.Now.Add(-15 * time.Minute)
+		}), agent.ActionSettle, proto.ReasonDeploying},
+		{"and not before", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.ConfirmAfter = deployment.WayHold, 15*time.Minute
+			o.Record.Since = o.Now.Add(-15*time.Minute + time.Second)
+		}), agent.ActionRest, proto.ReasonHeld},
+		{"nor while somebody on the host vetoes", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.ConfirmAfter, o.InhibitMax = deployment.WayHold, 15*time.Minute, time.Hour
+			o.Record.Since, o.Vetoes = o.Now.Add(-15*time.Minute), []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionRest, proto.ReasonInhibited},
 		{"a person may confirm a reboot outside of its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Opens, o.Confirmed, o.RebootVetoes = o.Now.Add(time.Hour), true, []statefile.Veto{{Who: "backup"}}
 			o.RebootConfirmed = true
@@ -205,7 +217,7 @@ func TestDecideBoots(t *testing.T) {
 			if got.Action != tt.want || got.Reason != tt.reason {
 				t.Errorf("Decide = %s because of %q: %s; want %s because of %q", got.Action, got.Reason, got.Message, tt.want, tt.reason)
 			}
-			waits := got.Reason == proto.ReasonOutsideWindow || got.Action == agent.ActionRest && got.Reason == proto.ReasonAwaitingLease
+			waits := got.Reason == proto.ReasonOutsideWindow || got.Reason == proto.ReasonHeld && tt.o.ConfirmAfter > 0 || got.Action == agent.ActionRest && got.Reason == proto.ReasonAwaitingLease
 			if waits != (got.Reason != proto.ReasonInhibited && got.Again.After(tt.o.Now)) {
 				t.Errorf("Decide again at %s; it is %s, and waits for a time: %v", got.Again, tt.o.Now, waits)
 			}

@@ -46,6 +46,8 @@ type Observation struct {
 	// RebootConfirmed is true if that was since it was staged: then its window is not
 	// waited for either.
 	Confirmed, RebootConfirmed bool
+	// ConfirmAfter is how long what the policy holds waits for a person; zero for ever.
+	ConfirmAfter time.Duration
 	// Opens is when a reboot may begin: not in the future if it may now; and Due when
 	// the record's might for the first time since it is staged.
 	Opens time.Time
@@ -149,6 +151,22 @@ func (o Observation) inhibited(by []statefile.Veto, since time.Time) bool {
 	return len(by) > 0 && !o.Confirmed && o.Now.Before(since.Add(o.InhibitMax)) && o.Now.After(since.Add(-o.InhibitMax))
 }
 
+// held reports whether the record, which its policy holds, waits for a person still. What is in the future is
+// as for [Observation.inhibited].
+func (o Observation) held() bool {
+	since, patience := o.Record.Since, o.ConfirmAfter
+	return patience == 0 || o.Now.Before(since.Add(patience)) && o.Now.After(since.Add(-patience))
+}
+
+func whileHeld(o Observation) Decision {
+	d := Decision{Action: ActionRest, Reason: proto.ReasonHeld, Message: "run `kedge-agent confirm` to let it go on; " + fetchedMessage(o.Record)}
+	if o.ConfirmAfter > 0 {
+		d.Again = o.Record.Since.Add(o.ConfirmAfter)
+		d.Message = "it goes on by itself at " + d.Again.UTC().Format(time.RFC3339) + "; " + d.Message
+	}
+	return d
+}
+
 // due returns when the record's reboot might have begun.
 func (o Observation) due() time.Time {
 	if o.Due.After(o.Record.Since) {
@@ -233,8 +251,8 @@ func decideUntouched(o Observation) Decision {
 		return resting(o)
 	case !o.sameOrder():
 		return Decision{Action: ActionSupersede, Reason: proto.ReasonNewerAssignment, Message: o.overtaken()}
-	case o.Record.Way == deployment.WayHold && !o.Confirmed:
-		return Decision{Action: ActionRest, Reason: proto.ReasonHeld, Message: "run `kedge-agent confirm` to let it go on; " + fetchedMessage(o.Record)}
+	case o.Record.Way == deployment.WayHold && !o.Confirmed && o.held():
+		return whileHeld(o)
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 	default:

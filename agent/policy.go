@@ -22,6 +22,8 @@ type PolicyConfig struct {
 	RebootNeeded deployment.Way `config:"reboot_needed"`
 	// Inhibited is for one that must not be switched to while the host runs.
 	Inhibited deployment.Way `config:"inhibited"`
+	// ConfirmAfter is after how long what is held goes on without a person; 0 for never.
+	ConfirmAfter time.Duration `config:"confirm_after"`
 }
 
 // RebootConfig says when a deployment may boot its host, and how.
@@ -51,6 +53,7 @@ const defaultResort = 30 * time.Minute
 const defaultBootTimeout = 10 * time.Minute
 
 func (c PolicyConfig) validate(p *problems) {
+	p.check(c.ConfirmAfter == 0 || c.ConfirmAfter >= minDuration, "policy.confirm_after: must be at least %s, or 0, got %s", minDuration, c.ConfirmAfter)
 	staged := []deployment.Way{deployment.WayBoot, deployment.WayReboot, deployment.WayHold}
 	for _, v := range []struct {
 		key   string

@@ -13,13 +13,13 @@ import (
 
 func TestPolicyConfig(t *testing.T) {
 	c, err := loadConfig(t, `
-policy: {normal: boot, reboot_needed: reboot}
+policy: {normal: boot, reboot_needed: reboot, confirm_after: 2m}
 reboot: {windows: ["Sat,Sun 02:00-04:00 Europe/Berlin", "12:00-13:00"], lease: true, timeout: 5m, require_protection: true, last_resort: true}
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (PolicyConfig{Normal: deployment.WayBoot, RebootNeeded: deployment.WayReboot, Inhibited: deployment.WayHold}); c.Policy != want {
+	if want := (PolicyConfig{Normal: deployment.WayBoot, RebootNeeded: deployment.WayReboot, Inhibited: deployment.WayHold, ConfirmAfter: 2 * time.Minute}); c.Policy != want {
 		t.Errorf("policy %+v, want %+v", c.Policy, want)
 	}
 	if want := (deployment.Boots{Timeout: 5 * time.Minute, Protected: true, LastResort: true}); c.Reboot.boots() != want {
@@ -41,14 +41,14 @@ func TestPolicyConfigTellsEveryProblem(t *testing.T) {
 	if _, err := loadConfig(t, `reboot: {windows: ["Sat 25:00-26:00"]}`); err == nil || !strings.Contains(err.Error(), "reboot.windows") {
 		t.Errorf("got %v, want a problem of reboot.windows", err)
 	}
-	_, err := loadConfig(t, "policy: {normal: test, reboot_needed: never, inhibited: switch}\nreboot: {timeout: 1ms}\nfetch: {timeout: 30ms}\n")
+	_, err := loadConfig(t, "policy: {normal: test, reboot_needed: never, inhibited: switch, confirm_after: 2ms}\nreboot: {timeout: 1ms}\nfetch: {timeout: 30ms}\n")
 	invalid, ok := errors.AsType[*setup.ConfigError](err)
-	if !ok || len(invalid.Problems) != 5 {
-		t.Fatalf("got %v, want 5 problems", err)
+	if !ok || len(invalid.Problems) != 6 {
+		t.Fatalf("got %v, want 6 problems", err)
 	}
 	for _, want := range []string{
 		`policy.normal: must be one of boot, reboot, hold, switch, got "test"`, `policy.reboot_needed`,
-		`policy.inhibited: must be one of boot, reboot, hold, got "switch"`, "reboot.timeout", "fetch.timeout",
+		`policy.inhibited: must be one of boot, reboot, hold, got "switch"`, "reboot.timeout", "fetch.timeout", "policy.confirm_after: must be at least",
 	} {
 		if !slices.ContainsFunc(invalid.Problems, func(p error) bool { return strings.Contains(p.Error(), want) }) {
 			t.Errorf("got %v, want %q", err, want)

@@ -210,7 +210,7 @@ func (a *Agent) observe(ctx context.Context, inhibitors func() vetoes) (Observat
 	v, now := a.look(), a.Now()
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
-		InhibitMax: a.Config.Inhibit.Max, Opens: a.Config.Reboot.opens(now),
+		InhibitMax: a.Config.Inhibit.Max, ConfirmAfter: a.Config.Policy.ConfirmAfter, Opens: a.Config.Reboot.opens(now),
 		Verifying: v.verifying, Barred: a.Keeper.State(),
 	}
 	var err error

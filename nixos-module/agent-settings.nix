@@ -150,6 +150,10 @@ in
       inhibited = mkChoice "hold" staged ''
         What to do with a system that must not be switched to while the host runs.
       '';
+      confirm_after = mkDuration "0s" "15m" ''
+        After how long what is held goes on though nobody has confirmed it; 0s for never. Vetoes
+        still count then, and `kedge-agent suspend` says no.
+      '';
     };
 
   reboot = {
