@@ -49,8 +49,9 @@ format: prepare ## format every Go file
 	golangci-lint fmt
 
 .PHONY: manual
-manual: prepare-hosts ## write docs/man and docs/reference anew, when commands, metrics or options have changed
+manual: prepare-hosts ## write docs/man and docs/reference anew, when commands, metrics, options or reasons have changed
 	go test -count=1 -run='^TestThe(ManualSaysWhatThereIs|ReferenceHasEveryMetric)$$' ./cmd/kedge ./cmd/kedge-agent ./cmd/kedge-controller ./agent ./controller -update
+	go test -count=1 -run='^TestTheReferenceHasEveryWord$$' ./docs -update
 	go test -count=1 -tags=e2e -run='^TestTheReferenceHasEveryOption$$' ./nixos-module -update
 
 .PHONY: docs-check
