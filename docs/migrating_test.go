@@ -12,10 +12,10 @@ func theirs() map[string]string {
 	return map[string]string{
 		"From comin": "enable package hostname repositoryType repositorySubdir systemAttr submodules exporter.listen_address exporter.port exporter.openFirewall " +
 			"remotes.*.name remotes.*.url remotes.*.auth.access_token_path remotes.*.auth.username remotes.*.timeout remotes.*.branches.main.name remotes.*.branches.*.operation " +
-			"remotes.*.branches.testing remotes.*.poller.period debug machineId gpgPublicKeyPaths postDeploymentCommand buildConfirmer.mode deployConfirmer.mode " +
+			"remotes.*.branches.testing remotes.*.poller.period debug machineId gpgPublicKeyPaths postDeploymentCommand buildConfirmer.mode deployConfirmer.mode deployConfirmer.mode.autoconfirm_duration " +
 			"desktop.enable desktop.title retention.*",
-		"From Cachix Deploy":        "name profile credentialsFile rollbackScript",
-		"From `system.autoUpgrade`": "flake dates channel flags operation allowReboot rebootWindow rebootTriggers randomizedDelaySec fixedRandomDelay persistent runGarbageCollection",
+		"From Cachix Deploy":        "enable package name host profile verbose credentialsFile rollbackScript",
+		"From `system.autoUpgrade`": "enable flake dates channel upgrade flags operation allowReboot rebootWindow rebootTriggers randomizedDelaySec fixedRandomDelay persistent runGarbageCollection",
 	}
 }
 
@@ -56,5 +56,34 @@ func TestMetricsOfOthersHaveTheirLike(t *testing.T) {
 		if !regexp.MustCompile("(?m)^\\|[^|]*`comin_" + name + "`[^|]*\\|.*`kedge_\\w+`").MatchString(section) {
 			t.Errorf("metrics.md says nothing of comin_%s", name)
 		}
+	}
+}
+
+// TestMigratingLeadsToOptionsThatThereAre: what is said to be the like of an option is one.
+func TestMigratingLeadsToOptionsThatThereAre(t *testing.T) {
+	page, err := os.ReadFile("migrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := ""
+	for _, name := range []string{"agent", "controller", "fleet"} {
+		text, err := os.ReadFile("reference/options-" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		there += strings.ReplaceAll(string(text), `\<`, "<")
+	}
+	seen := 0
+	for _, row := range regexp.MustCompile(`(?m)^\| .*? \| (.*) \|$`).FindAllStringSubmatch(string(page), -1) {
+		for _, m := range regexp.MustCompile("`((?:services\\.kedge-agent|settings|policy|reboot|gc|sources|probation|trust|rollout|hooks)\\.[\\w.<>]*)").FindAllStringSubmatch(row[1], -1) {
+			option := regexp.QuoteMeta(strings.ReplaceAll(m[1], "<channel>", "<name>"))
+			seen++
+			if !regexp.MustCompile(`(?m)^## [\w.<>-]*`+option+`(\W|$)`).MatchString(there) && !strings.HasSuffix(m[1], ".") {
+				t.Errorf("migrating.md leads to %s, and there is no such option", m[1])
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("looked at %d options only", seen)
 	}
 }
