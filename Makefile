@@ -3,7 +3,7 @@
 VERSION ?= $(shell .ci/version)
 
 export HOME ?= /root
-export PATH := $(shell HOME=$(HOME) go env GOPATH)/bin:$(PATH)
+export PATH := $(shell HOME=$(HOME) go env GOPATH 2>/dev/null)/bin:$(PATH)
 export GOFLAGS := -buildvcs=false
 # Builds, tests and judges everything; a Go that is older fetches it once (76 MB).
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
