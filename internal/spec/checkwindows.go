@@ -14,7 +14,13 @@ func (r *reader) checkWindows(path string, ws Windows) {
 		return
 	}
 	free := freeMinutes(ws.Deny)
-	if len(ws.Allow) == 0 && len(free) == 0 {
+	opens := func(allow ...window.Window) bool {
+		if slices.ContainsFunc(append(allow, ws.Deny...), window.Window.Dated) {
+			return leaves(Windows{Allow: allow, Deny: ws.Deny})
+		}
+		return slices.ContainsFunc(free, window.Windows(allow).Open)
+	}
+	if len(ws.Allow) == 0 && !opens() {
 		r.problem(path+".deny", "leaves no time in which anything could go; what shall stand still for a while has rollout.freeze")
 	}
 	for i, allow := range ws.Allow {
@@ -22,7 +28,7 @@ func (r *reader) checkWindows(path string, ws Windows) {
 		switch {
 		case slices.ContainsFunc(ws.Deny, func(deny window.Window) bool { return deny.String() == allow.String() }):
 			r.problem(path, "%q is in deny, too", allow)
-		case !slices.ContainsFunc(free, allow.Open):
+		case !opens(allow):
 			r.problem(path, "%q never opens: deny has all of it", allow)
 		}
 	}
@@ -41,4 +47,16 @@ func freeMinutes(ws window.Windows) (free []time.Time) {
 		}
 	}
 	return free
+}
+
+// leaves reports whether ws are open at some time of the next years.
+func leaves(ws Windows) bool {
+	const years = 8 // from one 29 February to the next but one
+	begin := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for year := range years {
+		if at := ws.Next(begin.AddDate(year, 0, 0)); !at.IsZero() {
+			return true
+		}
+	}
+	return false
 }

@@ -2,19 +2,23 @@ package spec
 
 import "time"
 
-// searched is how far ahead [Windows.Next] looks: windows are those of a week, and
-// where clocks go forward one may be left out.
-const searched = 5 * 7 * 24 * time.Hour
+// searched is how far ahead [Windows.Next] looks: a deny that has some months in it may
+// leave the others.
+const searched = 366 * 24 * time.Hour
 
 // Next returns the first instant from t on at which w is open: t itself if it is
-// open, and the zero time if it is never.
+// open, and the zero time if it is never, or not before a year is over.
 func (w Windows) Next(t time.Time) time.Time {
 	for end := t.Add(searched); t.Before(end); {
 		t = w.Allow.Next(t)
 		if t.IsZero() || w.Open(t) {
 			return t
 		}
-		t = t.Truncate(time.Minute).Add(time.Minute) // windows begin and end with minutes
+		for _, deny := range w.Deny {
+			if deny.Open(t) {
+				t = deny.Closes(t)
+			}
+		}
 	}
 	return time.Time{}
 }

@@ -202,6 +202,11 @@ func TestParseNamesEveryProblem(t *testing.T) {
 			`kedge.rollout.windows.allow[2]: "Wed 09:00-10:00 Europe/Berlin" never opens: deny has all of it`,
 			`kedge.rollout.waves[0].windows.deny: leaves no time in which anything could go; what shall stand still for a while has rollout.freeze`,
 		}},
+		"dated windows that never open": {`{"rollout": {"windows": {"allow": ["1-7 Sat 02:00-04:00", "Feb 29 02:00-04:00", "Dec 24-26 00:00-24:00"], "deny": ["Jan 00:00-24:00", "Dec 20-31 00:00-24:00", "Jul 00:00-24:00"]},
+			"waves": [{"name": "a", "hosts": "all", "windows": {"allow": [], "deny": ["Jan-Jun 00:00-24:00", "Jul-Dec 00:00-24:00"]}}]}}`, []string{
+			`kedge.rollout.windows.allow[2]: "Dec 24,25,26 00:00-24:00 UTC" never opens: deny has all of it`,
+			`kedge.rollout.waves[0].windows.deny: leaves no time in which anything could go; what shall stand still for a while has rollout.freeze`,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(c.spec), hostNames(t))

@@ -11,11 +11,14 @@ import (
 // dayMinutes is the end of a day.
 const dayMinutes = 24 * 60
 
-// Parse returns the window that text describes: the days on which it starts,
-// every day if they are left out; when it starts and ends, after midnight if the
-// end is not after the start; and the time zone, UTC if it is left out.
+// Parse returns the window that text describes: the months, the dates and the days of the
+// week on which it starts, all of which have to be right, and each of which may be left
+// out; when it starts and ends, after midnight if the end is not after the start; and the
+// time zone, UTC if it is left out.
 //
 //	Sat,Sun 02:00-04:00 Europe/Berlin
+//	1-7 Sat 02:00-04:00
+//	Dec 24-31 00:00-24:00
 //	Mon-Fri 22:00-06:00 America/New_York
 //	00:00-24:00
 func Parse(text string) (Window, error) {
@@ -27,12 +30,9 @@ func Parse(text string) (Window, error) {
 }
 
 func parse(words []string) (w Window, err error) {
-	w = Window{days: everyDay, zone: time.UTC}
-	if len(words) > 0 && !strings.Contains(words[0], ":") {
-		if w.days, err = parseDays(words[0]); err != nil {
-			return Window{}, err
-		}
-		words = words[1:]
+	w = Window{days: everyDay, dates: everyDate, months: everyMonth, zone: time.UTC}
+	if words, err = w.parseDays(words); err != nil {
+		return Window{}, err
 	}
 	if len(words) == 0 {
 		return Window{}, errors.New("it has no start and end")
@@ -50,6 +50,44 @@ func parse(words []string) (w Window, err error) {
 		return Window{}, fmt.Errorf("nothing may follow the time zone, got %q", strings.Join(words[1:], " "))
 	}
 	return w, nil
+}
+
+// parseDays parses on which days w starts, and returns the words after that.
+func (w *Window) parseDays(words []string) ([]string, error) {
+	for _, part := range []struct {
+		set         *set
+		first, last int
+		is          func(word string) bool
+		one         func(string) (int, error)
+	}{
+		{&w.months, 1, lastMonth, isMonths, parseMonth},
+		{&w.dates, 1, lastDate, isDates, parseDate},
+		{&w.days, 0, 6, func(string) bool { return true }, parseDay},
+	} {
+		if len(words) == 0 || strings.Contains(words[0], ":") {
+			break
+		}
+		if !part.is(words[0]) {
+			continue
+		}
+		var err error
+		if *part.set, err = parseSet(words[0], part.first, part.last, part.one); err != nil {
+			return nil, err
+		}
+		words = words[1:]
+	}
+	if !happen(w.months, w.dates) {
+		return nil, errors.New("no month of these has such a date")
+	}
+	return words, nil
+}
+
+func isDates(word string) bool { return word[0] >= '0' && word[0] <= '9' }
+
+func isMonths(word string) bool {
+	name, _, _ := strings.Cut(strings.ReplaceAll(word, "-", ","), ",")
+	_, err := parseMonth(name)
+	return err == nil
 }
 
 func parseSpan(text string) (start, end int, err error) {
@@ -99,7 +137,13 @@ func (w Window) String() string {
 	}
 	text := fmt.Sprintf("%02d:%02d-%02d:%02d %s", w.start/60, w.start%60, w.end/60, w.end%60, w.zone)
 	if w.days != everyDay {
-		text = w.days.String() + " " + text
+		text = dayText(w.days) + " " + text
+	}
+	if w.dates != everyDate {
+		text = w.dates.texts(1, lastDate, strconv.Itoa) + " " + text
+	}
+	if w.months != everyMonth {
+		text = w.months.texts(1, lastMonth, monthName) + " " + text
 	}
 	return text
 }

@@ -14,6 +14,11 @@ func TestParse(t *testing.T) {
 		"Fri-Mon 00:00-24:00":               "Mon,Fri,Sat,Sun 00:00-24:00 UTC",
 		"Mon-Sun 01:00-02:00":               "01:00-02:00 UTC",
 		"Mon-Mon,Wed-Thu 01:00-02:00":       "Mon,Wed,Thu 01:00-02:00 UTC",
+		"1-7 Sat 02:00-04:00":               "1,2,3,4,5,6,7 Sat 02:00-04:00 UTC",
+		"Dec 24-31 00:00-24:00":             "Dec 24,25,26,27,28,29,30,31 00:00-24:00 UTC",
+		"nov-JAN sun 01:00-02:00":           "Jan,Nov,Dec Sun 01:00-02:00 UTC",
+		"30-2 01:00-02:00":                  "1,2,30,31 01:00-02:00 UTC",
+		"Mar 01:00-02:00":                   "Mar 01:00-02:00 UTC",
 		"23:59-00:00 America/New_York":      "23:59-00:00 America/New_York",
 	} {
 		w, err := Parse(text)
@@ -30,6 +35,11 @@ func TestParseNamesTheProblem(t *testing.T) {
 		"Sam 02:00-04:00":                 `got "Sam"`,
 		"Sat, Sun 02:00-04:00":            `got ""`,
 		"Mon-Wed-Fri 02:00-04:00":         `got "Wed-Fri"`,
+		"0 02:00-04:00":                   `a date must be 1 to 31, or two of them as in 1-7, got "0"`,
+		"1-32 02:00-04:00":                `got "32"`,
+		"Jan-Mon 02:00-04:00":             `a month must be`,
+		"Feb,Apr 31 02:00-04:00":          "no month of these has such a date",
+		"Sat 1-7 02:00-04:00":             `a time must be 00:00 to 24:00, got "1"`,
 		"02:00":                           `must be written as 02:00-04:00, got "02:00"`,
 		"2:00-04:00":                      `got "2:00"`,
 		"02:00-4":                         `got "4"`,

@@ -1,5 +1,5 @@
 // Package window tells when something may be done: in windows of a week, such as
-// "Sat,Sun 02:00-04:00 Europe/Berlin".
+// "Sat,Sun 02:00-04:00 Europe/Berlin", or of some dates and months only.
 //
 // A window is open while a clock on the wall in its time zone shows a time in
 // it. That is all there is to say about daylight saving time, too:
@@ -19,10 +19,12 @@ import (
 	_ "time/tzdata" // for hosts without a data base of time zones
 )
 
-// A Window is a span of time on some days of every week, in a time zone. The
-// zero value is never open; construct with [Parse].
+// A Window is a span of time on some days, in a time zone. The zero value is never open;
+// construct with [Parse].
 type Window struct {
-	days       days
+	days       set // of the week
+	dates      set // of the month
+	months     set
 	start, end int // minutes from midnight; end comes after midnight if it is not after start
 	zone       *time.Location
 }
@@ -33,12 +35,40 @@ func (w Window) Open(t time.Time) bool {
 		return false
 	}
 	t = t.In(w.zone)
-	now, today := t.Hour()*60+t.Minute(), t.Weekday()
+	now := t.Hour()*60 + t.Minute()
 	if w.start < w.end {
-		return w.days.has(today) && w.start <= now && now < w.end
+		return w.start <= now && now < w.end && w.startsOn(t)
 	}
-	yesterday := (today + 6) % 7
-	return w.days.has(today) && w.start <= now || w.days.has(yesterday) && now < w.end
+	if w.start <= now {
+		return w.startsOn(t) || now < w.end && w.startedBefore(t)
+	}
+	return now < w.end && w.startedBefore(t)
+}
+
+// startsOn reports whether w starts on the day of t, which is in some zone.
+func (w Window) startsOn(t time.Time) bool {
+	return w.days.has(int(t.Weekday())) && w.dates.has(t.Day()) && w.months.has(int(t.Month()))
+}
+
+// startedBefore is startsOn for the day before, whether it happened or not.
+func (w Window) startedBefore(t time.Time) bool {
+	return w.startsOn(time.Date(t.Year(), t.Month(), t.Day()-1, 0, 0, 0, 0, time.UTC))
+}
+
+// Closes returns an instant after t up to which w, which is open at t, stays so: where it
+// ends, or where clocks are changed.
+func (w Window) Closes(t time.Time) time.Time {
+	local := t.In(w.zone)
+	name, offset := local.Zone()
+	day := local.Day()
+	if w.start >= w.end && local.Hour()*60+local.Minute() >= w.start {
+		day++
+	}
+	end := time.Date(local.Year(), local.Month(), day, 0, w.end, 0, 0, time.FixedZone(name, offset))
+	if change := changes(local); !change.IsZero() && change.Before(end) {
+		end = change
+	}
+	return end.In(t.Location())
 }
 
 // Next returns the first instant from t on at which w is open: t itself if it is
@@ -49,13 +79,27 @@ func (w Window) Next(t time.Time) time.Time {
 	}
 	for !w.Open(t) {
 		next := w.nextStart(t)
-		if _, change := t.In(w.zone).ZoneBounds(); !change.IsZero() && change.Before(next) {
+		if change := changes(t.In(w.zone)); !change.IsZero() && change.Before(next) {
 			next = change // from where on the clock shows something else
 		}
 		t = next.In(t.Location())
 	}
 	return t
 }
+
+// changes returns when the clock of t's zone is changed next, or has to be looked at once
+// more; the zero time for never. On the last day of a leap year after 2037 Go takes the
+// year to be over, and knows no change.
+func changes(t time.Time) time.Time {
+	_, end := t.ZoneBounds()
+	if !end.IsZero() && !end.After(t) {
+		return t.AddDate(0, 0, 1)
+	}
+	return end
+}
+
+// Dated reports whether w is left out of some weeks.
+func (w Window) Dated() bool { return w.dates != everyDate || w.months != everyMonth }
 
 // nextStart returns when w starts after t if clocks are left alone.
 func (w Window) nextStart(t time.Time) time.Time {
@@ -64,7 +108,7 @@ func (w Window) nextStart(t time.Time) time.Time {
 	t = t.In(time.FixedZone(name, offset))
 	for day := 0; ; day++ {
 		start := time.Date(t.Year(), t.Month(), t.Day()+day, 0, w.start, 0, 0, t.Location())
-		if w.days.has(start.Weekday()) && start.After(t) {
+		if w.startsOn(start) && start.After(t) {
 			return start
 		}
 	}

@@ -55,6 +55,10 @@ func TestOpen(t *testing.T) {
 		{"on its days", "Tue,Thu 02:00-04:00", "2026-06-01", "2026-06-06", []string{"Tue 02:00-04:00", "Thu 02:00-04:00"}},
 		{"over midnight, on the day of its start", "Mon 22:00-01:30", "2026-06-01", "2026-06-08", []string{"Mon 22:00-01:30"}},
 		{"over midnight, from Saturday on", "Sat 23:00-01:00", "2026-06-05", "2026-06-08", []string{"Sat 23:00-01:00"}},
+		{"on its dates", "2,4 02:00-04:00", "2026-06-01", "2026-06-30", []string{"Tue 02:00-04:00", "Thu 02:00-04:00"}},
+		{"on the day of the week and the date", "1-7 Tue 02:00-04:00", "2026-06-01", "2026-06-30", []string{"Tue 02:00-04:00"}},
+		{"in its months", "May-Jun 31 22:00-02:00", "2026-05-01", "2026-07-30", []string{"Sun 22:00-02:00"}},
+		{"over the end of a year", "Dec 31 22:00-02:00", "2026-12-01", "2027-01-30", []string{"Thu 22:00-02:00"}},
 		{"to midnight", "Mon 22:00-24:00", "2026-06-01", "2026-06-08", []string{"Mon 22:00-00:00"}},
 		{"to midnight, the other way", "Mon 22:00-00:00", "2026-06-01", "2026-06-08", []string{"Mon 22:00-00:00"}},
 		{"whole days", "Sat-Sun 00:00-24:00", "2026-06-01", "2026-06-09", []string{"Sat 00:00-00:00"}},
@@ -127,6 +131,10 @@ func TestNext(t *testing.T) {
 		{"the second time", "02:30-02:45 Europe/Berlin", "2026-10-25 00:45:00", "2026-10-25 01:30:00"},
 		{"when clocks go back into it", "02:30-04:00 Europe/Berlin", "2026-10-25 01:00:00", "2026-10-25 01:30:00"},
 		{"when the day begins at one", "Sun 00:00-02:00 America/Santiago", "2026-09-05 12:00:00", "2026-09-06 04:00:00"},
+		{"the first Saturday of a month", "1-7 Sat 02:00-04:00", "2026-06-06 04:00:00", "2026-07-04 02:00:00"},
+		{"in another year", "Jan 1 00:00-24:00 Europe/Berlin", "2026-01-02 00:00:00", "2026-12-31 23:00:00"},
+		{"from the end of a leap year on", "Jan 2 Tue 01:00-02:00 Europe/Berlin", "2052-10-27 12:00:00", "2057-01-02 00:00:00"},
+		{"in a leap year", "Feb 29 12:00-13:00", "2026-01-01 00:00:00", "2028-02-29 12:00:00"},
 		{"half an hour of it", "Sun 02:00-03:00 Australia/Lord_Howe", "2026-10-03 00:00:00", "2026-10-03 15:30:00"},
 	}
 	for _, tt := range tests {
@@ -168,20 +176,25 @@ func TestWindows(t *testing.T) {
 func FuzzNext(f *testing.F) {
 	const quarter = 15 // minutes
 	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Santiago", "Pacific/Apia", "Africa/Casablanca"}
-	f.Add(int64(1774700000), uint8(1), uint8(8), uint8(12), uint8(1)) // Sundays in Berlin, the night before clocks go forward
-	f.Add(int64(1792800000), uint8(127), uint8(10), uint8(11), uint8(1))
-	f.Add(int64(1325160000), uint8(1<<5), uint8(88), uint8(8), uint8(6)) // Apia had no Friday then
-	f.Add(int64(1780000000), uint8(2), uint8(88), uint8(4), uint8(3))
-	f.Fuzz(func(t *testing.T, at int64, on, start, end, zone uint8) {
+	f.Add(int64(1774700000), uint8(1), uint8(8), uint8(12), uint8(1), uint8(0)) // Sundays in Berlin, the night before clocks go forward
+	f.Add(int64(1792800000), uint8(127), uint8(10), uint8(11), uint8(1), uint8(0))
+	f.Add(int64(1325160000), uint8(1<<5), uint8(88), uint8(8), uint8(6), uint8(0)) // Apia had no Friday then
+	f.Add(int64(1780000000), uint8(2), uint8(88), uint8(4), uint8(3), uint8(0))
+	f.Add(int64(1774700000), uint8(127), uint8(88), uint8(8), uint8(1), uint8(7))  // over midnight, on some dates
+	f.Add(int64(1792800107), uint8(1), uint8(10), uint8(96), uint8(73), uint8(80)) // over the end of a leap year after 2037
+	f.Fuzz(func(t *testing.T, at int64, on, start, end, zone, dates uint8) {
 		location, err := time.LoadLocation(zones[int(zone)%len(zones)])
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := Window{days: days(on) & everyDay, start: int(start) * quarter % dayMinutes, end: int(end) * quarter % (dayMinutes + quarter), zone: location}
+		w := Window{days: set(on) & everyDay, dates: everyDate, months: everyMonth, start: int(start) * quarter % dayMinutes, end: int(end) * quarter % (dayMinutes + quarter), zone: location}
+		if dates > 0 { // else every one
+			w.dates = set(dates) << (1 + dates%24)
+		}
 		// From 2000 to 2100.
 		const first, length = 946684800, 100 * 365 * 86400
 		from := time.Unix(first+(at%length+length)%length, 0).UTC()
-		if w.days == 0 || w.start == w.end {
+		if w.days == 0 || w.dates == 0 || w.start == w.end {
 			return
 		}
 		if again, err := Parse(w.String()); err != nil || again.String() != w.String() {
@@ -197,6 +210,15 @@ func FuzzNext(f *testing.F) {
 		}
 		if !got.Equal(want) {
 			t.Errorf("%s, from %s: got %s, want %s", w, from, got, want)
+		}
+		closes := w.Closes(got)
+		for at := got; at.Before(closes); at = at.Add(quarter * time.Minute) {
+			if !w.Open(at) {
+				t.Errorf("%s, from %s: closed at %s, want it open until %s", w, got, at, closes)
+			}
+		}
+		if !closes.After(got) {
+			t.Errorf("%s closes at %s, before %s", w, closes, got)
 		}
 	})
 }
