@@ -3,33 +3,29 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"kedge/proto"
 	"kedge/proto/bus"
 )
 
-// noise returns what packs badly, and is another each time.
-func noise(seed uint64, bytes int) string {
-	var b strings.Builder
-	for r := rand.New(rand.NewPCG(seed, 0)); b.Len() < bytes; { //nolint:gosec // it is for a test
-		_, _ = fmt.Fprintf(&b, "%x", r.Uint64())
-	}
-	return b.String()
+// noise returns what cannot be packed, and is another each time.
+func noise(seed byte, bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // documented never to fail
+	return string(b)
 }
 
-const inPieces = 5 << 20 // packed about half of it, which are three
+const inPieces = 2*maxSealed + 1<<10 // three
 
 // TestWhoFollowsHasWhatWasSavedInPieces, through every change of how many there are.
 func TestWhoFollowsHasWhatWasSavedInPieces(t *testing.T) {
 	b := &fakeBus{}
 	a := open(t, b, t.TempDir()).lead(t)
 	c := open(t, b, t.TempDir())
-	for i, size := range []int{inPieces, inPieces, inPieces / 2, 10, inPieces} {
-		text := noise(uint64(i), size) //nolint:gosec // it is not negative
+	for i, size := range []int{inPieces, inPieces, inPieces - maxSealed, 10, inPieces} {
+		text := noise(byte(i), size)
 		a.save(t, "operators.json", text)
 		if err := c.Follow(t.Context()); err != nil {
 			t.Fatal(err)
