@@ -1,6 +1,18 @@
 package agent
 
-import "context"
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ExporterTimeout is how long who asks for metrics may take.
+const ExporterTimeout time.Duration = exporterTimeout
+
+// NewExporter is what [Export] has serve metrics.
+func NewExporter(g prometheus.Gatherer) *http.Server { return newExporter(g) }
 
 // Follow is the reconciler without the watches on files, which no bubble of
 // synctest can hold.

@@ -36,19 +36,24 @@ func Export(listen string, g prometheus.Gatherer) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve metrics: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	e.server = &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: exporterTimeout,
-		WriteTimeout:      exporterTimeout,
-		IdleTimeout:       exporterTimeout,
-	}
+	e.server = newExporter(g)
 	go func() {
 		defer close(e.done)
 		_ = e.server.Serve(l) // returns when Close closes l; scrapes fail visibly if it returns earlier
 	}()
 	return e, nil
+}
+
+// newExporter returns what serves g, to nobody for long who is slow.
+func newExporter(g prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	return &http.Server{
+		Handler:      mux,
+		ReadTimeout:  exporterTimeout, // of headers, and of a body that nobody asked for
+		WriteTimeout: exporterTimeout,
+		IdleTimeout:  exporterTimeout,
+	}
 }
 
 // listenAt listens as [Export] says. A socket takes the place of one that an agent left that
