@@ -8,8 +8,11 @@ let
     mkBytes
     mkChoice
     mkDuration
+    mkSecret
     mkTexts
     ;
+
+  inherit (import ./types.nix { inherit lib; }) secretFile;
 
   mkHooks =
     when:
@@ -81,12 +84,7 @@ in
         in it, use {option}`proxy.url_file`: this one is in the store.
       '';
     };
-    url_file = mkOption {
-      type = types.str;
-      default = "";
-      example = "/run/secrets/proxy";
-      description = "A file with the URL.";
-    };
+    url_file = mkSecret "/run/secrets/proxy" "A file with the URL.";
     direct = mkTexts [
       "cache.internal"
       "10.0.0.0/8"
@@ -108,7 +106,7 @@ in
     come. What that alone takes is on top of {option}`fetch.timeout`.
   '';
   fetch.netrc_file = mkOption {
-    type = types.str;
+    type = secretFile;
     defaultText = lib.literalExpression ''config.nix.settings.netrc-file or "/etc/nix/netrc"'';
     example = "/run/secrets/netrc";
     description = ''

@@ -9,6 +9,7 @@ let
     mkChoice
     mkDuration
     mkNumber
+    mkSecret
     mkSwitch
     mkText
     mkTexts
@@ -18,7 +19,7 @@ let
     url =
       mkText "" "s3://fleet-cache?region=eu-central-1"
         "A binary cache, or `ssh-ng://…`; empty for {option}`command`.";
-    ssh_key_file = mkText "" "/run/secrets/ssh-key" "A key for `ssh-ng`, outside of the store.";
+    ssh_key_file = mkSecret "/run/secrets/ssh-key" "A key for `ssh-ng`, outside of the store.";
     known_hosts_file = mkText "" "/etc/kedge/known_hosts" "The key of that machine.";
     credentials_file =
       mkText "" "/run/secrets/cache-credentials"
@@ -26,9 +27,7 @@ let
     command = mkTexts [ "cachix" "push" "fleet" ] ''
       A program that copies the paths on its standard input, and its arguments.
     '';
-    token_file =
-      mkText "" "/run/secrets/token"
-        "What the program finds in its environment, outside of the store.";
+    token_file = mkSecret "/run/secrets/token" "What the program finds in its environment, outside of the store.";
     token_variable = mkText "" "CACHIX_AUTH_TOKEN" "As which variable.";
     timeout = mkDuration "2h" "6h" "How long one copy may take.";
   };
@@ -53,13 +52,9 @@ in
     hosts =
       mkText "all" "tag:web"
         "Which of the flake's hosts follow the channel, as waves select theirs.";
-    ssh_key_file =
-      mkText "" "/run/secrets/ssh-key"
-        "A key for repositories by SSH, outside of the store.";
+    ssh_key_file = mkSecret "/run/secrets/ssh-key" "A key for repositories by SSH, outside of the store.";
     known_hosts_file = mkText "" "/etc/kedge/known_hosts" "The keys of SSH servers.";
-    token_file =
-      mkText "" "/run/secrets/token"
-        "A token for repositories by HTTPS, outside of the store.";
+    token_file = mkSecret "/run/secrets/token" "A token for repositories by HTTPS, outside of the store.";
     user = mkText "" "deploy" "The user that goes with the token.";
     force_push = mkChoice "accept" [
       "accept"
@@ -86,7 +81,7 @@ in
         "forgejo"
         "hmac"
       ] "Which forge tells of pushes, at `/hook/` and the channel's name; empty for none.";
-      secret_file = mkText "" "/run/secrets/webhook" "The secret of the webhook, outside of the store.";
+      secret_file = mkSecret "/run/secrets/webhook" "The secret of the webhook, outside of the store.";
       header = mkText "" "X-Signature" "Where the signature is, for the kind `hmac`.";
     };
   };
@@ -95,18 +90,14 @@ in
     url =
       mkText "" "https://ntfy.example.org/fleet"
         "Where messages are sent by POST, if that is no secret.";
-    url_file = mkText "" "/run/secrets/chat-url" "A file outside of the store that has the URL.";
+    url_file = mkSecret "/run/secrets/chat-url" "A file outside of the store that has the URL.";
     format = mkChoice "json" [
       "json"
       "slack"
       "ntfy"
     ] "How messages are written.";
-    secret_file =
-      mkText "" "/run/secrets/webhook"
-        "The key that messages are signed with, outside of the store; for `json`.";
-    token_file =
-      mkText "" "/run/secrets/token"
-        "A bearer's token that goes with messages, outside of the store.";
+    secret_file = mkSecret "/run/secrets/webhook" "The key that messages are signed with, outside of the store; for `json`.";
+    token_file = mkSecret "/run/secrets/token" "A bearer's token that goes with messages, outside of the store.";
     events = mkTexts [
       "rollout-halted"
       "rollback-failed"
@@ -122,9 +113,7 @@ in
       url =
         mkText "" "tls://nats.example.org:4222"
           "A NATS server of somebody else's, in place of the embedded one.";
-      credentials_file =
-        mkText "" "/run/secrets/nats.creds"
-          "For such a server whose accounts others made.";
+      credentials_file = mkSecret "/run/secrets/nats.creds" "For such a server whose accounts others made.";
       replicas = mkNumber 1 3 "How many servers of a cluster keep each stream.";
     };
 
@@ -183,7 +172,7 @@ in
       host =
         mkText "" "ssh-ng://builder.example.org"
           "The machine that builds everything, as `ssh-ng://…`; empty for this one.";
-      ssh_key_file = mkText "" "/run/secrets/ssh-key" "A key for it, outside of the store.";
+      ssh_key_file = mkSecret "/run/secrets/ssh-key" "A key for it, outside of the store.";
       known_hosts_file = mkText "" "/etc/kedge/known_hosts" "Its key.";
       eval_workers = mkNumber 0 2 "How many evaluations run at once; 0 for one for each processor.";
       eval_memory = mkNumber 4096 8192 "How many MiB one evaluation may use.";

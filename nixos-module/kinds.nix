@@ -2,7 +2,7 @@
 { lib }:
 let
   inherit (lib) mkOption types;
-  inherit (import ./types.nix { inherit lib; }) duration;
+  inherit (import ./types.nix { inherit lib; }) duration secretFile;
   kind =
     type: default: example: description:
     mkOption {
@@ -40,6 +40,8 @@ in
   mkNumber = kind types.ints.unsigned;
   mkSwitch = default: kind types.bool default (!default);
   mkText = kind types.str;
+  # A file with a secret.
+  mkSecret = kind secretFile "";
   mkTexts =
     example: description:
     mkOption {

@@ -340,6 +340,15 @@ func testRefusals(t *testing.T, e evaluator) {
 			[]string{"services.kedge-agent.credentialsFile", "not in the Nix store"},
 		},
 		{
+			"a proxy's password in the store", "agent", agentHost(options{"settings": options{"proxy": options{"url_file": e.programs + "/proxy"}}}, nil),
+			[]string{"services.kedge-agent.settings.proxy.url_file", "not in the Nix store"},
+		},
+		{
+			"a repository's token in the store", "controller",
+			controllerHost(options{"sources": options{"main": options{"url": "https://git.example.org/fleet", "token_file": e.programs + "/token"}}}, nil),
+			[]string{"services.kedge-controller.sources.main.token_file", "not in the Nix store"},
+		},
+		{
 			"credentials wherever the agent is started", "agent", agentHost(options{"credentialsFile": "kedge.creds"}, nil),
 			[]string{"services.kedge-agent.credentialsFile", "absolute path"},
 		},

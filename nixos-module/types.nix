@@ -15,6 +15,15 @@ in
       description = "absolute path not in the Nix store";
     };
 
+  # As externalPath, or none.
+  secretFile =
+    types.addCheck types.str (
+      value: value == "" || lib.hasPrefix "/" value && !lib.hasPrefix "${builtins.storeDir}/" value
+    )
+    // {
+      description = "absolute path not in the Nix store, or empty";
+    };
+
   duration = text "duration such as 90s, 5m or 2h30m" "([0-9]+([.][0-9]+)?(ms|s|m|h))+";
   publicKey = text "public key as Nix writes it, name:base64" "[^: ]+:[A-Za-z0-9+/]{43}=";
   machineId = text "machine ID, 32 digits of 0-9a-f" "[0-9a-f]{32}";
