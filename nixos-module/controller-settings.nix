@@ -21,9 +21,7 @@ let
         "A binary cache, or `ssh-ng://…`; empty for {option}`command`.";
     ssh_key_file = mkSecret "/run/secrets/ssh-key" "A key for `ssh-ng`, outside of the store.";
     known_hosts_file = mkText "" "/etc/kedge/known_hosts" "The key of that machine.";
-    credentials_file =
-      mkText "" "/run/secrets/cache-credentials"
-        "AWS' for `s3`, a netrc for HTTP, outside of the store.";
+    credentials_file = mkSecret "/run/secrets/cache-credentials" "AWS' for `s3`, a netrc for HTTP, outside of the store.";
     command = mkTexts [ "cachix" "push" "fleet" ] ''
       A program that copies the paths on its standard input, and its arguments.
     '';

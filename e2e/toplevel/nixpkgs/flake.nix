@@ -8,9 +8,9 @@
     let
       lib = import ./stand-in/lib.nix;
       # A store path that was put into the store by other means; it must be there when it is used.
-      built = builtins.mapAttrs (
-        _: path: builtins.appendContext path { ${path}.path = true; }
-      ) (builtins.fromJSON (builtins.readFile ./built.json));
+      built = builtins.mapAttrs (_: path: builtins.appendContext path { ${path}.path = true; }) (
+        builtins.fromJSON (builtins.readFile ./built.json)
+      );
       package = outPath: {
         type = "derivation";
         name = "kedge";

@@ -24,9 +24,7 @@ let
   };
 
   # Of "200 'text'", as nginx would answer at /.
-  returned =
-    host:
-    builtins.head (builtins.match "200 '(.*)'" host.locations."/".return);
+  returned = host: builtins.head (builtins.match "200 '(.*)'" host.locations."/".return);
 
   unitsOf =
     kind: units:
