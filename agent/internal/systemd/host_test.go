@@ -25,7 +25,10 @@ func TestRealTroubledUnits(t *testing.T) {
 	writeService(t, "kedge-test-ends.service", "ExecStart=/bin/sh -c '[ -e /run/kedge-test-ended ] && exec sleep infinity; touch /run/kedge-test-ended; exit 3'\n"+
 		"ExecStop=/bin/sleep infinity\nRestart=always\nTimeoutStopSec=60")
 	writeService(t, "kedge-test-runs.service", "ExecStart=/bin/sleep infinity")
-	t.Cleanup(func() { _ = os.Remove("/run/kedge-test-ended") })
+	t.Cleanup(func() {
+		_ = os.Remove("/run/kedge-test-ended")                           // it may not be there
+		systemctl(t, "kill", "--signal=KILL", "kedge-test-ends.service") // it would take its time
+	})
 	for _, name := range []string{"kedge-test-runs.service", "kedge-test-fails.service", "kedge-test-flaps.service", "kedge-test-ends.service"} {
 		if err := c.StartUnit(ctx, name); err != nil {
 			t.Fatal(err) // Type=simple: the start itself succeeds
