@@ -33,6 +33,18 @@ func waves(changes ...map[string]any) map[string]any {
 	return map[string]any{"hosts": map[string]any{"web1": map[string]any{"tags": []string{"canary"}}}, "rollout": rollout}
 }
 
+// inWaves is a change of [waves]: to others.
+func inWaves(waves ...map[string]any) map[string]any { return map[string]any{"waves": waves} }
+
+// withWave changes what a flake's output kedge says of its n-th wave.
+func withWave(kedge map[string]any, n int, attribute string, value any) map[string]any {
+	kedge["rollout"].(map[string]any)["waves"].([]map[string]any)[n][attribute] = value
+	return kedge
+}
+
+// heldFile is what the start of a unit waits for the end of, on a host.
+const heldFile = "/run/held"
+
 // TestRollout: revisions go out wave by wave, stop themselves, and are steered, on a fleet that is real.
 func TestRollout(t *testing.T) {
 	t.Parallel()
@@ -42,27 +54,43 @@ func TestRollout(t *testing.T) {
 		t.Helper()
 		return f.MustPush(t, text, func(w *toplevel.Fleet) {
 			w.Kedge = kedge
-			fleet.Edit(w, func(h *toplevel.Host) { delete(h.Units, "broken.service") })
+			fleet.Edit(w, func(h *toplevel.Host) {
+				delete(h.Units, "broken.service")
+				delete(h.Units, "slow.service")
+			})
 			for _, change := range append(more, fleet.App(text)) {
 				fleet.Edit(w, change)
 			}
 		})
 	}
 
-	t.Run("one wave after the other, the last when somebody says so", func(t *testing.T) {
-		approval := waves()
-		approval["rollout"].(map[string]any)["waves"].([]map[string]any)[2]["approval"] = true
-		rev := release("A", approval)
+	guarded := withWave(withWave(waves(), 0, "soak", "1h"), 2, "approval", true)
+	t.Run("one wave after the other, after a soak, and the last when somebody says so", func(t *testing.T) {
+		rev := release("A", guarded)
+		web1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+		requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
+		f.MustKedge(t, "rollout", "promote")
 		web2.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 		requireWaits(t, f, rev, "db1", proto.ReasonAwaitingApproval, "waits for an approval")
 		f.MustKedge(t, "rollout", "promote")
 		db1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
-		r := awaitRollout(t, f, rev, "done", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone })
-		for i, w := range r.Rollout.Waves[1:] {
-			if before := r.Rollout.Waves[i]; w.Started.Before(before.Ended) || before.Ended.IsZero() {
-				t.Errorf("wave %s began at %s, and %s ended at %s", w.Name, w.Started, before.Name, before.Ended)
-			}
+		requireInTurn(t, f, rev)
+		for _, h := range f.Hosts() {
+			requireOn(t, h, "A")
 		}
+	})
+
+	t.Run("a revert in git soaks for nobody", func(t *testing.T) {
+		rev := release("slow", guarded)
+		requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
+		f.MustKedge(t, "rollout", "promote")
+		web2.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+		inWorktree(t, f, "revert", "--no-edit", "HEAD")
+		back := pushHead(t, f)
+		for _, h := range []*fleet.Host{web1, web2} {
+			h.MustAwaitPhase(t, back, proto.PhaseCommitted)
+		}
+		requireInTurn(t, f, back)
 		for _, h := range f.Hosts() {
 			requireOn(t, h, "A")
 		}
@@ -87,10 +115,8 @@ func TestRollout(t *testing.T) {
 		}
 	})
 
-	t.Run("a pause outlives the controller, and a newer revision takes over in the middle", func(t *testing.T) {
-		soaking := waves()
-		soaking["rollout"].(map[string]any)["waves"].([]map[string]any)[0]["soak"] = "1h"
-		rev := release("B", soaking)
+	t.Run("a pause outlives the controller", func(t *testing.T) {
+		rev := release("B", guarded)
 		web1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 		requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
 		requireSays(t, "what changes on hosts, in `kedge rollout plan`", f.MustKedge(t, "rollout", "plan"), "KiB")
@@ -98,12 +124,32 @@ func TestRollout(t *testing.T) {
 		killController(t, f)
 		r := awaitRollout(t, f, rev, "paused, still", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutPaused })
 		requireSays(t, "why it is paused", r.Rollout.Why, "lunch")
+	})
+
+	t.Run("a newer revision takes over in the middle of a wave", func(t *testing.T) {
+		web1.MustRun(t, "touch", heldFile)
+		half := release("half", waves(inWaves(map[string]any{"name": "web", "hosts": "web*", "maxInFlight": 1})),
+			fleet.AddUnit("slow.service", toplevel.StartsWithout(heldFile)))
+		awaitStep(t, web1, half, proto.PhaseActivating)
+		awaitRollout(t, f, half, "in the middle of a wave", func(r proto.RolloutShowReply) bool {
+			w := r.Rollout.Waves[0]
+			return !w.Started.IsZero() && w.Ended.IsZero() && w.Hosts == 2 && w.Published == 1 && w.Waiting == 1
+		})
 		next := release("C", waves())
+		web1.MustAwaitView(t, "C while it is busy", func(v proto.HostView) bool {
+			return v.Want.Revision == next && v.Status.Deployment.Revision == half && !v.Status.Deployment.Phase.Terminal()
+		})
+		web1.MustRun(t, "rm", heldFile)
 		for _, h := range f.Hosts() {
 			h.MustAwaitPhase(t, next, proto.PhaseCommitted)
 			requireOn(t, h, "C")
 		}
-		awaitRollout(t, f, rev, "superseded", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutSuperseded })
+		r := awaitRollout(t, f, half, "superseded", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutSuperseded })
+		if w := r.Rollout.Waves[0]; !w.Ended.IsZero() || w.Waiting != 1 {
+			t.Errorf("it was superseded when its wave was %+v; want it in the middle", w)
+		}
+		requireNever(t, web2, half)
+		requireNever(t, db1, half)
 	})
 
 	t.Run("who went gets back what it had", func(t *testing.T) {
@@ -144,6 +190,70 @@ func TestRollout(t *testing.T) {
 		db1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 		requireOn(t, db1, "F")
 	})
+
+	t.Run("a host that is off for three revisions gets the last alone, and keeps nobody waiting", func(t *testing.T) {
+		if err := db1.PowerCut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var missed []proto.Revision
+		for _, app := range []string{"G", "H"} {
+			rev := release(app, waves())
+			db1.MustAwaitView(t, "that it is to run "+app, func(v proto.HostView) bool { return v.Want.Revision == rev })
+			requireOn(t, web1, app)
+			requireOn(t, web2, app)
+			missed = append(missed, rev)
+		}
+		first, others := map[string]any{"name": "db", "hosts": "db1"}, map[string]any{"name": "web", "hosts": "web*"}
+		last := release("I", waves(inWaves(first, others), map[string]any{"silentAfter": "10s"}))
+		awaitRollout(t, f, last, "done", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone })
+		requireOn(t, web1, "I")
+		requireOn(t, web2, "I")
+		if err := db1.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		db1.MustAwaitPhase(t, last, proto.PhaseCommitted)
+		requireOn(t, db1, "I")
+		requireNever(t, db1, missed...)
+	})
+}
+
+// pushHead pushes what git committed where the operator works.
+func pushHead(t *testing.T, f *fleet.Fleet) proto.Revision {
+	t.Helper()
+	rev, err := proto.ParseRevision(strings.TrimSpace(f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rev-parse", "HEAD")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.PushCommitted(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return rev
+}
+
+// requireInTurn waits until a rollout is done, and fails unless each of its waves began
+// after the one before.
+func requireInTurn(t *testing.T, f *fleet.Fleet, rev proto.Revision) {
+	t.Helper()
+	r := awaitRollout(t, f, rev, "done", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone })
+	for i, w := range r.Rollout.Waves[1:] {
+		if before := r.Rollout.Waves[i]; w.Started.Before(before.Ended) || before.Ended.IsZero() {
+			t.Errorf("wave %s began at %s, and %s ended at %s", w.Name, w.Started, before.Name, before.Ended)
+		}
+	}
+}
+
+// requireNever fails if something of one of the revisions has happened on the host.
+func requireNever(t *testing.T, h *fleet.Host, revisions ...proto.Revision) {
+	t.Helper()
+	events, err := h.Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if slices.Contains(revisions, e.Revision) {
+			t.Errorf("%s: deployed what was overtaken before its turn came: %+v", h.Name(), e)
+		}
+	}
 }
 
 // awaitRollout waits until the rollout of a revision is as ok says.

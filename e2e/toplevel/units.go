@@ -94,6 +94,13 @@ func StartsSlowly(d time.Duration) Unit {
 	})
 }
 
+// StartsWithout is a service whose start job waits for as long as there is a file.
+func StartsWithout(file string) Unit {
+	return service("Starts without a file", "exec sleep infinity", map[string]any{
+		"ExecStartPre": shell("while test -e " + file + "; do sleep 0.1; done"), "TimeoutStartSec": "infinity",
+	})
+}
+
 // IgnoresStop is a service that ignores SIGTERM and is killed after d. A switch that stops it waits.
 func IgnoresStop(d time.Duration) Unit {
 	return service("Ignores SIGTERM", "trap '' TERM; while :; do sleep 1; done", map[string]any{
