@@ -3,155 +3,161 @@
 package e2e_test
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"kedge/e2e/fleet"
-	"kedge/e2e/internal/command"
 	"kedge/e2e/toplevel"
 	"kedge/proto"
 )
 
-// secondController is the unit of another controller on the build host.
-const secondController = "kedge-controller-b.service"
+// buildFIFO is what the build of a system waits for, on the build host.
+const buildFIFO = "/srv/building"
 
-// TestTakeover: a controller that was alone gets a second one beside it, with NATS on its own; the one that leads is
-// killed in the middle of a rollout, and the other one ends it. The first one then stands by.
-func TestTakeover(t *testing.T) {
+// TestRolloutTakeover: a controller that was alone gets a second one beside it, with NATS
+// on its own; the one that leads is killed at every step of a revision and in every act of
+// an operator. Each time the other one goes on, and the killed one stands by. Hosts are
+// told everything once.
+func TestRolloutTakeover(t *testing.T) {
 	t.Parallel()
 	f := upWith(t, fleet.Options{Hosts: []string{"web1", "web2"}, Plain: true})
 	web1, web2 := f.Host("web1"), f.Host("web2")
 	alone := commit(t, f, "alone", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("alone")) })
-	before := requirePublished(t, web1, alone).Serial
-	addController(t, f)
+	before := map[string]proto.Serial{}
+	for _, h := range f.Hosts() {
+		before[h.Name()] = requirePublished(t, h, alone).Serial
+		h.MustRun(t, "touch", heldFile)
+	}
+	c := newControllers(t, f)
+	rev := commitHeldUp(t, f)
+	tree, blob := inRepository(t, f, rev.String()+"^{tree}"), inRepository(t, f, rev.String()+":hosts.json")
+	for _, fifo := range []string{tree, blob, buildFIFO} {
+		makeFIFO(t, f, fifo)
+	}
+	f.MustRunOnBuild(t, "git", "-C", fleet.Repository, "update-ref", "refs/heads/main", rev.String()) // as a push does at its end
 
-	rev := f.MustPush(t, "taken over", func(w *toplevel.Fleet) {
+	c.mustLoseAt(t, "as it has seen the push", tree)
+	c.mustLoseAt(t, "while it evaluates", blob)
+	first, second := cached(t, f, c.standby), cached(t, f, c.leads)
+	makeFIFO(t, f, first)
+	makeFIFO(t, f, second)
+	c.mustLoseAt(t, "while it builds", buildFIFO)
+	c.mustLoseAt(t, "while it copies into the cache", first)
+
+	c.mustGoOn(t, second)
+	web1.MustAwaitRecord(t, "the revision", func(r fleet.Record) bool { return r.Revision == rev })
+	c.mustLoseNow(t, "as the first wave is told")
+	awaitStep(t, web1, rev, proto.PhaseActivating)
+	c.mustLoseNow(t, "while the canary activates")
+	web1.MustRun(t, "rm", heldFile)
+	awaitStep(t, web1, rev, proto.PhaseProbation)
+	c.mustLoseNow(t, "while the canary is on probation")
+	web1.MustAwaitPhase(t, rev, proto.PhaseCommitted)
+	requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
+	c.mustLoseNow(t, "while the canary soaks")
+	requireWaits(t, f, rev, "web2", proto.ReasonSoaking, "canary soaks")
+
+	is := func(ok func(proto.RolloutView) bool) func() bool {
+		return func() bool { r, found := rolloutOf(t, f, rev); return found && ok(r.Rollout) }
+	}
+	c.mustLoseIn(t, is(func(r proto.RolloutView) bool { return r.State == proto.RolloutPaused }), "rollout", "pause", "--reason", "lunch")
+	c.mustLoseIn(t, is(func(r proto.RolloutView) bool { return r.State == proto.RolloutRunning }), "rollout", "resume")
+	requirePublished(t, web2, alone)
+	c.mustLoseIn(t, is(func(r proto.RolloutView) bool { return !r.Waves[0].Ended.IsZero() }), "rollout", "promote")
+	requireWaits(t, f, rev, "web2", proto.ReasonAwaitingApproval, "waits for an approval")
+	c.mustLoseNow(t, "at the border of two waves")
+	requireWaits(t, f, rev, "web2", proto.ReasonAwaitingApproval, "waits for an approval")
+	requirePublished(t, web2, alone)
+	f.MustKedge(t, "rollout", "promote")
+
+	awaitStep(t, web2, rev, proto.PhaseActivating)
+	c.mustLoseNow(t, "while the second wave goes")
+	web2.MustRun(t, "rm", heldFile)
+	awaitStep(t, web2, rev, proto.PhaseCommitted)
+	c.mustLoseNow(t, "at the end")
+	awaitRollout(t, f, rev, "done", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone })
+	for _, h := range f.Hosts() {
+		requireOn(t, h, "taken over")
+		requireToldOnce(t, h, rev, before[h.Name()]+1, 1)
+	}
+
+	c.mustLoseIn(t, is(func(r proto.RolloutView) bool {
+		return r.State == proto.RolloutReverting || r.State == proto.RolloutReverted
+	}), "rollout", "revert")
+	awaitRollout(t, f, rev, "reverted", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutReverted })
+	for _, h := range f.Hosts() {
+		requireOn(t, h, "alone")
+		requireToldOnce(t, h, alone, before[h.Name()]+2, 2)
+	}
+}
+
+// commitHeldUp commits a revision that goes out one host after the other, and can be held
+// up on its way; the repository has it, but not on the branch that is followed.
+func commitHeldUp(t *testing.T, f *fleet.Fleet) proto.Revision {
+	t.Helper()
+	rev, err := f.Commit(t.Context(), "taken over", func(w *toplevel.Fleet) {
 		w.Kedge = map[string]any{
-			"hosts":   map[string]any{"web1": map[string]any{"tags": []string{"canary"}}},
-			"rollout": map[string]any{"waves": []map[string]any{{"name": "canary", "hosts": "tag:canary"}, {"name": "others", "hosts": "web2"}}},
+			"hosts": map[string]any{"web1": map[string]any{"tags": []string{"canary"}}},
+			"rollout": map[string]any{"waves": []map[string]any{
+				{"name": "canary", "hosts": "tag:canary", "soak": "1h"},
+				{"name": "others", "hosts": "web2", "approval": true},
+			}},
 		}
 		fleet.Edit(w, fleet.App("taken over"))
-		fleet.Edit(w, fleet.AddUnit("slow.service", toplevel.StartsSlowly(slowStart)), "web1")
+		fleet.Edit(w, fleet.AddUnit("slow.service", toplevel.StartsWithout(heldFile)))
+		fleet.Edit(w, func(h *toplevel.Host) { h.BuildWaits = buildFIFO }, "web1")
+		fleet.Edit(w, fleet.Config("grace: 1s", "grace: 10s"), "web1")
 	})
-	awaitStep(t, web1, rev, proto.PhaseActivating)
-	requirePublished(t, web2, alone) // while the canary is under way
-	f.MustRunOnBuild(t, "systemctl", "is-active", secondController)
-	f.MustRunOnBuild(t, "systemctl", "kill", "--kill-whom=all", "--signal=KILL", fleet.ControllerUnit)
-	for _, h := range f.Hosts() {
-		h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
-		requireOn(t, h, "taken over")
-		if now := requirePublished(t, h, rev).Serial; now != before+1 {
-			t.Errorf("%s: was told serial %s, want %s: nothing twice, and nothing skipped", h.Name(), now, before+1)
-		}
-	}
-	awaitRollout(t, f, rev, "done", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutDone })
-	awaitLeader(t, f, "8081")
-
-	f.MustRunOnBuild(t, "systemctl", "start", fleet.ControllerUnit)
-	after := commit(t, f, "with both", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("with both")) })
-	if now := requirePublished(t, web1, after).Serial; now != before+2 {
-		t.Errorf("web1: was told serial %s, want %s", now, before+2)
-	}
-	awaitLeader(t, f, "8081")
-}
-
-// addController gives the controller a NATS server of its own in the place of the embedded one, and another
-// controller beside it, as docs/high-availability.md says. The first one is not started again when it ends.
-func addController(t *testing.T, f *fleet.Fleet) {
-	t.Helper()
-	server := filepath.Join(t.TempDir(), "nats-server")
-	if _, err := command.Run(t.Context(), command.Command{
-		Args: []string{"go", "build", "-o", server, "github.com/nats-io/nats-server/v2"}, Env: append(os.Environ(), "CGO_ENABLED=0"),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := f.Build().ReadFile("/etc/kedge/controller.yaml")
+	pushTo(t, f, "next")
+	return rev
+}
+
+// inRepository returns the file of an object of the repository that the controllers look
+// at.
+func inRepository(t *testing.T, f *fleet.Fleet, object string) string {
+	t.Helper()
+	id := strings.TrimSpace(f.MustRunOnBuild(t, "git", "-C", fleet.Repository, "rev-parse", object))
+	return filepath.Join(fleet.Repository, "objects", id[:2], id[2:])
+}
+
+// makeFIFO puts a FIFO in the place of a file, which is saved beside it, if there is one.
+func makeFIFO(t *testing.T, f *fleet.Fleet, file string) {
+	t.Helper()
+	f.MustRunOnBuild(t, "sh", "-euc", `test ! -e "$0" || mv "$0" "$0.saved"; mkdir -p "${0%/*}"; mkfifo -m 666 "$0"`, file)
+}
+
+// cached returns the file in a controller's cache about the toplevel that web1 has in the
+// commit in [fleet.Worktree], which is not built for that.
+func cached(t *testing.T, f *fleet.Fleet, of controllerUnit) string {
+	t.Helper()
+	out := f.MustRunOnBuild(t, "nix", "eval", "--raw", "git+file://"+fleet.Worktree+"#nixosConfigurations.web1.config.system.build.toplevel.outPath")
+	hash, _, _ := strings.Cut(filepath.Base(out), "-")
+	return filepath.Join(of.state, "cache", hash+".narinfo")
+}
+
+// requireToldOnce fails unless a revision is what the host was told last, under that
+// serial, and as many deployments of it have begun there.
+func requireToldOnce(t *testing.T, h *fleet.Host, rev proto.Revision, serial proto.Serial, deployments int) {
+	t.Helper()
+	if now := requirePublished(t, h, rev).Serial; now != serial {
+		t.Errorf("%s: was told serial %s, want %s: nothing twice, and nothing skipped", h.Name(), now, serial)
+	}
+	h.MustAwaitEvent(t, "the commit", func(e proto.Event) bool { return e.Serial == serial && e.Phase == proto.PhaseCommitted })
+	events, err := h.Events(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	nats := f.MustRunOnBuild(t, "kedge-controller", "nats-config", "--config", "/etc/kedge/controller.yaml")
-	unit, err := f.Build().ReadFile("/etc/systemd/system/" + fleet.ControllerUnit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, two := controllersOf(t, string(config))
-	second := strings.NewReplacer("/etc/kedge/controller.yaml", "/etc/kedge/controller2.yaml", "StateDirectory=kedge-controller", "StateDirectory=kedge-controller-b")
-	for name, content := range map[string]string{
-		"/usr/local/bin/nats-server":                                   string(program),
-		"/etc/nats.conf":                                               nats + "server_name: n1\nlisten: 0.0.0.0:4222\n",
-		"/etc/kedge/controller.yaml":                                   one,
-		"/etc/kedge/controller2.yaml":                                  two,
-		"/run/systemd/system/" + secondController:                      second.Replace(string(unit)),
-		"/root/phrase":                                                 "correct horse battery staple\n",
-		"/run/systemd/system/" + fleet.ControllerUnit + ".d/gone.conf": "[Service]\nRestart=no\n",
-	} {
-		if err := f.Build().WriteFile(name, []byte(content), 0o700); err != nil {
-			t.Fatal(err)
+	began := map[string]bool{}
+	for _, e := range events {
+		if e.Revision == rev {
+			began[e.Deployment] = true
 		}
 	}
-	run := func(commands ...string) {
-		t.Helper()
-		for _, c := range commands {
-			f.MustRunOnBuild(t, strings.Fields(c)...)
-		}
-	}
-	run(
-		"systemctl daemon-reload",
-		"systemctl stop "+fleet.ControllerUnit,
-		"systemd-run --quiet --unit=nats nats-server --config /etc/nats.conf",
-		"systemctl start "+fleet.ControllerUnit,
-	)
-	awaitLeader(t, f, "8080")
-	run(
-		"kedge-controller backup /root/backup --passphrase-file /root/phrase --config /etc/kedge/controller.yaml",
-		"kedge-controller restore /root/backup --keys-only --passphrase-file /root/phrase --config /etc/kedge/controller2.yaml",
-		"systemctl start "+secondController,
-	)
-	t.Cleanup(func() {
-		if t.Failed() {
-			said, _ := f.Build().Run(context.WithoutCancel(t.Context()), "journalctl", "--no-pager", "--unit="+secondController, "--lines=40") // for the message only
-			t.Log(said)
-		}
-	})
-}
-
-// controllersOf returns the configurations of two controllers, from that of one which was alone.
-func controllersOf(t *testing.T, alone string) (one, two string) {
-	t.Helper()
-	head, rest, embedded := strings.Cut(alone, "nats:\n")
-	_, rest, _ = strings.Cut(rest, "http:\n")
-	_, urls, cached := strings.Cut(rest, "urls: [")
-	urls, _, _ = strings.Cut(urls, "]")
-	if !embedded || !cached {
-		t.Fatalf("the build host's configuration is\n%s", alone)
-	}
-	one = head + "ha: {enabled: true}\nnats: {url: \"nats://127.0.0.1:4222\"}\nhttp:\n" + strings.Replace(rest, urls, urls+", "+strings.ReplaceAll(urls, ":8080", ":8081"), 1)
-	return one, "state_dir: /var/lib/kedge-controller-b\n" + strings.Replace(one, "0.0.0.0:8080", "0.0.0.0:8081", 1)
-}
-
-// awaitLeader waits until the controller at a port leads.
-func awaitLeader(t *testing.T, f *fleet.Fleet, port string) {
-	t.Helper()
-	tick := time.NewTicker(lookInterval)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); ; {
-		said, err := f.Build().Run(t.Context(), "curl", "--silent", "--fail", fmt.Sprintf("http://127.0.0.1:%s/readyz", port))
-		if err == nil && strings.TrimSpace(said) == "ok" {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("the controller at port %s does not lead: %s, %v", port, said, err)
-		}
+	if len(began) != deployments {
+		t.Errorf("%s: has begun %d deployments of %s, want %d", h.Name(), len(began), rev.Short(), deployments)
 	}
 }

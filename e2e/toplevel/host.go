@@ -26,6 +26,7 @@ type Host struct {
 
 	EvalError  string `json:"evalError,omitempty"`  // the configuration throws this
 	BuildError string `json:"buildError,omitempty"` // the build fails and prints this
+	BuildWaits string `json:"buildWaits,omitempty"` // the build reads this FIFO first, if there is one
 	NotASystem bool   `json:"notASystem,omitempty"` // the toplevel builds and is no system at all
 }
 

@@ -83,6 +83,7 @@ in
   systemConf ? "", # further lines of [Manager]
   buildError ? null, # makes the build fail with this message
   checks ? [ ], # what must build for the system to build
+  buildWaits ? null, # a FIFO that the build reads first, if there is one
 }:
 let
   etcFiles = {
@@ -129,6 +130,7 @@ in
 build "nixos-system-${host}-${label}" ''
   ${if buildError == null then "" else "echo ${quote buildError} >&2; exit 1"}
   : ${builtins.concatStringsSep " " (map toString checks)}
+  ${if buildWaits == null then "" else "test ! -p ${quote buildWaits} || cat ${quote buildWaits}"}
   mkdir -p "$out/bin" "$out/sw/bin" "$out/specialisation"
   ${writeFiles ''"$out"'' files}
   ${lines (map program (builtins.attrNames programs))}
