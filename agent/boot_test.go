@@ -193,7 +193,7 @@ func TestDecideBoots(t *testing.T) {
 		{"also when the host was booted", ended(proto.PhaseTried, "", 1), agent.ActionRest, proto.ReasonTried},
 		{"until something else is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current, o.Order.Assignment.Serial = pathB, 8
-		}), agent.ActionDeploy, ""},
+		}), agent.ActionDeploy, proto.ReasonDeploying},
 		{"what is proven is brought back when that is assigned", with(ended(proto.PhaseTried, "", 1), func(o *agent.Observation) {
 			o.Systems.Current, o.Order.Assignment.Serial, o.Order.Release.Toplevel = pathB, 8, pathA
 		}), agent.ActionRestore, proto.ReasonDriftRestored},
@@ -203,10 +203,10 @@ func TestDecideBoots(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonConverged},
 		{"what comes after it and cannot be had is tried again", with(afterTried(proto.PhaseFailed), func(o *agent.Observation) {
 			o.Record.Reason = proto.ReasonCacheUnreachable
-		}), agent.ActionDeploy, ""},
+		}), agent.ActionDeploy, proto.ReasonDeploying},
 		{"and may be overtaken", with(afterTried(proto.PhaseSuperseded), func(o *agent.Observation) {
 			o.Order.Assignment.Serial = 8
-		}), agent.ActionDeploy, ""},
+		}), agent.ActionDeploy, proto.ReasonDeploying},
 		{"what comes after it may be only asked", afterTried(proto.PhaseTried), agent.ActionRest, proto.ReasonTried},
 		{"what runs after a way back that failed was tried by nobody", with(afterTried(proto.PhaseRollbackFailed), func(o *agent.Observation) {
 			o.BootID, o.Record.BootID = "this", "this"

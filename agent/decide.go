@@ -228,7 +228,7 @@ func decide(o Observation) Decision {
 		return whileQuarantined(q)
 	}
 	if !o.sameOrder() || unjudged && o.Record.Phase == proto.PhaseCommitted {
-		return Decision{Action: ActionDeploy, Attempt: 1}
+		return Decision{Action: ActionDeploy, Reason: proto.ReasonDeploying, Attempt: 1}
 	}
 	return decideAgain(o)
 }
@@ -310,7 +310,7 @@ func decideAgain(o Observation) Decision {
 	if at := r.Since.Add(delay); o.Now.Before(at) && o.Now.After(r.Since.Add(-delay)) {
 		return Decision{Action: ActionRest, Reason: proto.ReasonRetrying, Message: string(r.Reason), Again: at}
 	}
-	return Decision{Action: ActionDeploy, Attempt: r.Attempt + 1}
+	return Decision{Action: ActionDeploy, Reason: proto.ReasonDeploying, Attempt: r.Attempt + 1}
 }
 
 // Delays before a deployment is tried again; they double with each attempt.

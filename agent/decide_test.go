@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 			o.Proven = deployment.Proven{}
 		}), agent.ActionAdopt, proto.ReasonAdopted, 0},
 		{"a host that runs what it shall rests", settledOn(pathA, pathA), agent.ActionRest, proto.ReasonConverged, 0},
-		{"a host that shall run something else deploys it", settledOn(pathA, pathB), agent.ActionDeploy, "", 1},
+		{"a host that shall run something else deploys it", settledOn(pathA, pathB), agent.ActionDeploy, proto.ReasonDeploying, 1},
 		{"a host that nothing is wanted of rests", with(settledOn(pathA, pathB), func(o *agent.Observation) {
 			o.Order = nil
 		}), agent.ActionRest, proto.ReasonNoDesired, 0},
@@ -136,28 +136,28 @@ func TestDecide(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonQuarantined, 0},
 		{"until its quarantine is over", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Record.Since = o.Now.Add(-statefile.QuarantineLifetime)
-		}), agent.ActionDeploy, "", 2},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"nor sooner for a quarantine that could not be written", ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"at once if it was lifted", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Record.Lifted, o.Record.Since = true, o.Now
-		}), agent.ActionDeploy, "", 2},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"soon if somebody asks", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
-		}), agent.ActionDeploy, "", 2},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"what the boot loader refused is not tried again", ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
 		{"nor if somebody asks for that", with(ended(proto.PhaseRolledBack, proto.ReasonRegisterFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
 		}), agent.ActionRest, proto.ReasonGaveUp, 0},
 		{"what was rolled back is tried under a new serial", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Order.Assignment.Serial = 8
-		}), agent.ActionDeploy, "", 1},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 1},
 		{"what a third party went back from is left alone", ended(proto.PhaseCommitted, "", 1), agent.ActionRest, proto.ReasonDrifted, 0},
-		{"what the power interrupted is tried once more at once", ended(proto.PhaseInconclusive, proto.ReasonPowerLoss, 1), agent.ActionDeploy, "", 2},
-		{"what proved nothing is tried again after a while", ended(proto.PhaseInconclusive, proto.ReasonNoContact, 1), agent.ActionDeploy, "", 2},
+		{"what the power interrupted is tried once more at once", ended(proto.PhaseInconclusive, proto.ReasonPowerLoss, 1), agent.ActionDeploy, proto.ReasonDeploying, 2},
+		{"what proved nothing is tried again after a while", ended(proto.PhaseInconclusive, proto.ReasonNoContact, 1), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"but not before", ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"unless somebody asks", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
 			o.Rung = true
-		}), agent.ActionDeploy, "", 4},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 4},
 		{"but not as fast as a bell can be rung", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
 			o.Rung = true
 			o.Record.Since = o.Now.Add(-10 * time.Second)
@@ -168,10 +168,10 @@ func TestDecide(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"a clock that was set back delays nothing", with(ended(proto.PhaseInconclusive, proto.ReasonNoContact, 3), func(o *agent.Observation) {
 			o.Record.Since = o.Now.Add(1000 * time.Hour)
-		}), agent.ActionDeploy, "", 4},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 4},
 		{"another release under the same serial is another order", with(ended(proto.PhaseRolledBack, proto.ReasonUnitsFailed, 1), func(o *agent.Observation) {
 			o.Order.Assignment.Release = proto.DigestOf([]byte("another"))
-		}), agent.ActionDeploy, "", 1},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 1},
 		{"also for what was fetched", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
 			o.Order.Assignment.Release = proto.DigestOf([]byte("another"))
 		}), agent.ActionSupersede, proto.ReasonNewerAssignment, 0},
@@ -186,7 +186,7 @@ func TestDecide(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonConverged, 0},
 		{"it may be given another system", with(lost(), func(o *agent.Observation) {
 			o.Order.Assignment.Serial = 8
-		}), agent.ActionDeploy, "", 1},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 1},
 		{"it says so, too, where the new system still runs", with(lost(), func(o *agent.Observation) {
 			o.Systems.Current = pathB
 		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
@@ -211,16 +211,16 @@ func TestDecide(t *testing.T) {
 			o.Quarantine = quarantine(o.Now.Add(time.Hour))
 			o.Quarantine.Reason = proto.ReasonRolledBackByHand
 		}), agent.ActionRest, proto.ReasonRolledBackByHand, 0},
-		{"until it is lifted", byHand(proto.PhaseCommitted), agent.ActionDeploy, "", 1},
+		{"until it is lifted", byHand(proto.PhaseCommitted), agent.ActionDeploy, proto.ReasonDeploying, 1},
 
-		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, "", 2},
+		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"at once if somebody asks who mended the disk", with(ended(proto.PhaseFailed, proto.ReasonReadOnly, 5), func(o *agent.Observation) {
 			o.Rung, o.Record.Since = true, o.Now
-		}), agent.ActionDeploy, "", 6},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 6},
 		{"at once if somebody asks", with(ended(proto.PhaseFailed, proto.ReasonDiskFull, 5), func(o *agent.Observation) {
 			o.Rung, o.Record.Since = true, o.Now
-		}), agent.ActionDeploy, "", 6},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 6},
 		{"but not what ran the new system's programs", with(ended(proto.PhaseFailed, proto.ReasonActivationFailed, 1), func(o *agent.Observation) {
 			o.Rung = true
 			o.Record.Since = o.Now.Add(-20 * time.Second)
@@ -231,7 +231,7 @@ func TestDecide(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonRetrying, 0},
 		{"after a while that is done, too", with(ended(proto.PhaseFailed, proto.ReasonBusy, 5), func(o *agent.Observation) {
 			o.Rung = true
-		}), agent.ActionDeploy, "", 6},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 6},
 		{"what is no system is not tried again", ended(proto.PhaseFailed, proto.ReasonNotAToplevel, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

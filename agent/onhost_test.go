@@ -73,7 +73,7 @@ func TestDecideWhatSomebodySays(t *testing.T) {
 		{"for so long", with(untouched(proto.PhaseFetched, limit), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not for ever because a clock was set back", with(untouched(proto.PhaseFetched, -limit), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not the fetch", with(untouched(proto.PhaseAccepted, 0), veto), agent.ActionFetch, proto.ReasonDeploying, 0},
-		{"not the beginning", with(settledOn(pathA, pathB), veto), agent.ActionDeploy, "", 0},
+		{"not the beginning", with(settledOn(pathA, pathB), veto), agent.ActionDeploy, proto.ReasonDeploying, 0},
 		{"not a transaction that has begun", with(untouched(proto.PhaseActivating, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not a rollback", with(untouched(proto.PhaseRollingBack, 0), veto), agent.ActionSettle, proto.ReasonDeploying, 0},
 		{"not what somebody confirmed", with(with(untouched(proto.PhaseFetched, 0), veto), func(o *agent.Observation) {

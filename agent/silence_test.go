@@ -65,7 +65,7 @@ func TestDecideSilence(t *testing.T) {
 		{"while the store is read", with(silent(), func(o *agent.Observation) { o.Verifying = true }), agent.ActionRest, proto.ReasonNoDesired, 0},
 		{"with something to do", with(silent(), func(o *agent.Observation) {
 			o.Order = &proto.Order{Assignment: proto.Assignment{Serial: 8}, Release: proto.Release{Toplevel: pathC}}
-		}), agent.ActionDeploy, "", 0},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := agent.Decide(tt.o)

@@ -68,7 +68,7 @@ func TestDecideSpecialisation(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonConverged, 0},
 		{"adopt: somebody switched to another one", specialisedOn(travel), agent.ActionRest, proto.ReasonConverged, 0},
 		{"adopt: or to none", specialisedOn(none), agent.ActionRest, proto.ReasonConverged, 0},
-		{"adopt: which is nothing foreign", specialisedOn(travel, func(o *agent.Observation) { o.Order.Release.Toplevel = pathC }), agent.ActionDeploy, "", 0},
+		{"adopt: which is nothing foreign", specialisedOn(travel, func(o *agent.Observation) { o.Order.Release.Toplevel = pathC }), agent.ActionDeploy, proto.ReasonDeploying, 0},
 		{"report: likewise", specialisedOn(travel, policy(agent.DriftReport)), agent.ActionRest, proto.ReasonConverged, 0},
 		{"restore: it is brought back", specialisedOn(travel, policy(agent.DriftRestore)), agent.ActionRestore, proto.ReasonSpecialised, 0},
 		{"restore: once it has settled", specialisedOn(travel, policy(agent.DriftRestore), func(o *agent.Observation) {
@@ -77,11 +77,11 @@ func TestDecideSpecialisation(t *testing.T) {
 		{"restore: which keeps nothing else waiting", specialisedOn(travel, policy(agent.DriftRestore), func(o *agent.Observation) {
 			o.Drift.Since = o.Now.Add(-time.Minute)
 			o.Order.Release.Toplevel = pathC
-		}), agent.ActionDeploy, "", 0},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 0},
 		{"restore: where there shall be none, too", specialisedOn(travel, policy(agent.DriftRestore), func(o *agent.Observation) {
 			o.Proven.Specialisation, o.Shall = none, none
 		}), agent.ActionRestore, proto.ReasonSpecialised, 0},
-		{"somebody else made it run, and it was never judged in it", specialisedOn(none, booted, unjudged), agent.ActionDeploy, "", 0},
+		{"somebody else made it run, and it was never judged in it", specialisedOn(none, booted, unjudged), agent.ActionDeploy, proto.ReasonDeploying, 0},
 		{"but only where it is assigned", specialisedOn(none, booted, unjudged, func(o *agent.Observation) { o.Order = nil }), agent.ActionRest, proto.ReasonNoDesired, 0},
 		{"to be run at once", specialisedOn(none, booted, unjudged, func(o *agent.Observation) {
 			o.Order.Assignment.Mode = proto.ModeBoot
@@ -95,7 +95,7 @@ func TestDecideSpecialisation(t *testing.T) {
 		}), agent.ActionRest, proto.ReasonQuarantined, time.Hour},
 		{"also if the assignment was committed before", specialisedOn(none, booted, unjudged, func(o *agent.Observation) {
 			o.Record = deployment.Deployment{ID: "7-x", Serial: 7, Phase: proto.PhaseCommitted, Toplevel: pathB}
-		}), agent.ActionDeploy, "", 0},
+		}), agent.ActionDeploy, proto.ReasonDeploying, 0},
 		{"a specialisation of what somebody registered", specialisedOn(none, func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Specialisation, o.Systems.Profile = dockedOfC.System, "docked", pathC
 		}), agent.ActionAdopt, proto.ReasonAdopted, 0},

@@ -43,7 +43,6 @@ func deferring() []proto.Reason {
 // retries reports whether a host says that it tries again what it deployed last, or does
 // not say yet that it does not.
 func retries(s proto.Status) bool {
-	ready, known := s.Condition(proto.ConditionReady)
-	begins := known && ready.Status != proto.StatusTrue && ready.Reason == "" // and has not said yet with what
-	return begins || ready.Reason == proto.ReasonRetrying || ready.Reason == proto.ReasonDeploying
+	ready, _ := s.Condition(proto.ConditionReady)
+	return ready.Reason == proto.ReasonRetrying || ready.Reason == proto.ReasonDeploying
 }

@@ -15,7 +15,7 @@ import (
 func TestAFailureThatAHostTriesAgainAfterHaltsNothing(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
-	for _, reason := range []proto.Reason{proto.ReasonDeploying, proto.ReasonRetrying, ""} {
+	for _, reason := range []proto.Reason{proto.ReasonDeploying, proto.ReasonRetrying} {
 		s := status(host(t, "web1"), 1, proto.PhaseFailed)
 		s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: reason}}
 		r.fleet.Apply(s, time.Now())
