@@ -5,10 +5,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"kedge/internal/netrc"
 	"kedge/proto"
 	"kedge/proto/outbound"
 )
@@ -52,6 +54,19 @@ func (w *Ways) passFor(u *url.URL) proto.CacheToken {
 		}
 	}
 	return proto.CacheToken{}
+}
+
+// loginFor returns what the netrc has for a request. A file that cannot be read has
+// nothing.
+func (w *Ways) loginFor(u *url.URL) netrc.Login {
+	if w.Netrc == "" {
+		return netrc.Login{}
+	}
+	text, err := os.ReadFile(w.Netrc)
+	if err != nil {
+		return netrc.Login{}
+	}
+	return netrc.Find(string(text), u.Hostname())
 }
 
 // below reports whether path is dir or in it.
@@ -112,9 +127,9 @@ func (p *passing) RoundTrip(r *http.Request) (*http.Response, error) {
 	if token := p.ways.passFor(r.URL); !token.IsZero() {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
-	} else if known, ok := loginFor(p.ways.Netrc, r.URL.Hostname()); ok {
+	} else if known := p.ways.loginFor(r.URL); known != (netrc.Login{}) {
 		r = r.Clone(r.Context())
-		r.SetBasicAuth(known.user, known.password)
+		r.SetBasicAuth(known.User, known.Password)
 	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {

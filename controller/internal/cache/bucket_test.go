@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kedge/e2e/s3"
+	"kedge/internal/netrc"
 )
 
 // inBucket returns a server, and a target that is its bucket, with what somebody is known by.
@@ -100,17 +101,17 @@ func TestPushIntoABucket(t *testing.T) {
 		must(t, resp.Body.Close())
 		return resp.StatusCode
 	}
-	var url, netrc string
+	var url, passwords string
 	n.meanwhile = func() {
 		o := n.copies[len(n.copies)-1]
 		base, query, _ := strings.Cut(o.To, "?")
-		url, netrc = base+"/x.narinfo", o.NetrcFile
+		url, passwords = base+"/x.narinfo", o.NetrcFile
 		if !o.Direct || !strings.HasPrefix(base, "http://127.0.0.1:") || strings.Contains(query, "endpoint") || !strings.Contains(query, "priority=30") || !strings.Contains(query, "secret-key=") {
 			t.Errorf("Nix copies by %+v", o)
 		}
-		text, err := os.ReadFile(netrc)
+		text, err := os.ReadFile(passwords)
 		must(t, err)
-		password := parseNetrc(string(text), "127.0.0.1").password
+		password := netrc.Find(string(text), "127.0.0.1").Password
 		for want, got := range map[int]int{
 			http.StatusNotFound: ask(http.MethodHead, url, password), http.StatusOK: ask(http.MethodPut, url, password),
 			http.StatusUnauthorized: ask(http.MethodGet, url, ""), http.StatusMethodNotAllowed: ask(http.MethodDelete, url, password),
@@ -132,7 +133,7 @@ func TestPushIntoABucket(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", key, got, err, want)
 		}
 	}
-	if _, err := os.Stat(netrc); !os.IsNotExist(err) || netrc == "" {
+	if _, err := os.Stat(passwords); !os.IsNotExist(err) || passwords == "" {
 		t.Errorf("the password is still there: %v", err)
 	}
 	if resp, err := http.Get(url); err == nil { //nolint:noctx // nobody answers
@@ -145,17 +146,6 @@ func TestPushIntoABucket(t *testing.T) {
 }
 
 func TestCredentialsInFiles(t *testing.T) {
-	const netrc = "machine a.example login a password one\n# x\nmachine b.example\n\tlogin b\n\tpassword two\ndefault login c password three\nmachine late login d password four\n"
-	for host, want := range map[string]login{
-		"a.example": {"a", "one"}, "b.example": {"b", "two"}, "elsewhere": {"c", "three"}, "late": {"c", "three"},
-	} {
-		if got := parseNetrc(netrc, host); got != want {
-			t.Errorf("%s: got %v, want %v", host, got, want)
-		}
-	}
-	if got := parseNetrc("machine a login", "b"); got != (login{}) {
-		t.Errorf("got %v of what is cut short, want nothing", got)
-	}
 	const aws = "aws_access_key_id=0\n[default]\naws_access_key_id=1\naws_secret_access_key = 2=\n; x\n[ci]\naws_access_key_id = 3\naws_secret_access_key=4\naws_session_token = 5\n"
 	for profile, want := range map[string]accessKey{"default": {"1", "2=", ""}, "ci": {"3", "4", "5"}, "x": {}} {
 		if got := parseAccessKey(aws, profile); got != want {
@@ -183,15 +173,15 @@ func TestClosureListsGoWhereNixMayWrite(t *testing.T) {
 		put[r.URL.Path] = string(text)
 	}))
 	defer server.Close()
-	n, netrc := newFake(t), filepath.Join(t.TempDir(), "netrc")
-	must(t, os.WriteFile(netrc, []byte("machine 127.0.0.1 login kedge password s3cret\n"), 0o600))
-	c := sending(t, n, Target{URL: server.URL, CredentialsFile: netrc})
+	n, file := newFake(t), filepath.Join(t.TempDir(), "netrc")
+	must(t, os.WriteFile(file, []byte("machine 127.0.0.1 login kedge password s3cret\n"), 0o600))
+	c := sending(t, n, Target{URL: server.URL, CredentialsFile: file})
 	closures, err := c.Push(t.Context(), path(t, "db1"))
 	must(t, err)
 	if got := put["/closures/"+path(t, "db1").Base()+listSuffix]; got != string(closures[path(t, "db1")].Text()) {
 		t.Errorf("put %q", put)
 	}
-	if got := n.copies[len(n.copies)-1].NetrcFile; got != netrc {
-		t.Errorf("Nix has its credentials from %q, want %q", got, netrc)
+	if got := n.copies[len(n.copies)-1].NetrcFile; got != file {
+		t.Errorf("Nix has its credentials from %q, want %q", got, file)
 	}
 }

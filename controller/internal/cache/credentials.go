@@ -5,64 +5,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
+
+	"kedge/internal/netrc"
 )
 
 // nixNetrc is where Nix has the credentials for HTTP if nothing else is said.
 const nixNetrc = "/etc/nix/netrc"
 
-// A login is a user's with a password; zero for none.
-type login struct{ user, password string }
-
 // login returns what the netrc file of t has for a host. Nix' own need not be there.
-func (t Target) login(host string) (login, error) {
+func (t Target) login(host string) (netrc.Login, error) {
 	if t.CredentialsFile != "" {
 		text, err := os.ReadFile(t.CredentialsFile)
 		if err != nil {
-			return login{}, fmt.Errorf("credentials_file: %w", err)
+			return netrc.Login{}, fmt.Errorf("credentials_file: %w", err)
 		}
-		return parseNetrc(string(text), host), nil
+		return netrc.Find(string(text), host), nil
 	}
 	text, err := os.ReadFile(nixNetrc)
 	if errors.Is(err, fs.ErrNotExist) {
-		return login{}, nil
+		return netrc.Login{}, nil
 	}
-	return parseNetrc(string(text), host), err
-}
-
-// parseNetrc returns the first entry of a netrc file that is for a host, or for all.
-func parseNetrc(text, host string) login {
-	text, _, _ = strings.Cut(text, "macdef") // only FTP has them, at the end
-	var found login
-	here := false
-	words := strings.Fields(text)
-	for i := 0; i < len(words); i++ {
-		if here && slices.Contains([]string{"machine", "default"}, words[i]) {
-			break
-		}
-		var value string
-		if words[i] != "default" && i+1 < len(words) {
-			value = words[i+1]
-		}
-		switch words[i] {
-		case "default":
-			here = true
-			continue
-		case "machine":
-			here = value == host
-		case "login":
-			if here {
-				found.user = value
-			}
-		case "password":
-			if here {
-				found.password = value
-			}
-		}
-		i++
-	}
-	return found
+	return netrc.Find(string(text), host), err
 }
 
 // An accessKey is what S3 knows a client by.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kedge/internal/durable"
+	"kedge/internal/netrc"
 	"kedge/internal/nix"
 	"kedge/proto"
 )
@@ -147,15 +148,15 @@ func (o *Outside) sendList(ctx context.Context, target Target, system proto.Stor
 	return nil
 }
 
-func (o *Outside) put(ctx context.Context, at string, who login, content []byte) error {
+func (o *Outside) put(ctx context.Context, at string, who netrc.Login, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
-	if who != (login{}) {
-		req.SetBasicAuth(who.user, who.password)
+	if who != (netrc.Login{}) {
+		req.SetBasicAuth(who.User, who.Password)
 	}
 	resp, err := o.client.Do(req)
 	if err != nil {

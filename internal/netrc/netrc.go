@@ -1,30 +1,19 @@
-package closure
+// Package netrc reads the file in which curl and Nix have logins.
+package netrc
 
 import (
-	"os"
 	"strings"
 	"unicode"
 )
 
-// A login is what a netrc says about a machine.
-type login struct{ user, password string }
+// A Login is a user's with a password, which is secret; the zero value is none.
+type Login struct{ User, Password string }
 
-// loginFor returns what the netrc in file, as curl and Nix read it, says about a machine: the
-// first entry for it, or else the default. A file that cannot be read says nothing.
-func loginFor(file, machine string) (login, bool) {
-	if file == "" {
-		return login{}, false
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return login{}, false
-	}
-	return findLogin(string(b), machine)
-}
-
-func findLogin(text, machine string) (found login, ok bool) {
-	var here bool // within the entry
-	words := netrcWords(text)
+// Find returns what text, a netrc as curl and Nix read it, says about a machine: the first
+// entry that is for it, or for all.
+func Find(text, machine string) (found Login) {
+	here := false // within the entry
+	words := wordsOf(text)
 	next := func() (word string) {
 		if len(words) > 0 {
 			word, words = words[0], words[1:]
@@ -35,32 +24,32 @@ func findLogin(text, machine string) (found login, ok bool) {
 		switch next() {
 		case "machine":
 			if here {
-				return found, true
+				return found
 			}
 			here = strings.EqualFold(next(), machine)
 		case "default":
 			if here {
-				return found, true
+				return found
 			}
 			here = true
 		case "login":
 			if word := next(); here {
-				found.user = word
+				found.User = word
 			}
 		case "password":
 			if word := next(); here {
-				found.password = word
+				found.Password = word
 			}
 		case "account":
 			next()
 		}
 	}
-	return found, here
+	return found
 }
 
-// netrcWords returns the words of a netrc, without comments and macros. A word in double quotes
+// wordsOf returns the words of a netrc, without comments and macros. A word in double quotes
 // may have blanks, and \ before what is meant as it is.
-func netrcWords(text string) (words []string) {
+func wordsOf(text string) (words []string) {
 	macro := false // until an empty line
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -69,7 +58,7 @@ func netrcWords(text string) (words []string) {
 		}
 		for line != "" && line[0] != '#' {
 			var word string
-			if word, line = netrcWord(line); word == "macdef" {
+			if word, line = wordOf(line); word == "macdef" {
 				macro = true
 				break
 			}
@@ -79,8 +68,8 @@ func netrcWords(text string) (words []string) {
 	return words
 }
 
-// netrcWord returns the first word of a line that begins with one, and the rest.
-func netrcWord(line string) (word, rest string) {
+// wordOf returns the first word of a line that begins with one, and the rest.
+func wordOf(line string) (word, rest string) {
 	if line[0] != '"' {
 		end := strings.IndexFunc(line, unicode.IsSpace)
 		if end < 0 {
