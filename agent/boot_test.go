@@ -225,8 +225,6 @@ func TestDecideBoots(t *testing.T) {
 	}
 }
 
-// TestARebootIsAskedForInItsOrder follows a staged deployment to its reboot, and
-// after it.
 // TestARebootIsVerifiedOnceMore: what is not believed any more when the lease is
 // there at last, because of the clock, is not booted.
 func TestARebootIsVerifiedOnceMore(t *testing.T) {
@@ -246,6 +244,8 @@ func TestARebootIsVerifiedOnceMore(t *testing.T) {
 	}
 }
 
+// TestARebootIsAskedForInItsOrder follows a staged deployment to its reboot, and
+// after it.
 func TestARebootIsAskedForInItsOrder(t *testing.T) {
 	w := newWorld(t)
 	w.hooks = everyHook()

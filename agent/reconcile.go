@@ -133,7 +133,8 @@ func (a *Agent) knowsRecord() bool {
 // to decide again even if nothing happens; zero for never.
 func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 	a.tell(ctx, slog.LevelError, "what was desired has expired and cannot be verified again", a.lapse(ctx))
-	inhibitors := sync.OnceValue(func() vetoes { return a.askInhibitors(ctx) })
+	who := func() vetoes { return a.askInhibitors(ctx) }
+	inhibitors := sync.OnceValue(who)
 	for range maxActions {
 		o, err := a.observe(ctx, inhibitors)
 		a.change(func(v *view) { v.stateErr = err })
@@ -165,6 +166,9 @@ func (a *Agent) act(ctx context.Context, rung bool) time.Time {
 			return d.Again
 		}
 		rung = false
+		if d.Action == ActionLease {
+			inhibitors = sync.OnceValue(who) // the answer may have taken its time
+		}
 	}
 	a.Log.ErrorContext(ctx, "the agent went round in a circle and pauses", "actions", maxActions)
 	return a.Now().Add(pollInterval)

@@ -34,6 +34,27 @@ func TestAVetoHoldsAReboot(t *testing.T) {
 	})
 }
 
+// TestAVetoWhileTheLeaseIsAskedForHoldsTheReboot: the answer may take its time.
+func TestAVetoWhileTheLeaseIsAskedForHoldsTheReboot(t *testing.T) {
+	w := newWorld(t)
+	w.configure = func(c *agent.Config) { c.Policy.Normal, c.Reboot.Lease = deployment.WayReboot, true }
+	w.leases = func(acquire bool, _ string) (proto.LeaseReply, error) {
+		if acquire {
+			w.change(func() { w.reboots = []statefile.Veto{{Who: "backup"}} })
+		}
+		return proto.LeaseReply{Granted: true}, nil
+	}
+	w.start()
+	w.assign(7, pathB)
+	w.stage(w.awaitTransaction())
+	s := w.awaitStatus("a decision", func(s proto.Status) bool {
+		return s.Deployment.Phase == proto.PhaseArmed || condition(s, proto.ConditionReady).Reason == proto.ReasonInhibited
+	})
+	if s.Deployment.Phase == proto.PhaseArmed {
+		t.Error("the host reboots in spite of a veto")
+	}
+}
+
 // TestAConfirmationOfARebootIsItsOwn checks that who lets go on what is held does not
 // reboot a host outside of its window, and who says so then does.
 func TestAConfirmationOfARebootIsItsOwn(t *testing.T) {
