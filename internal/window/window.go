@@ -40,7 +40,7 @@ func (w Window) Open(t time.Time) bool {
 		return w.start <= now && now < w.end && w.startsOn(t)
 	}
 	if w.start <= now {
-		return w.startsOn(t) || now < w.end && w.startedBefore(t)
+		return w.startsOn(t)
 	}
 	return now < w.end && w.startedBefore(t)
 }
