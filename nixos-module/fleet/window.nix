@@ -1,5 +1,6 @@
-# Windows of a week, such as "Sat,Sun 02:00-04:00 Europe/Berlin", as internal/window reads them. Which time
-# zones there are is not known here, nor how far they are apart: `kedge check` looks at that.
+# Windows of a week, such as "Sat,Sun 02:00-04:00 Europe/Berlin", or of some dates and months only, as
+# internal/window reads them. Which time zones there are is not known here, nor how far they are apart, nor which
+# date is on which day of a week: `kedge check` looks at that.
 let
   inherit (builtins)
     all
@@ -43,7 +44,52 @@ let
     "[Ss][Aa][Tt]"
     "[Ss][Uu][Nn]"
   ];
+  monthNames = [
+    "Jan"
+    "Feb"
+    "Mar"
+    "Apr"
+    "May"
+    "Jun"
+    "Jul"
+    "Aug"
+    "Sep"
+    "Oct"
+    "Nov"
+    "Dec"
+  ];
+  monthPatterns = [
+    "[Jj][Aa][Nn]"
+    "[Ff][Ee][Bb]"
+    "[Mm][Aa][Rr]"
+    "[Aa][Pp][Rr]"
+    "[Mm][Aa][Yy]"
+    "[Jj][Uu][Nn]"
+    "[Jj][Uu][Ll]"
+    "[Aa][Uu][Gg]"
+    "[Ss][Ee][Pp]"
+    "[Oo][Cc][Tt]"
+    "[Nn][Oo][Vv]"
+    "[Dd][Ee][Cc]"
+  ];
+  # Of a leap year.
+  monthLengths = [
+    31
+    29
+    31
+    30
+    31
+    30
+    31
+    31
+    30
+    31
+    30
+    31
+  ];
   everyDay = genList (i: i) 7;
+  everyDate = genList (i: i + 1) 31;
+  everyMonth = genList (i: i) 12;
   dayMinutes = 24 * 60;
   weekMinutes = 7 * dayMinutes;
 
@@ -53,49 +99,111 @@ let
   # Where one thing fails the rest is not tried.
   bind = read: next: if read ? problem then read else next read.ok;
 
-  day =
-    name:
+  # The number of what one of patterns is of.
+  numbered =
+    patterns: problem: name:
     let
-      found = filter (i: match (elemAt patterns i) name != null) everyDay;
+      found = filter (i: match (elemAt patterns i) name != null) (genList (i: i) (length patterns));
     in
-    if found == [ ] then
-      {
-        problem = "a day must be one of ${concatStringsSep ", " names}, or two of them as in Mon-Fri, got ${toJSON name}";
-      }
+    if found == [ ] then { problem = "${problem}, got ${toJSON name}"; } else { ok = head found; };
+
+  day = numbered patterns "a day must be one of ${concatStringsSep ", " names}, or two of them as in Mon-Fri";
+
+  month = numbered monthPatterns "a month must be one of Jan, Feb, Mar and so on, or two of them as in Nov-Jan";
+
+  date =
+    text:
+    let
+      digits = match "0*([1-9][0-9]?)" text;
+      number = fromJSON (head digits);
+    in
+    if digits == null || number > 31 then
+      { problem = "a date must be 1 to 31, or two of them as in 1-7, got ${toJSON text}"; }
     else
-      { ok = head found; };
+      { ok = number; };
+
+  # What says on which days a window starts, in its order. After the last of every the first comes again.
+  parts = [
+    {
+      name = "months";
+      every = everyMonth;
+      one = month;
+      is = word: month (head (match "([^,-]*).*" word)) ? ok;
+    }
+    {
+      name = "dates";
+      every = everyDate;
+      one = date;
+      is = word: match "[0-9].*" word != null;
+    }
+    {
+      name = "days";
+      every = everyDay;
+      one = day;
+      is = _: true;
+    }
+  ];
 
   span =
-    part:
+    kind: part:
     let
       cut = match "([^-]*)-(.*)" part;
-      until = first: last: [ first ] ++ (if first == last then [ ] else until (mod7 (first + 1)) last);
+      after = n: if n == elemAt kind.every (length kind.every - 1) then head kind.every else n + 1;
+      until = first: last: [ first ] ++ (if first == last then [ ] else until (after first) last);
     in
     if cut == null then
-      bind (day part) (d: {
-        ok = [ d ];
+      bind (kind.one part) (n: {
+        ok = [ n ];
       })
     else
-      bind (day (elemAt cut 0)) (
+      bind (kind.one (elemAt cut 0)) (
         first:
-        bind (day (elemAt cut 1)) (last: {
+        bind (kind.one (elemAt cut 1)) (last: {
           ok = until first last;
         })
       );
 
-  mod7 = n: if n >= 7 then n - 7 else n;
-
-  days =
-    text:
+  members =
+    kind: text:
     foldl' (
       all: part:
       bind all (
         before:
-        bind (span part) (more: {
+        bind (span kind part) (more: {
           ok = before ++ more;
         })
       )
     ) { ok = [ ]; } (pieces "," text);
+
+  # Takes a kind from the first of the words left.
+  take =
+    left: kind:
+    let
+      word = head left.words;
+    in
+    if left.words == [ ] || match ".*:.*" word != null || !kind.is word then
+      { ok = left; }
+    else
+      bind (members kind word) (numbers: {
+        ok = left // {
+          words = tail left.words;
+          ${kind.name} = filter (n: elem n numbers) kind.every;
+        };
+      });
+
+  happens = w: any (m: any (d: d <= elemAt monthLengths m) w.dates) w.months;
+
+  # On which days a window starts, and the words after that.
+  starts =
+    words:
+    bind (foldl' (read: kind: bind read (left: take left kind)) {
+      ok = {
+        inherit words;
+        months = everyMonth;
+        dates = everyDate;
+        days = everyDay;
+      };
+    } parts) (w: if happens w then { ok = w; } else { problem = "no month of these has such a date"; });
 
   clock =
     text:
@@ -138,17 +246,15 @@ let
 
   parsed =
     words:
-    let
-      hasDays = words != [ ] && match ".*:.*" (head words) == null;
-      rest = if hasDays then tail words else words;
-      after = tail rest;
-    in
-    bind (if hasDays then days (head words) else { ok = everyDay; }) (
-      days:
-      if rest == [ ] then
+    bind (starts words) (
+      w:
+      let
+        after = tail w.words;
+      in
+      if w.words == [ ] then
         { problem = "it has no start and end"; }
       else
-        bind (times (head rest)) (
+        bind (times (head w.words)) (
           times:
           if length after > 1 then
             {
@@ -158,7 +264,7 @@ let
             bind (if after == [ ] then { ok = "UTC"; } else zone (head after)) (zone: {
               ok = times // {
                 inherit zone;
-                days = filter (d: elem d days) everyDay;
+                inherit (w) months dates days;
               };
             })
         )
@@ -223,20 +329,30 @@ rec {
   # A window as parse takes it.
   toText =
     w:
-    (if w.days == everyDay then "" else "${concatStringsSep "," (map (elemAt names) w.days)} ")
+    let
+      some =
+        every: text: of:
+        if of == every then "" else "${concatStringsSep "," (map text of)} ";
+    in
+    some everyMonth (elemAt monthNames) w.months
+    + some everyDate toString w.dates
+    + some everyDay (elemAt names) w.days
     + "${clockText w.start}-${clockText w.end} ${w.zone}";
 
-  # Whether windows of the same time zone have all of one; of other zones nothing is known.
+  # Whether windows of the same time zone, and of every week, have all of one; of others nothing is known.
   covers =
     windows: w:
     let
-      open = joined (concatLists (map spans (filter (d: d.zone == w.zone) windows)));
+      weekly = d: d.months == everyMonth && d.dates == everyDate;
+      open = joined (concatLists (map spans (filter (d: d.zone == w.zone && weekly d) windows)));
     in
     all (s: any (o: o.from <= s.from && s.to <= o.to) open) (spans w);
 
   # All of a week.
   always = zone: {
     inherit zone;
+    months = everyMonth;
+    dates = everyDate;
     days = everyDay;
     start = 0;
     end = dayMinutes;
