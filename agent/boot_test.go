@@ -174,6 +174,14 @@ func TestDecideBoots(t *testing.T) {
 			o.Record.Way, o.ConfirmAfter, o.InhibitMax = deployment.WayHold, 15*time.Minute, time.Hour
 			o.Record.Since, o.Vetoes = o.Now.Add(-15*time.Minute), []statefile.Veto{{Who: "backup"}}
 		}), agent.ActionRest, proto.ReasonInhibited},
+		{"which counts from then on", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.ConfirmAfter, o.InhibitMax = deployment.WayHold, 5*time.Hour, time.Hour
+			o.Record.Since, o.Vetoes = o.Now.Add(-6*time.Hour+time.Second), []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionRest, proto.ReasonInhibited},
+		{"and not for longer than vetoes do", with(ended(proto.PhaseFetched, "", 1), func(o *agent.Observation) {
+			o.Record.Way, o.ConfirmAfter, o.InhibitMax = deployment.WayHold, 5*time.Hour, time.Hour
+			o.Record.Since, o.Vetoes = o.Now.Add(-6*time.Hour), []statefile.Veto{{Who: "backup"}}
+		}), agent.ActionSettle, proto.ReasonDeploying},
 		{"a person may confirm a reboot outside of its window", with(waiting(proto.PhaseStaged, deployment.WayReboot), func(o *agent.Observation) {
 			o.Opens, o.Confirmed, o.RebootVetoes = o.Now.Add(time.Hour), true, []statefile.Veto{{Who: "backup"}}
 			o.RebootConfirmed = true

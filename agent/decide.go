@@ -126,8 +126,8 @@ func Decide(o Observation) Decision {
 		return whileSuspended(*o.Suspended)
 	case o.Verifying && d.begins():
 		return whileVerifying()
-	case d.Action == ActionSettle && o.inhibited(o.Vetoes, o.Record.Since):
-		return whileInhibited(o, o.Vetoes, o.Record.Since)
+	case d.Action == ActionSettle && o.inhibited(o.Vetoes, o.released()):
+		return whileInhibited(o, o.Vetoes, o.released())
 	case o.Record.Way == deployment.WayReboot && (d.Action == ActionLease || d.Action == ActionArm) && o.inhibited(o.RebootVetoes, o.due()):
 		return whileInhibited(o, o.RebootVetoes, o.due())
 	case d.Action == ActionRest && o.silent():
@@ -165,6 +165,14 @@ func whileHeld(o Observation) Decision {
 		d.Message = "it goes on by itself at " + d.Again.UTC().Format(time.RFC3339) + "; " + d.Message
 	}
 	return d
+}
+
+// released returns when the activation of the record might have begun.
+func (o Observation) released() time.Time {
+	if o.Record.Way == deployment.WayHold {
+		return o.Record.Since.Add(o.ConfirmAfter)
+	}
+	return o.Record.Since
 }
 
 // due returns when the record's reboot might have begun.
