@@ -80,7 +80,7 @@ func (r *relay) handler() http.Handler {
 		ModifyResponse: func(resp *http.Response) error {
 			switch resp.StatusCode {
 			case http.StatusUnauthorized, http.StatusForbidden:
-				r.note(fmt.Errorf("it does not accept this host's token (%s)", resp.Status))
+				r.note(fmt.Errorf("it does not let this host in (%s)", resp.Status))
 			}
 			return r.away.translate(resp)
 		},

@@ -216,7 +216,7 @@ func TestWhatStandsInTheWayIsSaid(t *testing.T) {
 		code  int
 		want  string
 	}{
-		"a token that is not accepted": {pins(private), private.cache(), http.StatusUnauthorized, "it does not accept this host's token (401 Unauthorized)"},
+		"a token that is not accepted": {pins(private), private.cache(), http.StatusUnauthorized, "it does not let this host in (401 Unauthorized)"},
 		"another key":                  {outbound.Options{Pins: make([]proto.Pin, 1)}, private.cache(), http.StatusBadGateway, "the server's key is " + proto.PinOf(private.Certificate()).String()},
 		"nobody there":                 {outbound.Options{}, "http://127.0.0.1:1/cache", http.StatusBadGateway, "connection refused"},
 		"a proxy that refuses":         {outbound.Options{Proxy: strings.Replace(refusingProxy(t), "http://", "http://u:p4ss@", 1)}, "https://build.invalid/cache", http.StatusBadGateway, "does not connect to build.invalid:443: 403 Forbidden"},
