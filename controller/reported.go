@@ -39,10 +39,3 @@ func deferring() []proto.Reason {
 		proto.ReasonNoLease, proto.ReasonAwaitingBoot, proto.ReasonVerifying,
 	}
 }
-
-// retries reports whether a host says that it tries again what it deployed last, or does
-// not say yet that it does not.
-func retries(s proto.Status) bool {
-	ready, _ := s.Condition(proto.ConditionReady)
-	return ready.Reason == proto.ReasonRetrying || ready.Reason == proto.ReasonDeploying
-}

@@ -15,12 +15,17 @@ import (
 func TestAFailureThatAHostTriesAgainAfterHaltsNothing(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
-	for _, reason := range []proto.Reason{proto.ReasonDeploying, proto.ReasonRetrying} {
+	for _, ready := range []proto.Condition{
+		{Status: proto.StatusFalse, Reason: proto.ReasonDeploying},
+		{Status: proto.StatusFalse, Reason: proto.ReasonRetrying},
+		{Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}, // its agent has just started
+	} {
 		s := status(host(t, "web1"), 1, proto.PhaseFailed)
-		s.Conditions = []proto.Condition{{Type: proto.ConditionReady, Status: proto.StatusFalse, Reason: reason}}
+		ready.Type = proto.ConditionReady
+		s.Conditions = []proto.Condition{ready}
 		r.fleet.Apply(s, time.Now())
 		r.mustLook(t)
-		r.mustBe(t, string(reason), rollout.Running)
+		r.mustBe(t, string(ready.Reason), rollout.Running)
 	}
 	r.says(t, "web1", proto.PhaseFailed)
 	r.mustBe(t, "web1 gave up", rollout.Halted)

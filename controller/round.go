@@ -241,7 +241,7 @@ func (r *runner) observe() rollout.Fleet {
 		}
 		if v.Status != nil {
 			h.Reported, h.Verdict = reported(*v.Status, v.Want)
-			h.Retries, h.Defers = retries(*v.Status), defers(*v.Status)
+			h.Retries, h.Defers = v.Status.Retries(), defers(*v.Status)
 		}
 		f.Hosts[v.Host] = h
 	}

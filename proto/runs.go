@@ -27,3 +27,10 @@ func (s Status) Rests() bool {
 	ready, _ := s.Condition(ConditionReady)
 	return ready.Status == StatusFalse && slices.Contains(RestingReasons(), ready.Reason)
 }
+
+// Retries reports whether the host says that it tries again what it deployed last, or does
+// not say yet that it does not.
+func (s Status) Retries() bool {
+	ready, _ := s.Condition(ConditionReady)
+	return ready.Status == StatusUnknown || ready.Reason == ReasonRetrying || ready.Reason == ReasonDeploying
+}

@@ -48,3 +48,24 @@ func TestRests(t *testing.T) {
 		})
 	}
 }
+
+func TestRetries(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ready proto.Condition
+		want  bool
+	}{
+		{"after a while", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}, true},
+		{"now", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonDeploying}, true},
+		{"that is not known: an agent has just started", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}, true},
+		{"not", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonGaveUp}, false},
+		{"nothing", proto.Condition{Status: proto.StatusTrue, Reason: proto.ReasonConverged}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.ready.Type = proto.ConditionReady
+			if got := (proto.Status{Conditions: []proto.Condition{tt.ready}}).Retries(); got != tt.want {
+				t.Errorf("Retries = %t, want %t", got, tt.want)
+			}
+		})
+	}
+}

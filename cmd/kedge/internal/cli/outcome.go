@@ -39,8 +39,6 @@ func outcomeOf(v proto.HostView, serial proto.Serial) (outcome, string) {
 // outcomeOfDeployment judges a host whose last deployment is the one in question.
 func outcomeOfDeployment(s proto.Status) (outcome, string) {
 	d := s.Deployment
-	ready, _ := s.Condition(proto.ConditionReady)
-	goesOn := ready.Reason == proto.ReasonRetrying || ready.Reason == proto.ReasonDeploying
 	switch d.Verdict {
 	case proto.VerdictNone, proto.VerdictPending:
 		return outcomeWaiting, string(d.Phase)
@@ -48,8 +46,8 @@ func outcomeOfDeployment(s proto.Status) (outcome, string) {
 		return outcomeGood, string(d.Verdict)
 	case proto.VerdictFailed, proto.VerdictInconclusive:
 		why := summary.Because(string(d.Verdict), d.Reason, d.Message)
-		if goesOn {
-			return outcomeWaiting, why + " (will be tried again)"
+		if s.Retries() {
+			return outcomeWaiting, why + " (may be tried again)"
 		}
 		return outcomeBad, why
 	case proto.VerdictRolledBack, proto.VerdictRollbackFailed, proto.VerdictRefused, proto.VerdictSuperseded:

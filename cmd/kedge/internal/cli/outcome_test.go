@@ -26,6 +26,20 @@ func TestAHostThatRestsForGoodIsWaitedForNoLonger(t *testing.T) {
 	}
 }
 
+func TestAFailureThatAHostTriesAgainAfterIsNoEnd(t *testing.T) {
+	for ready, want := range map[proto.Condition]outcome{
+		{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}:    outcomeWaiting,
+		{Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}: outcomeWaiting,
+		{Status: proto.StatusFalse, Reason: proto.ReasonGaveUp}:      outcomeBad,
+	} {
+		ready.Type = proto.ConditionReady
+		s := proto.Status{Deployment: proto.DeploymentStatus{Verdict: proto.VerdictFailed}, Conditions: []proto.Condition{ready}}
+		if got, why := outcomeOfDeployment(s); got != want {
+			t.Errorf("%s: outcome is %v (%s), want %v", ready.Reason, got, why, want)
+		}
+	}
+}
+
 func TestARefusalCountsForWhatWasRefused(t *testing.T) {
 	published := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
