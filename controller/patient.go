@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// mountCache serves the files of a cache.
+func mountCache(m *http.ServeMux, files http.Handler) {
+	m.Handle("GET /cache/", http.StripPrefix("/cache", patient(files)))
+}
+
 // patient has an answer take as long as it goes on: who reads slowly, as it was told to, gets
 // all of a large file.
 func patient(h http.Handler) http.Handler {

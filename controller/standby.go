@@ -310,7 +310,7 @@ func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	if binaries != nil {
-		m.Handle("GET /cache/", http.StripPrefix("/cache", binaries))
+		mountCache(m, binaries)
 	}
 	m.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, errNotReady) })
 	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), believing(cfg.TrustedProxies, http.MaxBytesHandler(m, maxBody)), w.c.log)

@@ -53,7 +53,7 @@ type pages struct {
 // handler serves p.
 func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
-	m.Handle("GET /cache/", http.StripPrefix("/cache", patient(p.cache)))
+	mountCache(m, p.cache)
 	m.Handle(proto.EnrollPath, p.enrol)
 	p.health(m)
 	if p.people != nil {
