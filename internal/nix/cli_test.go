@@ -207,6 +207,22 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestCopyAlone asks no proxy, and what Nix remembers of the other store is remembered apart.
+func TestCopyAlone(t *testing.T) {
+	c, _ := fakeNix(t, `echo "cache=$XDG_CACHE_HOME proxies=$no_proxy,$NO_PROXY" >&2; exit 1`)
+	c.CacheDir, c.Environ = "/usual", []string{"PATH=" + os.Getenv("PATH"), "no_proxy=x"}
+	a := parsePath(t, "/nix/store/00000000000000000000000000000000-a")
+	for want, o := range map[string]CopyOptions{
+		"cache=/usual proxies=x,":  {},
+		"cache=/apart proxies=*,*": {Direct: true, CacheDir: "/apart"},
+	} {
+		o.To, o.Paths = "http://c", []proto.StorePath{a}
+		if err := c.Copy(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("copy with %+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
 func parsePath(t testing.TB, s string) proto.StorePath {
 	t.Helper()
 	p, err := proto.ParseStorePath(s)

@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -20,6 +21,8 @@ type CopyOptions struct {
 	NetrcFile string
 	// Direct is whether no proxy is asked for To.
 	Direct bool
+	// CacheDir takes the place of that of the [CLI], if it is set.
+	CacheDir string
 	// Paths are copied with their closures. What the target has already is not
 	// copied again.
 	Paths []proto.StorePath
@@ -54,18 +57,19 @@ func (c *CLI) Copy(ctx context.Context, o CopyOptions) error {
 	if o.NetrcFile != "" {
 		settings = append(settings, Setting{"netrc-file", o.NetrcFile})
 	}
-	if o.Direct {
-		c = c.direct()
-	}
+	c = c.within(o)
 	_, err := c.run(ctx, "nix", []string{"copy", "--to", to}, texts(o.Paths), settings...)
 	return err
 }
 
-// direct returns c without a proxy.
-func (c *CLI) direct() *CLI {
-	without := *c
-	without.Environ = append(c.environ(), "no_proxy=*", "NO_PROXY=*")
-	return &without
+// within returns c with the cache that o asks for, and without a proxy if it does.
+func (c *CLI) within(o CopyOptions) *CLI {
+	other := *c
+	other.CacheDir = cmp.Or(o.CacheDir, c.CacheDir)
+	if o.Direct {
+		other.Environ = append(other.environ(), "no_proxy=*", "NO_PROXY=*")
+	}
+	return &other
 }
 
 // Sign signs the closures of paths in the local store, with the key in a file. Whoever

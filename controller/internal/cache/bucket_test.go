@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,7 +107,7 @@ func TestPushIntoABucket(t *testing.T) {
 		o := n.copies[len(n.copies)-1]
 		base, query, _ := strings.Cut(o.To, "?")
 		url, passwords = base+"/x.narinfo", o.NetrcFile
-		if !o.Direct || !strings.HasPrefix(base, "http://127.0.0.1:") || strings.Contains(query, "endpoint") || !strings.Contains(query, "priority=30") || !strings.Contains(query, "secret-key=") {
+		if !o.Direct || o.CacheDir != filepath.Dir(passwords) || !strings.HasPrefix(base, "http://127.0.0.1:") || strings.Contains(query, "endpoint") || !strings.Contains(query, "priority=30") || !strings.Contains(query, "secret-key=") {
 			t.Errorf("Nix copies by %+v", o)
 		}
 		text, err := os.ReadFile(passwords)
@@ -142,6 +143,35 @@ func TestPushIntoABucket(t *testing.T) {
 	must(t, os.Remove(target.CredentialsFile))
 	if _, err := c.Push(t.Context(), path(t, "web1")); err == nil || !strings.Contains(err.Error(), "credentials_file: ") {
 		t.Errorf("error = %v, want that there are no credentials", err)
+	}
+}
+
+// TestABucketThatNobodyReachesIsNamed: Nix says of the gateway alone that it has no answer.
+func TestABucketThatNobodyReachesIsNamed(t *testing.T) {
+	n := newFake(t)
+	server, target := inBucket(t, s3.WriterID, s3.WriterSecret)
+	server.Close()
+	c := sending(t, n, target)
+	refused := errors.New("HTTP error 502")
+	n.meanwhile = func() {
+		o := n.copies[len(n.copies)-1]
+		text, err := os.ReadFile(o.NetrcFile)
+		must(t, err)
+		base, _, _ := strings.Cut(o.To, "?")
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"/x.narinfo", strings.NewReader("x"))
+		must(t, err)
+		req.SetBasicAuth(gatewayUser, netrc.Find(string(text), "127.0.0.1").Password)
+		resp, err := http.DefaultClient.Do(req)
+		must(t, err)
+		must(t, resp.Body.Close())
+		if resp.StatusCode != http.StatusBadGateway {
+			t.Errorf("the gateway answers %s", resp.Status)
+		}
+		n.afterwards = refused
+	}
+	_, err := c.Push(t.Context(), path(t, "db1"))
+	if !errors.Is(err, refused) || !strings.Contains(err.Error(), "the bucket does not answer: ") || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("error = %v, want that the bucket does not answer", err)
 	}
 }
 

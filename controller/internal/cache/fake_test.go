@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -23,18 +24,19 @@ import (
 // fakeNix has a store of three hosts' systems, and copies like Nix does: what
 // the target has already it leaves alone.
 type fakeNix struct {
-	t         *testing.T
-	store     map[proto.StorePath][]proto.StorePath // path → references
-	copying   sync.Mutex                            // guards copies
-	copies    []nix.CopyOptions
-	copyErr   error
-	hangsAt   string // copies to URLs that begin so last as long as their context
-	refuses   string // copies to URLs that begin so
-	hangs     bool   // every call lasts as long as its context
-	meanwhile func() // happens while closures are copied to another cache over HTTP
-	closures  int
-	signed    []proto.StorePath // in the local store
-	untrusted func(nix.UntrustedOptions) ([]proto.StorePath, error)
+	t          *testing.T
+	store      map[proto.StorePath][]proto.StorePath // path → references
+	copying    sync.Mutex                            // guards copies
+	copies     []nix.CopyOptions
+	copyErr    error
+	hangsAt    string // copies to URLs that begin so last as long as their context
+	refuses    string // copies to URLs that begin so
+	hangs      bool   // every call lasts as long as its context
+	meanwhile  func() // happens while closures are copied to another cache over HTTP
+	afterwards error  // what comes of that
+	closures   int
+	signed     []proto.StorePath // in the local store
+	untrusted  func(nix.UntrustedOptions) ([]proto.StorePath, error)
 
 	elsewhere   string // URL of the cache that has what is not here
 	substituted []nix.SubstituteOptions
@@ -68,7 +70,7 @@ func (f *fakeNix) Copy(ctx context.Context, o nix.CopyOptions) error {
 		if f.meanwhile != nil {
 			f.meanwhile()
 		}
-		return context.Cause(ctx)
+		return cmp.Or(f.afterwards, context.Cause(ctx))
 	}
 	u, err := url.Parse(o.To)
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 type gateway struct {
 	bucket   *bucket
 	password string
-	refusal  atomic.Pointer[string] // what S3 answered last that was no yes, which Nix does not say
+	refusal  atomic.Pointer[string] // what S3 last did that was no yes, which Nix does not say
 }
 
 const (
@@ -68,9 +68,10 @@ func (o *Outside) copyToBucket(ctx context.Context, target Target, to string, sy
 	if err != nil {
 		return err
 	}
-	err = o.nix.Copy(ctx, nix.CopyOptions{To: here, NetrcFile: netrc, Direct: true, Paths: systems})
+	// Nix must not know, by the port, what another gateway had there before.
+	err = o.nix.Copy(ctx, nix.CopyOptions{To: here, NetrcFile: netrc, Direct: true, CacheDir: dir, Paths: systems})
 	if why := g.refusal.Load(); err != nil && why != nil {
-		return fmt.Errorf("the bucket answered %s: %w", *why, err)
+		return fmt.Errorf("the bucket %s: %w", *why, err)
 	}
 	return err
 }
@@ -108,7 +109,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	resp, err := g.bucket.do(req.Context(), req.Method, strings.TrimPrefix(req.URL.Path, "/"), req.Body, req.ContentLength, req.Header)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
+		why := "does not answer: " + err.Error()
+		if req.Context().Err() == nil { // Nix has not gone meanwhile
+			g.refusal.Store(&why)
+		}
+		http.Error(w, why, http.StatusBadGateway)
 		return
 	}
 	defer resp.Body.Close()
@@ -130,7 +135,7 @@ var errorCode = regexp.MustCompile(`<Code>([A-Za-z0-9]+)</Code>`)
 
 // refused returns, and remembers, why S3 did not do something.
 func (g *gateway) refused(resp *http.Response) string {
-	why := resp.Status
+	why := "answered " + resp.Status
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxNarInfo))
 	if code := errorCode.FindSubmatch(text); err == nil && code != nil {
 		why += ", " + string(code[1])
