@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"kedge/controller/controllertest"
 	"kedge/controller/internal/natsd"
+	"kedge/controller/internal/natstest"
 	"kedge/controller/internal/pass"
 	"kedge/internal/keyfile"
 	"kedge/proto"
@@ -188,15 +188,11 @@ func TestAServersOwnerReadsWhatIsOnIt(t *testing.T) {
 
 // TestAServersOwnerLiesToOperators: answers are not signed.
 func TestAServersOwnerLiesToOperators(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	s, err := natstest.Start(natstest.Open(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server does not start")
-	}
+	t.Cleanup(func() { natstest.Stop(s) })
 	owner, err := nats.Connect(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +250,7 @@ func TestAccountsOfSomebodyElsesMakeCalls(t *testing.T) {
 	m := nats.NewMsg(proto.EndpointKeyAdd.Subject())
 	m.Data = []byte(`{"role":"controller"}`)
 	m.Header.Set("Nats-Request-Info", `{"name_tag":"admin","user":"UADMIN","host":"127.0.0.1"}`)
-	reply, err := owner.RequestMsg(m, 20*time.Second)
+	reply, err := owner.RequestMsg(m, natstest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
