@@ -11,7 +11,8 @@ import (
 	"kedge/proto"
 )
 
-// TestTheRolloutOfALargeFleetFits, also when everybody has come to something.
+// TestTheRolloutOfALargeFleetIsShared, which does not fit into one key, also when everybody
+// has come to something.
 func TestTheRolloutOfALargeFleetIsShared(t *testing.T) {
 	const hosts = 20_000
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
@@ -60,6 +61,9 @@ func TestTheRolloutOfALargeFleetIsShared(t *testing.T) {
 		if len(e.data) > maxSealed {
 			t.Errorf("%s has %d bytes, and at most %d fit", e.key, len(e.data), maxSealed)
 		}
+	}
+	if in := len(a.pieces.full("operators.json")); in < 2 {
+		t.Errorf("it is in %d pieces: this shows nothing", in)
 	}
 	open(t, b, t.TempDir()).lead(t).has(t, map[string]string{"operators.json": string(data)})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"kedge/proto"
@@ -68,11 +69,22 @@ func (b *dyingBus) PutControl(ctx context.Context, key string, data []byte, last
 // TestALeaderThatDiesBetweenPieces leaves the version before, or the new one, and who leads
 // next goes on.
 func TestALeaderThatDiesBetweenPieces(t *testing.T) {
+	for name, leads := range map[string]func(*testing.T, *member) *member{
+		"of what it put":  func(_ *testing.T, a *member) *member { return a },
+		"of what it read": func(t *testing.T, a *member) *member { return open(t, a.bus, t.TempDir()).lead(t) },
+	} {
+		t.Run(name, func(t *testing.T) { diesBetweenPieces(t, leads) })
+	}
+}
+
+func diesBetweenPieces(t *testing.T, leads func(*testing.T, *member) *member) {
+	t.Helper()
 	first, second, third := noise(1, inPieces), noise(2, inPieces), noise(3, inPieces)
 	for n, done := 0, false; !done; n++ {
 		b := &fakeBus{}
 		a := open(t, b, t.TempDir()).lead(t)
 		a.save(t, "operators.json", first)
+		a = leads(t, a)
 		a.o.Bus = &dyingBus{b, n}
 		a.write(t, "operators.json", second)
 		err := a.Copy(a.path("operators.json"))
@@ -106,25 +118,44 @@ func TestALateLeaderChangesNoPiece(t *testing.T) {
 	open(t, b, t.TempDir()).lead(t).has(t, map[string]string{"operators.json": text})
 }
 
+// TestPiecesOnAStreamThatWasMadeAnew are put there as if they had never been anywhere.
+func TestPiecesOnAStreamThatWasMadeAnew(t *testing.T) {
+	b := &fakeBus{}
+	a := open(t, b, t.TempDir()).lead(t)
+	text := noise(1, inPieces)
+	a.save(t, "operators.json", text)
+	if err := a.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	*b = fakeBus{}
+	a.lead(t)
+	open(t, b, t.TempDir()).lead(t).has(t, map[string]string{"operators.json": text})
+}
+
 func TestAPieceThatIsNotRightIsNotTaken(t *testing.T) {
 	whole := &fakeBus{}
 	open(t, whole, t.TempDir()).lead(t).save(t, "operators.json", noise(1, inPieces))
 	list := whole.last(proto.StatePrefix + "operators.json").data
 	first := whole.last("piece.0.0.operators.json").data
-	for name, e := range map[string]entry{
-		"gone":                {key: "piece.0.1.operators.json"},
-		"another":             {key: "piece.0.1.operators.json", data: first},
-		"a list that is cut":  {key: "state.operators.json", data: list[:9]},
-		"a list of nothing":   {key: "state.operators.json", data: append([]byte{format2, 0, 0, 0}, list[4:]...)},
-		"a list of elsewhere": {key: "state.operators.json", data: append([]byte{format2, 9}, list[2:]...)},
+	const lacks, damaged = "has not all of its", "list of pieces: not sealed"
+	for name, e := range map[string]struct {
+		key  string
+		data []byte
+		want string
+	}{
+		"gone":                {"piece.0.1.operators.json", nil, lacks},
+		"another":             {"piece.0.1.operators.json", first, lacks},
+		"a list that is cut":  {"state.operators.json", list[:9], damaged},
+		"a list of nothing":   {"state.operators.json", append([]byte{format2, 0, 0, 0}, list[4:]...), lacks},
+		"a list of elsewhere": {"state.operators.json", append([]byte{format2, 9}, list[2:]...), damaged},
 	} {
 		b := &fakeBus{all: append([]entry{}, whole.all...), seq: whole.seq}
 		if _, err := b.PutControl(t.Context(), e.key, e.data, b.last(e.key).seq); err != nil {
 			t.Fatal(err)
 		}
 		c := open(t, b, t.TempDir())
-		if err := c.Follow(t.Context()); err == nil {
-			t.Errorf("%s: it was taken", name)
+		if err := c.Follow(t.Context()); err == nil || !strings.Contains(err.Error(), e.want) {
+			t.Errorf("%s: error = %v, want %q", name, err, e.want)
 		}
 		c.has(t, map[string]string{})
 	}
