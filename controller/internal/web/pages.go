@@ -77,7 +77,7 @@ func (h *Handler) fleet(r *http.Request, s session) (any, error) {
 // turn shows the n-th page of rows, counted from zero; the first if n is no such number.
 func (p *fleetPage) turn(rows []hostRow, n string) {
 	number, err := strconv.Atoi(n)
-	if err != nil || number < 0 || number*rowsPerPage >= len(rows) {
+	if err != nil || number < 0 || number > (len(rows)-1)/rowsPerPage {
 		number = 0
 	}
 	from := number * rowsPerPage
