@@ -49,6 +49,9 @@ func parse(words []string) (w Window, err error) {
 	default:
 		return Window{}, fmt.Errorf("nothing may follow the time zone, got %q", strings.Join(words[1:], " "))
 	}
+	if someDay := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC); w.Next(someDay).IsZero() {
+		return Window{}, errors.New("it never opens: clocks skip these times on these days")
+	}
 	return w, nil
 }
 

@@ -71,20 +71,27 @@ func (w Window) Closes(t time.Time) time.Time {
 	return end.In(t.Location())
 }
 
+// years is how far ahead [Window.Next] looks: 40 lie between some of the 29 February
+// that are the same day of the week.
+const years = 41
+
 // Next returns the first instant from t on at which w is open: t itself if it is
-// open, and the zero time if it is never.
+// open, and the zero time if it is never, such as one that has only times that clocks skip.
 func (w Window) Next(t time.Time) time.Time {
 	if w.days == 0 {
 		return time.Time{}
 	}
-	for !w.Open(t) {
-		next := w.nextStart(t)
-		if change := changes(t.In(w.zone)); !change.IsZero() && change.Before(next) {
-			next = change // from where on the clock shows something else
+	for end := t.AddDate(years, 0, 0); t.Before(end); {
+		if w.Open(t) {
+			return t
 		}
-		t = next.In(t.Location())
+		until := end
+		if change := changes(t.In(w.zone)); !change.IsZero() && change.Before(end) {
+			until = change // from where on the clock shows something else
+		}
+		t = w.nextStart(t, until).In(t.Location())
 	}
-	return t
+	return time.Time{}
 }
 
 // changes returns when the clock of t's zone is changed next, or has to be looked at once
@@ -101,14 +108,18 @@ func changes(t time.Time) time.Time {
 // Dated reports whether w is left out of some weeks.
 func (w Window) Dated() bool { return w.dates != everyDate || w.months != everyMonth }
 
-// nextStart returns when w starts after t if clocks are left alone.
-func (w Window) nextStart(t time.Time) time.Time {
+// nextStart returns when w starts after t if clocks are left alone, but not later than
+// until.
+func (w Window) nextStart(t, until time.Time) time.Time {
 	t = t.In(w.zone)
 	name, offset := t.Zone()
 	t = t.In(time.FixedZone(name, offset))
 	for day := 0; ; day++ {
 		start := time.Date(t.Year(), t.Month(), t.Day()+day, 0, w.start, 0, 0, t.Location())
-		if w.startsOn(start) && start.After(t) {
+		switch {
+		case !start.Before(until):
+			return until
+		case w.startsOn(start) && start.After(t):
 			return start
 		}
 	}

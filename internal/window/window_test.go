@@ -135,6 +135,7 @@ func TestNext(t *testing.T) {
 		{"in another year", "Jan 1 00:00-24:00 Europe/Berlin", "2026-01-02 00:00:00", "2026-12-31 23:00:00"},
 		{"from the end of a leap year on", "Jan 2 Tue 01:00-02:00 Europe/Berlin", "2052-10-27 12:00:00", "2057-01-02 00:00:00"},
 		{"in a leap year", "Feb 29 12:00-13:00", "2026-01-01 00:00:00", "2028-02-29 12:00:00"},
+		{"in forty years", "Feb 29 Mon 12:00-13:00 Europe/Berlin", "2072-03-01 00:00:00", "2112-02-29 11:00:00"},
 		{"half an hour of it", "Sun 02:00-03:00 Australia/Lord_Howe", "2026-10-03 00:00:00", "2026-10-03 15:30:00"},
 	}
 	for _, tt := range tests {
@@ -154,6 +155,11 @@ func TestWindows(t *testing.T) {
 	never := Windows{Window{}}
 	if never.Open(at) || !never.Next(at).IsZero() {
 		t.Error("the zero window is open at some time")
+	}
+	spring := must(t, "Mar 25-31 Sun 02:00-04:00 Europe/Berlin")
+	spring.end = 3 * 60
+	if got := spring.Next(at); !got.IsZero() {
+		t.Errorf("%s, of which clocks skip all, is open at %s", spring, got)
 	}
 	ws := Windows{Window{}, must(t, "Wed 02:00-04:00"), must(t, "Tue 22:00-23:00"), must(t, "Mon 08:00-09:00"), Window{}}
 	for from, want := range map[string]string{
