@@ -108,7 +108,8 @@ func (r *Rollout) publish(wave *Wave, a Action, p Progress, now time.Time) error
 	case p.Serial <= was.After:
 		return errNoSerial
 	}
-	p.Toplevel, p.Release, p.After, p.Hold, p.Heard, p.Returns = was.Toplevel, was.Release, was.After, was.Hold, was.Heard, was.Returns
+	p.Toplevel, p.Release, p.After, p.Hold, p.Heard = was.Toplevel, was.Release, was.After, was.Hold, was.Heard
+	p.Returns, p.Fresh = was.Returns, was.Fresh
 	p.State, p.Since = Published, now
 	if a.Offline {
 		p.State = Offline

@@ -31,14 +31,16 @@
 // are through and soaked, the others. Where a spec asks for a number, they are
 // chosen by a hash of the revision and the host's name from those that are
 // online and get something new, and were heard of since hosts are listened to if those
-// are enough; so that a retry has the same and another revision has others. Where it names them and none of those is online, one host is chosen
-// in the same way. So are others, once the canary is through, if nobody of it came to
-// anything: all turned out to be offline, were overtaken, are held, or wait for something
-// of their own and cannot be heard.
+// are enough; so that a retry has the same and another revision has others. Where it
+// names them and none of those is online, one host is chosen in the same way. So are
+// others, once the canary is through, if nobody of it came to anything: all turned out to
+// be offline, were overtaken, are held, or wait for something of their own and cannot be
+// heard.
 //
 // A wave ends when everybody in it is through and nobody has changed for as long
 // as it soaks. Hosts that had the toplevel already are through without soaking, and so
-// are those that get back what they had before the revision before: it has soaked. A
+// are those that get back what they had before the revision before; unless another
+// rollout took over while that soaked: the rest of it, or all of it, is waited for. A
 // wave in which nobody gets anything new needs no approval and no window.
 //
 // # Hosts

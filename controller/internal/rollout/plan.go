@@ -60,12 +60,14 @@ func New(id string, revision proto.Revision, now time.Time, targets []Target) (R
 // add makes d's targets hosts of r, whose hosts are its own.
 func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
+		before := Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host])
 		r.Hosts[t.Host] = Progress{
 			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
 			Heard:   d.heardOf(t.Host),
-			Before:  Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host]),
+			Before:  before,
 			Refused: d.refused(t),
 			Returns: d.returns(t),
+			Fresh:   d.Previous.fresh(t.Host, before),
 		}
 	}
 }
@@ -80,10 +82,24 @@ func (d Draft) refused(t Target) string {
 }
 
 // returns reports whether a target is what its host had before the rollout before, as
-// after a revert in git. Who goes back and forth soaks again.
+// after a revert in git, and had soaked. Who goes back and forth soaks again.
 func (d Draft) returns(t Target) bool {
 	p := d.Previous.Hosts[t.Host]
-	return !p.Returns && p.moved() && p.Before.Toplevel == t.Toplevel
+	return !p.Returns && p.Fresh.IsZero() && p.moved() && p.Before.Toplevel == t.Toplevel
+}
+
+// fresh returns since when a host has what works there, if that soaks still.
+func (r Rollout) fresh(name proto.HostName, works Assigned) time.Time {
+	p := r.Hosts[name]
+	switch {
+	case p.State == Waiting, p.Toplevel != works.Toplevel:
+		return p.Fresh
+	case slices.ContainsFunc(r.Waves, func(w Wave) bool { return !w.Ended.IsZero() && w.has(name) }):
+		return time.Time{}
+	case p.moved():
+		return p.Since
+	}
+	return p.Fresh
 }
 
 // waves returns the waves that s makes of hosts, which are sorted: its own, without

@@ -33,13 +33,16 @@ type Progress struct {
 	State    HostState       `json:"state"`
 	// Before is what the host goes back to: the last that it was assigned before and
 	// did not fail with. Zero if there is nothing, or the host goes back already.
-	Before  Assigned      `json:"before,omitzero"`
-	Release proto.Digest  `json:"release,omitzero"`  // of Toplevel, if the host is given that back
-	Serial  proto.Serial  `json:"serial,omitempty"`  // of the assignment, once published
-	After   proto.Serial  `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
-	Heard   bool          `json:"heard,omitempty"`   // it could be heard when the rollout began
-	Kept    bool          `json:"kept,omitempty"`    // the host had been assigned this toplevel already
-	Returns bool          `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
+	Before  Assigned     `json:"before,omitzero"`
+	Release proto.Digest `json:"release,omitzero"`  // of Toplevel, if the host is given that back
+	Serial  proto.Serial `json:"serial,omitempty"`  // of the assignment, once published
+	After   proto.Serial `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
+	Heard   bool         `json:"heard,omitempty"`   // it could be heard when the rollout began
+	Kept    bool         `json:"kept,omitempty"`    // the host had been assigned this toplevel already
+	Returns bool         `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
+	// Fresh is since when the host had what it had when the rollout began, if that had not
+	// soaked by then.
+	Fresh   time.Time     `json:"fresh,omitzero"`
 	Hold    string        `json:"hold,omitempty"`    // why the spec wants nothing published for it; empty if it does
 	Refused string        `json:"refused,omitempty"` // why nothing can be published for it; empty if it can
 	Verdict proto.Verdict `json:"verdict,omitempty"`
@@ -54,6 +57,17 @@ func (p Progress) Held() string { return cmp.Or(p.Hold, p.Refused) }
 
 // moved reports whether the rollout brings the host something new.
 func (p Progress) moved() bool { return p.Before.Toplevel != p.Toplevel }
+
+// soaks returns from when on what the host was assigned soaks; zero if it need not.
+func (p Progress) soaks() time.Time {
+	switch {
+	case p.State == Waiting, p.Returns:
+		return time.Time{}
+	case p.moved():
+		return p.Since
+	}
+	return p.Fresh
+}
 
 // has reports whether h was assigned what it shall get.
 func (p Progress) has(h Host) bool { return h.Toplevel == p.Toplevel && h.Serial > p.After }
@@ -115,7 +129,7 @@ func (p Progress) charge() charge {
 // again returns p as it waits to be published to anew.
 func (p Progress) again(now time.Time) Progress {
 	return Progress{
-		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Heard: p.Heard, Returns: p.Returns, Since: now,
+		Toplevel: p.Toplevel, State: Waiting, Before: p.Before, Release: p.Release, After: max(p.After, p.Serial), Hold: p.Hold, Heard: p.Heard, Returns: p.Returns, Fresh: p.Fresh, Since: now,
 	}
 }
 
@@ -140,7 +154,7 @@ func (p Progress) reverted(now time.Time) (Progress, bool) {
 		return p, false
 	}
 	p = p.again(now)
-	p.Toplevel, p.Release, p.Before, p.Returns = p.Before.Toplevel, p.Before.Release, Assigned{}, false
+	p.Toplevel, p.Release, p.Before, p.Returns, p.Fresh = p.Before.Toplevel, p.Before.Release, Assigned{}, false, time.Time{}
 	return p, true
 }
 

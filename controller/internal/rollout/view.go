@@ -167,8 +167,8 @@ func (v view) soaked(wave Wave) (until time.Time, through bool) {
 		if !v.through(name) {
 			return time.Time{}, false
 		}
-		if p := v.Hosts[name]; p.State != Waiting && p.moved() && !p.Returns {
-			until = later(until, p.Since.Add(soak))
+		if from := v.Hosts[name].soaks(); !from.IsZero() {
+			until = later(until, from.Add(soak))
 		}
 	}
 	return until, !wave.canarying() || v.proven(wave.Canary)
