@@ -75,6 +75,23 @@ func TestNoRevisionWaitsForAHistory(t *testing.T) {
 	}
 }
 
+// TestGoingFarBackIsNoForcePush where our copy has not the history between.
+func TestGoingFarBackIsNoForcePush(t *testing.T) {
+	o, first := longHistory(t)
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+	newest := check(t, r)
+	if err := r.Fetch(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	o.git("reset", "--quiet", "--hard", first.String())
+	if err := r.Fetch(t.Context(), check(t, r)); err != nil {
+		t.Fatal(err)
+	}
+	if over, err := r.Admit(t.Context(), newest, first); over || err != nil {
+		t.Errorf("got %t, %v, want it admitted", over, err)
+	}
+}
+
 // TestAGitThatFailsIsNoAnswer: what it was asked of the history is not known then.
 func TestAGitThatFailsIsNoAnswer(t *testing.T) {
 	o := newRemoteOrigin(t)

@@ -107,11 +107,11 @@ func (r *Repository) isOver(ctx context.Context, base, revision proto.Revision) 
 	return false, nil
 }
 
+// leaves is isOver, whatever the policy. It fetches the rest of the history if our copy
+// does not tell.
 func (r *Repository) leaves(ctx context.Context, base, revision proto.Revision) (bool, error) {
-	for _, way := range [][2]proto.Revision{{base, revision}, {revision, base}} {
-		if follows, err := r.isAncestor(ctx, way[0], way[1]); err != nil || follows {
-			return false, err
-		}
+	if follows, err := r.inLine(ctx, base, revision); err != nil || follows {
+		return false, err
 	}
 	if !r.isShallow() {
 		return true, nil
@@ -119,8 +119,17 @@ func (r *Repository) leaves(ctx context.Context, base, revision proto.Revision) 
 	if err := r.fetchInto(ctx, revision, fetchedRef, "--unshallow"); err != nil {
 		return false, err
 	}
-	follows, err := r.isAncestor(ctx, base, revision)
+	follows, err := r.inLine(ctx, base, revision)
 	return err == nil && !follows, err
+}
+
+// inLine reports whether one of a and b follows from the other, as far as our copy tells.
+func (r *Repository) inLine(ctx context.Context, a, b proto.Revision) (bool, error) {
+	follows, err := r.isAncestor(ctx, a, b)
+	if err != nil || follows {
+		return follows, err
+	}
+	return r.isAncestor(ctx, b, a)
 }
 
 // deployedRef keeps git from collecting what is deployed, whatever is pushed over it.
