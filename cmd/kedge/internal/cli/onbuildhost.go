@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kedge/internal/command"
-	"kedge/internal/usage"
 )
 
 // controllerProgram is found on the build host.
@@ -38,10 +37,7 @@ go over no network.`,
 			run := command.New(cmd.Context(), stopDelay, append([]string{path, name}, args...)...)
 			run.Stdout, run.Stderr = k.Stdout, k.Stderr
 			if err := run.Run(); err != nil {
-				code, err := command.Ended(cmd.Context(), run, err)
-				if code == ExitUsage {
-					return usage.Errorf("%s %s: %w", controllerProgram, name, err)
-				}
+				_, err = command.Ended(cmd.Context(), run, err)
 				return fmt.Errorf("%s %s: %w", controllerProgram, name, err)
 			}
 			return nil
