@@ -1,5 +1,6 @@
 # What is wrong with an output `kedge`: all of it, in the words of `kedge check`. Only what depends on time
-# zones is left to that: which there are, and what windows of several of them have in common.
+# zones and dates is left to that: which zones there are, and what windows of several of them, or of some dates,
+# have in common.
 { lib }:
 let
   inherit (builtins)
