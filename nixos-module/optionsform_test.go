@@ -12,7 +12,7 @@ import (
 // a package nixpkgs shows none.
 func TestEveryOptionHasAnExample(t *testing.T) {
 	seen := 0
-	for _, name := range []string{"agent", "controller", "monitoring"} {
+	for _, name := range []string{"agent", "controller", "monitoring", "fleet"} {
 		page, err := os.ReadFile(filepath.Join(root, "docs/reference/options-"+name+".md"))
 		if err != nil {
 			t.Fatal(err)
@@ -34,7 +34,7 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 			}
 		}
 	}
-	if seen < 170 {
+	if seen < 210 {
 		t.Errorf("looked at %d options only", seen)
 	}
 }
