@@ -63,7 +63,9 @@ func TestABadRevisionIsRefusedAndChangesNothing(t *testing.T) {
 	broken := flake(map[proto.HostName]proto.StorePath{web1: two})
 	broken.Broken = map[proto.HostName]string{web2: "nobody set the frobnicator"}
 	c.world.Push(broken)
-	r := c.await(t, "web1 alone", func(r proto.FleetReply) bool { return wants(web1, 2, two)(r) && hostIn(r, web2).Problem != nil })
+	r := c.await(t, "web1 alone", func(r proto.FleetReply) bool {
+		return wants(web1, 2, two)(r) && hostIn(r, web2).Problem != nil && !channel(r, "main").Working
+	})
 	if v := hostIn(r, web2); v.Problem.Reason != proto.ReasonEvalFailed || !strings.Contains(v.Problem.Message, "frobnicator") || v.Want.Serial != 1 {
 		t.Errorf("web2 = %+v, problem %+v; want it as it was, and why", v.Want, v.Problem)
 	}
