@@ -50,13 +50,6 @@ const (
 	RolloutHostOffline   RolloutHostState = "offline"   // nor was it online when something was published for it
 )
 
-// RolloutHostStates returns every state of a host.
-func RolloutHostStates() []RolloutHostState {
-	return []RolloutHostState{
-		RolloutHostWaiting, RolloutHostPublished, RolloutHostSettled, RolloutHostSilent, RolloutHostDeferred, RolloutHostOffline,
-	}
-}
-
 // A RolloutView is a rollout as operators see it.
 type RolloutView struct {
 	ID       string       `json:"id"`

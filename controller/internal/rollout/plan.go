@@ -52,11 +52,6 @@ func Plan(d Draft) (Rollout, error) {
 	return r, nil
 }
 
-// New returns a rollout of targets in one wave that nothing stops.
-func New(id string, revision proto.Revision, now time.Time, targets []Target) (Rollout, error) {
-	return Plan(Draft{ID: id, Revision: revision, Created: now, Targets: targets})
-}
-
 // add makes d's targets hosts of r, whose hosts are its own.
 func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
