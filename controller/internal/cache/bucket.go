@@ -43,38 +43,47 @@ func bucketParameters() []string {
 // bucket returns the bucket of t, which is an s3 URL with the parameters that Nix knows,
 // and has a credentials file.
 func (t Target) bucket(client *http.Client, now func() time.Time) (*bucket, error) {
-	u, err := url.Parse(t.URL)
+	base, q, err := t.bucketURL()
 	if err != nil {
 		return nil, err
 	}
-	q := u.Query()
 	key, err := t.accessKey(cmp.Or(q.Get("profile"), defaultProfile))
 	if err != nil {
 		return nil, err
 	}
-	b := bucket{region: cmp.Or(q.Get("region"), defaultRegion), key: key, now: now}
+	// A redirection would need a signature of its own.
+	once := &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &bucket{base: *base, region: regionIn(q), key: key, client: once, now: now}, nil
+}
+
+func regionIn(q url.Values) string { return cmp.Or(q.Get("region"), defaultRegion) }
+
+// bucketURL returns what the keys of t, which is an s3 URL, are below, and its parameters.
+func (t Target) bucketURL() (*url.URL, url.Values, error) {
+	u, err := url.Parse(t.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	q := u.Query()
 	virtual := q.Get("addressing-style") == "virtual"
 	endpoint := q.Get("endpoint")
 	if endpoint == "" {
-		endpoint = "s3." + b.region + ".amazonaws.com"
+		endpoint = "s3." + regionIn(q) + ".amazonaws.com"
 		virtual = q.Get("addressing-style") != "path" && !strings.Contains(u.Host, ".")
 	}
 	if !strings.Contains(endpoint, "://") {
 		endpoint = cmp.Or(q.Get("scheme"), "https") + "://" + endpoint
 	}
 	base, err := url.Parse(endpoint)
-	if err != nil || base.Host == "" {
-		return nil, fmt.Errorf("url: must have a host, or its URL, as endpoint, got %q", q.Get("endpoint"))
+	if err != nil || base.Host == "" || base.User != nil || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, nil, errors.New("url: must have a host, or its http or https URL, as endpoint")
 	}
 	if virtual {
 		base.Host = u.Host + "." + base.Host
 	} else {
 		base = base.JoinPath(u.Host)
 	}
-	b.base = *base.JoinPath(u.Path)
-	// A redirection would need a signature of its own.
-	b.client = &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &b, nil
+	return base.JoinPath(u.Path), q, nil
 }
 
 // do sends a request about a key, with a body of size bytes.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -55,7 +56,7 @@ func (o *Outside) copyToBucket(ctx context.Context, target Target, to string, sy
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: g, ReadHeaderTimeout: gatewayHeader}
+	server := &http.Server{Handler: g, ReadHeaderTimeout: gatewayHeader, ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelDebug)}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) }) // Nix says that nobody answers
 	defer serving.Wait()

@@ -87,6 +87,10 @@ func (t Target) urlProblems() []error {
 		return []error{fmt.Errorf("url: must name no key: the controller's cache key signs what goes to %s", t)}
 	case u.Scheme == "file" && (u.Host != "" || !plainPath.MatchString(u.Path)), u.Scheme != "file" && u.Host == "":
 		return []error{fmt.Errorf("url: must name a host, or a file an absolute path, got %q", t)}
+	case t.isBucket():
+		if _, _, err := t.bucketURL(); err != nil {
+			return []error{err}
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func TestProblemsOfATarget(t *testing.T) {
 		"a command":                  {Target{Command: command}, nil},
 		"a command with a token":     {Target{Command: command, TokenFile: "/run/keys/cachix", TokenVariable: "CACHIX_AUTH_TOKEN"}, nil},
 		"S3 with a key":              {Target{URL: "s3://bucket", CredentialsFile: "/run/keys/s3"}, nil},
+		"S3 at no such endpoint":     {Target{URL: "s3://bucket?endpoint=ftp://minio", CredentialsFile: "/run/keys/s3"}, []string{"url: must have a host, or its http"}},
 		"HTTP with a netrc":          {Target{URL: "https://cache.example", CredentialsFile: "/run/keys/netrc"}, nil},
 		"credentials for a folder":   {Target{URL: "file:///x", CredentialsFile: "/c"}, []string{"credentials_file: must be empty"}},
 		"credentials for a command":  {Target{Command: command, CredentialsFile: "/c"}, []string{"credentials_file: must be empty"}},
