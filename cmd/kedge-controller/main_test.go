@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
+
 	"kedge/internal/setup"
 )
 
@@ -104,7 +106,13 @@ func TestBackupAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	config := func(state string) string { return good + "state_dir: " + at(state) + "\n" }
-	for name, text := range map[string]string{"old.yaml": config("old"), "new.yaml": config("new"), "phrase": "correct horse\n"} {
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"old.yaml": config("old"), "new.yaml": config("new"), "backup.key": key.String() + "\n", "backup.pub": key.Recipient().String() + "\n",
+	} {
 		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -125,17 +133,17 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, err := run("--config", at("old.yaml"), "backup", at("backup")); err == nil || !strings.Contains(err.Error(), "passphrase-file") {
 		t.Errorf("backup without a secret: %v", err)
 	}
-	if out, err := run("--config", at("old.yaml"), "backup", at("backup"), "--passphrase-file", at("phrase")); err != nil || out != "" {
+	if out, err := run("--config", at("old.yaml"), "backup", at("backup"), "--recipients-file", at("backup.pub")); err != nil || out != "" {
 		t.Fatalf("backup: %q, %v", out, err)
 	}
-	out, err := run("--config", at("new.yaml"), "restore", at("backup"), "--passphrase-file", at("phrase"))
+	out, err := run("--config", at("new.yaml"), "restore", at("backup"), "--identities-file", at("backup.key"))
 	if err != nil || !strings.HasPrefix(out, "restored what ") {
 		t.Errorf("restore: %q, %v", out, err)
 	}
 	if key, err := os.ReadFile(at("new/keys/controller")); err != nil || string(key) != "secret" {
 		t.Errorf("key = %q, %v", key, err)
 	}
-	if _, err := run("--config", at("none.yaml"), "backup", at("backup"), "--passphrase-file", at("phrase")); err == nil {
+	if _, err := run("--config", at("none.yaml"), "backup", at("backup"), "--recipients-file", at("backup.pub")); err == nil {
 		t.Error("backup without a configuration succeeded")
 	}
 }
