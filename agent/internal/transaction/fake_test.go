@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"testing"
 	"time"
 
@@ -178,12 +179,12 @@ func (h *fakeHost) start() {
 // check is the promise that holds at every instant: what boots next has been
 // proven.
 func (h *fakeHost) check() {
-	h.t.Helper()
 	decided := h.record.Registered && (h.record.Phase != proto.PhaseProbation || h.noProfile)
 	if h.record.Phase == proto.PhaseStaging {
 		decided = h.bootDefault != newSystem
 	}
 	if !decided && (h.profile == newSystem || h.bootDefault == newSystem) {
+		h.t.Helper()
 		h.t.Fatalf("call %d: phase %s, but the profile names %s and %s would boot", h.calls, h.record.Phase, h.profile, h.bootDefault)
 	}
 }
@@ -340,8 +341,8 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 		h.t.Errorf("%s: judged as %+v, while %s runs", h.record.Phase, s, h.current)
 	}
 	h.requireBefore(p.Checks)
-	if diff := cmp.Diff(h.baseline, before); diff != "" {
-		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, diff)
+	if !reflect.DeepEqual(h.baseline, before) {
+		h.t.Errorf("%s: judged by another baseline (-want +got):\n%s", h.record.Phase, cmp.Diff(h.baseline, before))
 	}
 	if h.blind > 0 && h.isOld(h.current) {
 		h.blind--
