@@ -2,6 +2,8 @@ package source_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -50,6 +52,24 @@ func TestWatchTellsOfPushes(t *testing.T) {
 	if got, err := r.Check(t.Context()); err != nil || got == first {
 		t.Errorf("after the push: got %s, %v", got, err)
 	}
+}
+
+func TestWatchTellsOfPushesToWhatWasNotThere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "fleet")
+	moved := watched(t, newRepository(t, source.Options{URL: dir, Branch: "env/prod"}))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := initOrigin(t, dir)
+	o.commit("flake.nix", "{ }")
+	o.git("branch", "env/prod")
+	await(t, moved, "there is a repository with the branch")
+	o.git("branch", "--delete", "env/prod") // and the folder with it
+	o.git("branch", "env/prod")
+	await(t, moved, "the branch is there again")
+	o.commit("flake.nix", "{ }")
+	o.git("branch", "--force", "env/prod")
+	await(t, moved, "there was a push")
 }
 
 func TestWatchIsSilentAboutOtherBranches(t *testing.T) {
