@@ -1,4 +1,5 @@
-# The services of each system, or fleet of systems, that the README shows.
+# The services of each system, or fleet of systems, that the README shows; none of an output `kedge`, about which
+# there is nothing to say.
 #
 # examples   files, each with an expression that uses the flakes kedge and nixpkgs
 { examples }:
@@ -22,9 +23,17 @@ let
     { config, ... }:
     assert builtins.all (a: a.assertion) config.assertions;
     builtins.mapAttrs (_: unit: unit.serviceConfig.ExecStart) config.systemd.services;
+  problems = import ../fleet/check.nix { inherit (nixpkgs) lib; };
   servicesOfAll =
     example:
-    if example ? kedge then
+    if example ? rollout then
+      assert
+        problems example [
+          "box"
+          "web1"
+        ] == [ ];
+      { }
+    else if example ? kedge then
       builtins.foldl' (all: host: all // servicesOf host) { } (
         builtins.attrValues (builtins.seq example.kedge.hosts example.nixosConfigurations)
       )
