@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/google/go-cmp/cmp"
 
 	"kedge/controller"
 	"kedge/controller/controllertest"
@@ -124,6 +125,42 @@ func TestSerialsGoOnAfterEverythingWasLost(t *testing.T) {
 	}
 	err := c.AwaitHost(t.Context(), web1, func(v proto.HostView) bool {
 		return v.Want.Serial == 42 && v.Status != nil && v.Status.Serial == 42 && v.Status.Systems.Proven == one
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestABackupIsPutBackWhereAControllerWasInstalledAnew: what that has made on its first
+// start, keys and what they signed, is in nobody's way, NATS included.
+func TestABackupIsPutBackWhereAControllerWasInstalledAnew(t *testing.T) {
+	c := start(t)
+	web1, one := hostName(t, "web1"), toplevel(t, "one")
+	credentials, trust := c.credentials(t, "web1"), c.Trust()
+	c.world.Push(controllertest.Flake{Toplevels: map[proto.HostName]proto.StorePath{web1: one}})
+	c.await(t, "serial 1", wants(web1, 1, one))
+	before := c.desired(t, web1)
+	o := c.backup(t)
+	c.stop(t)
+
+	c.stateDir = filepath.Join(t.TempDir(), "state")
+	c.start(t)
+	c.await(t, "serial 1 of the new one", wants(web1, 1, one))
+	c.stop(t)
+	if _, err := controller.Restore(controllertest.Config(c.stateDir), o); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("restore over the new one's keys: %v", err)
+	}
+	o.Force = true
+	if _, err := controller.Restore(controllertest.Config(c.stateDir), o); err != nil {
+		t.Fatal(err)
+	}
+	c.start(t)
+	if diff := cmp.Diff(trust, c.Trust(), cmp.AllowUnexported(proto.PublicKey{})); diff != "" {
+		t.Errorf("whom hosts have to trust (-before +after):\n%s", diff)
+	}
+	defer c.runAgent(t, web1, credentials, proto.Floor{Serial: 1, Issued: before.Assignment.Issued})()
+	err := c.AwaitHost(t.Context(), web1, func(v proto.HostView) bool {
+		return v.Status != nil && v.Status.Serial == 1 && v.Status.Systems.Proven == one
 	})
 	if err != nil {
 		t.Error(err)
