@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"kedge/e2e/fleet"
-	"kedge/e2e/internal/command"
 )
 
 // A controllerUnit is one of two controllers on the build host.
@@ -119,16 +117,6 @@ const secondController = "kedge-controller-b.service"
 // controller beside it, as docs/high-availability.md says. Neither is started again when it ends.
 func addController(t *testing.T, f *fleet.Fleet) {
 	t.Helper()
-	server := filepath.Join(t.TempDir(), "nats-server")
-	if _, err := command.Run(t.Context(), command.Command{
-		Args: []string{"go", "build", "-o", server, "github.com/nats-io/nats-server/v2"}, Env: append(os.Environ(), "CGO_ENABLED=0"),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(server)
-	if err != nil {
-		t.Fatal(err)
-	}
 	config, err := f.Build().ReadFile("/etc/kedge/controller.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +129,7 @@ func addController(t *testing.T, f *fleet.Fleet) {
 	one, two := controllersOf(t, string(config))
 	second := strings.NewReplacer("/etc/kedge/controller.yaml", "/etc/kedge/controller2.yaml", "StateDirectory=kedge-controller", "StateDirectory=kedge-controller-b")
 	for name, content := range map[string]string{
-		"/usr/local/bin/nats-server":                                   string(program),
+		"/usr/local/bin/nats-server":                                   string(compile(t, "github.com/nats-io/nats-server/v2")),
 		"/etc/nats.conf":                                               nats + "server_name: n1\nlisten: 0.0.0.0:4222\n",
 		"/etc/kedge/controller.yaml":                                   one,
 		"/etc/kedge/controller2.yaml":                                  two,

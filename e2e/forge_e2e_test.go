@@ -7,13 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"kedge/e2e/fleet"
-	"kedge/e2e/internal/command"
 )
 
 // What a forge and the controller share, on the build host.
@@ -47,7 +45,7 @@ func startForge(t *testing.T, f *fleet.Fleet) {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Build().WriteFile("/usr/local/bin/forge", buildForge(t), 0o755); err != nil {
+	if err := f.Build().WriteFile("/usr/local/bin/forge", compile(t, "kedge/e2e/cmd/forge"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	f.MustRunOnBuild(t, "systemd-run", "--quiet", "--unit="+forgeUnit, "--service-type=notify",
@@ -60,22 +58,6 @@ const (
 	firstToken  = "s3cret-first"
 	secondToken = "s3cret-second"
 )
-
-// buildForge returns the program that serves git over https.
-func buildForge(t *testing.T) []byte {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "forge")
-	if _, err := command.Run(t.Context(), command.Command{
-		Args: []string{"go", "build", "-o", file, "kedge/e2e/cmd/forge"}, Env: append(os.Environ(), "CGO_ENABLED=0"),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
 
 // overSSH returns where a repository is that is reached by ssh, and with what.
 func overSSH(repository string) []string {

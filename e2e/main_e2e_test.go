@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,22 @@ func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
 
 // maxName is how long a fleet's name may be.
 const maxName = 24
+
+// compile returns a program for hosts, of a package.
+func compile(t *testing.T, pkg string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "program")
+	if _, err := command.Run(t.Context(), command.Command{
+		Args: []string{"go", "build", "-o", file, pkg}, Env: append(os.Environ(), "CGO_ENABLED=0"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
 
 // requireOn fails unless everything on the host says that it runs the app
 // version given, committed.

@@ -220,10 +220,7 @@ func TestRollout(t *testing.T) {
 // pushHead pushes what git committed where the operator works.
 func pushHead(t *testing.T, f *fleet.Fleet) proto.Revision {
 	t.Helper()
-	rev, err := proto.ParseRevision(strings.TrimSpace(f.MustRunOnBuild(t, "git", "-C", fleet.Worktree, "rev-parse", "HEAD")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rev := head(t, f)
 	if err := f.PushCommitted(t.Context()); err != nil {
 		t.Fatal(err)
 	}
