@@ -179,8 +179,8 @@ func TestGitOps(t *testing.T) {
 	})
 }
 
-// aroundRepository has that of the fleet as a submodule, and nothing else.
-const aroundRepository = "/srv/around.git"
+// aroundRepository has that of the fleet, which is beside it, as a submodule, and nothing else.
+const aroundRepository = "/srv/git/around.git"
 
 // pushAround makes it, with the fleet's at a revision.
 func pushAround(t *testing.T, f *fleet.Fleet, fleets proto.Revision) proto.Revision {
