@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kedge/controller/internal/forwarded"
 	"kedge/controller/internal/leader"
 	"kedge/controller/internal/lease"
 	"kedge/controller/internal/natsd"
@@ -313,7 +314,7 @@ func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 		mountCache(m, binaries)
 	}
 	m.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, errNotReady) })
-	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), believing(cfg.TrustedProxies, http.MaxBytesHandler(m, maxBody)), w.c.log)
+	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), forwarded.Believing(cfg.TrustedProxies, http.MaxBytesHandler(m, maxBody)), w.c.log)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"kedge/controller/internal/forwarded"
 	"kedge/controller/internal/hook"
 	"kedge/proto"
 )
@@ -66,7 +67,7 @@ func (p pages) handler(log *slog.Logger) http.Handler {
 	all.Handle(proto.APIPath, p.api)
 	all.Handle(hook.Path, p.hooks)
 	all.Handle("/", http.MaxBytesHandler(m, maxBody))
-	return believing(p.proxies, all)
+	return forwarded.Believing(p.proxies, all)
 }
 
 // health serves what says how the controller is.

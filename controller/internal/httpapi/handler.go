@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kedge/controller/internal/client"
+	"kedge/controller/internal/query"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -80,7 +81,7 @@ func Handle[Req, Rep any](h *Handler, e proto.Endpoint, f func(context.Context, 
 		var req Req
 		var err error
 		if e.Reads() {
-			err = decodeQuery(in.query, &req)
+			err = query.Decode(in.query, &req)
 		} else {
 			err = bus.DecodeRequest(in.body, &req)
 		}

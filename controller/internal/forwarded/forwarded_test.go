@@ -1,4 +1,4 @@
-package controller
+package forwarded
 
 import (
 	"net/http"
@@ -30,10 +30,10 @@ func TestOnlyOurProxiesAreBelieved(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got string
-			h := believing(tt.proxies, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr }))
+			h := Believing(tt.proxies, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr }))
 			r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 			r.RemoteAddr = tt.from
-			r.Header[forwardedFor] = tt.headers
+			r.Header[header] = tt.headers
 			h.ServeHTTP(httptest.NewRecorder(), r)
 			if got != tt.want || r.RemoteAddr != tt.from {
 				t.Errorf("got %s, want %s", got, tt.want)
@@ -49,12 +49,12 @@ func FuzzBehind(f *testing.F) {
 	}
 	ours := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	proxy, stranger := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("192.0.2.9")
-	f.Fuzz(func(t *testing.T, header string) {
-		if got := behind(ours, stranger, []string{header}); got != stranger {
-			t.Errorf("a stranger who says %q is taken for %s", header, got)
+	f.Fuzz(func(t *testing.T, said string) {
+		if got := behind(ours, stranger, []string{said}); got != stranger {
+			t.Errorf("a stranger who says %q is taken for %s", said, got)
 		}
-		if got := behind(ours, proxy, []string{header}); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
-			t.Errorf("behind our proxy, which says %q, is %s", header, got)
+		if got := behind(ours, proxy, []string{said}); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Errorf("behind our proxy, which says %q, is %s", said, got)
 		}
 	})
 }

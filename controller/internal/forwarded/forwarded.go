@@ -1,4 +1,5 @@
-package controller
+// Package forwarded tells who is behind a proxy.
+package forwarded
 
 import (
 	"net"
@@ -8,20 +9,20 @@ import (
 	"strings"
 )
 
-// forwardedFor is the header in which each proxy on the way adds from whom it had the
+// header is the header in which each proxy on the way adds from whom it had the
 // request.
-const forwardedFor = "X-Forwarded-For"
+const header = "X-Forwarded-For"
 
-// believing has h take what comes from proxies, by their addresses, for what came from
+// Believing has h take what comes from proxies, by their addresses, for what came from
 // the client that they name. What anybody else names is not believed.
-func believing(proxies []netip.Prefix, h http.Handler) http.Handler {
+func Believing(proxies []netip.Prefix, h http.Handler) http.Handler {
 	if len(proxies) == 0 {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)
 		if err == nil {
-			if client := behind(proxies, from.Addr().Unmap(), r.Header.Values(forwardedFor)); client != from.Addr().Unmap() {
+			if client := behind(proxies, from.Addr().Unmap(), r.Header.Values(header)); client != from.Addr().Unmap() {
 				believed := *r // headers and all else are the same
 				believed.RemoteAddr = net.JoinHostPort(client.String(), "0")
 				r = &believed
