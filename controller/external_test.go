@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,30 +21,8 @@ import (
 )
 
 func TestControllerAddsNoHostsToAnExternalNATS(t *testing.T) {
-	dir := t.TempDir()
-	server, err := natsd.Start(t.Context(), natsd.Options{
-		StateDir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	ready := make(chan string, 2) // both states fit
-	c := openExternal(t, filepath.Join(dir, "state"), server, ready)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-ended, c.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-
-	if state := <-ready; state != "READY=1" {
-		t.Fatalf("state = %s, want READY=1", state)
-	}
-
+	server, dir := startTheirs(t)
+	runExternal(t, filepath.Join(dir, "state"), server)
 	id, err := bus.NewIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +43,41 @@ func TestControllerAddsNoHostsToAnExternalNATS(t *testing.T) {
 			t.Errorf("%s: %v, want none: the server does not know its keys", file, err)
 		}
 	}
+}
+
+// startTheirs starts a NATS server that is another one's, with its state in dir/nats.
+func startTheirs(t *testing.T) (server *natsd.Server, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	server, err := natsd.Start(t.Context(), natsd.Options{
+		StateDir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	return server, dir
+}
+
+// runExternal runs a controller beside server, and returns how to stop it, as the test's end does.
+func runExternal(t *testing.T, stateDir string, server *natsd.Server) (stop func()) {
+	t.Helper()
+	ready := make(chan string, 2) // both states fit
+	c := openExternal(t, stateDir, server, ready)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-ended, c.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	if state := <-ready; state != "READY=1" {
+		t.Fatalf("state = %s, want READY=1", state)
+	}
+	return stop
 }
 
 // openExternal returns a controller, to be run, whose NATS server is server. It

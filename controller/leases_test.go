@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"kedge/controller/controllertest"
-	"kedge/controller/internal/natsd"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -244,14 +243,7 @@ func TestAnOperatorFreesALease(t *testing.T) {
 }
 
 func TestHostsAndControllersRaceForOneLease(t *testing.T) {
-	dir := t.TempDir()
-	server, err := natsd.Start(t.Context(), natsd.Options{
-		StateDir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
+	server, dir := startTheirs(t)
 	var stops []func()
 	for i := range 2 {
 		stops = append(stops, runExternal(t, filepath.Join(dir, fmt.Sprint("state", i)), server))
@@ -310,23 +302,4 @@ func TestHostsAndControllersRaceForOneLease(t *testing.T) {
 		}
 	}
 	mustHold(t, viewer, "web0 for last")
-}
-
-// runExternal runs a controller beside server, and returns how to stop it.
-func runExternal(t *testing.T, stateDir string, server *natsd.Server) (stop func()) {
-	t.Helper()
-	ready := make(chan string, 2) // both states fit
-	c := openExternal(t, stateDir, server, ready)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := errors.Join(<-ended, c.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	<-ready
-	return stop
 }

@@ -3,7 +3,6 @@ package controller_test
 import (
 	"context"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -221,27 +220,8 @@ func TestAServersOwnerLiesToOperators(t *testing.T) {
 // TestAccountsOfSomebodyElsesMakeCalls: where the controller has credentials of theirs,
 // and knows none of the operators, it takes the server's word.
 func TestAccountsOfSomebodyElsesMakeCalls(t *testing.T) {
-	dir := t.TempDir()
-	theirs, err := natsd.Start(t.Context(), natsd.Options{StateDir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(theirs.Shutdown)
-	ready := make(chan string, 2) // both states fit
-	c := openExternal(t, filepath.Join(dir, "state"), theirs, ready)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	<-ready
+	theirs, dir := startTheirs(t)
+	runExternal(t, filepath.Join(dir, "state"), theirs)
 	owner, err := nats.Connect(theirs.ClientURL(), nats.UserCredentials(theirs.ControllerCredentials()))
 	if err != nil {
 		t.Fatal(err)

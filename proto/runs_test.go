@@ -29,42 +29,26 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-func TestRests(t *testing.T) {
+// TestRestsAndRetries: what a host says of why it is not ready tells whether it begins again.
+func TestRestsAndRetries(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		ready proto.Condition
-		want  bool
+		name           string
+		ready          proto.Condition
+		rests, retries bool
 	}{
-		{"what failed here before", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonQuarantined}, true},
-		{"what is not known to be so", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonQuarantined}, false},
-		{"what is tried again", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}, false},
-		{"what is ready", proto.Condition{Status: proto.StatusTrue}, false},
+		{"what failed here before", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonQuarantined}, true, false},
+		{"what is not known to be so", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonQuarantined}, false, true},
+		{"what is tried again after a while", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}, false, true},
+		{"what is tried again now", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonDeploying}, false, true},
+		{"nothing that is known: an agent has just started", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}, false, true},
+		{"what was given up", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonGaveUp}, true, false},
+		{"what is ready", proto.Condition{Status: proto.StatusTrue, Reason: proto.ReasonConverged}, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.ready.Type = proto.ConditionReady
-			if got := (proto.Status{Conditions: []proto.Condition{tt.ready}}).Rests(); got != tt.want {
-				t.Errorf("Rests = %t, want %t", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestRetries(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		ready proto.Condition
-		want  bool
-	}{
-		{"after a while", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonRetrying}, true},
-		{"now", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonDeploying}, true},
-		{"that is not known: an agent has just started", proto.Condition{Status: proto.StatusUnknown, Reason: proto.ReasonNoDesired}, true},
-		{"not", proto.Condition{Status: proto.StatusFalse, Reason: proto.ReasonGaveUp}, false},
-		{"nothing", proto.Condition{Status: proto.StatusTrue, Reason: proto.ReasonConverged}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			tt.ready.Type = proto.ConditionReady
-			if got := (proto.Status{Conditions: []proto.Condition{tt.ready}}).Retries(); got != tt.want {
-				t.Errorf("Retries = %t, want %t", got, tt.want)
+			s := proto.Status{Conditions: []proto.Condition{tt.ready}}
+			if rests, retries := s.Rests(), s.Retries(); rests != tt.rests || retries != tt.retries {
+				t.Errorf("Rests = %t, Retries = %t; want %t, %t", rests, retries, tt.rests, tt.retries)
 			}
 		})
 	}

@@ -1,8 +1,6 @@
 package layers
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,22 +37,12 @@ func TestAttackRows(t *testing.T) {
 }
 
 func TestFindTests(t *testing.T) {
-	dir := t.TempDir()
-	for name, content := range map[string]string{
+	inModule(t, map[string]string{
 		"go.mod":           "module kedge\n\ngo 1.26\n",
 		"a/a_test.go":      "package a\n\nfunc TestOne() {}\n\nfunc TestTwo() {}\n\nfunc FuzzThree() {}\n",
 		"a/a_host_test.go": "//go:build host\n\npackage a\n\nfunc TestThere() {}\n",
 		"b/b_e2e_test.go":  "//go:build e2e\n\npackage b\n\nfunc TestOne() {}\n\nfunc TestFour() {}\n",
-	} {
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Chdir(dir)
+	})
 	here, there, err := findTests(t.Context(), []attackRow{
 		{"one", [][2]string{{"a", "TestOne"}, {"", "FuzzThree"}}},
 		{"two", [][2]string{{"", "TestFour"}, {"", "TestThere"}}},

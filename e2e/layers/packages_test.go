@@ -9,8 +9,7 @@ import (
 )
 
 func TestTaggedFindsWhatIsThereWithTheTagOnly(t *testing.T) {
-	dir := t.TempDir()
-	for name, content := range map[string]string{
+	inModule(t, map[string]string{
 		"go.mod":               "module example\n\ngo 1.26\n",
 		"a/a.go":               "package a\n",
 		"a/a_test.go":          "package a\n\nfunc TestAlways() {}\n",
@@ -19,16 +18,7 @@ func TestTaggedFindsWhatIsThereWithTheTagOnly(t *testing.T) {
 		"c/c_test.go":          "package c\n\nfunc TestNever() {}\n\nfunc FuzzNow() {}\n",
 		"d/without_test.go":    "//go:build host\n\npackage d\n\nfunc helper() {}\n",
 		"e/with_other_test.go": "//go:build e2e\n\npackage e\n\nfunc TestOther() {}\n",
-	} {
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Chdir(dir)
+	})
 	got, err := Tagged(t.Context(), "host")
 	if err != nil {
 		t.Fatal(err)
@@ -56,4 +46,20 @@ func TestTaggedFindsWhatIsThereWithTheTagOnly(t *testing.T) {
 	if d := cmp.Diff([]string{"FuzzNow"}, targets); d != "" {
 		t.Errorf("fuzz tests (-want +got):\n%s", d)
 	}
+}
+
+// inModule has the test run in a folder of its own with files, by their names.
+func inModule(t *testing.T, files map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
 }

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
+	"kedge/internal/durable"
 	"kedge/internal/nix"
 	"kedge/proto"
 )
@@ -83,14 +82,4 @@ func (i Integrity) Mend(ctx context.Context, p proto.StorePath, caches []string)
 
 // Sync returns once all that was written to the store's file system is on its
 // disk.
-func (Integrity) Sync() error {
-	fd, err := unix.Open(storeDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", storeDir, err)
-	}
-	err = unix.Syncfs(fd)
-	if err := errors.Join(err, unix.Close(fd)); err != nil {
-		return fmt.Errorf("sync %s: %w", storeDir, err)
-	}
-	return nil
-}
+func (Integrity) Sync() error { return durable.SyncFileSystem(storeDir) }

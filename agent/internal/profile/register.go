@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"kedge/internal/durable"
 	"kedge/internal/nix"
 	"kedge/proto"
 )
@@ -94,7 +94,7 @@ func (s System) sync(dirs ...string) error {
 func syncFileSystems(dirs ...string) error {
 	dirs, err := apart(dirs)
 	for _, dir := range dirs {
-		err = errors.Join(err, syncFileSystem(dir))
+		err = errors.Join(err, durable.SyncFileSystem(dir))
 	}
 	return err
 }
@@ -115,15 +115,4 @@ func apart(dirs []string) (first []string, err error) {
 		}
 	}
 	return first, err
-}
-
-func syncFileSystem(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return errors.Join(fmt.Errorf("sync the file system of %s: %w", dir, err), f.Close())
-	}
-	return f.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"kedge/internal/durable"
 	"kedge/internal/keyfile"
 	"kedge/proto"
 )
@@ -69,7 +70,7 @@ func openOutside(o Options) (*Outside, proto.SecretKey, error) {
 	}
 	return &Outside{
 		nix: o.Nix, keyFile: keyFile, key: key.Public(), from: o.From, targets: o.Push, client: o.Client,
-		timeout: o.Timeout, log: o.Log, now: o.Now, syncFS: syncFS, sent: map[transfer]time.Time{},
+		timeout: o.Timeout, log: o.Log, now: o.Now, syncFS: durable.SyncFileSystem, sent: map[transfer]time.Time{},
 	}, key, nil
 }
 

@@ -9,13 +9,10 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"kedge/internal/durable"
 	"kedge/internal/netrc"
@@ -79,18 +76,6 @@ func (o *Outside) sendTo(ctx context.Context, i int, ours bool, closures Closure
 		o.noteSent(transfer{i, ours, s})
 	}
 	return nil
-}
-
-// syncFS puts on the disk what the file system of a directory was told.
-func syncFS(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return errors.Join(fmt.Errorf("sync the file system of %s: %w", dir, err), f.Close())
-	}
-	return f.Close()
 }
 
 // copyTo copies the closures of systems, signed by our key where we built them: by Nix

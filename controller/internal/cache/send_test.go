@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kedge/internal/durable"
 	"kedge/internal/nix"
 )
 
@@ -176,13 +177,13 @@ func TestWhatIsInAFolderIsOnTheDisk(t *testing.T) {
 	if _, err := o.Push(t.Context(), path(t, "db1")); !errors.Is(err, full) {
 		t.Errorf("error = %v, want %v", err, full)
 	}
-	o.syncFS = syncFS
+	o.syncFS = durable.SyncFileSystem
 	_, err := o.Push(t.Context(), path(t, "db1"))
 	must(t, err)
 	if !slices.Equal(synced, []string{dir}) {
 		t.Errorf("synced %q, want %q alone", synced, dir)
 	}
-	if err := syncFS(filepath.Join(dir, "missing")); err == nil {
+	if err := durable.SyncFileSystem(filepath.Join(dir, "missing")); err == nil {
 		t.Error("synced what is not there")
 	}
 }
