@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -14,8 +17,12 @@ import (
 	"kedge/e2e/toplevel"
 )
 
-// askInterval is between two questions to a service that is being restarted.
-const askInterval = 2 * time.Millisecond
+// askInterval is between two questions to a service that is being restarted, and
+// askTimeout bounds one.
+const (
+	askInterval = 2 * time.Millisecond
+	askTimeout  = 5 * time.Second
+)
 
 // appAddress is where a host's service listens.
 var appAddress = fmt.Sprintf("127.0.0.1:%d", toplevel.DefaultAppPort) //nolint:gochecknoglobals // a constant that needs a call
@@ -35,34 +42,38 @@ func (c change) answers(ctx context.Context) ([]time.Time, error) {
 }
 
 // awaitAnswer waits until the host's service answers text, and returns when that
-// was. The host has no work with it: a connection on which nothing is asked ends
+// was. It is asked from a thread on the host's network, and the host has no work with it: a connection on which nothing is asked ends
 // with the process behind it, and only then is the host asked again.
-func awaitAnswer(ctx context.Context, h *fleet.Host, text string) (time.Time, error) {
-	again := time.NewTicker(askInterval)
-	defer again.Stop()
-	for {
-		err := askOrWait(ctx, h, text)
-		if err == nil {
-			return time.Now(), nil
+func awaitAnswer(ctx context.Context, h *fleet.Host, text string) (at time.Time, err error) {
+	err = h.Inside(func() error {
+		again := time.NewTicker(askInterval)
+		defer again.Stop()
+		for {
+			err := askOrWait(ctx, text)
+			if err == nil {
+				at = time.Now()
+				return nil
+			}
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return fmt.Errorf("%s: wait for the service to answer %q: %w, last: %w", h.Name(), text, context.Cause(ctx), err)
+			}
 		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("%s: wait for the service to answer %q: %w, last: %w", h.Name(), text, context.Cause(ctx), err)
-		}
-	}
+	})
+	return at, err
 }
 
 // askOrWait returns nil if the service answers text. If it answers another text,
 // it returns an error when the process that did so has ended.
-func askOrWait(ctx context.Context, h *fleet.Host, text string) error {
+func askOrWait(ctx context.Context, text string) error {
 	// The connection is older than the answer, so it is to the process that answers, or to one before.
-	held, err := h.DialContext(ctx, "tcp", appAddress)
+	held, err := dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer held.Close() // nothing was written to it
-	answer, err := ask(ctx, h)
+	answer, err := ask(ctx)
 	if err != nil || answer == text {
 		return err
 	}
@@ -72,18 +83,32 @@ func askOrWait(ctx context.Context, h *fleet.Host, text string) error {
 	return fmt.Errorf("it answers %q", answer)
 }
 
-// ask returns what the host's service answers.
-func ask(ctx context.Context, h *fleet.Host) (string, error) {
+// ask returns what the service answers on the network of this thread.
+func ask(ctx context.Context) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+appAddress+"/", nil)
 	if err != nil {
 		return "", err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: h.DialContext, DisableKeepAlives: true}}
-	response, err := client.Do(request)
+	request.Close = true
+	conn, err := dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close() // only read by then
+	if err := errors.Join(conn.SetDeadline(time.Now().Add(askTimeout)), request.Write(conn)); err != nil {
+		return "", err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
 	if err != nil {
 		return "", err
 	}
 	defer response.Body.Close() // only read
 	body, err := io.ReadAll(response.Body)
 	return strings.TrimSpace(string(body)), err
+}
+
+// dial connects to the service on the network of this thread.
+func dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", appAddress)
 }

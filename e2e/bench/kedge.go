@@ -14,19 +14,13 @@ import (
 
 // measureKedge pushes the change. The clock starts right before `git push`. A
 // host has committed when its record on disk says so, which is seen at once; the
-// controller hears of it some milliseconds later.
+// controller hears of it some milliseconds later. Records are looked at only when all
+// hosts answer: there are more changes of them than processors for it until then.
 func (b *bench) measureKedge(ctx context.Context, c change) (round, error) {
 	var answered []time.Time
-	var records []fleet.Record
-	var committed time.Time
 	g, waiting := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		answered, err = c.answers(waiting)
-		return err
-	})
-	g.Go(func() (err error) {
-		records, err = c.commits(waiting)
-		committed = time.Now()
 		return err
 	})
 	before, err := c.cpuTime()
@@ -38,6 +32,11 @@ func (b *bench) measureKedge(ctx context.Context, c change) (round, error) {
 	if err := g.Wait(); err != nil {
 		return round{}, err
 	}
+	records, err := c.commits(ctx)
+	if err != nil {
+		return round{}, err
+	}
+	committed := time.Now()
 	after, err := c.cpuTime()
 	if err != nil {
 		return round{}, err

@@ -11,6 +11,10 @@ func (m *Machine) DialContext(ctx context.Context, network, address string) (net
 	return m.namespace().dial(ctx, network, address)
 }
 
+// Inside calls f on a thread that is on the host's network: f itself may dial and listen there, as often as it likes, for less
+// than one [Machine.DialContext] costs. What f has other goroutines do, such as an [net/http.Client], is done elsewhere.
+func (m *Machine) Inside(f func() error) error { return m.namespace().inside(f) }
+
 // Listen listens on an address of the host, in its stead, for a test that plays one of its services. The listener is of use until
 // the host's next boot, which gets a network device of its own.
 func (m *Machine) Listen(ctx context.Context, network, address string) (l net.Listener, err error) {
