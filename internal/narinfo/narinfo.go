@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"kedge/proto"
 )
@@ -35,7 +36,10 @@ type Info struct {
 var ErrInvalid = errors.New("invalid narinfo")
 
 // fileName is where a NAR may be in a cache, or in another one.
-var fileName = regexp.MustCompile(`^(https?://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~-]+)*/)?nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
+// It takes 0.3 ms to compile, which most processes of a host never need.
+var fileName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(https?://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~-]+)*/)?nar/[0-9a-z]{1,64}\.nar(\.[0-9a-z]{1,8})?$`)
+})
 
 // Parse parses a narinfo, lines of "Key: value".
 func Parse(text []byte) (Info, error) {
@@ -75,7 +79,7 @@ func Parse(text []byte) (Info, error) {
 			return Info{}, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
 		}
 	}
-	if n.Path.IsZero() || !fileName.MatchString(n.File) || !strings.HasPrefix(n.Hash, "sha256:") || n.Size == 0 {
+	if n.Path.IsZero() || !fileName().MatchString(n.File) || !strings.HasPrefix(n.Hash, "sha256:") || n.Size == 0 {
 		return Info{}, fmt.Errorf("%w: it must name store path, URL, hash and size", ErrInvalid)
 	}
 	return n, nil

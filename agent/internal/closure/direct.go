@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -55,41 +56,65 @@ type Direct struct {
 var _ Transport = Direct{}
 
 // Bring implements [Transport].
-func (d Direct) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
-	c, err := d.bring(ctx, cache, toplevel, keys)
+func (d Direct) Bring(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
+	c, err := d.bring(ctx, cache, o)
 	if err == nil {
 		return c, nil
 	}
 	if ctx.Err() != nil {
 		return nil, err
 	}
-	d.Log.InfoContext(ctx, "fetch is left to Nix", "cache", cache, "toplevel", toplevel, "why", err)
-	return d.Rest.Bring(ctx, cache, toplevel, keys)
+	d.Log.InfoContext(ctx, "fetch is left to Nix", "cache", cache, "toplevel", o.Toplevel, "why", err)
+	return d.Rest.Bring(ctx, cache, o)
 }
 
-func (d Direct) bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (c proto.Closure, err error) {
+func (d Direct) bring(ctx context.Context, cache string, o FetchOrder) (c proto.Closure, err error) {
 	if err := proto.ValidateCacheURL(cache); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, directTimeout)
 	defer cancel()
-	store, err := d.Begin(ctx, keys)
+	defer d.Client.CloseIdleConnections()
+	b := batch{ctx: ctx, from: download{cache: cache, client: d.Client}, keys: o.TrustedKeys, paths: map[proto.StorePath]missingPath{}}
+	store, ahead, err := d.beginAndLook(ctx, b, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	defer d.Client.CloseIdleConnections()
-	b := batch{ctx: ctx, from: download{cache: cache, client: d.Client}, keys: keys, paths: map[proto.StorePath]missingPath{}}
-	if err := b.find(store, toplevel); err != nil {
+	if err := b.find(store, o.Toplevel, ahead); err != nil {
 		return nil, err
 	}
 	if len(b.paths) > 0 {
-		if err := store.Add(b.inOrder(toplevel), b.open); err != nil {
+		if err := store.Add(b.inOrder(o.Toplevel), b.open); err != nil {
 			return nil, err
 		}
 	}
-	return store.Closure(toplevel)
+	return store.Closure(o.Toplevel)
 }
+
+// beginAndLook connects to the store, which takes as long as a process to start, while
+// the cache is asked for all that is known to be missing.
+func (d Direct) beginAndLook(ctx context.Context, b batch, o FetchOrder) (Import, []missingPath, error) {
+	if o.Missing.Size() > directBytes {
+		return nil, nil, errTooMuch
+	}
+	paths := make([]proto.StorePath, len(o.Missing))
+	for i, p := range o.Missing {
+		paths[i] = p.Path
+	}
+	var store Import
+	var unbegun error
+	var begun sync.WaitGroup
+	begun.Go(func() { store, unbegun = d.Begin(ctx, o.TrustedKeys) })
+	ahead, err := b.look(paths)
+	begun.Wait()
+	if unbegun == nil && err != nil {
+		unbegun = store.Close()
+	}
+	return store, ahead, errors.Join(err, unbegun)
+}
+
+var errTooMuch = fmt.Errorf("more than %d MiB are missing", directBytes>>20)
 
 // A batch is what is missing of a closure.
 type batch struct {
@@ -101,17 +126,30 @@ type batch struct {
 }
 
 // find finds what of toplevel's closure the store lacks. What is there has all
-// that it refers to.
-func (b *batch) find(store Import, toplevel proto.StorePath) error {
-	met := map[proto.StorePath]bool{toplevel: true}
-	for next := []proto.StorePath{toplevel}; len(next) > 0; {
+// that it refers to. What the cache says of some paths is known ahead.
+func (b *batch) find(store Import, toplevel proto.StorePath, ahead []missingPath) error {
+	met, next := map[proto.StorePath]bool{toplevel: true}, []proto.StorePath{toplevel}
+	known := map[proto.StorePath]missingPath{}
+	for _, p := range ahead {
+		known[p.info.Path] = p
+		if !met[p.info.Path] {
+			met[p.info.Path], next = true, append(next, p.info.Path)
+		}
+	}
+	for len(next) > 0 {
 		missing, err := store.Missing(next)
 		if err != nil {
 			return err
 		}
-		found, err := b.look(missing)
+		unknown := slices.DeleteFunc(slices.Clone(missing), func(p proto.StorePath) bool { _, ok := known[p]; return ok })
+		found, err := b.look(unknown)
 		if err != nil {
 			return err
+		}
+		for _, p := range missing {
+			if k, ok := known[p]; ok {
+				found = append(found, k)
+			}
 		}
 		next = nil
 		for _, p := range found {
@@ -125,7 +163,7 @@ func (b *batch) find(store Import, toplevel proto.StorePath) error {
 			}
 		}
 		if b.bytes > directBytes {
-			return fmt.Errorf("more than %d MiB are missing", directBytes>>20)
+			return errTooMuch
 		}
 	}
 	return nil

@@ -15,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -37,6 +39,8 @@ type directWorld struct {
 	files               map[string][]byte // of the cache, by URL path
 	valid               map[proto.StorePath]bool
 	refuses             error // what Add says
+
+	before func(*http.Request) // called before an answer; nil is not
 
 	mu     sync.Mutex
 	asked  []string // of the cache
@@ -113,6 +117,9 @@ func signature(t *testing.T, key proto.SecretKey, info narinfo.Info) string {
 
 // ServeHTTP implements http.Handler: it is the cache.
 func (w *directWorld) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	if w.before != nil {
+		w.before(r)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked = append(w.asked, r.URL.Path)
@@ -175,14 +182,19 @@ func (w *directWorld) Close() error {
 type rest struct{ *directWorld }
 
 // Bring implements Transport.
-func (r rest) Bring(_ context.Context, cache string, _ proto.StorePath, _ []proto.PublicKey) (proto.Closure, error) {
+func (r rest) Bring(_ context.Context, cache string, _ FetchOrder) (proto.Closure, error) {
 	r.left = append(r.left, cache)
 	return proto.Closure{{NarHash: "rest"}}, nil
 }
 
-// bring fetches top, and returns by whom it was.
-func (w *directWorld) bring(ctx context.Context, begin func() error) (string, error) {
+// bring fetches top, of which some paths are known to be missing, and returns by whom
+// it was.
+func (w *directWorld) bring(ctx context.Context, begin func() error, missing ...narinfo.Info) (string, error) {
 	w.t.Helper()
+	o := FetchOrder{Toplevel: w.top.Path, TrustedKeys: []proto.PublicKey{w.key.Public()}}
+	for _, info := range missing {
+		o.Missing = append(o.Missing, proto.ClosurePath{Path: info.Path, NarSize: info.Size})
+	}
 	server := httptest.NewServer(w)
 	defer server.Close()
 	client := (&Ways{}).Client()
@@ -194,7 +206,7 @@ func (w *directWorld) bring(ctx context.Context, begin func() error) (string, er
 		},
 		Client: client, Rest: rest{w}, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 	}
-	c, err := d.Bring(ctx, server.URL, w.top.Path, []proto.PublicKey{w.key.Public()})
+	c, err := d.Bring(ctx, server.URL, o)
 	if err != nil {
 		return "", err
 	}
@@ -227,6 +239,59 @@ func TestDirectBringsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// What is known to be missing is asked for at once, while the store begins.
+func TestDirectLooksAhead(t *testing.T) {
+	w := newDirectWorld(t)
+	both := make(chan struct{})
+	var infos atomic.Int32
+	w.before = func(r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".narinfo") && infos.Add(1) == 2 {
+			close(both)
+		}
+	}
+	by, err := w.bring(t.Context(), func() error {
+		select {
+		case <-both:
+			return nil
+		case <-time.After(time.Minute):
+			return errors.New("not both paths were asked for")
+		}
+	}, w.top, w.middle)
+	if err != nil || by != "direct" || infos.Load() != 2 {
+		t.Errorf("brought by %q, %v, asked %d times", by, err, infos.Load())
+	}
+	if want := []proto.StorePath{w.middle.Path, w.top.Path}; !slices.Equal(w.added, want) || w.closed != 1 {
+		t.Errorf("added %v, want %v; closed %d times", w.added, want, w.closed)
+	}
+}
+
+// What is said to be missing may have come meanwhile, and may not be all.
+func TestDirectBelievesTheStore(t *testing.T) {
+	w := newDirectWorld(t)
+	w.valid[w.middle.Path] = true
+	if by, err := w.bring(t.Context(), begins, w.top, w.middle); err != nil || by != "direct" || !slices.Equal(w.added, []proto.StorePath{w.top.Path}) {
+		t.Errorf("brought by %q, %v, added %v, want the toplevel alone", by, err, w.added)
+	}
+	w = newDirectWorld(t)
+	if by, err := w.bring(t.Context(), begins, w.middle); err != nil || by != "direct" || len(w.added) != 2 {
+		t.Errorf("brought by %q, %v, added %v, want both", by, err, w.added)
+	}
+}
+
+// A cache that is asked in vain does not leave the store open, and what is known to be
+// too much is not asked for at all.
+func TestDirectGivesUpAtOnce(t *testing.T) {
+	w := newDirectWorld(t)
+	delete(w.files, "/"+w.middle.Path.Hash()+".narinfo")
+	if by, err := w.bring(t.Context(), begins, w.top, w.middle); err != nil || by != "rest" || w.begun != 1 || w.closed != 1 {
+		t.Errorf("brought by %q, %v, begun %d times, closed %d times", by, err, w.begun, w.closed)
+	}
+	w = newDirectWorld(t)
+	if by, err := w.bring(t.Context(), begins, w.top, narinfo.Info{Path: w.middle.Path, Size: directBytes}); err != nil || by != "rest" || w.asked != nil || w.begun != 0 {
+		t.Errorf("brought by %q, %v, asked for %q, begun %d times", by, err, w.asked, w.begun)
+	}
+}
+
 func TestDirectLeavesItToNix(t *testing.T) {
 	middle := func(change func(w *directWorld, info *narinfo.Info)) func(*directWorld) {
 		return func(w *directWorld) {
@@ -255,6 +320,11 @@ func TestDirectLeavesItToNix(t *testing.T) {
 		{"not there", func(w *directWorld) { delete(w.files, "/"+w.middle.Path.Hash()+".narinfo") }},
 		{"its file is not there", func(w *directWorld) { delete(w.files, "/"+w.middle.File) }},
 		{"its file is longer than it says", middle(func(_ *directWorld, i *narinfo.Info) { i.FileSize-- })},
+		{"its file unpacks to more than it says", func(w *directWorld) {
+			w.middle.Size--
+			w.middle.Signatures = []string{signature(w.t, w.key, w.middle)}
+			w.says(w.middle)
+		}},
 		{"too much", func(w *directWorld) {
 			w.middle.Size = directBytes
 			w.middle.Signatures = []string{signature(w.t, w.key, w.middle)}

@@ -22,6 +22,9 @@ const (
 	// fileAtOnce is up to how many bytes a NAR's file is read together with what
 	// the cache says of it, so that many small ones come side by side.
 	fileAtOnce = 256 << 10
+	// narAtOnce is up to how many bytes the NAR of such a file is unpacked at once, which
+	// needs no window of 2 MiB beside it.
+	narAtOnce = 1 << 20
 	// zstdWindow bounds what a file may have us remember; Nix compresses with 8 MiB at most.
 	zstdWindow = 32 << 20
 )
@@ -154,11 +157,28 @@ func (d download) open(ctx context.Context, p missingPath) (_ io.ReadCloser, err
 	if p.info.Compression == "none" {
 		return file, nil
 	}
+	if p.file != nil && p.info.Size <= narAtOnce {
+		return unpack(p)
+	}
 	archive, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return unpacked{archive.IOReadCloser(), file}, nil
+}
+
+// unpack unpacks a file that was read, to no more bytes than it is said to have.
+func unpack(p missingPath) (io.ReadCloser, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(zstdWindow))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	nar, err := d.DecodeAll(p.file, make([]byte, 0, p.info.Size))
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", p.info.Path, err)
+	}
+	return io.NopCloser(bytes.NewReader(nar)), nil
 }
 
 // archive returns where the archive of a path is.

@@ -24,11 +24,11 @@ type Store interface {
 
 // A Transport brings closures from a binary cache.
 type Transport interface {
-	// Bring makes toplevel and all that it refers to valid in the host's store,
-	// from one cache, every path that arrives signed by one of keys, and returns
+	// Bring makes o's toplevel and all that it refers to valid in the host's store,
+	// from one cache, every path that arrives signed by one of o's keys, and returns
 	// them as the store has them then. It goes on from where an earlier call
 	// stopped. An error that is not ctx's is a [*Rejection].
-	Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error)
+	Bring(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error)
 }
 
 // A FetchOrder says what to fetch.
@@ -40,6 +40,9 @@ type FetchOrder struct {
 	Caches []string
 	// TrustedKeys are those of which one must have signed each path.
 	TrustedKeys []proto.PublicKey
+	// Missing is what the host is known to lack of the closure, by its signed list;
+	// [Fetcher.Fetch] finds it out. A transport need not ask for it path by path.
+	Missing proto.Closure
 }
 
 // A Fetcher makes closures present. Its methods may be called again and again;
@@ -140,12 +143,12 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 	}
 	timeout := f.Timeout
 	if f.Room != nil {
-		missing, err := f.Room(ctx, o)
-		if err != nil {
+		var err error
+		if o.Missing, err = f.Room(ctx, o); err != nil {
 			return nil, err
 		}
-		timeout += f.Pace.takes(missing.Size())
-		defer f.count(missing)
+		timeout += f.Pace.takes(o.Missing.Size())
+		defer f.count(o.Missing)
 	}
 	var worst proto.Reason
 	var causes []error
@@ -182,7 +185,7 @@ func (f Fetcher) count(missing proto.Closure) {
 func (f Fetcher) bringFrom(ctx context.Context, cache string, o FetchOrder, timeout time.Duration) (proto.Closure, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := f.Transport.Bring(ctx, cache, o.Toplevel, o.TrustedKeys)
+	c, err := f.Transport.Bring(ctx, cache, o)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		text := fmt.Sprintf("it took more than fetch.timeout, %s", f.Timeout)
 		if paced := timeout - f.Timeout; paced > 0 {

@@ -43,7 +43,8 @@ type fakeStore struct {
 	answers map[string]error // by cache; nil delivers
 	stuck   string           // the cache that delivers nothing, for ever
 	asked   []string
-	closed  error // what Closure fails with
+	missing proto.Closure // what the last call of Bring was told
+	closed  error         // what Closure fails with
 }
 
 func (f *fakeStore) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
@@ -57,12 +58,13 @@ func (f *fakeStore) Closure(context.Context, ...proto.StorePath) (proto.Closure,
 	return f.closure, f.closed
 }
 
-func (f *fakeStore) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+func (f *fakeStore) Bring(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
 	f.asked = append(f.asked, cache)
-	if len(keys) != 1 {
-		f.t.Errorf("%d keys", len(keys))
+	f.missing = o.Missing
+	if len(o.TrustedKeys) != 1 {
+		f.t.Errorf("%d keys", len(o.TrustedKeys))
 	}
-	if got, err := os.Readlink(filepath.Join(f.roots.Dir, rootStaged)); err != nil || got != toplevel.String() {
+	if got, err := os.Readlink(filepath.Join(f.roots.Dir, rootStaged)); err != nil || got != o.Toplevel.String() {
 		f.t.Errorf("fetching without a root: %q, %v", got, err)
 	}
 	if cache == f.stuck {
@@ -270,7 +272,7 @@ func TestSubstitution(t *testing.T) {
 			if tt.stderr != "" {
 				c.err = &nix.CommandError{Args: []string{"nix-store", "--serve"}, Stderr: "copying 3 paths...\n" + tt.stderr, Err: errors.New("the path did not arrive")}
 			}
-			got, err := Substitution{Nix: c, Free: tt.free}.Bring(t.Context(), "http://a", parse(t, toplevelText), make([]proto.PublicKey, 2))
+			got, err := Substitution{Nix: c, Free: tt.free}.Bring(t.Context(), "http://a", FetchOrder{Toplevel: parse(t, toplevelText), TrustedKeys: make([]proto.PublicKey, 2)})
 			var r *Rejection
 			switch {
 			case tt.want == "" && err != nil, tt.want != "" && (!errors.As(err, &r) || r.Reason != tt.want):
@@ -288,9 +290,21 @@ func TestSubstitution(t *testing.T) {
 func TestSubstitutionRefusesWhatIsNoCache(t *testing.T) {
 	for _, url := range []string{"ssh://root@build", "file:///tmp", "http://", "-h"} {
 		c := &substituter{}
-		if _, err := (Substitution{Nix: c}).Bring(t.Context(), url, parse(t, toplevelText), make([]proto.PublicKey, 1)); err == nil || c.options.From != "" {
+		if _, err := (Substitution{Nix: c}).Bring(t.Context(), url, FetchOrder{Toplevel: parse(t, toplevelText), TrustedKeys: make([]proto.PublicKey, 1)}); err == nil || c.options.From != "" {
 			t.Errorf("%q: got %v, called with %+v", url, err, c.options)
 		}
+	}
+}
+
+// A transport is told what is missing, as far as it is known.
+func TestTheTransportKnowsWhatIsMissing(t *testing.T) {
+	s, f, o := newFetch(t)
+	f.Room = func(context.Context, FetchOrder) (proto.Closure, error) { return s.closure, nil }
+	if err := f.Fetch(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s.closure.Text(), s.missing.Text()); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 }
 

@@ -216,9 +216,9 @@ func TestRealDirectFetch(t *testing.T) {
 			f, left := fetcher(t, cli), 0
 			f.Transport = Direct{
 				Begin: func(ctx context.Context, keys []proto.PublicKey) (Import, error) { return daemon.Import(ctx, keys) },
-				Rest: transportFunc(func(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+				Rest: transportFunc(func(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
 					left++
-					return Substitution{Nix: cli}.Bring(ctx, cache, p, keys)
+					return Substitution{Nix: cli}.Bring(ctx, cache, o)
 				}),
 				Client: (&Ways{}).Client(), Log: f.Log,
 			}
@@ -231,11 +231,11 @@ func TestRealDirectFetch(t *testing.T) {
 	}
 }
 
-type transportFunc func(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error)
+type transportFunc func(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error)
 
 // Bring implements Transport.
-func (f transportFunc) Bring(ctx context.Context, cache string, p proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
-	return f(ctx, cache, p, keys)
+func (f transportFunc) Bring(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
+	return f(ctx, cache, o)
 }
 
 // startDaemon starts a nix-daemon of the test's own.

@@ -33,11 +33,11 @@ type Substitution struct {
 var _ Transport = Substitution{}
 
 // Bring implements [Transport].
-func (s Substitution) Bring(ctx context.Context, cache string, toplevel proto.StorePath, keys []proto.PublicKey) (proto.Closure, error) {
+func (s Substitution) Bring(ctx context.Context, cache string, o FetchOrder) (proto.Closure, error) {
 	if err := proto.ValidateCacheURL(cache); err != nil {
 		return nil, &Rejection{Reason: proto.ReasonFetchFailed, Err: err}
 	}
-	c, err := s.Nix.Substitute(ctx, nix.SubstituteOptions{From: cache, Path: toplevel, TrustedKeys: keys})
+	c, err := s.Nix.Substitute(ctx, nix.SubstituteOptions{From: cache, Path: o.Toplevel, TrustedKeys: o.TrustedKeys})
 	if err == nil || ctx.Err() != nil {
 		return c, err
 	}
