@@ -9,7 +9,12 @@ import (
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sync/errgroup"
 )
+
+// atOnce is how many units are asked about at once. There are dozens, and systemd
+// answers what has come already without going to sleep between two of them.
+const atOnce = 16
 
 // GoingDown reports whether systemd is shutting the host down.
 func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
@@ -36,19 +41,22 @@ func (c *Client) Troubled(ctx context.Context) (Units, error) {
 		if err != nil {
 			return err
 		}
-		for _, s := range list {
-			u := unitOf(s)
-			if err := addRestarts(ctx, conn, &u); err != nil {
-				return err
-			}
-			if !u.troubled() {
-				continue
-			}
-			if err := addDetails(ctx, conn, &u); err != nil {
-				return err
-			}
-			units = append(units, u)
+		asked := make(Units, len(list))
+		var g errgroup.Group
+		g.SetLimit(atOnce)
+		for i, s := range list {
+			asked[i] = unitOf(s)
+			g.Go(func() error {
+				if err := addRestarts(ctx, conn, &asked[i]); err != nil || !asked[i].troubled() {
+					return err
+				}
+				return addDetails(ctx, conn, &asked[i])
+			})
 		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		units = slices.DeleteFunc(asked, func(u Unit) bool { return !u.troubled() })
 		return nil
 	})
 	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Name, b.Name) })
