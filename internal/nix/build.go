@@ -92,7 +92,10 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 	if o.Apply != "" {
 		args = append(args, "--apply", o.Apply)
 	}
-	argv := c.argv("nix", args, []string{o.Installable}, []Setting{{"extra-experimental-features", "nix-command flakes"}})
+	argv := c.argv("nix", args, []string{o.Installable}, []Setting{
+		{"extra-experimental-features", "nix-command flakes"},
+		{"eval-cache", "false"}, // a database of each revision, which is evaluated once: it would be kept for ever
+	})
 	var out bytes.Buffer
 	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, &out, nil); err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func TestCommandLines(t *testing.T) {
 				return err
 			},
 			"nix eval --json --no-write-lock-file --apply builtins.attrNames" +
-				" --option extra-experimental-features nix-command flakes --option max-jobs 3 -- /f#hosts",
+				" --option extra-experimental-features nix-command flakes --option eval-cache false --option max-jobs 3 -- /f#hosts",
 		},
 		{
 			"invalid",
