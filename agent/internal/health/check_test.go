@@ -124,12 +124,12 @@ func TestJudgeByChecksWithoutContact(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		counts  bool
-		contact time.Duration // after the beginning
+		contact time.Duration // after the restart
 		good    bool
 		at      time.Duration
 	}{
 		{"failed for good, no contact", true, 0, false, 15 * time.Second},
-		{"failed, but does not count", false, 40 * time.Second, true, 40 * time.Second},
+		{"failed, but does not count", false, 40 * time.Second, true, 40*time.Second + headStart},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
@@ -24,10 +25,18 @@ func (o *observation) noteAgent(ctx context.Context) error {
 	}
 }
 
-// restart restarts the agent. A start that fails is not tried again here: that
+// headStart is how long the services of the system have the host to themselves, at
+// most: a tenth of the grace period, which is ten times as long.
+const headStart = time.Second
+
+// restart restarts the agent, once what was activated had time to start: that is what
+// the host is for. A start that fails is not tried again here: that
 // is what the unit's Restart= is for.
 func (o *observation) restart(ctx context.Context) {
 	defer close(o.restarted)
+	if pause(ctx, min(headStart, o.p.Grace/10)) != nil {
+		return
+	}
 	for {
 		err := o.Units.RestartUnit(ctx, AgentUnit)
 		o.restartErr = err

@@ -41,7 +41,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{name: "good at the end of the grace period", at: grace, contact: true},
 		{
-			name: "good at contact, after the grace period", at: 20 * time.Second, contact: true,
+			name: "good at contact, after the grace period", at: 20*time.Second + headStart, contact: true,
 			prepare: func(h *host) { h.contactAfter = 20 * time.Second },
 		},
 		{
@@ -71,7 +71,7 @@ func TestJudge(t *testing.T) {
 			prepare: func(h *host) { h.units = from(9*time.Second, failed(app), active(app)) },
 		},
 		{
-			name: "unit that fails after the grace period, before contact", reason: proto.ReasonUnitsFailed, at: 20 * time.Second, contact: true,
+			name: "unit that fails after the grace period, before contact", reason: proto.ReasonUnitsFailed, at: 20*time.Second + headStart, contact: true,
 			prepare: func(h *host) {
 				h.contactAfter = 20 * time.Second
 				h.units = from(15*time.Second, active(app), failed(app))
@@ -169,7 +169,7 @@ func TestJudge(t *testing.T) {
 			name: "receipt of another boot", reason: proto.ReasonNoContact, at: deadline, messages: "did not read",
 			prepare: func(h *host) {
 				h.contactAfter = 0
-				h.receipt = statefile.Contact{InvocationID: "agent at 0s", BootID: "boot-0", Accepted: true}
+				h.receipt = statefile.Contact{InvocationID: "agent at 1s", BootID: "boot-0", Accepted: true}
 			},
 		},
 		{
@@ -210,7 +210,7 @@ func TestJudge(t *testing.T) {
 			prepare: func(h *host) {
 				h.contactAfter = 3 * time.Second
 				h.units = func(at time.Duration) systemd.Units {
-					if at >= 9*time.Second && h.agent.InvocationID == "agent at 0s" {
+					if at >= 9*time.Second && h.agent.InvocationID == "agent at 1s" {
 						h.agent.InvocationID = "second"
 						h.receipt = statefile.Contact{}
 						go h.contact(context.Background(), "second", 3*time.Second-(at-9*time.Second))
@@ -220,7 +220,7 @@ func TestJudge(t *testing.T) {
 			},
 		},
 		{
-			name: "systemd does not answer for a while", at: 11 * time.Second, lag: 2 * retryPause, contact: true,
+			name: "systemd does not answer for a while", at: 11*time.Second + headStart, lag: 2 * retryPause, contact: true,
 			prepare: func(h *host) {
 				h.deaf = 10 * time.Second
 			},
@@ -311,6 +311,21 @@ func TestJudgeFailsIfSystemdNeverAnswers(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})
+}
+
+// What was activated starts first, and the agent's restart has most of the grace period left.
+func TestJudgeGivesServicesAHeadStart(t *testing.T) {
+	for grace, want := range map[time.Duration]string{10 * time.Second: "agent at 1s", time.Hour: "agent at 1s", 2 * time.Second: "agent at 200ms", 0: "agent at 0s"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost()
+			if _, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: 2 * time.Hour}, deployment.Baseline{}); err != nil {
+				t.Fatal(err)
+			}
+			if h.agent.InvocationID != want {
+				t.Errorf("grace period of %v: %s, want %s", grace, h.agent.InvocationID, want)
+			}
+		})
+	}
 }
 
 func TestJudgeRetriesToRestartTheAgent(t *testing.T) {
