@@ -20,7 +20,7 @@ import (
 // askInterval is between two questions to a service that is being restarted, and
 // askTimeout bounds one.
 const (
-	askInterval = 2 * time.Millisecond
+	askInterval = 4 * time.Millisecond
 	askTimeout  = 5 * time.Second
 )
 
