@@ -174,7 +174,7 @@ var (
 type Agent struct {
 	Options
 	metrics  *metrics
-	reported reportCursor
+	reported *reportCursor
 	followed followedCursor
 
 	report  chan struct{} // something that a status says may have changed
@@ -277,8 +277,10 @@ func New(o Options) (*Agent, error) {
 // suspended the agent (suspension.json), which end was followed by its hooks
 // (hooks.json), how the last deployments ended (history.json), how the last boot
 // ended and whether the store is whole (boot.json), that generations are being
-// deleted (pruning.json), that there is no last resort any more (resort.json), and
-// events that were not yet acknowledged (outbox/).
+// deleted (pruning.json), that there is no last resort any more (resort.json), which
+// steps of the record were told at its last rest, or its agent's (reported.json), and
+// other events that were not yet acknowledged (outbox/), to which a record's steps come
+// before it is replaced.
 func (a *Agent) Run(ctx context.Context) error {
 	a.beginBoot(ctx)
 	defer a.endBoot(context.WithoutCancel(ctx))

@@ -106,22 +106,29 @@ var errOvertaken = errors.New("overtaken by events")
 // edit replaces the record by what change makes of it. The lock keeps every
 // transaction out from before the record is read until it is saved, so that
 // nothing that one wrote is ever lost. It fails with [statefile.ErrLocked] if
-// one runs.
+// one runs. What was not reported of a deployment that is replaced by another is on
+// the disk before.
 func (a *Agent) edit(change func(d deployment.Deployment) (deployment.Deployment, error)) (err error) {
 	lock, err := a.Files.LockTransaction()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	d, err := a.Files.Deployment()
+	on, err := a.Files.Deployment()
 	if err != nil {
 		return err
 	}
-	if d, err = change(d); err != nil {
-		if errors.Is(err, errOvertaken) {
-			return nil
-		}
+	d, err := change(on)
+	if errors.Is(err, errOvertaken) {
+		return nil
+	}
+	if err != nil {
 		return err
+	}
+	if d.ID != on.ID {
+		if err := a.letGo(on); err != nil {
+			return fmt.Errorf("keep what deployment %s came to: %w", on.ID, err)
+		}
 	}
 	return a.Files.Save(d)
 }

@@ -35,9 +35,13 @@ func TestAgentNeverWritesOverATransaction(t *testing.T) {
 	other := deployment.Deployment{ID: "8-y", Serial: 8, Phase: proto.PhaseAccepted}
 	activating, ended := seen, seen
 	activating.Phase, ended.Phase = proto.PhaseActivating, proto.PhaseCommitted
+	newAgent := func() *Agent {
+		files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+		return &Agent{Options: Options{Files: files, Now: func() time.Time { return at }}, reported: newReportCursor(files)}
+	}
 	for name, write := range writes {
 		for _, on := range []deployment.Deployment{activating, ended, other} {
-			a := &Agent{Options: Options{Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}, Now: func() time.Time { return at }}}
+			a := newAgent()
 			if err := a.Files.Save(on); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +53,7 @@ func TestAgentNeverWritesOverATransaction(t *testing.T) {
 				t.Errorf("%s over %s, %s: the record is %s, %s (%v), want it left alone", name, on.ID, on.Phase, got.ID, got.Phase, err)
 			}
 		}
-		a := &Agent{Options: Options{Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}, Now: func() time.Time { return at }}}
+		a := newAgent()
 		if err := a.Files.Save(seen); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,9 @@ func (a *Agent) FollowRecord(ctx context.Context, changed <-chan struct{}) error
 // Tidy is the part of an agent that tidies.
 func (a *Agent) Tidy(ctx context.Context) error { return a.tidy(ctx) }
 
+// DrainOutbox is the part of an agent that publishes events.
+func (a *Agent) DrainOutbox(ctx context.Context) error { return a.drainOutbox(ctx) }
+
 // BeginBoot is what Run does first for the store.
 func (a *Agent) BeginBoot(ctx context.Context) { a.beginBoot(ctx) }
 

@@ -48,7 +48,18 @@ func (w *world) PublishStatus(_ context.Context, s proto.Status) error {
 }
 
 func (w *world) PublishEvent(_ context.Context, e proto.Event) (uint64, error) {
-	w.change(func() { w.events = append(w.events, e) })
+	w.mu.Lock()
+	untold := w.untold
+	w.mu.Unlock()
+	if untold != nil {
+		return 0, untold
+	}
+	w.change(func() {
+		w.events = append(w.events, e)
+		if w.published != nil {
+			w.published()
+		}
+	})
 	return 1, nil
 }
 

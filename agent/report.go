@@ -6,14 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
+	"log/slog"
 	"time"
 
-	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/outbox"
-	"kedge/agent/internal/statefile"
-	"kedge/internal/durable"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -28,82 +24,24 @@ const (
 	publishPause = 250 * time.Millisecond
 )
 
-// A reportCursor remembers, durably, how much of which deployment's history
-// was handed to the outbox.
-type reportCursor struct {
-	file durable.Document[reportedSteps]
-	last reportedSteps
-}
-
-type reportedSteps struct {
-	Deployment string `json:"deployment"`
-	Steps      int    `json:"steps"`
-}
-
-func newReportCursor(files statefile.Dir) reportCursor {
-	return reportCursor{file: durable.Document[reportedSteps]{Path: filepath.Join(files.State, "reported.json"), Format: 1}}
-}
-
-// reportSteps hands the steps of d that are new to the outbox. After a crash
-// in the middle a step may go out twice, under the same id.
-func (a *Agent) reportSteps(d deployment.Deployment) error {
-	c := &a.reported
-	if c.last.Deployment == "" {
-		last, err := c.file.Read()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		c.last = last
-	}
-	next := reportedSteps{Deployment: d.ID}
-	if c.last.Deployment == d.ID {
-		next = c.last
-	}
-	if next.Steps >= len(d.History) {
-		return nil
-	}
-	for n, s := range d.History[next.Steps:] {
-		if err := a.Outbox.Add(proto.Event{
-			ID:         fmt.Sprintf("%s-%d", d.ID, next.Steps+n),
-			Host:       a.Config.Host,
-			Time:       s.Time,
-			Deployment: d.ID,
-			Serial:     d.Serial,
-			Revision:   d.Revision,
-			Toplevel:   d.Toplevel,
-			Phase:      s.Phase,
-			Reason:     s.Reason,
-			Message:    s.Message,
-			Failed:     s.Failed,
-		}); err != nil {
-			return err
-		}
-	}
-	next.Steps = len(d.History)
-	if err := c.file.Write(next); err != nil {
-		return err
-	}
-	c.last = next
-	if d.Terminal() {
-		a.change(func(v *view) {
-			v.deployments[d.Phase.Verdict()]++
-			if why, back := d.WentBack(); back {
-				v.rollbacks[why]++
-			}
-		})
-	}
-	ring(a.report)
-	return nil
-}
-
 // note hands an event that is no step of a deployment to the outbox.
 func (a *Agent) note(e proto.Event) error {
 	e.ID, e.Host, e.Time = rand.Text(), a.Config.Host, a.Now()
 	return a.Outbox.Add(e)
 }
 
-// drainOutbox publishes events, in order, each until it is acknowledged.
+// drainOutbox publishes events, in order, each until it is acknowledged. What it
+// leaves of the steps of a deployment that rests it keeps, and at its end those of any.
 func (a *Agent) drainOutbox(ctx context.Context) error {
+	var unkept complaints
+	keep := func() (done bool) {
+		err := a.keepSteps()
+		if err != nil {
+			unkept.log(ctx, a.Log, slog.LevelWarn, "steps that were not reported yet are kept in the record alone", err)
+		}
+		return err == nil
+	}
+	defer keep()
 	for {
 		state, changed := a.Link.Watch()
 		retry := (<-chan time.Time)(nil)
@@ -112,6 +50,9 @@ func (a *Agent) drainOutbox(ctx context.Context) error {
 				a.Log.DebugContext(ctx, "events could not be published and are kept", "err", err)
 				retry = time.After(jitter(publishRetry))
 			}
+		}
+		if a.reported.resting() && !keep() {
+			retry = time.After(jitter(publishRetry))
 		}
 		select {
 		case <-ctx.Done():

@@ -85,6 +85,8 @@ type world struct {
 	ensured      []deployment.Deployment
 	statuses     []proto.Status
 	events       []proto.Event
+	untold       error  // why no event can be published
+	published    func() // runs after each that was; nil for nothing
 	held         credentials.State
 	changed      chan struct{} // closed when something below mu changed
 }

@@ -41,20 +41,24 @@ func (b *Outbox) Drain(ctx context.Context, publish func(ctx context.Context, e 
 
 // deliver publishes one event and takes it out of the queue.
 func (b *Outbox) deliver(ctx context.Context, first entry, publish func(ctx context.Context, e proto.Event) error) error {
-	data, err := os.ReadFile(b.path(first))
-	if errors.Is(err, fs.ErrNotExist) {
-		// Dropped meanwhile, or removed by somebody.
-		return b.remove(first, false)
+	event := first.lent
+	if event == nil {
+		data, err := os.ReadFile(b.path(first))
+		if errors.Is(err, fs.ErrNotExist) {
+			// Dropped meanwhile, or removed by somebody.
+			return b.remove(first, false)
+		}
+		if err != nil {
+			return err
+		}
+		kept, err := proto.ParseEvent(data)
+		if err != nil {
+			b.log.ErrorContext(ctx, "event cannot be read and was set aside", "file", b.path(first)+tornSuffix, "err", err)
+			return b.setAside(first)
+		}
+		event = &kept
 	}
-	if err != nil {
-		return err
-	}
-	event, err := proto.ParseEvent(data)
-	if err != nil {
-		b.log.ErrorContext(ctx, "event cannot be read and was set aside", "file", b.path(first)+tornSuffix, "err", err)
-		return b.setAside(first)
-	}
-	err = publish(ctx, event)
+	err := publish(ctx, *event)
 	if errors.Is(err, ErrDiscard) {
 		b.log.WarnContext(ctx, "event was discarded", "id", event.ID, "err", err)
 		return b.remove(first, true)

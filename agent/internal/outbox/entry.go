@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"kedge/proto"
 )
 
 const (
@@ -15,8 +17,9 @@ const (
 
 // An entry is one queued event. Its file name is number and key.
 type entry struct {
-	number uint64 // in the order of Add, whatever the clock does
-	key    string // of the event's ID
+	number uint64       // in the order in which they came, whatever the clock does
+	key    string       // of the event's ID
+	lent   *proto.Event // the event; nil once it is in its file
 }
 
 // keyBytes of an ID's hash: no two of a thousand have the same.

@@ -1,5 +1,7 @@
 // Package outbox keeps the host's events until they are published: each in a
-// file of its own, in order, through crashes and days without a network.
+// file of its own, in order, through crashes and days without a network. An event
+// that somebody else keeps for a while can be lent to it: it has a file only if it
+// is not published by then, or another one follows that has.
 //
 // It is bounded: a host that is cut off for very long forgets its oldest
 // events, and says how many. An event may be published twice, if the host
@@ -87,35 +89,92 @@ func Open(o Options) (*Outbox, error) {
 }
 
 // Add queues e, after all that were added before. When it returns nil, e is on
-// the disk. An event with an ID that is queued already is not queued again. If
-// the outbox is full, the oldest event is dropped.
+// the disk, and so is all before it. An event with an ID that is queued already is
+// not queued again. If the outbox is full, the oldest event is dropped.
 func (b *Outbox) Add(e proto.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.add(e); err != nil {
+		return fmt.Errorf("queue event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+func (b *Outbox) add(e proto.Event) error {
+	if err := b.keep(); err != nil {
+		return err
+	}
+	if err := b.queueUp(e); err != nil {
+		return err
+	}
+	if err := b.keep(); err != nil {
+		b.queue = b.queue[:len(b.queue)-1] // that is e, and nobody else keeps it
+		return err
+	}
+	return nil
+}
+
+// Lend queues e as Add does, but writes nothing: who lends it keeps it on the disk
+// until it was delivered, or [Outbox.Keep] has returned nil.
+func (b *Outbox) Lend(e proto.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.queueUp(e); err != nil {
+		return fmt.Errorf("queue event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Keep puts on the disk what was lent and is not delivered yet.
+func (b *Outbox) Keep() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.keep(); err != nil {
+		return fmt.Errorf("keep events: %w", err)
+	}
+	return nil
+}
+
+// queueUp puts e at the end of the queue, and in no file; b.mu is held.
+func (b *Outbox) queueUp(e proto.Event) error {
 	data, err := e.Encode()
 	if err != nil {
-		return fmt.Errorf("queue event %s: %w", e.ID, err)
+		return err
 	}
 	// What cannot be read back would be lost later.
 	if _, err := proto.ParseEvent(data); err != nil {
-		return fmt.Errorf("queue event %s: %w", e.ID, err)
+		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	key := keyOf(e.ID)
 	if slices.ContainsFunc(b.queue, func(q entry) bool { return q.key == key }) {
 		return nil
 	}
 	for len(b.queue) >= b.limit {
 		if err := b.dropOldest(); err != nil {
-			return fmt.Errorf("queue event %s: make room: %w", e.ID, err)
+			return fmt.Errorf("make room: %w", err)
 		}
 	}
-	added := entry{number: b.next, key: key}
-	if err := durable.WriteFile(b.path(added), data, filePerm); err != nil {
-		return fmt.Errorf("queue event %s: %w", e.ID, err)
-	}
+	b.queue = append(b.queue, entry{number: b.next, key: key, lent: &e})
 	b.next++
-	b.queue = append(b.queue, added)
 	b.ring()
+	return nil
+}
+
+// keep gives every event its file, the oldest first; b.mu is held.
+func (b *Outbox) keep() error {
+	for i, q := range b.queue {
+		if q.lent == nil {
+			continue
+		}
+		data, err := q.lent.Encode()
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(b.path(q), data, filePerm); err != nil {
+			return err
+		}
+		b.queue[i].lent = nil
+	}
 	return nil
 }
 
@@ -197,7 +256,7 @@ func (b *Outbox) limitTorn() error {
 
 // forget takes e out of the queue; b.mu is held.
 func (b *Outbox) forget(e entry) {
-	b.queue = slices.DeleteFunc(b.queue, func(q entry) bool { return q == e })
+	b.queue = slices.DeleteFunc(b.queue, func(q entry) bool { return q.number == e.number })
 }
 
 func (b *Outbox) path(e entry) string { return filepath.Join(b.dir, e.name()) }
