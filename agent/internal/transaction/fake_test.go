@@ -38,6 +38,7 @@ type fakeHost struct {
 	proven      deployment.Proven
 	quarantined []proto.StorePath
 	held        proto.StorePath
+	saved       []deployment.Deployment // all that the record was, or should have been
 
 	// the boot loader
 	oneShot   proto.StorePath // boots next, once
@@ -224,6 +225,9 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		h.dead = true
 		return activation.Result{}, errCrash
 	}
+	if h.record.Phase == proto.PhaseFetched {
+		h.t.Errorf("%s is activated before the record says so", p)
+	}
 	if h.held != h.record.Toplevel {
 		h.t.Errorf("%s is activated, but %s is kept from being collected", p, h.held)
 	}
@@ -399,7 +403,10 @@ func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
 	return h.defaulted(h, p)
 }
 
-func (h *fakeHost) Save(d deployment.Deployment) error { return h.do(func() { h.record = d }) }
+func (h *fakeHost) Save(d deployment.Deployment) error {
+	h.saved = append(h.saved, d)
+	return h.do(func() { h.record = d })
+}
 
 func (h *fakeHost) Prove(p deployment.Proven) error {
 	if p.Toplevel == oldSystem && h.noProof || p.Toplevel == newSystem && h.noCommit {

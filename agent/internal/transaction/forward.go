@@ -169,9 +169,9 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	t.d.Checks = j.Checks // saved with the step
-	next := proto.PhaseCommitting
-	if t.d.Way == deployment.WayTest {
-		next = proto.PhaseTried
+	next := proto.PhaseTried
+	if t.d.Way != deployment.WayTest {
+		next, t.d.Registered = proto.PhaseCommitting, true // likewise
 	}
 	// What speaks against it and was not required goes into the history.
 	return because(next, "", "%s", j.Message), nil
@@ -184,7 +184,7 @@ func (t *transaction) commit(ctx context.Context) (deployment.Step, error) {
 	if _, err := t.look(t.ours); err != nil {
 		return deployment.Step{}, err
 	}
-	if !t.d.Registered {
+	if !t.d.Registered { // as earlier versions left it
 		d := t.d
 		d.Registered = true
 		if err := t.save(d); err != nil {

@@ -108,7 +108,8 @@ func (t *transaction) waits() (bool, error) {
 	return t.d.AwaitsBoot(boot), nil
 }
 
-// A transaction is one run over a record. d is always what is on disk.
+// A transaction is one run over a record. d is what is on disk, or will be before
+// anything is touched.
 type transaction struct {
 	Options
 	d deployment.Deployment
@@ -154,7 +155,9 @@ func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
 			return err
 		}
 	}
-	if err := t.save(d); err != nil {
+	if d.Phase == proto.PhaseActivating {
+		t.d = d // saved with the note that the activation begins: until then nothing is touched
+	} else if err := t.save(d); err != nil {
 		return err
 	}
 	t.Log.InfoContext(ctx, "deployment advanced", "deployment", d.ID, "from", from, "to", d.Phase,

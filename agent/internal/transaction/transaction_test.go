@@ -176,6 +176,31 @@ func TestTransactionWithoutCrash(t *testing.T) {
 	}
 }
 
+// TestTheRecordIsSavedWhereSomethingHappens, and only there: each time costs two waits
+// for the disk.
+func TestTheRecordIsSavedWhereSomethingHappens(t *testing.T) {
+	h := newFakeHost(t)
+	h.settle()
+	type saved struct {
+		phase      proto.Phase
+		begun      int
+		registered bool
+	}
+	var got []saved
+	for _, d := range h.saved {
+		got = append(got, saved{d.Phase, d.Activations, d.Registered})
+	}
+	want := []saved{
+		{proto.PhaseActivating, 1, false}, // then the activation
+		{proto.PhaseProbation, 1, false},  // then the restart of the agent
+		{proto.PhaseCommitting, 1, true},  // then the profile and the boot default
+		{proto.PhaseCommitted, 1, true},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("saved as %+v, want %+v", got, want)
+	}
+}
+
 // TestCrashAtEveryCall ends the process, or the power, before and after every
 // single effect, and once more, in either way, at every later one. Whatever
 // happens, the host ends on the proven system or on the new one, committed, all
