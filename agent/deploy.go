@@ -130,7 +130,23 @@ func (a *Agent) edit(change func(d deployment.Deployment) (deployment.Deployment
 			return fmt.Errorf("keep what deployment %s came to: %w", on.ID, err)
 		}
 	}
-	return a.Files.Save(d)
+	if err := a.Files.Save(d); err != nil {
+		return err
+	}
+	a.logStep(on, d)
+	return nil
+}
+
+// logStep logs where d, which is in the place of on, is now.
+func (a *Agent) logStep(on, d deployment.Deployment) {
+	switch {
+	case d.ID != on.ID:
+		a.Log.Info("deployment begins", "deployment", d.ID, "attempt", d.Attempt, "phase", d.Phase, "toplevel", d.Toplevel,
+			"revision", d.Revision.String(), "reason", d.Reason, "detail", d.Message)
+	case d.Phase != on.Phase:
+		s := d.History[len(d.History)-1]
+		a.Log.Info("deployment advanced", "deployment", d.ID, "from", on.Phase, "to", d.Phase, "reason", s.Reason, "detail", s.Message)
+	}
 }
 
 // startFetch fetches d's closure, unless that is under way. The result comes

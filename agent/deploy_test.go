@@ -37,7 +37,8 @@ func TestAgentNeverWritesOverATransaction(t *testing.T) {
 	activating.Phase, ended.Phase = proto.PhaseActivating, proto.PhaseCommitted
 	newAgent := func() *Agent {
 		files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
-		return &Agent{Options: Options{Files: files, Now: func() time.Time { return at }}, reported: newReportCursor(files)}
+		o := Options{Files: files, Now: func() time.Time { return at }, Log: slog.New(slog.DiscardHandler)}
+		return &Agent{Options: o, reported: newReportCursor(files)}
 	}
 	for name, write := range writes {
 		for _, on := range []deployment.Deployment{activating, ended, other} {

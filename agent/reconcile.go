@@ -203,7 +203,11 @@ func (a *Agent) decided(ctx context.Context, d Decision, o Observation) {
 	if same {
 		return
 	}
-	a.Log.InfoContext(ctx, "decided", "action", d.Action, "reason", d.Reason, "detail", d.Message)
+	level := slog.LevelInfo
+	if d.Reason == proto.ReasonDeploying {
+		level = slog.LevelDebug // the deployment's own steps are told
+	}
+	a.Log.Log(ctx, level, "decided", "action", d.Action, "reason", d.Reason, "detail", d.Message)
 }
 
 // observe reads everything that Decide wants to know, and hands what is new in

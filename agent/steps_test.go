@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -124,6 +125,47 @@ func TestADeploymentWritesLittle(t *testing.T) {
 	if diff := cmp.Diff(want, written()); diff != "" {
 		t.Errorf("written (-want +got):\n%s", diff)
 	}
+}
+
+// TestADeploymentLogsLittle: each line costs the host's journal as much as some writes.
+func TestADeploymentLogsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.proved()
+		var log bytes.Buffer
+		w.logged = &log
+		changed := make(chan struct{})
+		a := w.agent()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- a.FollowRecord(ctx, changed) }()
+		synctest.Wait()
+		log.Reset()
+		w.assign(7, pathB)
+		synctest.Wait()
+		d := w.awaitTransaction()
+		for _, p := range []proto.Phase{proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseCommitted} {
+			d = w.advance(d, p)
+			changed <- struct{}{}
+			synctest.Wait()
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for line := range strings.Lines(log.String()) {
+			got = append(got, strings.TrimSpace(line))
+		}
+		want := []string{
+			`level=INFO msg="deployment begins" deployment=` + d.ID + " attempt=1 phase=accepted toplevel=" + pathB.String() + ` revision="" reason="" detail=""`,
+			`level=INFO msg="deployment advanced" deployment=` + d.ID + ` from=accepted to=fetched reason="" detail=""`,
+			`level=INFO msg=decided action=rest reason=converged detail=""`,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("logged (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // renames returns a function that says how often which file in dirs was replaced

@@ -116,7 +116,11 @@ func (s settling) run(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			log.InfoContext(ctx, "transaction goes on", "deployment", d.ID, "phase", d.Phase, "toplevel", d.Toplevel)
+			level := slog.LevelInfo
+			if d.Fetched() {
+				level = slog.LevelDebug // it only begins, and says what with
+			}
+			log.Log(ctx, level, "transaction goes on", "deployment", d.ID, "phase", d.Phase, "toplevel", d.Toplevel)
 			_, err = transaction.Run(ctx, d, s.options)
 		}
 		if err == nil {

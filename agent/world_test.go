@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -43,7 +44,8 @@ type world struct {
 	mode                proto.Mode            // of what is assigned
 	caches              []string
 	drift               agent.DriftConfig
-	examined            func() // runs while something here is looked at
+	examined            func()    // runs while something here is looked at
+	logged              io.Writer // where the log goes to; nil for nowhere
 
 	bell chan struct{}
 
@@ -191,6 +193,14 @@ func (w *world) agent() *agent.Agent {
 	c.Trust.ReleaseKeys = []proto.PublicKey{w.release.Public()}
 	c.Trust.ControllerKeys = []proto.PublicKey{w.controller.Public()}
 	log := slog.New(slog.DiscardHandler)
+	if w.logged != nil {
+		log = slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+	}
 	box, err := outbox.Open(outbox.Options{Dir: filepath.Join(w.files.State, "outbox"), Log: log})
 	if err != nil {
 		w.t.Fatal(err)

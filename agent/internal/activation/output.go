@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ const (
 	// logHead and logTail are how many lines of them go to the log.
 	logHead = 100
 	logTail = 100
+	// logWhole is how many bytes are one entry of the log: an entry is more work for
+	// the journal than what is in it.
+	logWhole = 2000
 )
 
 // An output is the file that a run writes to: a file and never a pipe, whose
@@ -89,8 +93,16 @@ func split(text string) []string {
 	return strings.Split(text, "\n")
 }
 
-// logLines copies an output to the log, its middle left out if it is long.
+// logLines copies an output to the log: one that is short as a whole, others line by
+// line, with the middle left out of long ones.
 func logLines(ctx context.Context, log *slog.Logger, lines []string) {
+	said := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.TrimSpace(line) == "" })
+	if whole := strings.Join(said, "; "); len(whole) <= logWhole {
+		if whole != "" {
+			log.InfoContext(ctx, "activation output", "lines", whole)
+		}
+		return
+	}
 	for i, line := range lines {
 		if len(lines) > logHead+logTail && i >= logHead && i < len(lines)-logTail {
 			if i == logHead {

@@ -173,6 +173,20 @@ func TestActivateLogsTheOutputBounded(t *testing.T) {
 	}
 }
 
+func TestActivateLogsAShortOutputAsAWhole(t *testing.T) {
+	h := newHost(t, moves+"echo 'activating the configuration...'; echo; echo 'setting up /etc...'")
+	if _, err := h.runner.Activate(t.Context(), path(t, newPath), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `lines="activating the configuration...; setting up /etc..."`) {
+		t.Errorf("logged is %q, want one line with both", got)
+	}
+	h = newHost(t, moves)
+	if _, err := h.runner.Activate(t.Context(), path(t, newPath), false); err != nil || h.log.Len() > 0 {
+		t.Errorf("logged is %q (%v), want nothing of a program that says nothing", h.log, err)
+	}
+}
+
 func TestActivateReadsBothEndsOfALongOutput(t *testing.T) {
 	h := newHost(t, moves+`echo 'activating the configuration...'; head -c 1000000 /dev/zero | tr '\0' x; echo; echo 'warning: the following units failed: a.service'; exit 4`)
 	got, err := h.runner.Activate(t.Context(), path(t, newPath), false)
