@@ -113,7 +113,7 @@ func TestWhatWasProvenIsBroughtBack(t *testing.T) {
 		for _, id := range []string{"drift-1", "drift-2", "drift-3"} { // in place of another system
 			past := statefile.Past{DeploymentStatus: proto.DeploymentStatus{ID: id, Toplevel: pathA, Started: time.Now()}}
 			past.Steps = []statefile.Step{{Reason: proto.ReasonDriftRestored}}
-			w.must(w.files.Remember(past))
+			w.must(w.files.Remember(past, func(statefile.History) error { return nil }))
 		}
 		a := w.follow()
 		w.assign(7, pathB)

@@ -92,15 +92,9 @@ func bound(h statefile.History, p statefile.Past) proto.Reason {
 }
 
 // endLoop quarantines the system of p, which has just ended and is not in the
-// history yet, if that was one deployment of it too many.
-func (a *Agent) endLoop(ctx context.Context, p statefile.Past) (err error) {
-	h, err := a.Files.History()
-	if err != nil {
-		return nil //nolint:nilerr // who remembers p says so
-	}
-	if slices.ContainsFunc(h.Deployments, func(q statefile.Past) bool { return q.ID == p.ID }) {
-		return nil
-	}
+// history yet, if that was one deployment of it too many. h is what was remembered
+// before.
+func (a *Agent) endLoop(ctx context.Context, h statefile.History, p statefile.Past) (err error) {
 	why := bound(h, p)
 	if why == "" {
 		return nil

@@ -112,10 +112,7 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 		return
 	}
 	p := statefile.NewPast(d)
-	err := a.endLoop(ctx, p) // first: what is remembered was looked at
-	if err == nil {
-		err = a.Files.Remember(p)
-	}
+	err := a.Files.Remember(p, func(h statefile.History) error { return a.endLoop(ctx, h, p) }) // what is remembered was looked at
 	if aside, is := errors.AsType[*statefile.UnreadableHistoryError](err); is {
 		err = errors.Join(err, a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()}))
 	}

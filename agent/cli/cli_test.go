@@ -145,7 +145,7 @@ func deployed(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(of(ts).files.Save(d))
 	if d.Terminal() {
-		ts.Check(of(ts).files.Remember(statefile.NewPast(d)))
+		ts.Check(of(ts).files.Remember(statefile.NewPast(d), func(statefile.History) error { return nil }))
 	}
 }
 

@@ -57,7 +57,7 @@ func TestAwaitBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				if d.Terminal() {
-					err = files.Remember(statefile.NewPast(d))
+					err = files.Remember(statefile.NewPast(d), func(statefile.History) error { return nil })
 				}
 				on := d
 				if tt.later && d.Terminal() {

@@ -65,9 +65,10 @@ func (e *UnreadableHistoryError) Error() string {
 func (e *UnreadableHistoryError) Unwrap() error { return e.Err }
 
 // Remember adds p to the history, durably, unless it is there, and forgets the
-// oldest beyond [HistoryLimit]. If the history cannot be understood it begins a
-// new one, and then returns an [*UnreadableHistoryError].
-func (d Dir) Remember(p Past) error {
+// oldest beyond [HistoryLimit]. Unless it is there, first is called with what was
+// remembered before; if that fails, p is not added. If the history cannot be
+// understood it begins a new one, and then returns an [*UnreadableHistoryError].
+func (d Dir) Remember(p Past, first func(h History) error) error {
 	h, err := d.History()
 	var unreadable error
 	if foreign(err) {
@@ -80,6 +81,9 @@ func (d Dir) Remember(p Past) error {
 	}
 	if slices.ContainsFunc(h.Deployments, func(q Past) bool { return q.ID == p.ID }) {
 		return unreadable
+	}
+	if err := first(h); err != nil {
+		return errors.Join(unreadable, err)
 	}
 	h.Deployments = append(h.Deployments, p)
 	h.Deployments = h.Deployments[max(0, len(h.Deployments)-HistoryLimit):]

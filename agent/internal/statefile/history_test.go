@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,11 +23,37 @@ func past(id string) Past {
 	})
 }
 
+// unasked is who does not look at what was remembered before.
+func unasked(History) error { return nil }
+
+func TestWhoLooksAtTheHistoryComesFirst(t *testing.T) {
+	d := newDir(t)
+	var seen []int
+	look := func(err error) func(h History) error {
+		return func(h History) error {
+			seen = append(seen, len(h.Deployments))
+			return err
+		}
+	}
+	locked := errors.New("locked")
+	for _, tt := range []struct {
+		id        string
+		says, err error
+	}{{"1", nil, nil}, {"2", locked, locked}, {"2", nil, nil}, {"2", locked, nil}, {"3", nil, nil}} {
+		if err := d.Remember(past(tt.id), look(tt.says)); !errors.Is(err, tt.err) {
+			t.Errorf("%s: Remember = %v, want %v", tt.id, err, tt.err)
+		}
+	}
+	if want := []int{0, 1, 1, 2}; !slices.Equal(seen, want) {
+		t.Errorf("looked at %d, want %d", seen, want)
+	}
+}
+
 func TestHistoryKeepsTheLastOnes(t *testing.T) {
 	d := newDir(t)
 	for i := range HistoryLimit + 3 {
 		for range 2 { // as after a crash
-			if err := d.Remember(past(fmt.Sprint(i))); err != nil {
+			if err := d.Remember(past(fmt.Sprint(i)), unasked); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -52,7 +79,7 @@ func TestHistoryThatCannotBeReadIsSetAside(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := d.Remember(past("1"))
+		err := d.Remember(past("1"), unasked)
 		var aside *UnreadableHistoryError
 		if !errors.As(err, &aside) {
 			t.Fatalf("%s: got %v", content, err)
@@ -63,7 +90,7 @@ func TestHistoryThatCannotBeReadIsSetAside(t *testing.T) {
 		if h, err := d.History(); err != nil || len(h.Deployments) != 1 {
 			t.Errorf("%s: got %+v, %v, want one that begins anew", content, h, err)
 		}
-		if err := d.Remember(past("2")); err != nil {
+		if err := d.Remember(past("2"), unasked); err != nil {
 			t.Errorf("%s: the next one: %v", content, err)
 		}
 	}

@@ -154,7 +154,7 @@ func TestAReasonOfALaterVersionIsKept(t *testing.T) {
 	if err := d.Save(record); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Remember(NewPast(record)); err != nil {
+	if err := d.Remember(NewPast(record), unasked); err != nil {
 		t.Fatal(err)
 	}
 	reads(t, "record", d.Deployment, record)
