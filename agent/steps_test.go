@@ -118,7 +118,6 @@ func TestADeploymentWritesLittle(t *testing.T) {
 		"deployment.json": 2 + 4, // accepted and fetched; by the test, in the place of the transaction
 		"proven.json":     1,     // by the test
 		"floors.json":     1,
-		"boot.json":       1,
 		"history.json":    1,
 		"reported.json":   2, // at the end of the one agent, and of the deployment
 	}

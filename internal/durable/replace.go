@@ -42,6 +42,12 @@ func MkdirAll(path string, perm fs.FileMode) error {
 	return disk{}.mkdirAll(filepath.Clean(path), perm)
 }
 
+// SyncDir makes durable what was renamed or removed in the directory at path, by
+// anybody.
+func SyncDir(path string) error {
+	return disk{}.syncDir(path)
+}
+
 // A disk performs effects one at a time. Its zero value just performs them; a
 // test puts a fault between them.
 type disk struct {

@@ -1,8 +1,10 @@
 package statefile
 
 import (
+	"reflect"
 	"slices"
 
+	"kedge/internal/durable"
 	"kedge/proto"
 )
 
@@ -60,7 +62,11 @@ func (b Boot) Mended(p proto.StorePath) Boot {
 // Boot returns what is known; the zero value if nothing is.
 func (d Dir) Boot() (Boot, error) { return read(document[Boot](d, bootFile)) }
 
-// SaveBoot replaces what is known, durably.
+// SaveBoot replaces what is known, durably. If that is b already, as it is for an
+// agent that was restarted, there is nothing to write.
 func (d Dir) SaveBoot(b Boot) error {
+	if known, err := d.Boot(); err == nil && reflect.DeepEqual(known, b) {
+		return durable.SyncDir(d.State) // who wrote it may have died before that
+	}
 	return document[Boot](d, bootFile).Write(b)
 }

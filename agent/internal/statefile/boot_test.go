@@ -1,6 +1,8 @@
 package statefile
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,4 +54,30 @@ func TestBootVerifiedAndMended(t *testing.T) {
 	if got, err := files.Boot(); err != nil || !cmp.Equal(got, found, compareValues) {
 		t.Errorf("Boot = %+v, %v, want %+v", got, err, found)
 	}
+}
+
+func TestWhatIsKnownOfTheStoreIsWrittenOnce(t *testing.T) {
+	d := newDir(t)
+	path := filepath.Join(d.State, bootFile)
+	save := func(b Boot) os.FileInfo {
+		t.Helper()
+		if err := d.SaveBoot(b); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if got, readErr := d.Boot(); readErr != nil || err != nil || !cmp.Equal(got, b, compareValues) {
+			t.Fatalf("Boot = %+v, %v, %v, want %+v", got, readErr, err, b)
+		}
+		return info
+	}
+	b := Boot{ID: "1", Corrupt: []proto.StorePath{parse(t, pathA)}}
+	if first, second := save(b), save(b); !os.SameFile(first, second) {
+		t.Error("what was known already was written again")
+	}
+	save(Boot{ID: "1", Clean: true})
+	save(Boot{ID: "2"})
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	save(b)
 }
