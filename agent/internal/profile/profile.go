@@ -26,8 +26,8 @@ const (
 	storeDir    = "/nix/store"
 )
 
-// A Setter changes profiles; nix.Links is one. The link is changed atomically,
-// but need not be durable yet when it returns.
+// A Setter changes profiles; nix.Links is one. The link is changed atomically, and
+// is on the disk when it returns nil; what was deleted need not be gone from it yet.
 type Setter interface {
 	SetProfile(ctx context.Context, profile string, path proto.StorePath) error
 	SwitchGeneration(ctx context.Context, profile string, number proto.Generation) error

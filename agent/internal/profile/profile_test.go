@@ -249,7 +249,7 @@ func TestTheStoreIsOnTheDiskBeforeTheProfileChanges(t *testing.T) {
 		change func() error
 		want   []string
 	}{
-		{"register", func() error { _, err := s.Register(t.Context(), parse(t, pathB)); return err }, []string{store, "set " + pathB, store, profile}},
+		{"register", func() error { _, err := s.Register(t.Context(), parse(t, pathB)); return err }, []string{store, profile, "set " + pathB}},
 		{"again, as after a crash", func() error { _, err := s.Register(t.Context(), parse(t, pathB)); return err }, []string{store, profile}},
 		{"restore", func() error { _, err := s.Restore(t.Context(), parse(t, pathA), 1); return err }, []string{"switch 1", store, profile}},
 	} {

@@ -20,12 +20,11 @@ import (
 // The store is on the disk before the profile changes; when it returns nil, the
 // profile is, too.
 func (s System) Register(ctx context.Context, toplevel proto.StorePath) (proto.Generation, error) {
-	return s.point("register", toplevel, func() error {
-		if err := s.sync(storeDir); err != nil {
-			return err
-		}
-		return s.Nix.SetProfile(ctx, s.path(), toplevel)
-	})
+	// Also when nothing will change: a run before this one may have died after it did.
+	if err := s.syncAll(); err != nil {
+		return 0, fmt.Errorf("register %s: %w", toplevel, err)
+	}
+	return s.point("register", toplevel, func() error { return s.Nix.SetProfile(ctx, s.path(), toplevel) })
 }
 
 // Restore makes the system profile name toplevel again: by generation number if
@@ -33,7 +32,7 @@ func (s System) Register(ctx context.Context, toplevel proto.StorePath) (proto.G
 // one. Store and profile are on the disk when it returns nil: a disk that fails
 // does not keep the profile from being pointed back.
 func (s System) Restore(ctx context.Context, toplevel proto.StorePath, number proto.Generation) (proto.Generation, error) {
-	return s.point("restore", toplevel, func() error {
+	g, err := s.point("restore", toplevel, func() error {
 		all, err := nix.Generations(s.path())
 		if err != nil {
 			return err
@@ -47,6 +46,13 @@ func (s System) Restore(ctx context.Context, toplevel proto.StorePath, number pr
 		}
 		return s.Nix.SwitchGeneration(ctx, s.path(), number)
 	})
+	if err != nil {
+		return 0, err
+	}
+	if err := s.syncAll(); err != nil { // also when nothing changed, likewise
+		return 0, fmt.Errorf("restore %s: %w", toplevel, err)
+	}
+	return g, nil
 }
 
 // point makes the profile name toplevel by change, unless it does already, and
@@ -70,15 +76,13 @@ func (s System) point(what string, toplevel proto.StorePath, change func() error
 			return fail(fmt.Errorf("the profile then names %s; somebody else changes it", g.Path))
 		}
 	}
-	// Also when nothing changed: a run before this one may have died here.
-	if err := s.sync(storeDir, filepath.Dir(systemLink)); err != nil {
-		return fail(err)
-	}
 	return g.Number, nil
 }
 
-// sync makes the file systems of dirs durable. That of the profile has Nix's
-// database, too.
+// syncAll makes the store durable, and the profile with Nix's database.
+func (s System) syncAll() error { return s.sync(storeDir, filepath.Dir(systemLink)) }
+
+// sync makes the file systems of dirs durable.
 func (s System) sync(dirs ...string) error {
 	sync := s.Sync
 	if sync == nil {
