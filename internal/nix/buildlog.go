@@ -1,8 +1,6 @@
 package nix
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -11,117 +9,87 @@ import (
 )
 
 // A LogFunc is told what a build says as it says it: a line, and the name of the
-// derivation whose builder said it; empty if it is Nix. It is called by one goroutine.
+// derivation whose builder said it, without its version; empty if it is Nix. It is
+// called by one goroutine.
 type LogFunc func(derivation, line string)
 
-// What Nix writes with --log-format internal-json, each line after jsonMark. The
-// numbers have not changed since Nix 2.0.
+// logFormat has Nix name the builder before each line that one says. In JSON, which tells
+// those of one name apart too, it also writes a line for every eight bytes that it copies.
+const logFormat = "bar-with-logs"
+
 const (
-	jsonMark      = "@nix "
-	activityBuild = 105
-	resultLogLine = 101
-	levelError    = 0
-	levelInfo     = 3 // what Nix says if it is not asked to say more
-
-	// jsonProgress begins most of it: how far something is, in numbers, which nobody
-	// is told. What a builder says has a text in their place.
-	jsonProgress = `{"action":"result","fields":[`
-
 	quotedLines = 20 // of a builder's log, with its failure
 	quotedWidth = 512
 )
 
-// jsonLog turns what Nix writes in JSON into text: what is said as it is said for
-// each, and the errors alone for errors, as Nix itself would write them. There it
-// quotes the last lines of a failed builder, which Nix leaves to whoever reads JSON.
-type jsonLog struct {
+// textLog takes what Nix writes in logFormat: what is said as it is said for each, and
+// what Nix itself says, but for what it is about to do, for errors. There it quotes the
+// last lines of a failed builder, which Nix does not where it has shown them.
+type textLog struct {
 	errors io.Writer
 	each   LogFunc
 
-	builds map[uint64]string   // derivations by activity
-	last   map[string][]string // lines by derivation
+	last  map[string][]string // lines by the name of their derivation
+	quote []string            // is to follow the message that is being read
 }
 
+var (
+	builderLine    = regexp.MustCompile(`^([0-9A-Za-z+._?=-]+)(?: \(post\))?> (.*)$`)
+	activityLine   = regexp.MustCompile(`^[a-z].*\.\.\.$`)
+	derivationPath = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+\.drv`)
+)
+
 // line takes a line of Nix's standard error.
-func (l *jsonLog) line(line []byte) error {
-	text, is := bytes.CutPrefix(line, []byte(jsonMark))
-	if !is { // SSH, for one, writes there, too
-		l.say(string(line), true)
+func (l *textLog) line(line []byte) error {
+	text := string(line)
+	if said := builderLine.FindStringSubmatch(text); said != nil {
+		l.builderSaid(said[1], said[2])
 		return nil
 	}
-	if fields, is := bytes.CutPrefix(text, []byte(jsonProgress)); is && !bytes.HasPrefix(fields, []byte(`"`)) {
-		return nil
-	}
-	var said struct {
-		Action string            `json:"action"`
-		ID     uint64            `json:"id"`
-		Type   int               `json:"type"`
-		Level  int               `json:"level"`
-		Text   string            `json:"text"`
-		Msg    string            `json:"msg"`
-		Fields []json.RawMessage `json:"fields"`
-	}
-	if err := json.Unmarshal(text, &said); err != nil {
-		l.say(string(text), true) // of a newer Nix
-		return nil
-	}
-	var field string
-	if len(said.Fields) > 0 {
-		_ = json.Unmarshal(said.Fields[0], &field) // a number stays no text
+	isError := strings.HasPrefix(text, "error:")
+	if !strings.HasPrefix(text, " ") {
+		l.end()
 	}
 	switch {
-	case said.Action == "start" && said.Level <= levelInfo && said.Text != "":
-		if said.Type == activityBuild {
-			l.builds[said.ID] = field
-		}
-		l.say(said.Text, false)
-	case said.Action == "result" && said.Type == resultLogLine:
-		l.builderSaid(l.builds[said.ID], field)
-	case said.Action == "stop":
-		delete(l.builds, said.ID)
-	case said.Action == "msg" && said.Level <= levelInfo:
-		l.say(l.quoting(plainText(said.Msg)), said.Level == levelError)
+	case isError:
+		l.quote = l.last[nameOf(derivationPath.FindString(text))]
+	case strings.Contains(text, " log lines:"): // Nix' daemon has quoted them
+		l.quote = nil
+	case strings.HasPrefix(text, "building '"):
+		delete(l.last, nameOf(derivationPath.FindString(text)))
 	}
+	l.say(text, isError || !activityLine.MatchString(text))
 	return nil
 }
 
-// say passes on what Nix says, which may be several lines.
-func (l *jsonLog) say(text string, isError bool) {
-	for line := range strings.Lines(text) {
-		l.each("", strings.TrimRight(line, "\n"))
+// end ends the message that was read last.
+func (l *textLog) end() {
+	if len(l.quote) > 0 {
+		l.say(fmt.Sprintf("       Last %d log lines:", len(l.quote)), true)
 	}
+	for _, line := range l.quote {
+		l.say("       > "+line, true)
+	}
+	l.quote = nil
+}
+
+func (l *textLog) say(line string, isError bool) {
+	l.each("", line)
 	if isError {
-		fmt.Fprintln(l.errors, text)
+		fmt.Fprintln(l.errors, line)
 	}
 }
 
-func (l *jsonLog) builderSaid(derivation, line string) {
-	line = plainText(line)
-	l.each(packageOf(derivation), line)
-	kept := append(l.last[derivation], line[:min(len(line), quotedWidth)])
-	l.last[derivation] = kept[max(len(kept)-quotedLines, 0):]
+func (l *textLog) builderSaid(name, line string) {
+	l.each(name, line)
+	kept := append(l.last[name], line[:min(len(line), quotedWidth)])
+	l.last[name] = kept[max(len(kept)-quotedLines, 0):]
 }
 
-var derivationPath = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+\.drv`)
+var version = regexp.MustCompile(`-[^A-Za-z].*`)
 
-// quoting returns a message with the last lines of the builder that it is about, if
-// that is one and they are not there already.
-func (l *jsonLog) quoting(message string) string {
-	head, _, _ := strings.Cut(message, "\n")
-	lines := l.last[derivationPath.FindString(head)]
-	if len(lines) == 0 || strings.Contains(message, " log lines:") {
-		return message
-	}
-	return fmt.Sprintf("%s\n       Last %d log lines:\n       > %s", strings.TrimRight(message, "\n"), len(lines), strings.Join(lines, "\n       > "))
-}
-
-// packageOf returns the name of a derivation without its path.
-func packageOf(derivation string) string {
+// nameOf returns the name of a derivation without its version, as Nix shows it.
+func nameOf(derivation string) string {
 	_, name, _ := strings.Cut(path.Base(derivation), "-")
-	return strings.TrimSuffix(name, ".drv")
+	return version.ReplaceAllString(strings.TrimSuffix(name, ".drv"), "")
 }
-
-var colours = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
-
-// plainText returns text without colours.
-func plainText(text string) string { return colours.ReplaceAllString(text, "") }

@@ -81,19 +81,19 @@ func (c *CLI) run(ctx context.Context, program string, args, operands []string, 
 // that says.
 func (c *CLI) logged(ctx context.Context, log LogFunc, program string, args, operands []string, settings ...Setting) error {
 	if log != nil {
-		args = append(args, "--log-format", "internal-json")
+		args = append(args, "--log-format", logFormat)
 	}
 	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, io.Discard, log)
 }
 
 // stream runs a command in bounded memory and has out take its standard output as
-// it comes, and log, if it is not nil, its standard error, which is in JSON then. An
+// it comes, and log, if it is not nil, its standard error, which is in logFormat then. An
 // error of out stops it.
 func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer, log LogFunc) error {
 	stderr := command.Tail{Limit: stderrLimit}
 	cmd := c.command(ctx, argv, &stderr)
+	said := textLog{errors: &stderr, each: log, last: map[string][]string{}}
 	if log != nil {
-		said := jsonLog{errors: &stderr, each: log, builds: map[uint64]string{}, last: map[string][]string{}}
 		cmd.Stderr = &lines{each: said.line, lossy: true} // a builder may say anything
 	}
 	cmd.Env = append(cmd.Env, m.environ()...)
@@ -106,6 +106,7 @@ func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer
 			err = ended
 		}
 	}
+	said.end()
 	c.log(ctx, argv, time.Since(start), err)
 	if err != nil {
 		return failure(ctx, cmd, &stderr, err)
