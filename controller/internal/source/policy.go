@@ -153,12 +153,16 @@ func (r *Repository) recover(ctx context.Context, base proto.Revision) (known bo
 // isAncestor reports whether b follows from a, as far as our copy tells: not where it
 // lacks one of them.
 func (r *Repository) isAncestor(ctx context.Context, a, b proto.Revision) (bool, error) {
+	follows, err := r.says(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
+	if err == nil || ctx.Err() != nil {
+		return follows, err
+	}
 	for _, c := range []proto.Revision{a, b} {
-		if has, err := r.says(ctx, r.mirror, "cat-file", "-e", c.String()); err != nil || !has {
-			return false, err
+		if has, err := r.says(ctx, r.mirror, "cat-file", "-e", c.String()); err == nil && !has {
+			return false, nil
 		}
 	}
-	return r.says(ctx, r.mirror, "merge-base", "--is-ancestor", a.String(), b.String())
+	return false, err
 }
 
 // says runs a git command that answers by how it ends: 0 is yes, 1 is no, and all else

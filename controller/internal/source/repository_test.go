@@ -74,6 +74,33 @@ func TestARepositoryOnThisMachineIsCheckedWithoutStartingAnything(t *testing.T) 
 	}
 }
 
+// TestAPushHereCostsTwoGits: one looks for what is evaluated, one whether it was pushed over.
+func TestAPushHereCostsTwoGits(t *testing.T) {
+	o := newOrigin(t)
+	base := o.commit("flake.nix", "{ }")
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+	checkout(t, r, check(t, r))
+	newest := o.commit("a", "1")
+	started := filepath.Join(t.TempDir(), "started")
+	gitThat(t, "*", "echo \"$*\" >>"+started)
+	if got := check(t, r); got != newest {
+		t.Fatalf("found %s, want %s", got, newest)
+	}
+	if err := r.Fetch(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	if over, err := r.Admit(t.Context(), base, newest); over || err != nil {
+		t.Errorf("got %t, %v, want it admitted", over, err)
+	}
+	if _, err := r.Checkout(t.Context(), newest); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(started)
+	if n := strings.Count(string(text), "\n"); n != 2 || err != nil {
+		t.Errorf("%d gits were started, want 2: %v\n%s", n, err, text)
+	}
+}
+
 func TestOnlyTheBranchItselfCounts(t *testing.T) {
 	for name, origin := range map[string]*origin{"on this machine": newOrigin(t), "anywhere": newRemoteOrigin(t)} {
 		t.Run(name, func(t *testing.T) {
