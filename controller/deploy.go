@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"kedge/controller/internal/build"
@@ -143,12 +144,12 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err != nil {
 		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
 	}
-	if err := d.kept.note(d.channel, rev, builds.Toplevels); err != nil {
-		d.log.WarnContext(ctx, "the cache may lose this revision before others", "revision", rev, "err", err)
-	}
 	watch.lap(stageCache)
+	var noted sync.WaitGroup // waits for the disk, as the other two do not
+	noted.Go(func() { d.keep(ctx, rev, builds) })
 	d.differ.compare(ctx, builds.Toplevels, closures)
 	releases, err := d.runner.sign(rev, builds.Toplevels, closures)
+	noted.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -181,10 +182,11 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 	hosts = slices.AppendSeq(hosts, maps.Keys(e.Failed))
 	hosts = slices.DeleteFunc(hosts, func(h proto.HostName) bool { return !e.Spec.Match(d.hosts, h) })
 	slices.SortFunc(hosts, proto.HostName.Compare)
-	record := d.record
-	record.Hosts = hosts
-	if err := d.save(record); err != nil {
-		return e, err
+	if record := d.record; !slices.Equal(record.Hosts, hosts) {
+		record.Hosts = hosts
+		if err := d.save(record); err != nil {
+			return e, err
+		}
 	}
 	d.redo(d.fleet.Claim(d.channel, hosts))
 	d.fleet.AwaitClaims(ctx)
@@ -252,6 +254,13 @@ func (d *deployer) note(ctx context.Context, rev proto.Revision, e build.Evaluat
 		d.log.WarnContext(ctx, "hosts are not in the flake any more; they keep what they were assigned", "revision", rev, "hosts", hostNames(dropped))
 	}
 	return missed
+}
+
+// keep has the cache keep what was built as long as its last revisions.
+func (d *deployer) keep(ctx context.Context, rev proto.Revision, b build.Builds) {
+	if err := d.kept.note(d.channel, rev, b.Toplevels); err != nil {
+		d.log.WarnContext(ctx, "the cache may lose this revision before others", "revision", rev, "err", err)
+	}
 }
 
 // prune lets go of toplevels that nobody runs or shall run.

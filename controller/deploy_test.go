@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -177,5 +178,43 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	}
 	if len(parts.kept) != 3 {
 		t.Errorf("pruned for %d hosts, want all", len(parts.kept))
+	}
+}
+
+// countedParts evaluate to one host, and count how often a channel is saved.
+type countedParts struct {
+	*instantParts
+	host  proto.HostName
+	saved int
+}
+
+func (p *countedParts) Save(string, channelRecord) error {
+	p.saved++
+	return nil
+}
+
+func (p *countedParts) Evaluate(context.Context, string) (build.Evaluations, error) {
+	return build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{p.host: {}}, Spec: p.spec}, nil
+}
+
+// TestARevisionOfTheSameHostsIsOneWriteOfItsChannel that says that it is deployed.
+func TestARevisionOfTheSameHostsIsOneWriteOfItsChannel(t *testing.T) {
+	r := newRunner()
+	web1 := host(t, "web1")
+	parts := &countedParts{instantParts: &instantParts{toplevels: map[proto.HostName]proto.StorePath{web1: storePath(t, "a")}}, host: web1}
+	d := &deployer{
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
+		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
+		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
+	}
+	for i, want := range []int{2, 1} { // the first time its hosts are new
+		parts.saved = 0
+		if err := d.Deploy(t.Context(), revision(t, fmt.Sprint(i)), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if parts.saved != want {
+			t.Errorf("revision %d: its channel was saved %d times, want %d", i, parts.saved, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -32,7 +33,8 @@ const bookFormat = 1
 
 // page is a file of the book.
 type page struct {
-	Ref string `json:"ref"` // of the flake
+	Format int    `json:"format"`
+	Ref    string `json:"ref"` // of the flake
 	survey
 }
 
@@ -65,26 +67,39 @@ func (b book) recall(ctx context.Context, ref string) (survey, bool) {
 	return p.survey, true
 }
 
-// remember keeps what a reference evaluated to, durably. Hosts that are not in it
-// are evaluated again.
+// remember keeps what a reference evaluated to. Hosts that are not in it are evaluated
+// again. Nobody waits for the disk: a page that is lost with the power, or torn, costs an
+// evaluation.
 func (b book) remember(ctx context.Context, ref string, s survey, hosts map[proto.HostName]Evaluation) {
 	if b.dir == "" || !pinned(ref) {
 		return
 	}
-	p := page{Ref: ref, survey: survey{Names: s.Names, Hosts: make(map[string]*Evaluation, len(hosts)), Kedge: s.Kedge}}
+	p := page{Format: bookFormat, Ref: ref, survey: survey{Names: s.Names, Hosts: make(map[string]*Evaluation, len(hosts)), Kedge: s.Kedge}}
 	for host, e := range hosts {
 		p.Hosts[host.String()] = &e
 	}
-	err := durable.MkdirAll(b.dir, 0o700)
-	if err == nil {
-		err = b.file(ref).Write(p)
-	}
+	err := b.write(p)
 	if err == nil {
 		err = b.prune()
 	}
 	if err != nil {
 		b.log.WarnContext(ctx, "evaluation not kept", "ref", ref, "err", err)
 	}
+}
+
+func (b book) write(p page) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return err
+	}
+	file := b.file(p.Ref).Path
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func (b book) file(ref string) durable.Document[page] {
@@ -101,7 +116,7 @@ func (b book) prune() error {
 	used := map[string]time.Time{}
 	var files []string
 	for _, e := range entries {
-		if stat, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), ".json") {
+		if stat, err := e.Info(); err == nil && strings.Contains(e.Name(), ".json") {
 			used[e.Name()] = stat.ModTime()
 			files = append(files, e.Name())
 		}

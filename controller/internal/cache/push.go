@@ -152,23 +152,25 @@ func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Clo
 }
 
 // sync writes closure lists, and puts on the disk what was not known to be
-// there.
+// there. It waits for all of that at once, which a file system writes together.
 func (c *Cache) sync(found walked, closures Closures) error {
-	var group errgroup.Group
-	group.SetLimit(maxSyncs)
+	var files []string
 	fresh := make(walked)
 	for p, info := range found {
 		if _, known := c.recall(p); known {
 			continue
 		}
 		fresh[p] = info
-		group.Go(func() error {
-			if info.Elsewhere() {
-				return syncFile(c.narInfoFile(p))
-			}
-			return errors.Join(syncFile(filepath.Join(c.dir, info.File)), syncFile(c.narInfoFile(p)))
-		})
+		files = append(files, c.narInfoFile(p))
+		if !info.Elsewhere() {
+			files = append(files, filepath.Join(c.dir, info.File))
+		}
 	}
+	if len(fresh) > 0 { // the names are content, too
+		files = append(files, filepath.Join(c.dir, "nar"), c.dir)
+	}
+	var group errgroup.Group
+	group.SetLimit(maxSyncs)
 	for t, closure := range closures {
 		group.Go(func() error {
 			if err := replace(c.listFile(t), closure.Text()); err != nil {
@@ -177,14 +179,10 @@ func (c *Cache) sync(found walked, closures Closures) error {
 			return os.Chtimes(c.listFile(t), c.now(), c.now()) // it is needed now
 		})
 	}
+	for _, file := range files {
+		group.Go(func() error { return syncFile(file) })
+	}
 	if err := group.Wait(); err != nil {
-		return err
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	// The names are content, too.
-	if err := errors.Join(syncFile(filepath.Join(c.dir, "nar")), syncFile(c.dir)); err != nil {
 		return err
 	}
 	c.remember(fresh)
