@@ -189,10 +189,11 @@ func (r *runner) succeed(ctx context.Context, next rollout.Rollout, signed relea
 				return err
 			}
 		}
-		if err := r.saver.Retire(last); err != nil {
+		kept := min(len(past), keptRollouts-1)
+		if err := r.saver.Retire(last, past[kept:]...); err != nil {
 			return fmt.Errorf("remember rollout %s: %w", last.ID, err)
 		}
-		past = append([]rollout.Rollout{last}, past[:min(len(past), keptRollouts-1)]...)
+		past = append([]rollout.Rollout{last}, past[:kept]...)
 	}
 	if err := r.save(next); err != nil {
 		return fmt.Errorf("begin: %w", err)

@@ -42,20 +42,18 @@ var _ rolloutSaver = rolloutStore{}
 // Save implements [rolloutSaver].
 func (s rolloutStore) Save(r rollout.Rollout) error { return s.write(r, currentRollout) }
 
-// Retire implements [rolloutSaver].
-func (s rolloutStore) Retire(r rollout.Rollout) error {
+// Retire implements [rolloutSaver]. What comes back after a loss of power is forgotten
+// the next time.
+func (s rolloutStore) Retire(r rollout.Rollout, forgotten ...rollout.Rollout) error {
 	if err := s.write(r, r.ID); err != nil {
 		return err
 	}
-	past, err := s.past(r.Channel)
-	if err != nil {
-		return err
-	}
-	for _, old := range past[min(len(past), keptRollouts):] {
-		if err := durable.Remove(s.path(old.Channel, old.ID)); err != nil {
+	for _, old := range forgotten {
+		path := s.path(old.Channel, old.ID)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("forget rollout %s: %w", old.ID, err)
 		}
-		if err := s.shared(s.path(old.Channel, old.ID)); err != nil {
+		if err := s.shared(path); err != nil {
 			return fmt.Errorf("forget rollout %s: %w", old.ID, err)
 		}
 	}

@@ -52,8 +52,9 @@ type closureLister interface {
 type rolloutSaver interface {
 	// Save keeps r as the channel's current rollout.
 	Save(r rollout.Rollout) error
-	// Retire remembers r, which is current no more, or will not be soon.
-	Retire(r rollout.Rollout) error
+	// Retire remembers r, which is current no more, or will not be soon, and forgets
+	// others.
+	Retire(r rollout.Rollout, forgotten ...rollout.Rollout) error
 }
 
 // releases holds the signed releases of a revision.

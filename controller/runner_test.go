@@ -121,11 +121,14 @@ func (m *memorySaver) Save(r rollout.Rollout) error {
 	return err
 }
 
-func (m *memorySaver) Retire(r rollout.Rollout) error {
-	if m.err == nil {
-		m.past = append([]rollout.Rollout{r}, m.past...)
+func (m *memorySaver) Retire(r rollout.Rollout, forgotten ...rollout.Rollout) error {
+	if m.err != nil {
+		return m.err
 	}
-	return m.err
+	m.past = append([]rollout.Rollout{r}, slices.DeleteFunc(m.past, func(p rollout.Rollout) bool {
+		return slices.ContainsFunc(forgotten, func(f rollout.Rollout) bool { return f.ID == p.ID })
+	})...)
+	return nil
 }
 
 type runnerTest struct {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"syscall"
@@ -206,4 +207,14 @@ func TestWhatIsShownIsOneMoment(t *testing.T) {
 	}
 	r.mustLook(t)
 	r.mustBe(t, "then", rollout.Halted)
+}
+
+func TestRunnerForgetsTheOldestRollouts(t *testing.T) {
+	r := newRunner()
+	for i := range keptRollouts + 3 {
+		r.deployAs(t, fmt.Sprint(i%2), "", fleetOf(t, "a"))
+	}
+	if len(r.saver.past) != keptRollouts || len(r.all()) != keptRollouts+1 || r.saver.past[0].ID != r.all()[1].ID {
+		t.Errorf("%d are remembered on the disk and %d listed with the current one; want the same %d, and that", len(r.saver.past), len(r.all()), keptRollouts)
+	}
 }

@@ -310,8 +310,8 @@ func (c *crashingSaver) Save(r rollout.Rollout) error {
 	return c.do(func() error { return c.memorySaver.Save(r) })
 }
 
-func (c *crashingSaver) Retire(r rollout.Rollout) error {
-	return c.do(func() error { return c.memorySaver.Retire(r) })
+func (c *crashingSaver) Retire(r rollout.Rollout, forgotten ...rollout.Rollout) error {
+	return c.do(func() error { return c.memorySaver.Retire(r, forgotten...) })
 }
 
 func (c *crashingSaver) do(effect func() error) error {
