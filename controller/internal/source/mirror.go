@@ -107,13 +107,17 @@ func (r *Repository) borrow() error {
 	return durable.WriteFile(alternates, line, 0o600)
 }
 
-// present reports whether our copy has revision already. It looks for what is
-// evaluated first, so that mostly this is all there is to ask.
+// present reports whether our copy has revision already. It asks for what is evaluated
+// and for the parents, so that mostly this is all there is to ask.
 func (r *Repository) present(ctx context.Context, revision proto.Revision) bool {
-	if r.entryAt(ctx, r.mirror, revision.String()) == nil {
+	commit := revision.String()
+	said, err := r.output(ctx, r.mirror, "rev-parse", commit+":"+r.entryFile(), commit+"^@")
+	if err == nil {
+		_, parents, _ := strings.Cut(said, "\n")
+		r.seen, r.line = commit, append([]string{commit}, strings.Fields(parents)...)
 		return true
 	}
-	_, err := r.run(ctx, r.mirror, "cat-file", "-e", revision.String()+"^{commit}")
+	_, err = r.run(ctx, r.mirror, "cat-file", "-e", commit+"^{commit}")
 	return err == nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kedge/proto"
@@ -110,6 +111,9 @@ func (r *Repository) isOver(ctx context.Context, base, revision proto.Revision) 
 // leaves is isOver, whatever the policy. It fetches the rest of the history if our copy
 // does not tell.
 func (r *Repository) leaves(ctx context.Context, base, revision proto.Revision) (bool, error) {
+	if i := slices.Index(r.line, base.String()); i > 0 && r.line[0] == revision.String() {
+		return false, nil // as after most pushes
+	}
 	if follows, err := r.inLine(ctx, base, revision); err != nil || follows {
 		return false, err
 	}

@@ -86,6 +86,7 @@ type Repository struct {
 	mu      sync.Mutex      // held while our copy is used, and guards what follows
 	fetched proto.Revision  // the last one
 	seen    string          // the last one, or tree, that was seen to have what is evaluated
+	line    []string        // the last one that was looked for among borrowed ones, and its parents
 	untidy  bool            // something was fetched since Tidy
 	used    map[string]bool // references of the submodules of the last revision; nil before the first
 }

@@ -62,13 +62,18 @@ func (g git) flakeRef(commit, subdir string) string {
 	return u.String()
 }
 
+// entryFile returns the file that is evaluated.
+func (r *Repository) entryFile() string {
+	return cmp.Or(r.entry.File, path.Join(r.subdir, "flake.nix"))
+}
+
 // entryAt reports why there is nothing to evaluate in a tree of a repository of ours,
 // which wraps [ErrNoFlake] if git says so, or nil.
 func (r *Repository) entryAt(ctx context.Context, g git, tree string) error {
 	if r.seen == tree {
 		return nil
 	}
-	file := cmp.Or(r.entry.File, path.Join(r.subdir, "flake.nix"))
+	file := r.entryFile()
 	_, err := r.run(ctx, g, "cat-file", "-e", tree+":"+file)
 	if failed, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && failed.exitCode > 0 {
 		return fmt.Errorf("%w: want %s", ErrNoFlake, file)
