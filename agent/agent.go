@@ -246,6 +246,7 @@ func New(o Options) (*Agent, error) {
 	if err := o.Files.Prepare(); err != nil {
 		return nil, fmt.Errorf("prepare state directories: %w", err)
 	}
+	o.Files = o.Files.Kept()
 	a := &Agent{
 		Options:  o,
 		reported: newReportCursor(o.Files),

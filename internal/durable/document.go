@@ -81,6 +81,12 @@ func (d Document[T]) Read() (T, error) {
 	if err != nil {
 		return zero, err // names operation and path already
 	}
+	return d.decode(data)
+}
+
+// decode returns the content of a file that holds data; the errors are those of Read.
+func (d Document[T]) decode(data []byte) (T, error) {
+	var zero T
 	var head struct {
 		Format int `json:"format"`
 	}

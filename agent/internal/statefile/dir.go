@@ -59,12 +59,14 @@ const (
 	runtimePerm fs.FileMode = 0o711
 )
 
-// A Dir is the pair of directories. It holds no state and is safe for
-// concurrent use, save that of two that change one document at once only one
-// prevails.
+// A Dir is the pair of directories. It is safe for concurrent use, save that of
+// two that change one document at once only one prevails. It holds no state, but
+// for one that [Dir.Kept] returned.
 type Dir struct {
 	State   string // survives power cuts; /var/lib/kedge on a host
 	Runtime string // gone after a boot; /run/kedge on a host
+
+	kept *kept // nil if everything is read each time
 }
 
 // Prepare makes both directories, where they are missing, and reserves room for
@@ -81,7 +83,7 @@ func (d Dir) Prepare() error {
 // Deployment returns the record of the current or last deployment; the zero
 // value if there never was one.
 func (d Dir) Deployment() (deployment.Deployment, error) {
-	return read(document[deployment.Deployment](d, DeploymentFile))
+	return read(d.record())
 }
 
 // Save replaces the record. It is on the disk when Save returns nil.
@@ -91,7 +93,7 @@ func (d Dir) Save(r deployment.Deployment) error {
 
 // Proven returns the proven system; the zero value if none was named yet.
 func (d Dir) Proven() (deployment.Proven, error) {
-	return read(document[deployment.Proven](d, provenFile))
+	return read(d.proven())
 }
 
 // SaveProven replaces the proven system durably.
@@ -104,7 +106,7 @@ func document[T any](d Dir, name string) durable.Document[T] {
 }
 
 // read returns the document, or the zero value of one that is missing.
-func read[T any](doc durable.Document[T]) (T, error) {
+func read[T any](doc reader[T]) (T, error) {
 	v, err := doc.Read()
 	if errors.Is(err, fs.ErrNotExist) {
 		var zero T

@@ -16,8 +16,7 @@ import (
 // file was lost, one that accepts nothing until a [proto.Reset] names its
 // challenge.
 func (d Dir) Floor() (proto.Floor, error) {
-	doc := document[proto.Floor](d, floorFile)
-	f, err := doc.Read()
+	f, err := d.floor().Read()
 	switch {
 	case err == nil:
 		return f, nil
@@ -39,7 +38,7 @@ func (d Dir) Floor() (proto.Floor, error) {
 
 // PeekFloor is Floor for who only looks: it makes nothing.
 func (d Dir) PeekFloor() (proto.Floor, error) {
-	return read(document[proto.Floor](d, floorFile))
+	return read(d.floor())
 }
 
 // SaveFloor replaces the floor durably.
