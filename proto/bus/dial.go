@@ -178,12 +178,12 @@ func (c *Conn) jwt(publicKey string, l *life) nats.UserJWTHandler {
 
 // sign signs the server's nonce with the key in the credentials file.
 func (c *Conn) sign(nonce []byte) ([]byte, error) {
-	creds, err := c.options.credentials()
+	_, pair, err := readCreds(c.options.Credentials)
 	if err != nil {
 		return nil, err
 	}
-	defer creds.pair.Wipe()
-	return creds.pair.Sign(nonce)
+	defer pair.Wipe()
+	return pair.Sign(nonce)
 }
 
 // open opens one network connection. If ctx ends before the server has let us in,

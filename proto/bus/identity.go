@@ -71,24 +71,32 @@ type credentials struct {
 
 // readCredentials reads the .creds file at path.
 func readCredentials(path string) (credentials, error) {
-	b, err := os.ReadFile(path)
+	jwt, pair, err := readCreds(path)
 	if err != nil {
-		return credentials{}, fmt.Errorf("read credentials: %w", err)
-	}
-	defer clear(b)
-	jwt, err := nkeys.ParseDecoratedJWT(b)
-	if err != nil {
-		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
-	}
-	pair, err := nkeys.ParseDecoratedUserNKey(b)
-	if err != nil {
-		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
+		return credentials{}, err
 	}
 	public, err := pair.PublicKey()
 	if err != nil {
 		return credentials{}, fmt.Errorf("credentials %s: %w", path, err)
 	}
 	return credentials{jwt: jwt, publicKey: public, pair: pair}, nil
+}
+
+// readCreds is readCredentials for who does without the public key, which takes
+// longer to compute than all else.
+func readCreds(path string) (jwt string, pair nkeys.KeyPair, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, fmt.Errorf("read credentials: %w", err)
+	}
+	defer clear(b)
+	if jwt, err = nkeys.ParseDecoratedJWT(b); err != nil {
+		return "", nil, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	if pair, err = nkeys.ParseDecoratedUserNKey(b); err != nil {
+		return "", nil, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	return jwt, pair, nil
 }
 
 // Sign signs b.

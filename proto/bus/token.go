@@ -62,12 +62,12 @@ func (t Token) outlasts(o Token) bool {
 // the .creds file, or the one in the file renewed if it is of the same user and valid
 // for longer. Without a readable one there, there is none.
 func ReadToken(credentialsFile, renewed string) (Token, error) {
-	c, err := readCredentials(credentialsFile)
+	jwt, pair, err := readCreds(credentialsFile)
 	if err != nil {
 		return Token{}, err
 	}
-	defer c.pair.Wipe()
-	t, err := ParseToken(c.jwt)
+	pair.Wipe()
+	t, err := ParseToken(jwt)
 	if err != nil {
 		return Token{}, fmt.Errorf("credentials %s: %w", credentialsFile, err)
 	}

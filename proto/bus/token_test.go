@@ -80,3 +80,24 @@ func FuzzParseToken(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkReadToken(b *testing.B) {
+	id, err := NewIdentity()
+	if err != nil {
+		b.Fatal(err)
+	}
+	text, err := FormatCredentials(unsigned(id.PublicKey, 100, 200), id.Seed)
+	if err != nil {
+		b.Fatal(err)
+	}
+	path := filepath.Join(b.TempDir(), "host.creds")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ReadToken(path, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
