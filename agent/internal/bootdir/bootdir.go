@@ -75,10 +75,14 @@ func mountPoints(root string) (dirs []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for boot partitions: %w", err)
 	}
+	bootable := kinds()
 	for line := range strings.Lines(string(b)) {
 		mount, device, _ := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(mount), strings.Fields(device)
-		if len(fields) < 5 || len(kind) == 0 || !slices.Contains(kinds(), kind[0]) {
+		if kind, _, _ := strings.Cut(device, " "); !slices.Contains(bootable, kind) {
+			continue
+		}
+		fields := strings.Fields(mount)
+		if len(fields) < 5 {
 			continue
 		}
 		if dir := unescape(fields[4]); dir != "/" {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"kedge/agent/internal/bootdir"
 	"kedge/proto"
 )
 
@@ -17,16 +16,20 @@ const (
 	spareBoot = 256 << 10
 )
 
-// bootFits checks that every boot partition has room for the kernels and initrds
+// bootFits checks that the host can be written to, as what is present was not
+// fetched, and that every boot partition has room for the kernels and initrds
 // of toplevel that no generation has: a boot loader's installer writes the new
 // ones before it removes old ones. Without a partition of its own /boot has the
 // kernels in the store, or is as big as everything.
 func (p Preflight) bootFits(toplevel proto.StorePath) error {
-	root, err := p.host().volume("/")
+	dirs, err := p.host().boot()
 	if err != nil {
-		return rejectIO(err)
+		return err
 	}
-	dirs, err := bootdir.Find(p.Root)
+	if err := p.host().writable(dirs); err != nil {
+		return err
+	}
+	root, err := p.host().volume("/")
 	if err != nil {
 		return rejectIO(err)
 	}

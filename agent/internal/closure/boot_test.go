@@ -122,3 +122,25 @@ func TestBootPartitions(t *testing.T) {
 		}
 	}
 }
+
+func TestAPreflightAsksOnceWhatIsMounted(t *testing.T) {
+	f := bootTree()
+	f["/proc/self/mountinfo"] = ""
+	root := f.write(t)
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, root+"/proc/self/mountinfo", unix.IN_OPEN|unix.IN_CLOSE_NOWRITE); err != nil {
+		t.Fatal(err)
+	}
+	v := volumes{"/": Volume{ID: 1, Free: 1 << 30}}
+	if err := (Preflight{Root: root, Volume: v.in(root)}).Check(parse(t, toplevelText)); err != nil {
+		t.Fatal(err)
+	}
+	events := make([]byte, 16*unix.SizeofInotifyEvent)
+	if n, err := unix.Read(fd, events); err != nil || n != 2*unix.SizeofInotifyEvent {
+		t.Errorf("mountinfo was opened and closed, %d events in all, %v, want 2", n/unix.SizeofInotifyEvent, err)
+	}
+}

@@ -48,7 +48,7 @@ func NewConfigPath(toplevel proto.StorePath) string {
 // the boot loader has room for it. Whether it can be switched to without a
 // reboot is for [Preflight.Inhibitors] to say. Every error is a [*Rejection].
 func (p Preflight) Check(toplevel proto.StorePath) error {
-	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.writable, p.bootFits} {
+	for _, check := range []func(proto.StorePath) error{p.isToplevel, p.hasAgent, p.bootFits} {
 		if err := check(toplevel); err != nil {
 			if r, ok := errors.AsType[*Rejection](err); ok {
 				return &Rejection{Reason: r.Reason, Err: fmt.Errorf("%s: %w", toplevel, r.Err)}
@@ -138,9 +138,6 @@ func inhibitors(system string) map[string]string {
 	}
 	return all
 }
-
-// writable looks once more: what is present was not fetched.
-func (p Preflight) writable(proto.StorePath) error { return p.host().writable() }
 
 func (p Preflight) host() hostVolumes { return hostVolumes{root: p.Root, ask: p.Volume} }
 

@@ -41,7 +41,11 @@ type Room struct {
 // known only if a cache has the closure list that was signed; if none has, the disk
 // decides. An error that is not ctx's is a [*Rejection].
 func (r Room) Check(ctx context.Context, o FetchOrder) (proto.Closure, error) {
-	if err := r.host().writable(); err != nil {
+	boot, err := r.host().boot()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.host().writable(boot); err != nil {
 		return nil, err
 	}
 	c, err := r.list(ctx, o)

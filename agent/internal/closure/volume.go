@@ -72,14 +72,20 @@ func (h hostVolumes) volume(path string) (Volume, error) {
 	return ask(filepath.Join("/", h.root, path))
 }
 
-// writable checks what is written to besides the store. The store itself cannot
-// be asked: on NixOS it is mounted read-only for everybody, and Nix makes it
-// writable in a namespace of its own.
-func (h hostVolumes) writable() error {
-	boot, err := bootdir.Find(h.root)
+// boot returns the directories that have kernels. To ask for them is some work for
+// a kernel that has much mounted.
+func (h hostVolumes) boot() ([]string, error) {
+	dirs, err := bootdir.Find(h.root)
 	if err != nil {
-		return rejectIO(err)
+		return nil, rejectIO(err)
 	}
+	return dirs, nil
+}
+
+// writable checks what is written to besides the store: stateDir, and boot. The
+// store itself cannot be asked: on NixOS it is mounted read-only for everybody, and
+// Nix makes it writable in a namespace of its own.
+func (h hostVolumes) writable(boot []string) error {
 	for _, dir := range append([]string{stateDir}, boot...) {
 		v, err := h.volume(dir)
 		if errors.Is(err, fs.ErrNotExist) {
