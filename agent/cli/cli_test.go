@@ -172,7 +172,7 @@ func run(ts *testscript.TestScript, want int, args []string) {
 // units is systemd, as far as check asks it.
 type units struct{ health.Units }
 
-func (units) Troubled(context.Context) (systemd.Units, error) {
+func (units) Failing(context.Context, ...string) (systemd.Units, error) {
 	return systemd.Units{{Name: "bad.service", ActiveState: systemd.Failed}}, nil
 }
 

@@ -39,7 +39,7 @@ func (j Judge) Baseline(ctx context.Context, within time.Duration) (deployment.B
 // Failed returns the units that have failed by now, with the ends of their logs,
 // but for those of which that says nothing about the system (see [Counts]).
 func (j Judge) Failed(ctx context.Context, ignore []string) ([]proto.FailedUnit, error) {
-	units, err := j.Units.Troubled(ctx)
+	units, err := j.Units.Failing(ctx)
 	if err != nil {
 		return nil, err
 	}

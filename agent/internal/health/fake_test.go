@@ -36,6 +36,7 @@ type host struct {
 	restartErr   error
 	restarts     int
 	asked        int           // how often about one unit
+	counted      int           // how often the restarts of all were
 	deaf         time.Duration // systemd does not answer until then
 	journal      map[string][]string
 }
@@ -72,9 +73,27 @@ func (h *host) all() (systemd.Units, error) {
 
 func (h *host) Troubled(context.Context) (systemd.Units, error) {
 	units, err := h.all()
+	h.mu.Lock()
+	h.counted++
+	h.mu.Unlock()
+	return troubled(units), err
+}
+
+// Failing knows of no restarts but of those services.
+func (h *host) Failing(_ context.Context, restarting ...string) (systemd.Units, error) {
+	units, err := h.all()
+	for i, u := range units {
+		if !slices.Contains(restarting, u.Name) {
+			units[i].NRestarts = 0
+		}
+	}
+	return troubled(units), err
+}
+
+func troubled(units systemd.Units) systemd.Units {
 	return slices.DeleteFunc(units, func(u systemd.Unit) bool {
 		return u.ActiveState != systemd.Failed && !u.AutoRestarting() && u.NRestarts == 0
-	}), err
+	})
 }
 
 func (h *host) Unit(_ context.Context, name string) (systemd.Unit, error) {

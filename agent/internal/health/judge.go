@@ -30,6 +30,8 @@ type Units interface {
 	// Troubled returns the units that have failed, wait to be started again, or
 	// were restarted, with details.
 	Troubled(ctx context.Context) (systemd.Units, error)
+	// Failing is Troubled for one to whom restarts matter of those services alone.
+	Failing(ctx context.Context, restarting ...string) (systemd.Units, error)
 	// Unit returns one unit, with its invocation.
 	Unit(ctx context.Context, name string) (systemd.Unit, error)
 	// RestartUnit returns when the unit has started, or could not; the latter is

@@ -125,6 +125,15 @@ func TestJudge(t *testing.T) {
 			},
 		},
 		{
+			name: "unit that was restarted before, and once, late", at: grace, contact: true,
+			prepare: func(h *host) {
+				once, twice := active(app), active(app)
+				once.NRestarts, twice.NRestarts = 1, 2
+				h.units = from(7*time.Second, once, twice)
+				h.journal = map[string][]string{app: {"app.service: Failed with result 'exit-code'."}}
+			},
+		},
+		{
 			name: "unit that was restarted once, late", at: grace, contact: true,
 			prepare: func(h *host) {
 				once := active(app)
@@ -376,6 +385,17 @@ func TestJudgementIsBounded(t *testing.T) {
 		}
 		if diff := cmp.Diff("app-00.service", got.Failed[0].Name); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+func TestTheRestartsOfAllAreCountedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.contactAfter = 2 * grace // so that the units are looked at twice
+		got, err := h.judge(t).Judge(t.Context(), deployment.Probation{Grace: grace, Deadline: deadline}, deployment.Baseline{})
+		if err != nil || !got.Good || h.counted != 2 {
+			t.Errorf("got %+v, %v; systemd was asked %d times how often each service was restarted, want 2", got, err, h.counted)
 		}
 	})
 }

@@ -22,7 +22,7 @@ const (
 // look judges the system as it is now. The error is for when systemd does not
 // answer.
 func (o *observation) look(ctx context.Context) (Judgement, error) {
-	units, err := o.troubled(ctx)
+	units, err := o.failing(ctx)
 	if err != nil {
 		return Judgement{}, err
 	}

@@ -65,7 +65,7 @@ func (o *observation) await(ctx context.Context, met, failed <-chan struct{}) {
 		return // the last look looks at the units too
 	default:
 	}
-	units, err := o.troubled(ctx)
+	units, err := o.failing(ctx)
 	if err != nil || len(o.failed(ctx, units)) > 0 {
 		return
 	}
@@ -98,7 +98,7 @@ func (o *observation) awaitGrace(ctx context.Context) bool {
 // can be told in time.
 func (o *observation) countRestarts(ctx context.Context) map[string]uint32 {
 	counts := make(map[string]uint32)
-	units, err := o.troubled(ctx)
+	units, err := answered(ctx, o.Units.Troubled)
 	if err != nil {
 		return counts
 	}
@@ -108,11 +108,18 @@ func (o *observation) countRestarts(ctx context.Context) map[string]uint32 {
 	return counts
 }
 
-// troubled asks for the units that are in trouble until it gets an answer: systemd
-// may be re-executing itself.
-func (o *observation) troubled(ctx context.Context) (systemd.Units, error) {
+// failing returns the units that may count against the system.
+func (o *observation) failing(ctx context.Context) (systemd.Units, error) {
+	return answered(ctx, func(ctx context.Context) (systemd.Units, error) {
+		return o.Units.Failing(ctx, o.mayFlap()...)
+	})
+}
+
+// answered asks for units until it gets an answer: systemd may be re-executing
+// itself.
+func answered(ctx context.Context, ask func(ctx context.Context) (systemd.Units, error)) (systemd.Units, error) {
 	for {
-		units, err := o.Units.Troubled(ctx)
+		units, err := ask(ctx)
 		if err == nil {
 			return units, nil
 		}
@@ -146,9 +153,16 @@ func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.U
 // flaps reports whether the service, which may run right now, was restarted in
 // both halves of the grace period, and did not do so before.
 func (o *observation) flaps(u systemd.Unit) bool {
-	if slices.Contains(o.before.Restarting, u.Name) {
-		return false
+	return slices.Contains(o.mayFlap(), u.Name) && o.middle[u.Name] < u.NRestarts
+}
+
+// mayFlap returns the services that were restarted in the first half of the grace
+// period, and did not keep being before.
+func (o *observation) mayFlap() (names []string) {
+	for name, restarts := range o.middle {
+		if o.first[name] < restarts && !slices.Contains(o.before.Restarting, name) {
+			names = append(names, name)
+		}
 	}
-	first, middle := o.first[u.Name], o.middle[u.Name]
-	return o.middle != nil && first < middle && middle < u.NRestarts
+	return names
 }

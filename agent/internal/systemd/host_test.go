@@ -64,6 +64,22 @@ func TestRealTroubledUnits(t *testing.T) {
 	if u, ok := units.Find("kedge-test-runs.service"); ok {
 		t.Errorf("running service: %+v", u)
 	}
+
+	for _, restarting := range [][]string{nil, {"kedge-test-ends.service", "kedge-test-runs.service"}} {
+		units, err := c.Failing(ctx, restarting...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, ok := units.Find("kedge-test-fails.service"); !ok || u.Result != "exit-code" {
+			t.Errorf("failing service: %+v", u)
+		}
+		if u, ok := units.Find("kedge-test-ends.service"); ok != (restarting != nil) || ok && u.NRestarts != 1 {
+			t.Errorf("with %v: service that was restarted: %+v", restarting, u)
+		}
+		if u, ok := units.Find("kedge-test-runs.service"); ok {
+			t.Errorf("with %v: running service: %+v", restarting, u)
+		}
+	}
 }
 
 func TestRealHostDoesNotGoDown(t *testing.T) {

@@ -34,10 +34,31 @@ func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
 // the list. Of the others systemd is asked about those only that run, or are
 // about to or to end.
 func (c *Client) Troubled(ctx context.Context) (Units, error) {
+	return c.troubled(ctx, append(unsettled(), running), func(string) bool { return true })
+}
+
+// Failing is Troubled for one to whom restarts matter of those services alone. To
+// be asked about each that runs is some work for systemd.
+func (c *Client) Failing(ctx context.Context, restarting ...string) (Units, error) {
+	states := unsettled()
+	if len(restarting) > 0 {
+		states = append(states, running)
+	}
+	return c.troubled(ctx, states, func(name string) bool { return slices.Contains(restarting, name) })
+}
+
+// unsettled are the states of units that do not simply run or rest.
+func unsettled() []string {
+	return []string{string(Failed), string(Activating), string(Reloading), string(Deactivating)}
+}
+
+// troubled looks at the units in states, and asks how often those services were
+// restarted that are counted.
+func (c *Client) troubled(ctx context.Context, states []string, counted func(name string) bool) (Units, error) {
 	var units Units
 	err := c.exchange(ctx, "list failed units", func(ctx context.Context, conn *dbus.Conn) error {
 		units = nil
-		list, err := conn.ListUnitsFilteredContext(ctx, []string{string(Failed), string(Activating), string(Reloading), string(Deactivating), running})
+		list, err := conn.ListUnitsFilteredContext(ctx, states)
 		if err != nil {
 			return err
 		}
@@ -47,10 +68,16 @@ func (c *Client) Troubled(ctx context.Context) (Units, error) {
 		for i, s := range list {
 			asked[i] = unitOf(s)
 			g.Go(func() error {
-				if err := addRestarts(ctx, conn, &asked[i]); err != nil || !asked[i].troubled() {
-					return err
+				u := &asked[i]
+				if counted(u.Name) {
+					if err := addRestarts(ctx, conn, u); err != nil {
+						return err
+					}
 				}
-				return addDetails(ctx, conn, &asked[i])
+				if !u.troubled() {
+					return nil
+				}
+				return addDetails(ctx, conn, u)
 			})
 		}
 		if err := g.Wait(); err != nil {

@@ -28,10 +28,10 @@ type Unit struct {
 	// never ran. Of [Client.Unit] only.
 	InvocationID string
 
-	// The fields below are of [Client.Troubled] only.
+	// The fields below are of [Client.Troubled] and [Client.Failing] only.
 
 	// NRestarts counts the restarts by Restart= since the unit was last started
-	// by a job. Services only.
+	// by a job. Services only, and of Failing those that it is told of.
 	NRestarts uint32
 	Transient bool // made by StartTransientUnit, without a unit file
 	// Began is when its last run began, if not a little earlier; zero if it never

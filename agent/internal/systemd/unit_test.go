@@ -72,7 +72,7 @@ func TestEveryCallThatFailsSaysWhatItWas(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // so that they fail also where there is a systemd
 	c := &Client{}
-	_, failed := c.Troubled(ctx)
+	_, failed := c.Failing(ctx)
 	_, unit := c.Unit(ctx, "a.service")
 	for want, err := range map[string]error{
 		"list failed units":  failed,
