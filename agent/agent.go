@@ -200,6 +200,8 @@ type Agent struct {
 	heard      time.Time // when there last was contact
 	begun      time.Time // when the reconciler was
 	shall      shallRun  // of the proven system
+	// inhibitorsKnown is true once they were asked since the last look at the host.
+	inhibitorsKnown bool
 	// specialised is true once the host ran, in this boot, in the specialisation that
 	// it shall run in.
 	specialised bool

@@ -163,6 +163,8 @@ func (w *world) Vetoes(context.Context) (live, reboot []statefile.Veto, err erro
 	return w.live, w.reboots, w.deaf
 }
 
+func (w *world) Live() bool { return !w.inhibitReboots }
+
 func (w *world) Ensure(_ context.Context, d deployment.Deployment) error {
 	w.change(func() { w.ensured = append(w.ensured, d) })
 	return nil

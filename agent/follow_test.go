@@ -70,23 +70,46 @@ func TestWhatItWroteItselfIsNoNews(t *testing.T) {
 	})
 }
 
-func TestInhibitorsAreAskedOnceARound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.follow()
-		asked := func() int {
-			synctest.Wait()
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return w.vetoed
-		}
-		before := asked()
-		w.assign(7, pathB)
-		if got := asked() - before; got != 2 {
-			t.Errorf("asked %d times, want 2: when there was something to fetch, and before it is activated", got)
-		}
-		w.awaitTransaction()
-	})
+func TestInhibitorsAreAskedWhereItMatters(t *testing.T) {
+	back := deployment.Deployment{ID: "6-x", Serial: 6, Toplevel: pathC, Phase: proto.PhaseRolledBack, Proven: deployment.Proven{Toplevel: pathA}}
+	for name, tt := range map[string]struct {
+		reboots bool
+		last    deployment.Deployment
+		want    int
+	}{
+		"before an activation that they may hold back":    {false, deployment.Deployment{}, 1},
+		"not before one that they may not":                {true, deployment.Deployment{}, 0},
+		"as long as the host may reboot as a last resort": {true, back, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.inhibitReboots = tt.reboots
+				w.record(tt.last)
+				w.follow()
+				asked := func() int {
+					synctest.Wait()
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					return w.vetoed
+				}
+				before := asked()
+				if before == 0 {
+					t.Error("not asked at the start")
+				}
+				w.assign(7, pathB)
+				if got := asked() - before; got != tt.want {
+					t.Errorf("asked %d times for a deployment, want %d", got, tt.want)
+				}
+				w.awaitTransaction()
+				before = asked()
+				time.Sleep(2 * time.Minute) // at least once a minute
+				if got := asked() - before; got < 1 || got > 14 {
+					t.Errorf("asked %d times within two minutes", got)
+				}
+			})
+		})
+	}
 }
 
 func TestAHostThatRunsSomethingElseIsNotReady(t *testing.T) {

@@ -73,6 +73,7 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 		case <-poll.C:
 			stale = true
 		case <-look.C:
+			a.inhibitorsKnown = false
 		case _, open := <-changed:
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")
@@ -243,7 +244,7 @@ func (a *Agent) observe(ctx context.Context, inhibitors func() vetoes) (Observat
 	a.remember(ctx, o.Record)
 	o.Lease = a.leaseState(o.Record)
 	o.Withdrawn = !o.Record.Terminal() && a.withdrawn(o.Record)
-	all := inhibitors().with(a.Files.Vetoes())
+	all := a.whoInhibits(o.Record, inhibitors).with(a.Files.Vetoes())
 	o.Vetoes, o.RebootVetoes = all.live, all.reboot
 	o.Confirmed, o.RebootConfirmed = a.confirmed(ctx, o.Record)
 	o.Confirmed = o.Confirmed || o.Record.ByHand()

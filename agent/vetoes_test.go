@@ -47,7 +47,11 @@ func TestWhatThoseHoldBackThatLogindKnows(t *testing.T) {
 			if tt.logind.usersErr == nil {
 				tt.logind.users = []string{"ada"}
 			}
-			live, reboot, err := logindInhibitors{logind: tt.logind, locks: tt.locks, logins: tt.logins}.Vetoes(t.Context())
+			asked := logindInhibitors{logind: tt.logind, locks: tt.locks, logins: tt.logins}
+			live, reboot, err := asked.Vetoes(t.Context())
+			if want := len(tt.live) > 0; asked.Live() != want {
+				t.Errorf("Live = %t, want %t", !want, want)
+			}
 			if diff := cmp.Diff(tt.live, live); diff != "" {
 				t.Errorf("activations (-want +got):\n%s", diff)
 			}

@@ -46,6 +46,7 @@ type world struct {
 	drift               agent.DriftConfig
 	examined            func()    // runs while something here is looked at
 	logged              io.Writer // where the log goes to; nil for nowhere
+	inhibitReboots      bool      // and nothing else, who vetoes besides those in files
 
 	bell chan struct{}
 
