@@ -96,7 +96,7 @@ func (k *kedge) credentialsFile() (string, error) {
 // controller that is started anew is away for less than absentFor. What reached
 // nobody may be asked again, whatever it asks for.
 const (
-	absentFor   = time.Second
+	absentFor   = 3 * time.Second
 	absentPause = 50 * time.Millisecond
 )
 
