@@ -68,7 +68,7 @@ func (w *world) Heartbeat(context.Context, proto.Heartbeat) error { return nil }
 func (w *world) Watch() (bus.State, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return bus.State{Connected: !w.offline, Connects: w.connects}, nil
+	return bus.State{Connected: !w.offline, Connects: w.connects}, w.linked
 }
 
 func (w *world) Keep(ctx context.Context) error {

@@ -39,8 +39,30 @@ func (a *Agent) ask(ctx context.Context, q ask) error {
 	}
 }
 
+// connectPatience is how long somebody who asks for the desired state waits for a
+// connection: an agent that was just started has none yet.
+const connectPatience = 5 * time.Second
+
+// awaitConnected waits for a connection, for a moment.
+func (a *Agent) awaitConnected(ctx context.Context) {
+	moment, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	for {
+		state, changed := a.Link.Watch()
+		if state.Connected {
+			return
+		}
+		select {
+		case <-changed:
+		case <-moment.Done():
+			return
+		}
+	}
+}
+
 // Reconcile implements [control.Agent].
 func (a *Agent) Reconcile(ctx context.Context) error {
+	a.awaitConnected(ctx)
 	if err := a.ask(ctx, ask{read: true}); err != nil {
 		return fmt.Errorf("read the desired state: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 func TestDecideWhatSomebodySays(t *testing.T) {
@@ -297,6 +298,30 @@ func TestRemembersHowDeploymentsEnded(t *testing.T) {
 	if _, err := os.Stat(torn + ".unreadable"); err != nil {
 		t.Error(err)
 	}
+}
+
+// Who asks an agent that was just started is not told that it has no connection.
+func TestReconcileWaitsForAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.unread, w.offline, w.linked = bus.ErrNotConnected, true, make(chan struct{})
+		a := w.follow()
+		ask := func() chan error {
+			answer := make(chan error, 1)
+			go func() { answer <- a.Reconcile(t.Context()) }()
+			synctest.Wait()
+			return answer
+		}
+		if err := <-ask(); !errors.Is(err, bus.ErrNotConnected) {
+			t.Errorf("Reconcile = %v, want that there is no connection", err)
+		}
+		answer := ask()
+		w.change(func() { w.unread, w.offline = nil, false })
+		close(w.linked)
+		if err := <-answer; err != nil {
+			t.Errorf("Reconcile = %v, although there is a connection", err)
+		}
+	})
 }
 
 func TestReconcileAndRest(t *testing.T) {

@@ -68,10 +68,11 @@ type world struct {
 	reboots   []statefile.Veto
 	deaf      error // why who else vetoes cannot be asked
 	store     fakeStore
-	down      bool // the host is going down
-	answers   bool // somebody does whom the host may reach
-	rebooted  int  // how often the host was to be
-	offline   bool // the agent is not connected
+	down      bool          // the host is going down
+	answers   bool          // somebody does whom the host may reach
+	rebooted  int           // how often the host was to be
+	offline   bool          // the agent is not connected
+	linked    chan struct{} // closed when that changes; nil if it does not
 	hook      func(ctx context.Context, c hook.Call) error
 	calls     []hook.Call // of hooks
 	prune     func(ctx context.Context, d deployment.Deployment) ([]proto.Generation, error)
