@@ -94,6 +94,9 @@ type Bus interface {
 type Link interface {
 	// Watch returns the state and a channel that is closed when it changes.
 	Watch() (bus.State, <-chan struct{})
+	// AwaitConnected returns nil once there is a connection, or why there is none when
+	// ctx ends.
+	AwaitConnected(ctx context.Context) error
 }
 
 // A Fetcher makes a system present and finds out whether it can be gone to.

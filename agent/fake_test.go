@@ -71,6 +71,20 @@ func (w *world) Watch() (bus.State, <-chan struct{}) {
 	return bus.State{Connected: !w.offline, Connects: w.connects}, w.linked
 }
 
+func (w *world) AwaitConnected(ctx context.Context) error {
+	for {
+		state, changed := w.Watch()
+		if state.Connected {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func (w *world) Keep(ctx context.Context) error {
 	<-ctx.Done()
 	return nil

@@ -43,26 +43,11 @@ func (a *Agent) ask(ctx context.Context, q ask) error {
 // connection: an agent that was just started has none yet.
 const connectPatience = 5 * time.Second
 
-// awaitConnected waits for a connection, for a moment.
-func (a *Agent) awaitConnected(ctx context.Context) {
-	moment, cancel := context.WithTimeout(ctx, connectPatience)
-	defer cancel()
-	for {
-		state, changed := a.Link.Watch()
-		if state.Connected {
-			return
-		}
-		select {
-		case <-changed:
-		case <-moment.Done():
-			return
-		}
-	}
-}
-
 // Reconcile implements [control.Agent].
 func (a *Agent) Reconcile(ctx context.Context) error {
-	a.awaitConnected(ctx)
+	moment, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	_ = a.Link.AwaitConnected(moment) // who reads without one says so
 	if err := a.ask(ctx, ask{read: true}); err != nil {
 		return fmt.Errorf("read the desired state: %w", err)
 	}

@@ -42,8 +42,9 @@ func (c change) answers(ctx context.Context) ([]time.Time, error) {
 }
 
 // awaitAnswer waits until the host's service answers text, and returns when that
-// was. It is asked from a thread on the host's network, and the host has no work with it: a connection on which nothing is asked ends
-// with the process behind it, and only then is the host asked again.
+// was. It is asked from a thread on the host's network, and the host has no work with
+// it: a connection on which nothing is asked ends with the process behind it, and only
+// then is the host asked again.
 func awaitAnswer(ctx context.Context, h *fleet.Host, text string) (at time.Time, err error) {
 	err = h.Inside(func() error {
 		again := time.NewTicker(askInterval)

@@ -25,13 +25,13 @@ func (o *observation) noteAgent(ctx context.Context) error {
 	}
 }
 
-// headStart is how long the services of the system have the host to themselves, at
-// most: a tenth of the grace period, which is ten times as long.
+// headStart is how long the services of the system have the host to themselves at most.
+// In a short grace period it is a tenth of that.
 const headStart = time.Second
 
 // restart restarts the agent, once what was activated had time to start: that is what
-// the host is for. A start that fails is not tried again here: that
-// is what the unit's Restart= is for.
+// the host is for. A start that fails is not tried again here: that is what the unit's
+// Restart= is for.
 func (o *observation) restart(ctx context.Context) {
 	defer close(o.restarted)
 	if pause(ctx, min(headStart, o.p.Grace/10)) != nil {
