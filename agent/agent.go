@@ -243,6 +243,12 @@ type view struct {
 	verifyErr             error // why it could not be
 }
 
+// decidedOnDesired reports whether the desired state was read, and the decision is about
+// that.
+func (v view) decidedOnDesired() bool {
+	return v.read && (v.order == nil || v.order.Assignment.Serial == v.decidedOn)
+}
+
 // New returns an agent for o. It registers its metrics.
 func New(o Options) (*Agent, error) {
 	if o.Now == nil {

@@ -77,6 +77,27 @@ func TestAStatusComesNotRightAfterAnother(t *testing.T) {
 	}
 }
 
+func TestTheFirstStatusSaysWhatTheAgentDecided(t *testing.T) {
+	w := newWorld(t)
+	w.assign(7, pathA)
+	w.start()
+	w.awaitStatus("any", func(proto.Status) bool { return true })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := condition(w.statuses[0], proto.ConditionReady); got.Status != proto.StatusTrue || w.statuses[0].Serial != 7 {
+		t.Errorf("the first status is of serial %v and %+v, want 7 and ready", w.statuses[0].Serial, got)
+	}
+}
+
+func TestAStatusComesWhereNothingCanBeDecided(t *testing.T) {
+	w := newWorld(t)
+	w.unread = errors.New("nobody answers")
+	w.start()
+	w.awaitStatus("one that says that nothing is known", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Status == proto.StatusUnknown
+	})
+}
+
 func TestRefusesForeignKeys(t *testing.T) {
 	foreign := newKey(t, "controller-1") // the name proves nothing
 	for _, tt := range []struct {

@@ -196,7 +196,7 @@ func corrupted(paths []proto.StorePath) string {
 	if len(paths) > maxNamed {
 		names = append(names, "…")
 	}
-	return fmt.Sprintf("%d paths of the store have not the content that is registered: %s", len(paths), strings.Join(names, ", "))
+	return fmt.Sprintf("paths of the store that have not the content that is registered (%d): %s", len(paths), strings.Join(names, ", "))
 }
 
 // storeValid is the condition of that name.

@@ -214,7 +214,7 @@ func TestWhatIsCorruptIsMended(t *testing.T) {
 		told := func(text string) bool {
 			return slices.ContainsFunc(w.events, func(e proto.Event) bool { return strings.Contains(e.Message, text) })
 		}
-		return told("2 paths of the store have not the content") && told("mended "+pathC.String())
+		return told("have not the content that is registered (2)") && told("mended "+pathC.String())
 	})
 	stop()
 	if w.store.read != 1 || len(w.store.corrupt) > 0 || len(w.boot().Corrupt) > 0 {

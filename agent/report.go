@@ -21,7 +21,10 @@ const (
 	// publishPause is between two statuses: what changes at once is told at once,
 	// what goes on changing a moment later, and together. Each costs this host a
 	// millisecond of processor time, and the controller as much.
-	publishPause = 250 * time.Millisecond
+	publishPause = 500 * time.Millisecond
+	// decidePatience is how long a status is held back until it is decided what to do
+	// about what is desired, which as a rule is at once.
+	decidePatience = time.Second
 )
 
 // note hands an event that is no step of a deployment to the outbox.
@@ -77,10 +80,12 @@ func (a *Agent) publishEvent(ctx context.Context, e proto.Event) error {
 }
 
 // reportStatus publishes the status whenever it changed, on every connection,
-// and every poll interval.
+// and every poll interval; of what is desired, when it is decided what to do.
 func (a *Agent) reportStatus(ctx context.Context) error {
 	var last []byte
 	var connects uint64
+	var decide <-chan time.Time // nil unless a decision is waited for
+	late := false
 	tick := time.NewTicker(jitter(pollInterval))
 	defer tick.Stop()
 	for {
@@ -89,7 +94,12 @@ func (a *Agent) reportStatus(ctx context.Context) error {
 			connects, last = state.Connects, nil
 		}
 		retry := (<-chan time.Time)(nil)
-		if state.Connected && !a.Keeper.State().Imposter() {
+		if a.look().decidedOnDesired() {
+			decide, late = nil, false
+		} else if decide == nil {
+			decide = time.After(decidePatience)
+		}
+		if state.Connected && !a.Keeper.State().Imposter() && (decide == nil || late) {
 			published, err := a.publishStatus(ctx, last)
 			if err != nil && ctx.Err() == nil {
 				a.Log.DebugContext(ctx, "status could not be published", "err", err)
@@ -108,6 +118,8 @@ func (a *Agent) reportStatus(ctx context.Context) error {
 		case <-a.report:
 		case <-changed:
 		case <-retry:
+		case <-decide:
+			late = true
 		case <-tick.C:
 			last = nil
 		}

@@ -128,7 +128,7 @@ func ready(v view, record deployment.Deployment, proven deployment.Proven) proto
 	switch {
 	case v.order == nil && v.refusal == nil:
 		c.Status = proto.StatusUnknown
-	case v.order != nil && v.order.Assignment.Serial != v.decidedOn:
+	case !v.decidedOnDesired():
 		// What is known is about the assignment before.
 		c.Status, c.Reason, c.Message = proto.StatusUnknown, proto.ReasonDeploying, ""
 	case v.order != nil && v.decision.Reason == proto.ReasonConverged && record.Terminal() && v.order.Release.Toplevel == proven.Toplevel:

@@ -66,7 +66,12 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil // for the end of the test
+		t.Fatal("the controller ended before it was ready:", err)
+	}
 	admin := connectTo(t, url, c.AdminCredentials())
 	if err := admin.AwaitConnected(t.Context()); err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func (p *Phase) UnmarshalText(b []byte) error {
 // observed. The zero value is no deployment.
 type Verdict string
 
-// The verdicts.
+// It follows from the phase that the deployment is in.
 const (
 	VerdictNone           Verdict = ""                // nothing was ever deployed
 	VerdictPending        Verdict = "pending"         // not decided yet

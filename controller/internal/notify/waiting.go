@@ -39,5 +39,5 @@ func changes(hosts []proto.HostView) string {
 			reboots++
 		}
 	}
-	return fmt.Sprintf("%d hosts wait, %d of them for something that takes a reboot; %s: %s", len(hosts), reboots, known[0].Host, known[0].Changes)
+	return fmt.Sprintf("hosts that wait: %d, for something that takes a reboot: %d; %s: %s", len(hosts), reboots, known[0].Host, known[0].Changes)
 }

@@ -26,5 +26,5 @@ func TestWhoIsAskedForAnApprovalIsToldWhatChanges(t *testing.T) {
 	says(asks)
 	wants("web1", &proto.Changes{Upgraded: 2, Boot: []string{"kernel"}})
 	wants("web2", &proto.Changes{Added: 1})
-	says(asks + ": 3 hosts wait, 1 of them for something that takes a reboot; web1: 2 upgraded, +0.0 KiB; with a reboot: kernel")
+	says(asks + ": hosts that wait: 3, for something that takes a reboot: 1; web1: 2 upgraded, +0.0 KiB; with a reboot: kernel")
 }
