@@ -42,15 +42,17 @@ func TestNextKeepsBeforeItHalts(t *testing.T) {
 func TestWhoWasOfflineIsNotCharged(t *testing.T) {
 	web1 := host(t, "web1")
 	for name, tt := range map[string]struct {
-		host rollout.Host
-		want rollout.HostState
+		silentAfter time.Duration
+		host        rollout.Host
+		want        rollout.HostState
 	}{
-		"offline for an hour":             {rollout.Host{Serial: 7, Seen: start.Add(-time.Hour)}, rollout.Offline},
-		"heard of a minute before":        {rollout.Host{Serial: 7, Seen: start.Add(-time.Minute)}, rollout.Silent},
-		"not heard of since it was begun": {rollout.Host{Serial: 7, Reported: 7, Verdict: proto.VerdictPending, Seen: start.Add(-time.Hour)}, rollout.Silent},
+		"offline for an hour":             {15 * time.Minute, rollout.Host{Serial: 7, Seen: start.Add(-time.Hour)}, rollout.Offline},
+		"heard of a minute before":        {15 * time.Minute, rollout.Host{Serial: 7, Seen: start.Add(-time.Minute)}, rollout.Silent},
+		"between two heartbeats":          {10 * time.Second, rollout.Host{Serial: 7, Seen: start.Add(-time.Minute)}, rollout.Silent},
+		"not heard of since it was begun": {15 * time.Minute, rollout.Host{Serial: 7, Reported: 7, Verdict: proto.VerdictPending, Seen: start.Add(-time.Hour)}, rollout.Silent},
 	} {
 		r := three(t)
-		r.SilentAfter = 15 * time.Minute
+		r.SilentAfter = tt.silentAfter
 		r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}}, 0)
 		r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
 		f := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{web1: tt.host}}

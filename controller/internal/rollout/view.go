@@ -82,9 +82,15 @@ func (v view) lastWord(p Progress, h Host) time.Time {
 
 // wasOffline reports whether h, which is quiet, was so for as long before it was published
 // to, by a controller that had not listened for long enough to know.
+//
+// A host that is well may have said nothing since its last heartbeat.
 func (v view) wasOffline(p Progress, h Host) bool {
-	return v.SilentAfter > 0 && h.Reported != p.Serial && h.Seen.Before(p.Since.Add(-v.SilentAfter))
+	quiet := max(v.SilentAfter, betweenHeartbeats)
+	return v.SilentAfter > 0 && h.Reported != p.Serial && h.Seen.Before(p.Since.Add(-quiet))
 }
+
+// betweenHeartbeats is the longest time between two of a host that is well.
+const betweenHeartbeats = proto.HeartbeatInterval + proto.HeartbeatInterval/5
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
