@@ -39,6 +39,7 @@ import (
 type Options struct {
 	Config     Config                // required, valid
 	Identity   Identity              // required
+	Start      Start                 // what the process was started with
 	Bus        Bus                   // required
 	Link       Link                  // required
 	Fetcher    Fetcher               // required
@@ -281,8 +282,9 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
-// Run reconciles until ctx ends, and then returns nil. A deployment that is
-// under way goes on without it.
+// Run reconciles until ctx ends, or the host has another configuration for the agent
+// (see [Start]), and then returns nil. A deployment that is under way goes on without
+// it.
 //
 // On disk at any time: the record (deployment.json), what was proven
 // (proven.json), the floors of what was accepted (floors.json), whether somebody
@@ -313,7 +315,10 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); !errors.Is(err, errOutdated) {
+		return err
+	}
+	return nil
 }
 
 // look returns what the agent last saw and decided.

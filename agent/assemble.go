@@ -36,8 +36,10 @@ import (
 )
 
 // Assemble connects and returns an agent made of the real parts. Close lets go
-// of the connection; call it after [Agent.Run] has returned.
-func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r prometheus.Registerer) (a *Agent, closeLink func(), err error) {
+// of the connection; call it after [Agent.Run] has returned. c is what start noted.
+func Assemble(
+	ctx context.Context, c Config, start Start, version string, log *slog.Logger, r prometheus.Registerer,
+) (a *Agent, closeLink func(), err error) {
 	id, err := identity(version)
 	if err != nil {
 		return nil, nil, err
@@ -62,15 +64,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	if err != nil {
 		return nil, nil, err
 	}
-	instance, foreign, err := thisMachine(ctx, c, files, log)
-	if err != nil {
-		link.Close()
-		return nil, nil, err
-	}
-	barred := credentials.State{}
-	if foreign {
-		barred = foreignState(c.StateDir)
-	}
+	instance, barred := thisMachine(ctx, c, files, log)
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}
@@ -80,6 +74,7 @@ func Assemble(ctx context.Context, c Config, version string, log *slog.Logger, r
 	a, err = New(Options{
 		Config:    c,
 		Identity:  id,
+		Start:     start,
 		Bus:       host,
 		Link:      link,
 		Fetcher:   newHostFetcher(c, gateway, roots, tidier.garbage, support, log),

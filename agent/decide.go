@@ -120,7 +120,7 @@ func Decide(o Observation) Decision {
 	switch {
 	case o.Record.InTransaction() || o.Record.Phase == proto.PhaseArmed || o.Record.ByHand() && (d.Action == ActionSettle || d.Action == ActionArm):
 		return d
-	case o.Barred.Imposter() && d.begins():
+	case o.Barred.Bars() && d.begins():
 		return whileBarred(o.Barred)
 	case o.Suspended != nil && d.begins():
 		return whileSuspended(*o.Suspended)

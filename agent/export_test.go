@@ -2,10 +2,14 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kedge/agent/internal/credentials"
+	"kedge/agent/internal/statefile"
 )
 
 // ExporterTimeout is how long who asks for metrics may take.
@@ -34,6 +38,14 @@ func (a *Agent) BeginBoot(ctx context.Context) { a.beginBoot(ctx) }
 
 // VerifyStore is what Run does next for it.
 func (a *Agent) VerifyStore(ctx context.Context) error { return a.verifyStore(ctx) }
+
+// ErrOutdated ends an agent that is to be started again.
+var ErrOutdated = errOutdated
+
+// ThisMachine is what an agent finds out of the machine when it starts.
+func ThisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, barred credentials.State) {
+	return thisMachine(ctx, c, files, log)
+}
 
 // PublishPause is the least time between two statuses.
 const PublishPause = publishPause

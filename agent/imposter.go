@@ -13,29 +13,44 @@ import (
 	"kedge/proto"
 )
 
-// thisMachine returns what tells this machine from others, and whether the state is
-// of another one: then what it may not act as is not its own. Without the guard, and
-// where the machine has no identity, both are empty.
-func thisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, foreign bool, err error) {
+// thisMachine returns what tells this machine from others, and why it may not act as
+// the host: the state is of another one, or it cannot be known of which. Without the guard,
+// and where the machine has no identity, both are empty. The agent may be the only way to
+// the host, so that nothing here keeps it from starting.
+func thisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, barred credentials.State) {
 	if !c.MachineGuard {
-		return "", false, nil
+		return "", credentials.State{}
 	}
-	instance, err = machine.Instance("")
+	instance, err := machine.Instance("")
 	if err != nil {
 		log.WarnContext(ctx, "this machine cannot be told from others", "err", err)
-		return "", false, nil
+		return "", credentials.State{}
 	}
 	was, err := files.Machine()
 	if err != nil {
-		return "", false, err
+		log.ErrorContext(ctx, "it cannot be known which machine the state is of; nothing is begun", "err", err)
+		return instance, credentials.State{Reason: proto.ReasonStateUnreadable, Message: fmt.Sprintf(
+			"%v: if the state is this machine's, remove %s/machine.json and restart the agent", err, c.StateDir)}
 	}
 	if was.Instance == "" {
-		return instance, false, files.SaveMachine(statefile.Machine{Instance: instance})
+		if err := files.SaveMachine(statefile.Machine{Instance: instance}); err != nil {
+			log.ErrorContext(ctx, "it cannot be noted which machine the state is of; that is tried again at the next start", "err", err)
+		}
+		return instance, credentials.State{}
 	}
 	if was.Instance != instance {
 		log.ErrorContext(ctx, "the state is that of another machine; nothing is begun", "was", was.Instance, "is", instance)
+		return instance, foreignState(c.StateDir)
 	}
-	return instance, was.Instance != instance, nil
+	return instance, credentials.State{}
+}
+
+// unknownMachine is why it cannot be known which machine the state is of, or nil.
+func unknownMachine(s credentials.State) error {
+	if s.Reason != proto.ReasonStateUnreadable {
+		return nil
+	}
+	return errors.New(s.Message)
 }
 
 // foreignState says what to do about state that was copied.

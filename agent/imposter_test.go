@@ -2,6 +2,9 @@ package agent_test
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -99,4 +102,36 @@ func TestWhoMayNotActMayAgainLater(t *testing.T) {
 			t.Error("nothing was begun")
 		}
 	})
+}
+
+// TestAStateOfWhoKnowsWhichMachine: an agent that cannot read whose state it has starts
+// nevertheless, begins nothing, and says so.
+func TestAStateOfWhoKnowsWhichMachine(t *testing.T) {
+	w := newWorld(t)
+	c := agent.DefaultConfig()
+	c.StateDir = w.files.State
+	here, barred := agent.ThisMachine(t.Context(), c, w.files, slog.New(slog.DiscardHandler))
+	if barred.Bars() {
+		t.Fatalf("at the first start: %+v", barred)
+	}
+	if here == "" {
+		t.Skip("elsewhere: this machine has no identity")
+	}
+	w.must(os.WriteFile(filepath.Join(w.files.State, "machine.json"), make([]byte, 64), 0o600))
+	_, w.held = agent.ThisMachine(t.Context(), c, w.files, slog.New(slog.DiscardHandler))
+	if w.held.Reason != proto.ReasonStateUnreadable || !strings.Contains(w.held.Message, "machine.json") {
+		t.Fatalf("torn: %+v", w.held)
+	}
+
+	w.assign(1, pathB)
+	w.start()
+	s := w.awaitStatus("why nothing is begun", func(s proto.Status) bool {
+		return condition(s, proto.ConditionReady).Reason == proto.ReasonStateUnreadable
+	})
+	if got := condition(s, proto.ConditionStateValid); got.Status != proto.StatusFalse || !strings.Contains(got.Message, "machine.json") {
+		t.Errorf("state = %+v", got)
+	}
+	if len(w.ensured) > 0 || s.Deployment.Phase != proto.PhaseNone {
+		t.Errorf("began %+v", s.Deployment)
+	}
 }

@@ -47,7 +47,8 @@ func (a *Agent) reconcile(ctx context.Context) error {
 }
 
 // follow observes, decides and acts whenever there is a reason to. It returns
-// when ctx ends or changed, which tells of changes of the record, is closed.
+// when ctx ends, when changed, which tells of changes of the record, is closed, or with
+// [errOutdated].
 // Vetoes are looked at every now and then in any case.
 func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) error {
 	defer a.stopFetch()
@@ -74,6 +75,9 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 			stale = true
 		case <-look.C:
 			a.inhibitorsKnown = false
+			if a.outdated(ctx) {
+				return errOutdated
+			}
 		case _, open := <-changed:
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")

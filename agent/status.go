@@ -81,7 +81,7 @@ func (a *Agent) Status() proto.Status {
 		storeValid(v),
 		runsWithdrawn(v, d),
 		credentialsValid(a.Keeper.State()),
-	}, d.conditions(v.stateErr)...)
+	}, d.conditions(errors.Join(v.stateErr, unknownMachine(a.Keeper.State())))...)
 	return s
 }
 

@@ -48,6 +48,8 @@ type world struct {
 	logged              io.Writer // where the log goes to; nil for nowhere
 	inhibitReboots      bool      // and nothing else, who vetoes besides those in files
 
+	startedWith agent.Start
+
 	bell chan struct{}
 
 	mu        sync.Mutex
@@ -211,7 +213,7 @@ func (w *world) agent() *agent.Agent {
 		Config:   c,
 		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot", MachineID: w.machineID},
 		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Spaces: w, Power: w, Keeper: w, Endpoints: w,
-		Files: w.files, Outbox: box, Log: log, Registry: w.registry,
+		Start: w.startedWith, Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
 		w.t.Fatal(err)

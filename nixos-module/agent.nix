@@ -220,11 +220,16 @@ in
         kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
           inherit path;
         };
-        kedge-trial = import ./trial-unit.nix { } // {
-          inherit path;
-        };
+        kedge-trial =
+          import ./trial-unit.nix {
+            stateDir = toString cfg.settings.state_dir;
+            runtimeDir = toString cfg.settings.runtime_dir;
+          }
+          // {
+            inherit path;
+          };
       };
-      targets.boot-complete = import ./boot-complete.nix { };
+      targets.boot-complete = import ./boot-complete.nix { stateDir = toString cfg.settings.state_dir; };
     }
     // (
       let

@@ -4,9 +4,15 @@
 # What it runs is the proven system's agent, by a link that is there from before such a boot until it
 # is judged: whatever is wrong with the system that was booted, its own agent need not work. Where the
 # link leads nowhere the booted system's agent settles the deployment, once it runs.
+#
+# stateDir and runtimeDir are the agent's
 {
-  link ? "/var/lib/kedge/trial",
+  stateDir ? "/var/lib/kedge",
+  runtimeDir ? "/run/kedge",
 }:
+let
+  link = "${stateDir}/trial";
+in
 {
   description = "Kedge trial boot: keeps the booted system or goes back";
   # Beside the boot, not in it: nothing waits for this, and it also starts when the boot fails and
@@ -24,7 +30,7 @@
   unitConfig = {
     DefaultDependencies = false;
     ConditionPathExists = link;
-    RequiresMountsFor = "/var/lib/kedge /nix/store";
+    RequiresMountsFor = "${stateDir} /nix/store";
     StartLimitIntervalSec = 0;
     X-StopOnRemoval = false;
   };
@@ -32,7 +38,7 @@
   environment.GOMAXPROCS = "1"; # it mostly waits
   serviceConfig = {
     Type = "exec";
-    ExecStart = "${link} transact --state-dir /var/lib/kedge --runtime-dir /run/kedge";
+    ExecStart = "${link} transact --state-dir ${stateDir} --runtime-dir ${runtimeDir}";
     Restart = "on-failure";
     RestartSec = 1;
     TimeoutStopSec = 5;

@@ -89,16 +89,20 @@ func runCommand(file *string, stderr io.Writer) *cobra.Command {
 		Short: "Run the agent (kedge-agent.service does)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			start := agent.NoteStart(*file, agent.UnitFile, func() error {
+				_, err := load(cmd, *file)
+				return err
+			})
 			c, err := load(cmd, *file)
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), c, stderr)
+			return run(cmd.Context(), c, start, stderr)
 		},
 	}
 }
 
-func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
+func run(ctx context.Context, c agent.Config, start agent.Start, stderr io.Writer) error {
 	log := setup.NewLogger(stderr, c.Log, os.Getenv)
 	if err := setup.KeepSecrets(); err != nil {
 		return err
@@ -111,7 +115,7 @@ func run(ctx context.Context, c agent.Config, stderr io.Writer) error {
 	); err != nil {
 		return err
 	}
-	a, closeLink, err := agent.Assemble(ctx, c, version, log, registry)
+	a, closeLink, err := agent.Assemble(ctx, c, start, version, log, registry)
 	if err != nil {
 		return err
 	}

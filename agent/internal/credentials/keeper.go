@@ -83,6 +83,12 @@ func (s State) Imposter() bool {
 	return s.Reason == proto.ReasonSecondMachine || s.Reason == proto.ReasonMachineChanged
 }
 
+// Bars reports whether this machine must not act as the host: it is another one, or
+// that cannot be known, of which it speaks.
+func (s State) Bars() bool {
+	return s.Imposter() || s.Reason == proto.ReasonStateUnreadable
+}
+
 // A Keeper keeps credentials valid. Make one with [New].
 type Keeper struct {
 	o     Options
