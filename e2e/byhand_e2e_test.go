@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"slices"
 	"testing"
 
 	"kedge/e2e/fleet"
@@ -21,7 +22,15 @@ func TestTransactionByHand(t *testing.T) {
 	for _, h := range f.Hosts() {
 		older[h] = requireOn(t, h, "older")
 	}
-	commit(t, f, "newer", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("newer")) })
+	const key = "next-1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+	commit(t, f, "newer", func(w *toplevel.Fleet) {
+		fleet.Edit(w, fleet.App("newer"))
+		fleet.Edit(w, trustsToo("release_keys", key), "idle")
+	})
+	trusts := func(v proto.HostView) bool {
+		return slices.ContainsFunc(v.Status.Trust.ReleaseKeys, func(k proto.KeyRef) bool { return k.Name == "next-1" })
+	}
+	idle.MustAwaitView(t, "the key that the newer configuration trusts", trusts)
 
 	// While nothing is under way: what was registered on purpose is adopted.
 	switchByHand(t, idle, older[idle].Current)
@@ -29,6 +38,8 @@ func TestTransactionByHand(t *testing.T) {
 	awaitAdopted(t, idle, older[idle].Current)
 	awaitReason(t, idle, proto.ConditionReady, proto.StatusFalse, proto.ReasonDrifted)
 	requireOn(t, idle, "older")
+	// Its agent starts again with what it is now to trust.
+	idle.MustAwaitView(t, "the keys that the older configuration trusts", func(v proto.HostView) bool { return !trusts(v) })
 
 	// Only to try it: nothing is adopted, and nothing deployed.
 	newer := requireOn(t, tester, "newer")

@@ -17,7 +17,8 @@
   after = [ "network.target" ];
 
   # The switch that brings another agent is run by a transaction that this agent started. It must
-  # neither stop nor restart the agent; the transaction does that when it is time.
+  # neither stop nor restart the agent; the transaction does that when it is time. After a switch by
+  # hand the agent ends by itself, to be started with what it is given now (agent/start.go).
   restartIfChanged = false;
   stopIfChanged = false;
 

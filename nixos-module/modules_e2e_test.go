@@ -70,7 +70,7 @@ func testModules(t *testing.T, e evaluator) {
 			"ConditionPathExists=/persist/kedge/trial\n", "RequiresMountsFor=/persist/kedge /nix/store\n",
 			"ExecStart=/persist/kedge/trial transact --state-dir /persist/kedge --runtime-dir /run/kedge-test\n",
 		} {
-			if text := got.Units["kedge-trial"].Service.Text; !strings.Contains(text, want) {
+			if text := got.Units["kedge-trial"].Text; !strings.Contains(text, want) {
 				t.Errorf("kedge-trial has no %q:\n%s", want, text)
 			}
 		}

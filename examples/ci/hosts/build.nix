@@ -12,6 +12,7 @@
         sign_releases = false;
         # As `kedge key generate ci-1` and `nix key generate-secret` made them where CI keeps its secrets.
         release = [ "ci-1:0J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
+        spare = [ "spare-1:3J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U=" ];
         cache = [
           "ci-cache-1:2J3vRzQ0vVw8o2lE8W3i5HmVv5S2YxGm3T0aX1q7b9U="
           "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="

@@ -38,7 +38,7 @@ before do not count any more; a token for the API over HTTP does.`,
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
 	cmd.Flags().DurationVar(&lifetime, "for", 0, "how long they are valid (default for ever)")
-	cmd.Flags().StringVarP(&out, "out", "o", "", "write the credentials to this file, which must not exist")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write the credentials to this file, which must not exist, nor the one beside it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case proto.Role(role).Subjects() == nil:
@@ -59,6 +59,16 @@ func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.Operato
 		return fmt.Errorf("credentials of %s: %w", r.Name, err)
 	}
 	defer func() { err = errors.Join(err, file.end(err)) }()
+	// Before the call, which revokes what the operator had: nothing may be in the way then.
+	beside := ""
+	if out != "" {
+		beside = accessFile(out)
+	}
+	access, err := newFile(beside, k.Stderr, 0o644)
+	if err != nil {
+		return fmt.Errorf("how to connect, beside the credentials of %s: %w", r.Name, err)
+	}
+	defer func() { err = errors.Join(err, access.end(err)) }()
 	id, err := bus.NewIdentity()
 	if err != nil {
 		return err
@@ -75,26 +85,21 @@ func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.Operato
 	if _, err := file.Write(text); err != nil {
 		return fmt.Errorf("write credentials of %s: %w", r.Name, err)
 	}
-	return k.writeAccess(out, reply.Access)
+	return writeAccess(access, reply.Access)
 }
 
-// writeAccess writes how to reach the controller beside credentials, where they are a
-// file, and says it otherwise.
-func (k *kedge) writeAccess(credentials string, a proto.Access) (err error) {
+// writeAccess writes how to reach the controller to a file of its own, or says it and what
+// it is.
+func writeAccess(to output, a proto.Access) error {
 	text, err := a.Encode()
 	if err != nil {
 		return err
 	}
-	if credentials == "" {
-		_, err = fmt.Fprintf(k.Stderr, "how to connect, for the file beside the credentials that ends in .json: %s\n", text)
-		return err
+	if to.file == nil {
+		text = fmt.Appendf(nil, "how to connect, for the file beside the credentials that ends in .json: %s\n", text)
 	}
-	file, err := newFile(accessFile(credentials), nil, 0o644)
-	if err != nil {
-		return fmt.Errorf("how to connect: %w", err)
-	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.end(err))
+	_, err = to.Write(text)
+	return err
 }
 
 func (k *kedge) operatorList() *cobra.Command {
