@@ -63,7 +63,7 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 	defer again.Stop()
 	stale := true // the desired state is to be read
 	for {
-		rung := false
+		rung, looked := false, false
 		var asked ask
 		var undone error
 		select {
@@ -74,10 +74,7 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 		case <-poll.C:
 			stale = true
 		case <-look.C:
-			a.inhibitorsKnown = false
-			if a.outdated(ctx) {
-				return errOutdated
-			}
+			a.inhibitorsKnown, looked = false, true
 		case _, open := <-changed:
 			if !open && ctx.Err() == nil {
 				return errors.New("watch the record: the state directory was removed")
@@ -123,6 +120,9 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 				undone = err
 			}
 			asked.answer <- undone // buffered
+		}
+		if looked && a.outdated(ctx) {
+			return errOutdated
 		}
 	}
 }

@@ -60,11 +60,15 @@ func (s Start) outdated() (files []string, err error) {
 var errOutdated = errors.New("started with another configuration, or unit, than the host has now")
 
 // outdated reports whether the agent is to end, because it was started with something
-// else than the host has for it now. Nothing that would have to be done again is
-// interrupted for it, nor somebody's switch: then only what it writes is complete.
+// else than the host has for it now. That counts once what runs is proven: until then
+// the proven system's policies do. Nothing that would have to be done again is
+// interrupted for it, nor somebody's switch: what that writes is not complete.
 func (a *Agent) outdated(ctx context.Context) bool {
-	record, err := a.Files.Deployment()
-	if err != nil || record.InTransaction() || a.fetch != nil || a.hooking != nil || a.Systems.Switching() {
+	if a.fetch != nil || a.hooking != nil || a.Systems.Switching() {
+		return false
+	}
+	d := readDisk(a.Files, a.Systems.Systems, a.Now())
+	if d.err != nil || d.record.InTransaction() || drifted(d.systems, d.proven) {
 		return false
 	}
 	files, err := a.Start.outdated()

@@ -37,6 +37,10 @@ func TestStartsAgainWithWhatTheHostHasNow(t *testing.T) {
 			w.write(config, "new")
 			w.switching = true
 		}, nil, nil},
+		"of a system that is not adopted": {func(w *world, config, _ string) {
+			w.write(config, "new")
+			w.systems.Current = pathC
+		}, nil, nil},
 		"in the middle of a deployment": {func(w *world, config, _ string) {
 			w.write(config, "new")
 			w.record(deployment.Deployment{
