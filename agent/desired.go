@@ -112,8 +112,9 @@ func (a *Agent) lapse(ctx context.Context) error {
 
 // refuse makes nothing of a desired state but a report; see [Agent.reject].
 func (a *Agent) refuse(ctx context.Context, r *proto.RefusalError) error {
+	err := a.leaveReceipt(statefile.Contact{Reason: r.Reason})
 	a.reject(ctx, r)
-	return a.leaveReceipt(statefile.Contact{Reason: r.Reason})
+	return err
 }
 
 // frozen says that nothing fresh came for longer than an assignment is valid, if

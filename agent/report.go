@@ -48,13 +48,16 @@ func (a *Agent) drainOutbox(ctx context.Context) error {
 	for {
 		state, changed := a.Link.Watch()
 		retry := (<-chan time.Time)(nil)
+		more := false // was added since, and is published at once
 		if state.Connected && !a.Keeper.State().Imposter() {
-			if err := a.Outbox.Drain(ctx, a.publishEvent); err != nil && ctx.Err() == nil {
+			err := a.Outbox.Drain(ctx, a.publishEvent)
+			more = err == nil && a.Outbox.Len() > 0
+			if err != nil && ctx.Err() == nil {
 				a.Log.DebugContext(ctx, "events could not be published and are kept", "err", err)
 				retry = time.After(jitter(publishRetry))
 			}
 		}
-		if a.reported.resting() && !keep() {
+		if a.reported.resting() && !more && !keep() {
 			retry = time.After(jitter(publishRetry))
 		}
 		select {

@@ -35,11 +35,11 @@ func TestStartsAgainWithWhatTheHostHasNow(t *testing.T) {
 		}, nil, nil},
 		"in the middle of somebody's switch": {func(w *world, config, _ string) {
 			w.write(config, "new")
-			w.switching = true
+			w.change(func() { w.switching = true })
 		}, nil, nil},
 		"of a system that is not adopted": {func(w *world, config, _ string) {
 			w.write(config, "new")
-			w.systems.Current = pathC
+			w.change(func() { w.systems.Current = pathC })
 		}, nil, nil},
 		"in the middle of a deployment": {func(w *world, config, _ string) {
 			w.write(config, "new")
