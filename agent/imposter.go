@@ -56,7 +56,7 @@ func unknownMachine(s credentials.State) error {
 // foreignState says what to do about state that was copied.
 func foreignState(stateDir string) credentials.State {
 	return credentials.State{Reason: proto.ReasonMachineChanged, Message: fmt.Sprintf(
-		"%s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll), or remove %s/machine.json and restart the agent",
+		"%s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll) or remove %s/machine.json, and then restart the agent (systemctl restart kedge-agent)",
 		stateDir, stateDir)}
 }
 
