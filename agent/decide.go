@@ -298,7 +298,7 @@ func lost(o Observation) Decision {
 func decideAgain(o Observation) Decision {
 	r := o.Record
 	delay, again := retryDelay(r)
-	if !again {
+	if !again && !r.Lifted {
 		reason := proto.ReasonGaveUp
 		if r.Phase == proto.PhaseCommitted {
 			reason = proto.ReasonDrifted // and somebody went back

@@ -212,6 +212,10 @@ func TestDecide(t *testing.T) {
 			o.Quarantine.Reason = proto.ReasonRolledBackByHand
 		}), agent.ActionRest, proto.ReasonRolledBackByHand, 0},
 		{"until it is lifted", byHand(proto.PhaseCommitted), agent.ActionDeploy, proto.ReasonDeploying, 1},
+		{"nor what somebody took back before it began", ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
+		{"until that is lifted", with(ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), func(o *agent.Observation) {
+			o.Record.Lifted = true
+		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
 
 		{"a fetch that failed is tried again", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 1), agent.ActionDeploy, proto.ReasonDeploying, 2},
 		{"with growing pauses", ended(proto.PhaseFailed, proto.ReasonCacheUnreachable, 5), agent.ActionRest, proto.ReasonRetrying, 0},
