@@ -64,7 +64,7 @@ func Assemble(
 	if err != nil {
 		return nil, nil, err
 	}
-	instance, barred := thisMachine(ctx, c, files, log)
+	instance, barred := thisMachine(ctx, c, "", files, log)
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}

@@ -43,8 +43,10 @@ func (a *Agent) VerifyStore(ctx context.Context) error { return a.verifyStore(ct
 var ErrOutdated = errOutdated
 
 // ThisMachine is what an agent finds out of the machine when it starts.
-func ThisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, barred credentials.State) {
-	return thisMachine(ctx, c, files, log)
+func ThisMachine(
+	ctx context.Context, c Config, root string, files statefile.Dir, log *slog.Logger,
+) (instance string, barred credentials.State) {
+	return thisMachine(ctx, c, root, files, log)
 }
 
 // PublishPause is the least time between two statuses.

@@ -16,12 +16,12 @@ import (
 // thisMachine returns what tells this machine from others, and why it may not act as
 // the host: the state is of another one, or it cannot be known of which. Without the guard,
 // and where the machine has no identity, both are empty. The agent may be the only way to
-// the host, so that nothing here keeps it from starting.
-func thisMachine(ctx context.Context, c Config, files statefile.Dir, log *slog.Logger) (instance string, barred credentials.State) {
+// the host, so that nothing here keeps it from starting. root is as for [machine.Instance].
+func thisMachine(ctx context.Context, c Config, root string, files statefile.Dir, log *slog.Logger) (instance string, barred credentials.State) {
 	if !c.MachineGuard {
 		return "", credentials.State{}
 	}
-	instance, err := machine.Instance("")
+	instance, err := machine.Instance(root)
 	if err != nil {
 		log.WarnContext(ctx, "this machine cannot be told from others", "err", err)
 		return "", credentials.State{}

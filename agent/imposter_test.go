@@ -110,15 +110,15 @@ func TestAStateOfWhoKnowsWhichMachine(t *testing.T) {
 	w := newWorld(t)
 	c := agent.DefaultConfig()
 	c.StateDir = w.files.State
-	here, barred := agent.ThisMachine(t.Context(), c, w.files, slog.New(slog.DiscardHandler))
-	if barred.Bars() {
-		t.Fatalf("at the first start: %+v", barred)
-	}
-	if here == "" {
-		t.Skip("elsewhere: this machine has no identity")
+	root := t.TempDir()
+	w.must(os.Mkdir(filepath.Join(root, "etc"), 0o700))
+	w.must(os.WriteFile(filepath.Join(root, "etc/machine-id"), []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	here, barred := agent.ThisMachine(t.Context(), c, root, w.files, slog.New(slog.DiscardHandler))
+	if barred.Bars() || here == "" {
+		t.Fatalf("at the first start: %q, %+v", here, barred)
 	}
 	w.must(os.WriteFile(filepath.Join(w.files.State, "machine.json"), make([]byte, 64), 0o600))
-	_, w.held = agent.ThisMachine(t.Context(), c, w.files, slog.New(slog.DiscardHandler))
+	_, w.held = agent.ThisMachine(t.Context(), c, root, w.files, slog.New(slog.DiscardHandler))
 	if w.held.Reason != proto.ReasonStateUnreadable || !strings.Contains(w.held.Message, "machine.json") {
 		t.Fatalf("torn: %+v", w.held)
 	}

@@ -12,7 +12,7 @@ import (
 
 // SilentAfter is how long a host may be unheard of before it counts as silent:
 // three heartbeats, each as late as its jitter allows.
-const SilentAfter = 3 * (proto.HeartbeatInterval + proto.HeartbeatInterval/5)
+const SilentAfter = 3 * proto.HeartbeatMaxInterval
 
 // A Fleet is what the controller knows of its hosts: what it published for
 // them, and what they said. It lives in memory and is filled anew, from disk and

@@ -63,21 +63,7 @@ func testModules(t *testing.T, e evaluator) {
 		}
 	})
 
-	t.Run("who judges a trial boot finds the state where the agent has it", func(t *testing.T) {
-		elsewhere := options{"settings": options{"state_dir": "/persist/kedge", "runtime_dir": "/run/kedge-test"}}
-		got := e.mustEvaluate(t, "agent", agentHost(elsewhere, nil))
-		for _, want := range []string{
-			"ConditionPathExists=/persist/kedge/trial\n", "RequiresMountsFor=/persist/kedge /nix/store\n",
-			"ExecStart=/persist/kedge/trial transact --state-dir /persist/kedge --runtime-dir /run/kedge-test\n",
-		} {
-			if text := got.Units["kedge-trial"].Text; !strings.Contains(text, want) {
-				t.Errorf("kedge-trial has no %q:\n%s", want, text)
-			}
-		}
-		if text := got.Overrides["boot-complete"]; !strings.Contains(text, "AssertPathExists=!/persist/kedge/trial\n") {
-			t.Errorf("boot-complete.target: %s", text)
-		}
-	})
+	t.Run("who judges a trial boot finds the state where the agent has it", func(t *testing.T) { testTrialUnit(t, e) })
 
 	t.Run("the controller's unit is that of the test build host", func(t *testing.T) {
 		got := e.mustEvaluate(t, "controller", controllerHost(nil, nil))

@@ -9,6 +9,9 @@ import (
 // per cent at random.
 const HeartbeatInterval = time.Minute
 
+// HeartbeatMaxInterval is the longest time between two of an agent that is well.
+const HeartbeatMaxInterval = HeartbeatInterval + HeartbeatInterval/5
+
 // A Heartbeat says that a host's agent lives and is connected.
 type Heartbeat struct {
 	Format int       `json:"format"`

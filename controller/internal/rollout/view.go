@@ -85,12 +85,9 @@ func (v view) lastWord(p Progress, h Host) time.Time {
 //
 // A host that is well may have said nothing since its last heartbeat.
 func (v view) wasOffline(p Progress, h Host) bool {
-	quiet := max(v.SilentAfter, betweenHeartbeats)
+	quiet := max(v.SilentAfter, proto.HeartbeatMaxInterval)
 	return v.SilentAfter > 0 && h.Reported != p.Serial && h.Seen.Before(p.Since.Add(-quiet))
 }
-
-// betweenHeartbeats is the longest time between two of a host that is well.
-const betweenHeartbeats = proto.HeartbeatInterval + proto.HeartbeatInterval/5
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
