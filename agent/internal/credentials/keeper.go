@@ -149,6 +149,9 @@ func (k *Keeper) look(ctx context.Context, link bus.State) (time.Time, error) {
 		return later(due, now.Add(firstRetry)), nil
 	}
 	renewed, err := k.ask(ctx, t)
+	if errors.Is(err, bus.ErrNoController) && now.Before(due) {
+		return now.Add(jitter(lastRetry)), nil // a controller need not be there; it is told once it is
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -202,9 +205,6 @@ func (k *Keeper) ask(ctx context.Context, t bus.Token) (bus.Token, error) {
 	if said, ok := errors.AsType[*bus.APIError](err); ok {
 		k.refused(said)
 		return t, err
-	}
-	if errors.Is(err, bus.ErrNoController) && k.o.Now().Before(dueAt(t)) {
-		return t, nil // nothing is due, and a controller need not be there
 	}
 	if err != nil {
 		return t, err
@@ -278,6 +278,11 @@ func pause(failures int) time.Duration {
 	for range failures - 1 {
 		d = min(2*d, lastRetry)
 	}
+	return jitter(d)
+}
+
+// jitter returns d, give or take 20 per cent at random.
+func jitter(d time.Duration) time.Duration {
 	return d*8/10 + rand.N(d*4/10) //nolint:gosec // spreads load; nothing secret
 }
 

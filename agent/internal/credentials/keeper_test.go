@@ -219,6 +219,28 @@ func TestEveryConnectionTellsWhoThisIs(t *testing.T) {
 	})
 }
 
+func TestAControllerThatWasNotThereIsToldLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		p.answer = func(proto.RenewRequest) (proto.RenewReply, error) { return proto.RenewReply{}, bus.ErrNoController }
+		p.place(time.Now().Add(30 * day))
+		k := p.keep()
+		time.Sleep(day)
+		if got := p.count(); got < 30 || got > 70 {
+			t.Errorf("asked %d times in a day without a controller, want it about every half an hour", got)
+		}
+		p.mu.Lock()
+		p.answer = func(proto.RenewRequest) (proto.RenewReply, error) {
+			return proto.RenewReply{}, bus.Errorf(bus.CodeConflict, "another machine is web1")
+		}
+		p.mu.Unlock()
+		time.Sleep(time.Hour)
+		if s := k.State(); !s.Imposter() {
+			t.Errorf("with a controller again, over the same connection: %+v", s)
+		}
+	})
+}
+
 func TestNobodyElsesCredentialsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t)
