@@ -77,6 +77,7 @@ type Identity struct {
 	InvocationID string // systemd's, from the environment
 	BootID       string
 	MachineID    string // empty if the machine has none
+	Instance     string // tells the machine from others; empty if nothing does, or nobody wants to know
 }
 
 // A Bus carries the contract to and from the controller. *bus.Host is one.

@@ -64,7 +64,8 @@ func Assemble(
 	if err != nil {
 		return nil, nil, err
 	}
-	instance, barred := thisMachine(ctx, c, "", files, log)
+	var barred credentials.State
+	id.Instance, barred = thisMachine(ctx, c, "", files, log)
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}
@@ -90,7 +91,7 @@ func Assemble(
 		Loader:    support,
 		Keeper: credentials.New(credentials.Options{
 			Host: c.Host, Credentials: c.NATS.CredentialsFile, StateDir: c.StateDir,
-			Link: link, Ask: host.Renew, Apply: c.apply(instance), Instance: instance, Barred: barred, Now: time.Now, Log: log, Changed: func() { ring(a.report) },
+			Link: link, Ask: host.Renew, Apply: c.apply(id.Instance), Instance: id.Instance, Barred: barred, Now: time.Now, Log: log, Changed: func() { ring(a.report) },
 		}),
 		Tidier:     tidier,
 		Files:      files,

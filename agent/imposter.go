@@ -26,23 +26,44 @@ func thisMachine(ctx context.Context, c Config, root string, files statefile.Dir
 		log.WarnContext(ctx, "this machine cannot be told from others", "err", err)
 		return "", credentials.State{}
 	}
-	was, err := files.Machine()
-	if err != nil {
-		log.ErrorContext(ctx, "it cannot be known which machine the state is of; nothing is begun", "err", err)
-		return instance, credentials.State{Reason: proto.ReasonStateUnreadable, Message: fmt.Sprintf(
-			"%v: if the state is this machine's, remove %s/machine.json and restart the agent", err, c.StateDir)}
+	was, barred := whose(files, instance)
+	if barred.Bars() {
+		log.ErrorContext(ctx, "the state is not known to be this machine's; nothing is begun", "why", barred.Message)
+		return instance, barred
 	}
-	if was.Instance == "" {
+	if was == "" {
 		if err := files.SaveMachine(statefile.Machine{Instance: instance}); err != nil {
 			log.ErrorContext(ctx, "it cannot be noted which machine the state is of; that is tried again at the next start", "err", err)
 		}
-		return instance, credentials.State{}
-	}
-	if was.Instance != instance {
-		log.ErrorContext(ctx, "the state is that of another machine; nothing is begun", "was", was.Instance, "is", instance)
-		return instance, foreignState(c.StateDir)
 	}
 	return instance, credentials.State{}
+}
+
+// whose returns which machine the state is of, empty if that is to be noted yet, and why
+// this one, instance, may not act on it.
+func whose(files statefile.Dir, instance string) (was string, barred credentials.State) {
+	m, err := files.Machine()
+	if err != nil {
+		return "", credentials.State{Reason: proto.ReasonStateUnreadable, Message: fmt.Sprintf(
+			"%v: if the state is this machine's, remove %s/machine.json", err, files.State)}
+	}
+	if m.Instance != "" && m.Instance != instance {
+		return m.Instance, credentials.State{Reason: proto.ReasonMachineChanged, Message: fmt.Sprintf(
+			"%[1]s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll) or remove %[1]s/machine.json",
+			files.State)}
+	}
+	return m.Instance, credentials.State{}
+}
+
+// freed reports whether somebody mended what kept this machine from acting when the
+// agent was started.
+func (a *Agent) freed() bool {
+	why := a.Keeper.State().Reason
+	if why != proto.ReasonMachineChanged && why != proto.ReasonStateUnreadable {
+		return false
+	}
+	_, barred := whose(a.Files, a.Identity.Instance)
+	return !barred.Bars()
 }
 
 // unknownMachine is why it cannot be known which machine the state is of, or nil.
@@ -51,13 +72,6 @@ func unknownMachine(s credentials.State) error {
 		return nil
 	}
 	return errors.New(s.Message)
-}
-
-// foreignState says what to do about state that was copied.
-func foreignState(stateDir string) credentials.State {
-	return credentials.State{Reason: proto.ReasonMachineChanged, Message: fmt.Sprintf(
-		"%s is a copy of another machine's: give this one a name and credentials of its own, or, if it is the same one with another machine id, enrol it again (kedge host token, kedge-agent enroll) or remove %s/machine.json, and then restart the agent (systemctl restart kedge-agent)",
-		stateDir, stateDir)}
 }
 
 // wrongMachine returns why a configuration for the machine with the ID want is none for

@@ -117,7 +117,7 @@ func TestAStateOfWhoKnowsWhichMachine(t *testing.T) {
 	if barred.Bars() || here == "" {
 		t.Fatalf("at the first start: %q, %+v", here, barred)
 	}
-	w.must(os.WriteFile(filepath.Join(w.files.State, "machine.json"), make([]byte, 64), 0o600))
+	w.must(os.WriteFile(w.machine(), make([]byte, 64), 0o600))
 	_, w.held = agent.ThisMachine(t.Context(), c, root, w.files, slog.New(slog.DiscardHandler))
 	if w.held.Reason != proto.ReasonStateUnreadable || !strings.Contains(w.held.Message, "machine.json") {
 		t.Fatalf("torn: %+v", w.held)

@@ -57,18 +57,26 @@ func (s Start) outdated() (files []string, err error) {
 }
 
 // errOutdated ends an agent that is to be started again.
-var errOutdated = errors.New("started with another configuration, or unit, than the host has now")
+var errOutdated = errors.New("started with something else than the host has now")
 
 // outdated reports whether the agent is to end, because it was started with something
 // else than the host has for it now. That counts once what runs is proven: until then
 // the proven system's policies do. Nothing that would have to be done again is
-// interrupted for it, nor somebody's switch: what that writes is not complete.
+// interrupted for it, nor somebody's switch: what that writes is not complete. One that
+// could not act because of whose state it has ends once that is mended.
 func (a *Agent) outdated(ctx context.Context) bool {
 	if a.fetch != nil || a.hooking != nil || a.Systems.Switching() {
 		return false
 	}
 	d := readDisk(a.Files, a.Systems.Systems, a.Now())
-	if d.err != nil || d.record.InTransaction() || drifted(d.systems, d.proven) {
+	if d.err != nil || d.record.InTransaction() {
+		return false
+	}
+	if a.freed() {
+		a.Log.InfoContext(ctx, "the agent ends, to be started as this host: it is known now whose state it has")
+		return true
+	}
+	if drifted(d.systems, d.proven) {
 		return false
 	}
 	files, err := a.Start.outdated()

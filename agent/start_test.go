@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"kedge/agent"
+	"kedge/agent/internal/credentials"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
 
@@ -80,6 +82,64 @@ func TestStartsAgainWithWhatTheHostHasNow(t *testing.T) {
 		})
 	}
 }
+
+// TestStartsAgainOnceItIsKnownWhoseStateItHas: nobody has to restart an agent after
+// what kept it from being this host was mended.
+func TestStartsAgainOnceItIsKnownWhoseStateItHas(t *testing.T) {
+	other := statefile.Machine{Instance: "another"}
+	for name, tt := range map[string]struct {
+		was    func(w *world) error
+		why    proto.Reason
+		mend   func(w *world) error
+		mended bool
+	}{
+		"enrolled again": {
+			func(w *world) error { return w.files.SaveMachine(other) }, proto.ReasonMachineChanged,
+			func(w *world) error { return w.files.SaveMachine(statefile.Machine{Instance: "here"}) }, true,
+		},
+		"removed": {
+			func(w *world) error { return w.files.SaveMachine(other) }, proto.ReasonMachineChanged,
+			func(w *world) error { return os.Remove(w.machine()) }, true,
+		},
+		"what was torn is removed": {
+			func(w *world) error { return os.WriteFile(w.machine(), make([]byte, 64), 0o600) }, proto.ReasonStateUnreadable,
+			func(w *world) error { return os.Remove(w.machine()) }, true,
+		},
+		"still another's": {
+			func(w *world) error { return w.files.SaveMachine(other) }, proto.ReasonMachineChanged,
+			func(w *world) error { return w.files.SaveMachine(statefile.Machine{Instance: "a third"}) }, false,
+		},
+		"a controller says who it is": {
+			func(*world) error { return nil }, proto.ReasonSecondMachine,
+			func(w *world) error { return w.files.SaveMachine(statefile.Machine{Instance: "here"}) }, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.held = credentials.State{Reason: tt.why}
+				w.must(tt.was(w))
+				ended := make(chan error, 1)
+				a := w.agent()
+				go func() { ended <- a.Follow(t.Context()) }()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if len(ended) > 0 {
+					t.Fatalf("it ended before anything changed: %v", <-ended)
+				}
+				w.must(tt.mend(w))
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if got := len(ended) > 0; got != tt.mended {
+					t.Errorf("it ended: %t, want %t", got, tt.mended)
+				}
+			})
+		})
+	}
+}
+
+// machine returns the file that says whose state it is.
+func (w *world) machine() string { return filepath.Join(w.files.State, "machine.json") }
 
 func (w *world) write(file, text string) {
 	w.t.Helper()

@@ -210,9 +210,11 @@ func (w *world) agent() *agent.Agent {
 		w.t.Fatal(err)
 	}
 	a, err := agent.New(agent.Options{
-		Config:   c,
-		Identity: agent.Identity{Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot", MachineID: w.machineID},
-		Bus:      w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Spaces: w, Power: w, Keeper: w, Endpoints: w,
+		Config: c,
+		Identity: agent.Identity{
+			Version: "1.2.3", Executable: "/nix/store/x/bin/kedge-agent", InvocationID: "inv", BootID: "boot", MachineID: w.machineID, Instance: "here",
+		},
+		Bus: w, Link: w, Fetcher: w, Guard: w, Systems: w, Hooks: w, Leases: w, Tidier: w, Inhibitors: w, Store: &w.store, Spaces: w, Power: w, Keeper: w, Endpoints: w,
 		Start: w.startedWith, Files: w.files, Outbox: box, Log: log, Registry: w.registry,
 	})
 	if err != nil {
