@@ -346,9 +346,11 @@ func retryDelay(r deployment.Deployment) (time.Duration, bool) {
 	case proto.PhaseRolledBack:
 		// As long as the quarantine, also if that could not be written.
 		return statefile.QuarantineLifetime, r.Reason != proto.ReasonRegisterFailed
+	case proto.PhaseSuperseded: // as the same assignment is wanted still, not by another one
+		return statefile.QuarantineLifetime, r.Reason == proto.ReasonRolledBackByHand
 	case proto.PhaseNone, proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating, proto.PhaseProbation,
 		proto.PhaseCommitting, proto.PhaseCommitted, proto.PhaseTried, proto.PhaseStaging, proto.PhaseStaged, proto.PhaseArmed, proto.PhaseRollingBack,
-		proto.PhaseRollbackFailed, proto.PhaseRefused, proto.PhaseSuperseded:
+		proto.PhaseRollbackFailed, proto.PhaseRefused:
 		return 0, false
 	}
 	return 0, false

@@ -212,8 +212,11 @@ func TestDecide(t *testing.T) {
 			o.Quarantine.Reason = proto.ReasonRolledBackByHand
 		}), agent.ActionRest, proto.ReasonRolledBackByHand, 0},
 		{"until it is lifted", byHand(proto.PhaseCommitted), agent.ActionDeploy, proto.ReasonDeploying, 1},
-		{"nor what somebody took back before it began", ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), agent.ActionRest, proto.ReasonGaveUp, 0},
-		{"until that is lifted", with(ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), func(o *agent.Observation) {
+		{"nor what somebody took back before it began", ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), agent.ActionRest, proto.ReasonRetrying, 0},
+		{"for a day", with(ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), func(o *agent.Observation) {
+			o.Record.Since = o.Now.Add(-statefile.QuarantineLifetime)
+		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
+		{"or until that is lifted", with(ended(proto.PhaseSuperseded, proto.ReasonRolledBackByHand, 1), func(o *agent.Observation) {
 			o.Record.Lifted = true
 		}), agent.ActionDeploy, proto.ReasonDeploying, 2},
 

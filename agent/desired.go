@@ -23,6 +23,16 @@ func (a *Agent) asked() bool {
 	return same
 }
 
+// renewed reports whether what is desired was only issued anew, so that it stays valid:
+// who rang for that asked for nothing.
+func renewed(before, now *proto.Order) bool {
+	if before == nil || now == nil {
+		return false
+	}
+	was, is := before.Assignment, now.Assignment
+	return was.Serial == is.Serial && was.Release == is.Release && !was.Issued.Equal(is.Issued)
+}
+
 // readLevel is how loud a failure to read the desired state is: that there is
 // no connection is for the connection to say.
 func readLevel(err error) slog.Level {

@@ -103,8 +103,8 @@ func (a *Agent) Lift(ctx context.Context, r control.LiftRequest) (lifted []state
 		return nil, err
 	}
 	for _, q := range lifted {
-		a.Log.InfoContext(ctx, "quarantine lifted", "by", r.By, "toplevel", q.Toplevel)
-		err = errors.Join(err, a.note(proto.Event{Toplevel: q.Toplevel, Message: "quarantine lifted by " + r.By}))
+		a.Log.InfoContext(ctx, "lifted", "by", r.By, "toplevel", q.Toplevel)
+		err = errors.Join(err, a.note(proto.Event{Toplevel: q.Toplevel, Message: "lifted by " + r.By + ": it may be tried again"}))
 	}
 	return lifted, errors.Join(err, a.ask(ctx, ask{}))
 }

@@ -63,14 +63,15 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 	defer again.Stop()
 	stale := true // the desired state is to be read
 	for {
-		rung, looked := false, false
+		rung, bell, looked := false, false, false
 		var asked ask
 		var undone error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.Bus.Doorbell():
-			stale, rung = true, a.asked()
+			stale, bell = true, a.asked()
+			rung = bell
 		case <-poll.C:
 			stale = true
 		case <-look.C:
@@ -101,7 +102,11 @@ func (a *Agent) follow(ctx context.Context, changed, vetoes <-chan struct{}) err
 		var err error
 		if stale {
 			poll.Reset(jitter(pollInterval))
+			before := a.look().order
 			err = a.readDesired(ctx)
+			if bell && renewed(before, a.look().order) {
+				rung = false
+			}
 			if stale = err != nil; stale {
 				at = a.Now().Add(jitter(readRetry))
 			} else {

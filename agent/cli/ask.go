@@ -172,7 +172,7 @@ func (h host) lift() *cobra.Command {
 			fmt.Fprintf(h.Stdout, "%s: may be tried again; it was %s\n", q.Toplevel, q.Reason)
 		}
 		if len(lifted) == 0 {
-			fmt.Fprintln(h.Stdout, "nothing was in quarantine")
+			fmt.Fprintln(h.Stdout, "nothing was in quarantine, or given up")
 		}
 		return nil
 	}

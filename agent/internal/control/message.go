@@ -3,8 +3,10 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
 )
@@ -43,7 +45,7 @@ type Agent interface {
 	Suspend(ctx context.Context, r SuspendRequest) (statefile.Suspension, error)
 	// Resume ends the suspension, if there is one.
 	Resume(ctx context.Context, by string) error
-	// Lift ends quarantines and returns them.
+	// Lift has what was given up be tried again, and returns it.
 	Lift(ctx context.Context, r LiftRequest) ([]statefile.Quarantine, error)
 	// Confirm lets the deployment that waits go on in spite of who holds it back,
 	// and returns it; [ErrNothing] if none waits.
@@ -78,7 +80,8 @@ type ResumeRequest struct {
 	By string `json:"by,omitempty"`
 }
 
-// A LiftRequest ends the quarantine of a toplevel, or of all.
+// A LiftRequest ends what keeps a toplevel, or all, from being tried again: its quarantine,
+// and that the last deployment was given up.
 type LiftRequest struct {
 	Toplevel proto.StorePath `json:"toplevel,omitzero"`
 	All      bool            `json:"all,omitempty"`
@@ -97,6 +100,15 @@ func (r LiftRequest) Lift(files statefile.Dir, now time.Time) (lifted []statefil
 	if err != nil {
 		return nil, err
 	}
+	record, err := files.Deployment()
+	if err != nil {
+		return nil, err
+	}
+	if q, is := givenUp(record); is && !slices.ContainsFunc(all, func(o statefile.Quarantine) bool {
+		return o.Toplevel == record.Toplevel || o.Toplevel == record.System()
+	}) {
+		all = append(all, q)
+	}
 	for _, q := range all {
 		if !r.All && q.Toplevel != r.Toplevel {
 			continue
@@ -107,6 +119,15 @@ func (r LiftRequest) Lift(files statefile.Dir, now time.Time) (lifted []statefil
 		lifted = append(lifted, q)
 	}
 	return lifted, nil
+}
+
+// givenUp returns as a quarantine that d is not tried again, or not yet, if so.
+func givenUp(d deployment.Deployment) (q statefile.Quarantine, is bool) {
+	done := d.Phase == proto.PhaseCommitted || d.Phase == proto.PhaseTried
+	if !d.Ordered() || !d.Terminal() || done || d.Lifted {
+		return q, false
+	}
+	return statefile.Quarantine{Toplevel: d.Toplevel, Reason: d.Reason, Since: d.Since}, true
 }
 
 // A LiftReply says which there were.
