@@ -45,8 +45,8 @@ type FetchOrder struct {
 	Missing proto.Closure
 }
 
-// A Fetcher makes closures present. Its methods may be called again and again;
-// one at a time, as there is one staged root.
+// A Fetcher makes closures present. Its methods may be called again and again, each
+// one at a time: there is one root for what it is called with.
 type Fetcher struct {
 	Transport Transport // required
 	Store     Store     // required
@@ -106,10 +106,11 @@ func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
 	return nil
 }
 
-// Keep keeps toplevel by the staged root, and fails with a [*Rejection] unless it
-// is present with all that it refers to.
+// Keep keeps toplevel, to which a way back leads, by a root for that, and fails with
+// a [*Rejection] unless it is present with all that it refers to. What is staged stays
+// so, whatever comes of the way back.
 func (f Fetcher) Keep(ctx context.Context, toplevel proto.StorePath) error {
-	if err := f.Roots.Stage(toplevel); err != nil {
+	if err := f.Roots.Back(toplevel); err != nil {
 		return rejectIO(err)
 	}
 	present, err := f.present(ctx, toplevel)

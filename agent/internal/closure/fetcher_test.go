@@ -311,12 +311,12 @@ func TestTheTransportKnowsWhatIsMissing(t *testing.T) {
 func TestRoots(t *testing.T) {
 	r := Roots{Dir: filepath.Join(t.TempDir(), "gcroots/kedge")}
 	a, b := parse(t, toplevelText), parse(t, otherText)
-	for _, err := range []error{r.Stage(b), r.Stage(a), r.Current(b), r.Prove(a)} {
+	for _, err := range []error{r.Stage(b), r.Stage(a), r.Current(b), r.Prove(a), r.Back(b)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, want := range map[string]string{"staged": toplevelText, "current": otherText, "proven": toplevelText} {
+	for name, want := range map[string]string{"staged": toplevelText, "current": otherText, "proven": toplevelText, "back": otherText} {
 		if got, err := os.Readlink(filepath.Join(r.Dir, name)); err != nil || got != want {
 			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
 		}
@@ -325,6 +325,10 @@ func TestRoots(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	s, f, o := newFetch(t)
+	waits := parse(t, otherText)
+	if err := s.roots.Stage(waits); err != nil {
+		t.Fatal(err)
+	}
 	requireReason(t, f.Keep(t.Context(), o.Toplevel), proto.ReasonFetchFailed)
 	if err := os.MkdirAll(filepath.Join(f.Root, toplevelText), 0o755); err != nil {
 		t.Fatal(err)
@@ -334,8 +338,10 @@ func TestKeep(t *testing.T) {
 	if err := f.Keep(t.Context(), o.Toplevel); err != nil {
 		t.Error(err)
 	}
-	if got, err := os.Readlink(filepath.Join(s.roots.Dir, rootStaged)); err != nil || got != toplevelText {
-		t.Errorf("kept is %q, %v", got, err)
+	for root, want := range map[string]string{rootBack: toplevelText, rootStaged: otherText} {
+		if got, err := os.Readlink(filepath.Join(s.roots.Dir, root)); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", root, got, err, want)
+		}
 	}
 	if len(s.asked) > 0 {
 		t.Errorf("asked %q, want no cache", s.asked)

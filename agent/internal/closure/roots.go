@@ -13,6 +13,7 @@ const DefaultRoots = "/nix/var/nix/gcroots/kedge"
 // The names of the roots.
 const (
 	rootStaged  = "staged"
+	rootBack    = "back"
 	rootCurrent = "current"
 	rootProven  = "proven"
 )
@@ -29,6 +30,9 @@ type Roots struct {
 
 // Stage keeps p: what is fetched, or waits to be activated.
 func (r Roots) Stage(p proto.StorePath) error { return r.link(rootStaged, p) }
+
+// Back keeps p: what somebody wants to go back to, whatever is staged.
+func (r Roots) Back(p proto.StorePath) error { return r.link(rootBack, p) }
 
 // Current keeps p: what is being activated, or was last, whatever is staged
 // meanwhile.
