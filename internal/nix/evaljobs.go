@@ -81,7 +81,7 @@ func parseJob(line []byte) (Job, error) {
 	if said.Error != "" {
 		return job, nil
 	}
-	if said.Derivation == nil || said.Outputs["out"] == nil {
+	if said.Derivation == nil || said.Derivation.IsZero() || said.Outputs["out"] == nil {
 		return Job{}, fmt.Errorf(`%s: %s has no derivation, or no output "out"`, evalJobs, job.Name)
 	}
 	out, err := proto.ParseStorePath(*said.Outputs["out"])

@@ -78,6 +78,7 @@ func FuzzParseJob(f *testing.F) {
 	for _, s := range []string{
 		`{"attrPath":["web1"],"drvPath":"` + path + `.drv","outputs":{"out":"` + path + `"}}`, `{"attrPath":["web1"],"error":"boom"}`,
 		`{"attrPath":["a","b"]}`, `{"attrPath":["web1"],"outputs":{"out":null}}`, `{"attrPath":["web1"],"drvPath":"/bin/sh","outputs":{"out":"../x"}}`, `{`, ``,
+		`{"attrPath":["web1"],"drvPath":"","outputs":{"out":"` + path + `"}}`,
 	} {
 		f.Add([]byte(s))
 	}
