@@ -53,12 +53,11 @@ before do not count any more; a token for the API over HTTP does.`,
 	return cmd
 }
 
-func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddRequest, out string) (err error) {
+func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddRequest, out string) error {
 	file, err := newFile(out, k.Stdout, 0o600)
 	if err != nil {
 		return fmt.Errorf("credentials of %s: %w", r.Name, err)
 	}
-	defer func() { err = errors.Join(err, file.end(err)) }()
 	// Before the call, which revokes what the operator had: nothing may be in the way then.
 	beside := ""
 	if out != "" {
@@ -66,26 +65,36 @@ func (k *kedge) addOperator(ctx context.Context, conn *bus.Conn, r proto.Operato
 	}
 	access, err := newFile(beside, k.Stderr, 0o644)
 	if err != nil {
-		return fmt.Errorf("how to connect, beside the credentials of %s: %w", r.Name, err)
+		err = fmt.Errorf("how to connect, beside the credentials of %s: %w", r.Name, err)
+		return errors.Join(err, file.end(err))
 	}
-	defer func() { err = errors.Join(err, access.end(err)) }()
+	how, err := makeOperator(ctx, conn, r, file)
+	err = errors.Join(err, file.end(err)) // they stay, whatever becomes of the file beside them
+	if err == nil {
+		err = writeAccess(access, how)
+	}
+	return errors.Join(err, access.end(err))
+}
+
+// makeOperator makes credentials, writes them, and returns how to connect.
+func makeOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddRequest, to output) (proto.Access, error) {
 	id, err := bus.NewIdentity()
 	if err != nil {
-		return err
+		return proto.Access{}, err
 	}
 	r.PublicKey = id.PublicKey
 	reply, err := call[proto.OperatorAddRequest, proto.OperatorAddReply](ctx, conn, proto.EndpointOperatorAdd, r)
 	if err != nil {
-		return err
+		return proto.Access{}, err
 	}
 	text, err := bus.FormatCredentials(reply.JWT, id.Seed)
 	if err != nil {
-		return err
+		return proto.Access{}, err
 	}
-	if _, err := file.Write(text); err != nil {
-		return fmt.Errorf("write credentials of %s: %w", r.Name, err)
+	if _, err := to.Write(text); err != nil {
+		return proto.Access{}, fmt.Errorf("write credentials of %s: %w", r.Name, err)
 	}
-	return writeAccess(access, reply.Access)
+	return reply.Access, nil
 }
 
 // writeAccess writes how to reach the controller to a file of its own, or says it and what
