@@ -43,8 +43,8 @@ type Runner struct {
 	Environ []string
 	// StopGrace is the time between SIGTERM and SIGKILL; defaults to 10 s.
 	StopGrace time.Duration
-	// Sync makes everything written durable; defaults to sync(2), and to an error
-	// if the boot partition could not be written.
+	// Sync makes durable what installers of boot loaders write, and fails if a boot
+	// partition could not be written; defaults to syncfs(2) of all local file systems.
 	Sync func() error
 }
 

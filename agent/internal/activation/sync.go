@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kedge/agent/internal/bootdir"
+	"kedge/internal/durable"
 )
 
-// sync makes everything written durable, wherever the boot loader keeps its
-// files. sync(2) tells of no error; the boot partitions are asked for those that
-// happened meanwhile.
+// sync makes everything durable that an installer of a boot loader writes, wherever that
+// keeps its files. It is not sync(2), which also waits for servers that may never answer.
+// Only what the boot partitions cannot take is an error.
 func (r Runner) sync() (err error) {
 	if r.Sync != nil {
 		return r.Sync()
@@ -39,7 +40,15 @@ func (r Runner) sync() (err error) {
 		}
 		boot = append(boot, dir)
 	}
-	unix.Sync()
+	local, err := bootdir.Local(r.Root)
+	if err != nil {
+		return err
+	}
+	for _, name := range local {
+		if failed := durable.SyncFileSystem(filepath.Join("/", r.Root, name)); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+			r.Log.Warn("a file system may not be on its disk", "err", failed)
+		}
+	}
 	for _, dir := range boot {
 		if failed := unix.Syncfs(int(dir.Fd())); failed != nil {
 			err = errors.Join(err, fmt.Errorf("sync the file system of %s: %w", dir.Name(), failed))

@@ -55,6 +55,14 @@ func Find(root string) (dirs []string, err error) {
 	return dirs, nil
 }
 
+// Local returns the root directory, the store, and where else below root a file system
+// is mounted that something boots from: everything that an installer of a boot loader
+// writes to. A file system on another machine is none.
+func Local(root string) (dirs []string, err error) {
+	mounted, err := mountPoints(root)
+	return append([]string{"/", "/nix/store"}, mounted...), err
+}
+
 func hasKernels(dir string) bool {
 	there := func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))

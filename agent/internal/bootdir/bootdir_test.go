@@ -65,3 +65,26 @@ func TestFind(t *testing.T) {
 		})
 	}
 }
+
+func TestLocal(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "proc/self"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const mounts = `22 1 8:2 / / rw - btrfs /dev/sda2 rw
+36 22 8:1 / /boot rw - vfat /dev/sda1 rw
+37 22 0:50 / /net/home rw - nfs4 server:/home rw
+38 22 0:51 / /run rw - tmpfs tmpfs rw
+39 22 0:52 / /mnt/windows rw - cifs //server/c rw
+`
+	if err := os.WriteFile(filepath.Join(root, mountInfo), []byte(mounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Local(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/", "/nix/store", "/boot"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
