@@ -79,6 +79,28 @@ func (g grub) arm(ctx context.Context, toplevel proto.StorePath) error {
 	return g.set(ctx, entries[0].choice())
 }
 
+// others implements once. The entries of the default are those that are in no submenu.
+func (g grub) others(_ context.Context, toplevel proto.StorePath) (titles []string, err error) {
+	b, err := os.ReadFile(g.config())
+	if err != nil {
+		return nil, fmt.Errorf("read GRUB's menu: %w", err)
+	}
+	all := parseMenu(string(b))
+	if len(entriesOf(all, toplevel)) == 0 {
+		return nil, nil
+	}
+	for _, e := range all {
+		switch {
+		case len(e.path) > 1:
+		case boots(e.options, toplevel):
+			return nil, nil
+		default:
+			titles = append(titles, e.choice())
+		}
+	}
+	return titles, nil
+}
+
 // disarm implements once.
 func (g grub) disarm(ctx context.Context) error { return g.set(ctx, "") }
 

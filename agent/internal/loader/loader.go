@@ -31,6 +31,8 @@ var (
 	// ErrNoEntry is wrapped by the error of [Loader.Arm] if the loader has no entry
 	// of the system: it is no generation of the profile, or too old a one.
 	ErrNoEntry = errors.New("the boot loader has no entry of it")
+	// ErrNotDefault is wrapped by the error of [Loader.CheckDefault].
+	ErrNotDefault = errors.New("the boot loader boots something else by default")
 	// ErrDefault is wrapped by the error of [Loader.Arm] if the loader would boot
 	// the system anyway, and not once.
 	ErrDefault = errors.New("it is the boot loader's default already: it would be booted again and again")
@@ -60,6 +62,9 @@ type Loader struct {
 
 // A once is a loader that boots an entry once.
 type once interface {
+	// others returns the names of the entries that are booted by default, if it is known
+	// that none of them is toplevel's, and that one of the other entries is.
+	others(ctx context.Context, toplevel proto.StorePath) ([]string, error)
 	arm(ctx context.Context, toplevel proto.StorePath) error
 	disarm(ctx context.Context) error
 	armed() (string, error)
@@ -82,6 +87,27 @@ func (l Loader) Arm(ctx context.Context, toplevel proto.StorePath) error {
 	}
 	if err := o.arm(ctx, toplevel); err != nil {
 		return fmt.Errorf("boot %s once: %w", toplevel, err)
+	}
+	return nil
+}
+
+// CheckDefault fails if it is known that the loader boots something else than toplevel
+// when nobody tells it what to boot, although it has an entry of it. While something is
+// armed it is not known.
+func (l Loader) CheckDefault(ctx context.Context, toplevel proto.StorePath) error {
+	o, _ := l.find(ctx)
+	if o == nil {
+		return nil
+	}
+	if armed, err := o.armed(); err != nil || armed != "" {
+		return nil //nolint:nilerr // what is armed hides what the default is
+	}
+	others, err := o.others(ctx, toplevel)
+	if err != nil {
+		return fmt.Errorf("look what is booted by default: %w", err)
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("boot %s by default: %w: %s", toplevel, ErrNotDefault, strings.Join(others, ", "))
 	}
 	return nil
 }

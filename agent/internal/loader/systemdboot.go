@@ -83,6 +83,28 @@ func (b systemdBoot) arm(ctx context.Context, toplevel proto.StorePath) error {
 	return nil
 }
 
+// others implements once.
+func (b systemdBoot) others(ctx context.Context, toplevel proto.StorePath) (ids []string, err error) {
+	entries, err := b.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	here := false
+	for _, e := range entries {
+		if boots(e.Options, toplevel) {
+			if here = true; e.IsDefault {
+				return nil, nil
+			}
+		} else if e.IsDefault {
+			ids = append(ids, e.ID)
+		}
+	}
+	if !here {
+		return nil, nil
+	}
+	return ids, nil
+}
+
 // disarm implements once.
 func (b systemdBoot) disarm(ctx context.Context) error { return b.set(ctx, "") }
 

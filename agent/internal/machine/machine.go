@@ -135,9 +135,18 @@ func (m *Machine) Restore(ctx context.Context, p deployment.Proven) error {
 	return err
 }
 
-// SetDefault implements [transaction.Host].
+// Drop implements [transaction.Host].
+func (m *Machine) Drop(ctx context.Context, toplevel proto.StorePath) error {
+	return m.profile.Drop(ctx, toplevel)
+}
+
+// SetDefault implements [transaction.Host]. Not every installer of a boot loader says
+// that it failed: one that runs something else at its end may have what that says.
 func (m *Machine) SetDefault(ctx context.Context, toplevel proto.StorePath) error {
-	return m.runner.SetDefault(ctx, toplevel)
+	if err := m.runner.SetDefault(ctx, toplevel); err != nil {
+		return err
+	}
+	return m.loader.CheckDefault(ctx, toplevel)
 }
 
 // DryActivate implements [transaction.Host].

@@ -55,3 +55,21 @@ func (s System) DeleteGenerations(ctx context.Context, numbers ...proto.Generati
 	}
 	return s.sync(filepath.Dir(systemLink))
 }
+
+// Drop deletes the newest generation, durably, if it is toplevel's and not the current
+// one. Else nothing changes.
+func (s System) Drop(ctx context.Context, toplevel proto.StorePath) error {
+	all, err := s.Generations()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	current, err := s.generation()
+	if err != nil {
+		return err
+	}
+	newest := all[len(all)-1]
+	if newest.Path != toplevel || newest.Number == current.Number {
+		return nil
+	}
+	return s.DeleteGenerations(ctx, newest.Number)
+}

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,6 +49,36 @@ func TestInUse(t *testing.T) {
 				t.Errorf("%v, (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+func TestDrop(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		current int
+		drop    string
+		want    []string
+	}{
+		{"the newest one", 2, pathA, []string{"delete [3]"}},
+		{"not one of another system", 2, pathB, nil},
+		{"not the current one", 3, pathA, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, f := newSystem(t, map[string]string{
+				profiles + "system-1-link": pathA, profiles + "system-2-link": pathB, profiles + "system-3-link": pathA,
+				profiles + "system": fmt.Sprintf("system-%d-link", tt.current),
+			})
+			if err := s.Drop(t.Context(), parse(t, tt.drop)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, f.calls); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	s, f := newSystem(t, nil)
+	if err := s.Drop(t.Context(), parse(t, pathA)); err != nil || len(f.calls) > 0 {
+		t.Errorf("without a profile: %v, %v", err, f.calls)
 	}
 }
 

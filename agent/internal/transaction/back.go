@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +43,11 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 	}
 	down := ""
 	if !booted {
+		if rebooted || t.d.Trial {
+			if err := t.afterBoot(ctx); err != nil {
+				return deployment.Step{}, err
+			}
+		}
 		if down, err = t.reactivate(ctx); err != nil {
 			return deployment.Step{}, err
 		}
@@ -144,9 +150,16 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 		}
 	}
 	if t.d.Registered {
+		known := len(wrong)
 		try("make the proven system the boot default", loaderTimeout, func(ctx context.Context) error {
-			return t.Host.SetDefault(ctx, proven.Toplevel)
+			err := t.Host.SetDefault(ctx, proven.Toplevel)
+			if err != nil && !errors.Is(err, activation.ErrBusy) {
+				// There may be no room for the new one beside it, or whatever is newest is booted.
+				err = errors.Join(err, t.Host.Drop(ctx, t.d.Toplevel))
+			}
+			return err
 		})
+		proven.Adopted = len(wrong) > known // so that it is tried again before anything else is begun
 		try("keep the proven system", profileTimeout, func(context.Context) error { return t.Store.Prove(proven) })
 	}
 	return wrong

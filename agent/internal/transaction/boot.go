@@ -219,6 +219,19 @@ func (t *transaction) up(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("wait for the end of the boot: %w", err)
 }
 
+// afterBoot waits for the end of this boot, whatever that is like: before, what a
+// switch needs may not run yet, such as the message bus.
+func (t *transaction) afterBoot(ctx context.Context) error {
+	up, err := t.up(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if !up {
+		t.Log.WarnContext(ctx, "the boot has not ended, and is not waited for any longer", "deployment", t.d.ID, "err", err)
+	}
+	return nil
+}
+
 // end lets the boots after the end be, and this one count as good unless it is one of
 // a system that was not.
 func (t *transaction) end(ctx context.Context) error {

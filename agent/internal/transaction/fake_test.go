@@ -52,6 +52,7 @@ type fakeHost struct {
 	foreigner bool            // somebody chooses another entry at every boot
 	boots     int             // how often it was booted
 	ups       int             // how often the end of a boot was waited for
+	coming    bool            // a boot that something runs early in has not ended yet
 
 	baseline deployment.Baseline
 	passes   map[string]bool // the checks that pass before, by name
@@ -61,7 +62,8 @@ type fakeHost struct {
 	activates     activation.Result // for the new system
 	unitsFail     bool
 	contact       map[proto.StorePath]bool // by the system that runs
-	loaderRefuses bool                     // the new system
+	loaderRefuses bool                     // the new system, and any other while that is a generation
+	listed        bool                     // the new system is a generation
 	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
 	links         error                    // of reading the systems
 	noProfile     bool                     // the profile cannot be changed
@@ -79,6 +81,8 @@ type fakeHost struct {
 	results map[proto.StorePath][]activation.Result
 	// mute has those of which nobody knows what became of their activations.
 	mute map[proto.StorePath]bool
+	// slow has those whose activations do not end by themselves.
+	slow map[proto.StorePath]bool
 	// dies kills the process in every activation of these.
 	dies map[proto.StorePath]bool
 	// defaulted runs after the boot default was set, and proved after Prove.
@@ -170,6 +174,7 @@ func (h *fakeHost) start() {
 	}
 	h.boot++
 	h.boots++
+	h.coming = h.guard != ""
 	if isNew(next) && h.panics && h.bootDefault != newSystem {
 		h.start()
 		return
@@ -206,7 +211,7 @@ func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment
 	return h.baseline, nil
 }
 
-func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (activation.Result, error) {
+func (h *fakeHost) Activate(ctx context.Context, p proto.StorePath, force bool) (activation.Result, error) {
 	if h.isOld(p) && !force {
 		h.t.Error("the proven system is activated without force")
 	}
@@ -218,12 +223,19 @@ func (h *fakeHost) Activate(_ context.Context, p proto.StorePath, force bool) (a
 		r, h.results[p] = next[0], next[1:]
 	}
 	h.activated = append(h.activated, p)
+	if h.slow[p] {
+		<-ctx.Done()
+		return activation.Result{Effect: activation.Partial, Message: "it was killed"}, nil
+	}
 	if h.mute[p] {
 		return activation.Result{}, errors.New("current-system cannot be read")
 	}
 	if h.dies[p] {
 		h.dead = true
 		return activation.Result{}, errCrash
+	}
+	if h.coming {
+		h.t.Errorf("%s: %s is activated before the boot has ended", h.record.Phase, p)
 	}
 	if h.record.Phase == proto.PhaseFetched {
 		h.t.Errorf("%s is activated before the record says so", p)
@@ -300,6 +312,7 @@ func (h *fakeHost) Reboot(context.Context) error {
 }
 
 func (h *fakeHost) AwaitBoot(context.Context) error {
+	h.coming = false
 	if h.hangs && isNew(h.current) {
 		return context.DeadlineExceeded
 	}
@@ -379,7 +392,7 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 }
 
 func (h *fakeHost) Register(_ context.Context, p proto.StorePath) (proto.Generation, error) {
-	return 2, h.do(func() { h.profile = p })
+	return 2, h.do(func() { h.profile, h.listed = p, h.listed || p == newSystem })
 }
 
 func (h *fakeHost) Restore(_ context.Context, p deployment.Proven) error {
@@ -389,8 +402,12 @@ func (h *fakeHost) Restore(_ context.Context, p deployment.Proven) error {
 	return h.do(func() { h.profile = p.Toplevel })
 }
 
+func (h *fakeHost) Drop(_ context.Context, p proto.StorePath) error {
+	return h.do(func() { h.listed = h.listed && h.profile == p })
+}
+
 func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
-	if p == newSystem && h.loaderRefuses {
+	if (p == newSystem || h.listed) && h.loaderRefuses {
 		return errors.New("no space left on /boot")
 	}
 	if h.loaderBusy > 0 {

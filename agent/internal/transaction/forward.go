@@ -133,21 +133,18 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, err
 	}
 	left := deadline - passed
-	if left <= 0 {
+	if left < t.d.Probation.Grace { // too little to judge anything in
 		return because(proto.PhaseRollingBack, proto.ReasonInterrupted,
 			"not decided within %s: the transaction was interrupted", deadline), nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	if t.d.Trial {
-		up, err := t.up(bounded)
-		if err != nil {
-			return deployment.Step{}, err
+		s, bad, err := t.comeUp(bounded)
+		if bounded.Err() != nil && ctx.Err() == nil {
+			return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "what the boot leads to did not run within %s", deadline), nil
 		}
-		if !up {
-			return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "the boot did not end within %s", t.d.Boots.Timeout), nil
-		}
-		if s, bad, err := t.specialise(bounded); bad || err != nil {
+		if bad || err != nil {
 			return s, err
 		}
 	}
@@ -251,6 +248,11 @@ func (t *transaction) runAgain(ctx context.Context) (activation.Result, error) {
 	if !t.runs(t.d.System(), s, again) {
 		if t.d.Way.Staged() && !t.ofNew(s.Booted) {
 			return t.bootAgain(ctx)
+		}
+		if again {
+			if err := t.afterBoot(ctx); err != nil {
+				return activation.Result{}, err
+			}
 		}
 		r, err = t.bring(ctx, effort{
 			system: t.d.System(), count: func(d *deployment.Deployment) *int { return &d.CommitActivations }, most: maxActivations, decided: true,

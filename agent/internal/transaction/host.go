@@ -68,9 +68,14 @@ type Host interface {
 	// exists, else by a new one. If the profile names it already, nothing changes.
 	Restore(ctx context.Context, p deployment.Proven) error
 
+	// Drop deletes the newest generation of the profile, durably, if it is toplevel's
+	// and not the one that the profile names. Else nothing changes.
+	Drop(ctx context.Context, toplevel proto.StorePath) error
+
 	// SetDefault runs toplevel's switch-to-configuration with mode boot, without
 	// pre-switch checks, and makes the result durable. toplevel must be
-	// registered.
+	// registered. It fails, too, if the boot loader is known to boot something else
+	// then.
 	SetDefault(ctx context.Context, toplevel proto.StorePath) error
 
 	// Arm makes the next boot, and no other, one of toplevel, a generation of the

@@ -30,6 +30,19 @@ func (t *transaction) armEntry(ctx context.Context) error {
 	return err
 }
 
+// comeUp waits, in a trial boot, until what is to be judged runs. It says whether that
+// does not come, and why.
+func (t *transaction) comeUp(ctx context.Context) (s deployment.Step, bad bool, err error) {
+	up, err := t.up(ctx)
+	if err != nil {
+		return deployment.Step{}, false, err
+	}
+	if !up {
+		return because(proto.PhaseRollingBack, proto.ReasonActivationHung, "the boot did not end within %s", t.d.Boots.Timeout), true, nil
+	}
+	return t.specialise(ctx)
+}
+
 // specialise goes, in a trial boot that led to the base system, to the
 // specialisation that is to be judged. It says whether that cannot be had, and why.
 func (t *transaction) specialise(ctx context.Context) (s deployment.Step, bad bool, err error) {

@@ -2,6 +2,7 @@ package transaction_test
 
 import (
 	"testing"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -197,6 +198,25 @@ func TestSpecialisations(t *testing.T) {
 		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
 			return h.boots == 2 && h.booted == oldSystem && h.tried(oldSpecial) == 1 && h.record.RollbackBoots == 1
 		}},
+		{"one that never ends its switch in a trial boot", func(h *fakeHost) {
+			specialised(h)
+			h.inTrial(proto.PhaseProbation)
+			h.current, h.slow, h.record.Activations = newSystem, map[proto.StorePath]bool{newSpecial: true}, 0
+			h.record.Probation = deployment.Probation{Grace: time.Millisecond, Deadline: 50 * time.Millisecond}
+			h.record.Boots.Timeout = time.Millisecond
+		}, proto.PhaseRolledBack, proto.ReasonActivationHung, func(h *fakeHost) bool { return h.booted == oldSystem && h.current == oldSpecial }},
+		{"a trial boot that led back to the base of what ran", func(h *fakeHost) {
+			specialised(h)
+			h.armed()
+			h.oneShot = proto.StorePath{}
+			h.start()
+		}, proto.PhaseInconclusive, proto.ReasonTrialBootFailed, func(h *fakeHost) bool { return h.tried(oldSpecial) == 1 && h.current == oldSpecial }},
+		{"a boot into the new base in the middle of a commit", func(h *fakeHost) {
+			specialised(h)
+			h.inTrial(proto.PhaseCommitting)
+			h.record.Registered, h.bootDefault, h.profile = true, newSystem, newSystem
+			h.start()
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSpecial) == 1 && h.current == newSpecial }},
 		{"what is asked what it would change is the specialisation", func(h *fakeHost) {
 			specialised(h)
 			h.record.Way = deployment.WayDry

@@ -125,6 +125,17 @@ func TestWays(t *testing.T) {
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
 			return h.current == newSystem && h.profile == oldSystem && h.bootDefault == oldSystem && h.proven.Toplevel == oldSystem
 		}},
+		{"a boot default that cannot be set back is known not to be known", func(h *fakeHost) {
+			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("/boot is read-only") }
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
+			return h.current == oldSystem && h.profile == oldSystem && h.proven.Toplevel == oldSystem && h.proven.Adopted
+		}},
+		{"a boot partition without room for the new system has room without it", func(h *fakeHost) { h.loaderRefuses = true },
+			proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && !h.listed && !h.proven.Adopted }},
+		{"a probation that was interrupted, with too little time left to judge", func(h *fakeHost) {
+			h.at(proto.PhaseProbation, newSystem, 0)
+			h.record.Since = time.Unix(0, 0).Add(-h.record.Probation.Deadline + h.record.Probation.Grace/2)
+		}, proto.PhaseInconclusive, proto.ReasonInterrupted, func(h *fakeHost) bool { return h.back() && !slices.Contains(h.judged, newSystem) }},
 		{"a profile that cannot be pointed back", func(h *fakeHost) {
 			h.noProfile, h.unitsFail = true, true
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
