@@ -28,8 +28,8 @@ func (h *Host) View(ctx context.Context) (proto.HostView, error) {
 	return r.Host, nil
 }
 
-// viewInterval is how often the controller is asked.
-const viewInterval = 200 * time.Millisecond
+// lookInterval is between two looks at what nobody tells of.
+const lookInterval = 2 * time.Second
 
 // AwaitPhase waits until the controller reports that the host's deployment of
 // rev is in one of the phases, and returns the host as it was then.
@@ -39,25 +39,36 @@ func (h *Host) AwaitPhase(ctx context.Context, rev proto.Revision, phases ...pro
 	})
 }
 
-// AwaitView waits until the controller's view of the host is ok.
-func (h *Host) AwaitView(ctx context.Context, what string, ok func(proto.HostView) bool) (proto.HostView, error) {
-	tick := time.NewTicker(viewInterval)
+// AwaitView waits until the controller's view of the host is ok. It sees every change, as
+// `kedge status --watch` does, and looks every now and then at what changes with time alone.
+func (h *Host) AwaitView(ctx context.Context, what string, ok func(proto.HostView) bool) (last proto.HostView, err error) {
+	following, stop := context.WithCancel(ctx)
+	views, failed := follow[proto.HostReply](following, h.fleet, "status", h.Name(), "--watch", "--json")
+	defer func() {
+		stop()
+		for range views { // until it has ended
+		}
+	}()
+	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
-	var last proto.HostView
-	var lastErr error
 	for {
-		v, err := h.View(ctx)
-		if err == nil && ok(v) {
-			return v, nil
-		}
-		if ctx.Err() == nil {
-			last, lastErr = v, err
-		}
 		select {
+		case r, open := <-views:
+			if open {
+				last = r.Host
+			}
 		case <-tick.C:
+			if v, err := h.View(ctx); err == nil {
+				last = v
+			}
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			seen, err := json.MarshalIndent(last, "", "  ")
-			return last, errors.Join(fmt.Errorf("%s: wait for %s: %w; last seen: %s", h.Name(), what, context.Cause(ctx), seen), lastErr, err)
+			return last, errors.Join(fmt.Errorf("%s: wait for %s: %w; last seen: %s", h.Name(), what, context.Cause(ctx), seen), failed(), err)
+		}
+		if last.Host.String() == h.Name() && ok(last) {
+			return last, nil
 		}
 	}
 }

@@ -14,11 +14,11 @@ import (
 
 // computerTimeout bounds the boot of a computer, which may be emulated, on a
 // machine that does a lot besides.
-const computerTimeout = 4 * time.Minute
+const computerTimeout = 6 * time.Minute
 
 // computerPatience is that of the Must functions with a host on a computer: for
-// two trial boots that hang.
-const computerPatience = 10 * time.Minute
+// two trial boots that come to nothing.
+const computerPatience = 15 * time.Minute
 
 // patience is that of the Must functions with this host.
 func (h *Host) patience() time.Duration {

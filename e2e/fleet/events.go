@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"kedge/proto"
 )
@@ -34,19 +33,26 @@ func (h *Host) Events(ctx context.Context) ([]proto.Event, error) {
 // AwaitEvent waits until one of the host's events is ok, and returns it. Events
 // come after the status that they led to.
 func (h *Host) AwaitEvent(ctx context.Context, what string, ok func(proto.Event) bool) (proto.Event, error) {
-	tick := time.NewTicker(viewInterval)
-	defer tick.Stop()
-	for {
-		events, err := h.Events(ctx)
-		for _, e := range events {
-			if ok(e) {
-				return e, nil
-			}
+	following, stop := context.WithCancel(ctx)
+	events, failed := follow[proto.NumberedEvent](following, h.fleet, "events", "--host", h.Name(), "--lines", "500", "--json", "--follow")
+	defer func() {
+		stop()
+		for range events { // until it has ended
 		}
+	}()
+	var seen []proto.Event
+	for {
 		select {
-		case <-tick.C:
+		case n, open := <-events:
+			if !open {
+				continue // ctx has ended
+			}
+			if ok(n.Event) {
+				return n.Event, nil
+			}
+			seen = append(seen, n.Event)
 		case <-ctx.Done():
-			return proto.Event{}, errors.Join(fmt.Errorf("%s: wait for %s: %w; its events: %s", h.Name(), what, context.Cause(ctx), told(events)), err)
+			return proto.Event{}, errors.Join(fmt.Errorf("%s: wait for %s: %w; its events: %s", h.Name(), what, context.Cause(ctx), told(seen)), failed())
 		}
 	}
 }

@@ -170,7 +170,7 @@ func (h *Host) answersAt() string {
 
 // Promote ends the soak that the rollout is in, or will be in soon.
 func (f *Fleet) Promote(ctx context.Context) error {
-	tick := time.NewTicker(viewInterval)
+	tick := time.NewTicker(againInterval)
 	defer tick.Stop()
 	for {
 		_, err := f.Kedge(ctx, "rollout", "promote")

@@ -28,22 +28,30 @@ func (m *Machine) Run(ctx context.Context, argv ...string) (stdout string, err e
 
 // RunInput is Run with standard input.
 func (m *Machine) RunInput(ctx context.Context, stdin io.Reader, argv ...string) (stdout string, err error) {
+	return m.run(ctx, command.Command{Args: argv, Stdin: stdin})
+}
+
+// Follow is Run for a program that goes on until ctx ends: each gets every line of standard output when it comes.
+func (m *Machine) Follow(ctx context.Context, each func(line string), argv ...string) error {
+	_, err := m.run(ctx, command.Command{Args: argv, Progress: each})
+	return err
+}
+
+// run runs c, whose arguments are for the host.
+func (m *Machine) run(ctx context.Context, c command.Command) (stdout string, err error) {
+	what := strings.Join(c.Args, " ")
 	leader := m.LeaderPID()
 	if leader == 0 {
-		return "", fmt.Errorf("run %s on %s: %w", strings.Join(argv, " "), m.options.Name, ErrOff)
+		return "", fmt.Errorf("run %s on %s: %w", what, m.options.Name, ErrOff)
 	}
 	group, err := m.cgroup.join("run").make()
 	if err != nil {
-		return "", fmt.Errorf("run %s on %s: %w", strings.Join(argv, " "), m.options.Name, err)
+		return "", fmt.Errorf("run %s on %s: %w", what, m.options.Name, err)
 	}
 	defer group.Close() // a directory, only named at the start
 	enter := []string{"nsenter", "--target=" + strconv.Itoa(leader), "--all", "--", "env", "--ignore-environment", "--"}
-	stdout, err = command.Run(ctx, command.Command{
-		Args:   append(append(enter, hostEnv()...), argv...),
-		Stdin:  stdin,
-		Cgroup: group.Fd(),
-	})
-	if err != nil {
+	c.Args, c.Cgroup = append(append(enter, hostEnv()...), c.Args...), group.Fd()
+	if stdout, err = command.Run(ctx, c); err != nil {
 		return stdout, fmt.Errorf("on %s: %w", m.options.Name, err)
 	}
 	return stdout, nil

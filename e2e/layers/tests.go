@@ -40,7 +40,7 @@ func integration(ctx context.Context, r *Report) error {
 }
 
 // endToEnd runs the scenarios on test hosts that match the regular expression;
-// all, if it is empty; or the attacks, if it is [Attack]. Two packages and three scenarios at a
+// all, if it is empty; or the attacks, if it is [Attack]. Two packages and four scenarios at a
 // time, for two processors: scenarios wait more than they compute.
 func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 	if expression == Attack {
@@ -51,7 +51,7 @@ func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 		if err != nil {
 			return err
 		}
-		args := []string{"-count=1", "-timeout=28m", "-tags=e2e", "-p=2", "-parallel=3", "-run=" + expression}
+		args := []string{"-count=1", "-timeout=35m", "-tags=e2e", "-p=2", "-parallel=4", "-run=" + expression}
 		for _, p := range tagged {
 			if p.ImportPath != adapters {
 				args = append(args, p.ImportPath)
