@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"kedge/e2e/fleet"
@@ -77,6 +78,30 @@ func testBootFull(t *testing.T, f *fleet.Fleet, h *fleet.Host, before fleet.Fact
 	requireOn(t, h, "big")
 	awaitReason(t, h, proto.ConditionRebootNeeded, proto.StatusTrue, proto.ReasonRebootNeeded)
 	requireSays(t, "kedge status", f.MustKedge(t, "status"), "reboot-needed: with a reboot only: kernel, initrd")
+	testBootFilled(t, f, h)
+}
+
+// testBootFilled: a boot partition that is full by the time of the commit keeps the new
+// system from being registered, and not the proven one from being booted.
+func testBootFilled(t *testing.T, f *fleet.Fleet, h *fleet.Host) {
+	h.MustRun(t, "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", "/boot")
+	h.MustRun(t, "/run/current-system/bin/switch-to-configuration", "boot")
+	before, profiles := requireOn(t, h, "big"), h.MustRun(t, "ls", "/nix/var/nix/profiles")
+	rev := f.MustPush(t, "another kernel", func(w *toplevel.Fleet) {
+		fleet.Edit(w, func(h *toplevel.Host) { h.KernelVersion = "6.12.100" })
+	})
+	h.MustAwaitRecord(t, "the probation", func(r fleet.Record) bool { return r.Revision == rev && r.Phase == proto.PhaseProbation })
+	// Two pages are too few for a kernel, an initrd and an entry, and enough without them.
+	h.MustRun(t, "sh", "-c", `fallocate --length $(($(df --output=avail --block-size=1 /boot | tail -n 1) - 8192)) /boot/filled`)
+	requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonRegisterFailed)
+	requireSame(t, h, before)
+	if after := h.MustRun(t, "ls", "/nix/var/nix/profiles"); after != profiles {
+		t.Errorf("the profile has\n%s\nand had\n%s", after, profiles)
+	}
+	if boots := strings.TrimSpace(h.MustRun(t, "cat", "/boot/loader/default")); boots != before.Profile {
+		t.Errorf("%s would be booted, want %s", boots, before.Profile)
+	}
+	h.MustRun(t, "umount", "/boot")
 }
 
 // fill leaves freeBytes of the host's disk.
