@@ -130,8 +130,10 @@ func TestWays(t *testing.T) {
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
 			return h.current == oldSystem && h.profile == oldSystem && h.proven.Toplevel == oldSystem && h.proven.Adopted
 		}},
-		{"a boot partition without room for the new system has room without it", func(h *fakeHost) { h.loaderRefuses = true },
-			proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && !h.listed && !h.proven.Adopted }},
+		{
+			"a boot partition without room for the new system has room without it", func(h *fakeHost) { h.loaderRefuses = true },
+			proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && !h.listed && !h.proven.Adopted },
+		},
 		{"a probation that was interrupted, with too little time left to judge", func(h *fakeHost) {
 			h.at(proto.PhaseProbation, newSystem, 0)
 			h.record.Since = time.Unix(0, 0).Add(-h.record.Probation.Deadline + h.record.Probation.Grace/2)
