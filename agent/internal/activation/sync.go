@@ -44,10 +44,11 @@ func (r Runner) sync() (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range local {
-		if failed := durable.SyncFileSystem(filepath.Join("/", r.Root, name)); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
-			r.Log.Warn("a file system may not be on its disk", "err", failed)
-		}
+	for i, name := range local {
+		local[i] = filepath.Join("/", r.Root, name)
+	}
+	if failed := durable.SyncFileSystems(local...); failed != nil {
+		r.Log.Warn("what was written may not be on its disk", "err", failed)
 	}
 	for _, dir := range boot {
 		if failed := unix.Syncfs(int(dir.Fd())); failed != nil {

@@ -263,21 +263,6 @@ func TestTheStoreIsOnTheDiskBeforeTheProfileChanges(t *testing.T) {
 	}
 }
 
-func TestAFileSystemIsSyncedOnce(t *testing.T) {
-	store, profiles, missing := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "missing")
-	const other = "/proc/self/fdinfo"
-	got, err := apart([]string{store, profiles, other})
-	if diff := cmp.Diff([]string{store, other}, got); diff != "" || err != nil {
-		t.Errorf("apart = %v (-want +got):\n%s", err, diff)
-	}
-	if err := syncFileSystems(store, profiles, other); err != nil {
-		t.Error(err)
-	}
-	if err := syncFileSystems(missing, store); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no directory: got %v", err)
-	}
-}
-
 func TestADiskThatFails(t *testing.T) {
 	s, f := newSystem(t, map[string]string{profiles + "system-1-link": pathA, profiles + "system": "system-1-link"})
 	s.Sync = func(...string) error { return unix.EIO }

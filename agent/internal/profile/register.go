@@ -2,13 +2,9 @@ package profile
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"kedge/internal/durable"
 	"kedge/internal/nix"
@@ -86,37 +82,10 @@ func (s System) syncAll() error { return s.sync(storeDir, filepath.Dir(systemLin
 func (s System) sync(dirs ...string) error {
 	sync := s.Sync
 	if sync == nil {
-		sync = syncFileSystems
+		sync = durable.SyncFileSystems
 	}
 	for i, dir := range dirs {
 		dirs[i] = filepath.Join(s.Root, dir)
 	}
 	return sync(dirs...)
-}
-
-// syncFileSystems syncs the file systems of dirs, each once.
-func syncFileSystems(dirs ...string) error {
-	dirs, err := apart(dirs)
-	for _, dir := range dirs {
-		err = errors.Join(err, durable.SyncFileSystem(dir))
-	}
-	return err
-}
-
-// apart returns those of dirs that are on file systems of their own: most hosts have
-// one, and its disk need not be waited for twice.
-func apart(dirs []string) (first []string, err error) {
-	met := make(map[uint64]bool, len(dirs))
-	for _, dir := range dirs {
-		var s unix.Stat_t
-		if failed := unix.Stat(dir, &s); failed != nil {
-			err = errors.Join(err, &fs.PathError{Op: "stat", Path: dir, Err: failed})
-			continue
-		}
-		if !met[s.Dev] {
-			met[s.Dev] = true
-			first = append(first, dir)
-		}
-	}
-	return first, err
 }
