@@ -20,10 +20,15 @@ import (
 const publishAtOnce = 16
 
 // round carries out what is to be done now, until there is nothing left. What
-// cannot be done for one host is its problem, shown there, and in the error.
+// cannot be done for one host is its problem, shown there, and in the error. It waits
+// for another round that is under way, which may be long, until ctx ends.
 func (r *runner) round(ctx context.Context) error {
-	r.rounds.Lock()
-	defer r.rounds.Unlock()
+	select {
+	case r.rounds <- struct{}{}:
+		defer func() { <-r.rounds }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another round: %w", context.Cause(ctx))
+	}
 	if !r.fleet.IsCaughtUp() {
 		return nil // it must not take a whole fleet for silent that it has not heard yet
 	}

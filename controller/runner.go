@@ -96,10 +96,10 @@ type runner struct {
 	latency atomic.Pointer[rollout.Latency]   // as it is durable; nil before there is a rollout
 	known   atomic.Pointer[[]rollout.Rollout] // for those who only look; see [runner.all]
 
-	rounds sync.Mutex   // held for a whole round: there is one at a time
-	turn   sync.Mutex   // held by who is next to get mu
-	wanted atomic.Int32 // how many wait for mu
-	mu     sync.Mutex   // guards what follows; held while hosts are published for
+	rounds chan struct{} // full for a whole round: there is one at a time; capacity 1
+	turn   sync.Mutex    // held by who is next to get mu
+	wanted atomic.Int32  // how many wait for mu
+	mu     sync.Mutex    // guards what follows; held while hosts are published for
 
 	rollout  rollout.Rollout   // has no ID before the first
 	past     []rollout.Rollout // those before it, the newest first
@@ -165,9 +165,10 @@ func (r *runner) sign(rev proto.Revision, toplevels map[proto.HostName]proto.Sto
 }
 
 // begin has a revision go out as its spec says, and returns when the first round of
-// that is done: whoever may go at once has been published for. An error means that the
-// rollout could not be made durable, and was not begun. What could not be published is
-// its host's problem, and tried again by run.
+// that is done: whoever may go at once has been published for; or soon after ctx has
+// ended, though another round goes on. An error means that the rollout could not be made
+// durable, and was not begun. What could not be published is its host's problem, and
+// tried again by run.
 func (r *runner) begin(ctx context.Context, rev proto.Revision, s spec.Spec, toplevels map[proto.HostName]proto.StorePath, signed releases) error {
 	if err := r.follow(ctx, rev, s, toplevels, signed); err != nil {
 		return err

@@ -151,7 +151,7 @@ func newRunnerOf(fleet *Fleet) runnerTest {
 		releaser: releaser{fakeSigner{}, r.publisher}, channel: "main", closures: fakeClosures{}, fleet: fleet, saver: r.saver,
 		heard: func() time.Time { return fleet.started }, holds: &holds{},
 		audit: func(_ context.Context, e proto.AuditEntry) { *r.audits = append(*r.audits, e) },
-		now:   time.Now, log: slog.New(slog.DiscardHandler),
+		now:   time.Now, log: slog.New(slog.DiscardHandler), rounds: make(chan struct{}, 1),
 	}
 	return r
 }

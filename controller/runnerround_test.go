@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kedge/controller/internal/publish"
 	"kedge/controller/internal/rollout"
 	"kedge/internal/spec"
 	"kedge/proto"
@@ -280,5 +282,73 @@ func TestRunnerSavesBeforeItPublishes(t *testing.T) {
 	r.rollout.Waves[0].Started, r.unsaved = saved.Created, true
 	if err := r.round(t.Context()); !errors.Is(err, syscall.ENOSPC) || len(r.publisher.did()) != 0 {
 		t.Errorf("published %v, %v; want nothing while nothing can be saved", r.publisher.did(), err)
+	}
+}
+
+// slowPublisher says what it is asked for, and then waits for a word, or for its context to
+// end.
+type slowPublisher struct {
+	*fakePublisher
+
+	asked chan proto.StorePath
+	word  chan struct{}
+}
+
+func (p slowPublisher) Publish(ctx context.Context, actor string, o publish.Order) (proto.Serial, error) {
+	_, toplevel, err := cutRelease(string(o.Release.Payload))
+	if err != nil {
+		return 0, err
+	}
+	p.asked <- toplevel
+	select {
+	case <-p.word:
+		return p.fakePublisher.Publish(ctx, actor, o)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// TestABeginEndsWithItsContextThoughARoundIsUnderWay, which goes on: what mends a revision
+// must not wait until NATS has answered for the whole fleet.
+func TestABeginEndsWithItsContextThoughARoundIsUnderWay(t *testing.T) {
+	r := newRunner()
+	one, two, a, b := revision(t, "1"), revision(t, "2"), fleetOf(t, "a"), fleetOf(t, "b")
+	slow := slowPublisher{r.publisher, make(chan proto.StorePath, len(a)+len(b)), make(chan struct{})}
+	r.releaser.publisher = slow
+	service, stop := context.WithCancel(t.Context())
+	defer stop()
+	round := make(chan error, 1)
+	go func() { round <- r.begin(service, one, spec.Spec{}, a, nil) }()
+	for range a {
+		<-slow.asked
+	}
+	work, superseded := context.WithCancel(t.Context())
+	defer superseded()
+	ended := make(chan error, 1)
+	go func() { ended <- r.begin(work, two, spec.Spec{}, b, nil) }()
+	for r.turn.TryLock() { // until the second one waits
+		r.turn.Unlock()
+		runtime.Gosched()
+	}
+	for range a {
+		slow.word <- struct{}{}
+	}
+	for range b { // the round of the first one is about the second one now
+		if got := <-slow.asked; got != storePath(t, "b") {
+			t.Errorf("published %s, want what the second revision has", got)
+		}
+	}
+	superseded()
+	select {
+	case err := <-ended:
+		if err != nil || r.saver.saved.Revision != two {
+			t.Errorf("error = %v, and revision %s is durable; want none, and the second", err, r.saver.saved.Revision)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it still waits for the round of another one")
+	}
+	stop()
+	if err := <-round; err != nil {
+		t.Error(err)
 	}
 }

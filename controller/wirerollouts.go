@@ -26,6 +26,7 @@ func (c *Controller) wireRollouts(parts Parts, signer *sign.Signer, h history) e
 		r := &runner{
 			releaser: releaser{signer, c.publisher}, channel: channel, own: c.o.Config.Rollout.own(), closures: parts.Cache, fleet: c.fleet,
 			heard: c.heard, saver: store, holds: held, audit: audit, now: c.o.Now, log: c.log.With("channel", channel),
+			rounds: make(chan struct{}, 1),
 		}
 		current, found, past, err := store.Load(channel)
 		if err != nil {
