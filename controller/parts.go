@@ -24,7 +24,7 @@ const cacheKeyFile = "cache"
 type Cache interface {
 	Pusher
 	Relay
-	closureLister
+	provider
 	// PublicKey is the key that signs what is pushed.
 	PublicKey() proto.PublicKey
 	// Handler serves it, below /, to those whom a porter lets in; to everybody if

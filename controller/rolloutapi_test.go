@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,29 @@ func TestRolloutActs(t *testing.T) {
 	}
 	if want := []string{"rollout-hold web2 being debugged", "rollout-revert  " + second.Rollout.ID + " to " + one.String() + ": it is slow"}; !slices.Equal(acts, want) {
 		t.Errorf("audit = %q, want %q", acts, want)
+	}
+}
+
+// TestWhatIsGivenBackCanBeFetched: hosts go back to a revision so old that neither they
+// nor the cache have what it gave them, but only the controller's store.
+func TestWhatIsGivenBackCanBeFetched(t *testing.T) {
+	const others = 10 // more than is remembered of a host
+	c := start(t)
+	web1, first := hostName(t, "web1"), toplevel(t, "first")
+	rev := c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: first}))
+	c.await(t, "the first revision", wants(web1, 1, first))
+	for i := range others {
+		next := toplevel(t, fmt.Sprint("other", i))
+		c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: next}))
+		c.await(t, "another one", wants(web1, proto.Serial(i+2), next))
+	}
+	c.world.Release(first)
+	if _, err := c.act(t, proto.RolloutActRequest{Act: proto.RolloutActRevert, To: rev.String(), Reason: "it is slow"}); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, "web1 back", wants(web1, others+2, first))
+	if cached, rooted := c.world.Kept(first); !cached || !rooted {
+		t.Errorf("what web1 is to run is in the cache: %t, rooted: %t; want both", cached, rooted)
 	}
 }
 

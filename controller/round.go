@@ -221,11 +221,40 @@ func (r *runner) releaseFor(ctx context.Context, a rollout.Action) (proto.Envelo
 	} else if signed, at := r.releases[a.Host]; at {
 		return signed, nil
 	}
-	closures, err := r.closures.Closures(ctx, a.Toplevel)
+	closure, err := r.closureOf(ctx, a)
 	if err != nil {
-		return proto.Envelope{}, fmt.Errorf("list closure of %s: %w", a.Toplevel, err)
+		return proto.Envelope{}, err
 	}
-	return r.release(a.Host, a.Toplevel, rev, closures[a.Toplevel].Digest())
+	return r.release(a.Host, a.Toplevel, rev, closure.Digest())
+}
+
+// provideTimeout is how long one toplevel may take to become fetchable: whoever acts on
+// the rollout meanwhile waits for it. What was copied by then stays, and the next round
+// goes on from there.
+const provideTimeout = 2 * time.Minute
+
+// closureOf returns the closure of what an action publishes. What an earlier rollout gave
+// was built here, but may have been kept by nobody since: it is rooted and made fetchable
+// again, as after its build. What a host had before the rollout is kept with it, and may
+// have been built by others: that is not ours to sign.
+func (r *runner) closureOf(ctx context.Context, a rollout.Action) (proto.Closure, error) {
+	if r.rollout.Instead.IsZero() || r.rollout.State == rollout.Reverting {
+		closures, err := r.closures.Closures(ctx, a.Toplevel)
+		if err != nil {
+			return nil, fmt.Errorf("list closure of %s: %w", a.Toplevel, err)
+		}
+		return closures[a.Toplevel], nil
+	}
+	if err := r.roots.Root(a.Host, a.Toplevel); err != nil {
+		return nil, fmt.Errorf("keep %s from being collected: %w", a.Toplevel, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, provideTimeout, &cache.SlowError{After: provideTimeout})
+	defer cancel()
+	closures, err := r.closures.Provide(ctx, a.Toplevel)
+	if err != nil {
+		return nil, fmt.Errorf("make %s fetchable: %w", a.Toplevel, err)
+	}
+	return closures[a.Toplevel], nil
 }
 
 // observe returns the fleet as a rollout sees it: nobody is silent who could not be

@@ -47,6 +47,20 @@ type closureLister interface {
 	Closures(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
 }
 
+// A provider makes closures fetchable.
+type provider interface {
+	closureLister
+	// Provide is Closures, but for that it makes fetchable, signed by our key, what is
+	// only in the local store: the caller vouches that it is what we built. The error
+	// wraps [cache.ErrGone] if something is nowhere.
+	Provide(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error)
+}
+
+// A rooter keeps toplevels of the local store from being collected; see [Builder].
+type rooter interface {
+	Root(host proto.HostName, toplevel proto.StorePath) error
+}
+
 // A rolloutSaver keeps the rollouts of a channel. What it was given is durable when it
 // returns nil.
 type rolloutSaver interface {
@@ -84,7 +98,8 @@ type runner struct {
 
 	channel  string
 	own      proto.HostName // the controller's own host; zero if it is none that is known
-	closures closureLister
+	closures provider
+	roots    rooter
 	fleet    *Fleet
 	heard    func() time.Time // since when hosts are listened to without a break
 	saver    rolloutSaver

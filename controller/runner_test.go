@@ -102,6 +102,10 @@ func (fakeClosures) Closures(_ context.Context, toplevels ...proto.StorePath) (c
 	return c, nil
 }
 
+func (f fakeClosures) Provide(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return f.Closures(ctx, toplevels...)
+}
+
 // memorySaver is a disk that may crash.
 type memorySaver struct {
 	saved rollout.Rollout
@@ -148,7 +152,7 @@ func newRunner() runnerTest {
 func newRunnerOf(fleet *Fleet) runnerTest {
 	r := runnerTest{publisher: &fakePublisher{fleet: fleet, fail: map[proto.HostName]error{}}, saver: &memorySaver{}, audits: new([]proto.AuditEntry)}
 	r.runner = &runner{
-		releaser: releaser{fakeSigner{}, r.publisher}, channel: "main", closures: fakeClosures{}, fleet: fleet, saver: r.saver,
+		releaser: releaser{fakeSigner{}, r.publisher}, channel: "main", closures: fakeClosures{}, roots: keepingBuilder{}, fleet: fleet, saver: r.saver,
 		heard: func() time.Time { return fleet.started }, holds: &holds{},
 		audit: func(_ context.Context, e proto.AuditEntry) { *r.audits = append(*r.audits, e) },
 		now:   time.Now, log: slog.New(slog.DiscardHandler), rounds: make(chan struct{}, 1),

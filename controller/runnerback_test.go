@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -73,6 +74,10 @@ func (w without) Closures(ctx context.Context, toplevels ...proto.StorePath) (ca
 		return nil, fmt.Errorf("closure of %s: %w", w.gone, cache.ErrGone)
 	}
 	return w.fakeClosures.Closures(ctx, toplevels...)
+}
+
+func (w without) Provide(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return w.Closures(ctx, toplevels...)
 }
 
 func TestRunnerGivesNobodyBackWhatIsGone(t *testing.T) {
@@ -242,4 +247,83 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	again.mustHavePublished(t, "one that joins the revision that ada went back to", "web4=c")
 	again.deployAs(t, "4", "", fleetOf(t, "d"))
 	again.mustHavePublished(t, "the next one", "web1=d", "web2=d", "web3=d")
+}
+
+// storeOnly is a cache that lacks everything and does not take what is broken; the store
+// has all but what is gone.
+type storeOnly struct {
+	without
+
+	broken proto.StorePath
+
+	mu       sync.Mutex // guards what follows
+	rooted   []string
+	provided []string
+	bounded  bool
+}
+
+func (s *storeOnly) Root(h proto.HostName, toplevel proto.StorePath) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rooted = append(s.rooted, h.String()+"="+toplevel.Base()[33:])
+	return nil
+}
+
+func (s *storeOnly) Provide(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, s.bounded = ctx.Deadline()
+	if slices.Contains(toplevels, s.broken) {
+		return nil, fmt.Errorf("copy into the cache: %w", syscall.ENOSPC)
+	}
+	closures, err := s.Closures(ctx, toplevels...)
+	for p := range closures {
+		s.provided = append(s.provided, p.Base()[33:])
+	}
+	return closures, err
+}
+
+// TestWhatOnlyTheStoreHasIsMadeFetchableBeforeHostsGoBackToIt: they need not have it any
+// more. What cannot be is its host's problem.
+func TestWhatOnlyTheStoreHasIsMadeFetchableBeforeHostsGoBackToIt(t *testing.T) {
+	r := newRunner()
+	web2, web3 := host(t, "web2"), host(t, "web3")
+	r.deployAs(t, "1", "", map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a"), web2: storePath(t, "gone"), web3: storePath(t, "broken")})
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.publisher.published = nil
+	store := &storeOnly{without: without{gone: storePath(t, "gone")}, broken: storePath(t, "broken")}
+	r.closures, r.roots = store, store
+	if err := r.asks(t, proto.RolloutActRevert, revision(t, "1").String()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.look(t); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error = %v, want that of the cache", err)
+	}
+	r.mustHavePublished(t, "back", "web1=a")
+	if !slices.Contains(store.rooted, "web1=a") || !slices.Equal(store.provided, []string{"a"}) || !store.bounded {
+		t.Errorf("rooted %v, made fetchable %v, bounded: %t; want a for web1, in bounded time", store.rooted, store.provided, store.bounded)
+	}
+	for h, want := range map[proto.HostName]proto.Reason{web2: proto.ReasonGone, web3: proto.ReasonDiskFull} {
+		if v, _ := r.fleet.Host(h); v.Host.Problem == nil || v.Host.Problem.Reason != want {
+			t.Errorf("problem of %s = %+v, want %q", h, v.Host.Problem, want)
+		}
+	}
+	store.broken = proto.StorePath{}
+	r.mustLook(t)
+	r.mustHavePublished(t, "once the cache has room", "web3=broken")
+}
+
+// TestWhatHostsHadBeforeIsNotSignedAsOurs: others may have built it.
+func TestWhatHostsHadBeforeIsNotSignedAsOurs(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.deployAs(t, "2", "", fleetOf(t, "b"))
+	r.publisher.published = nil
+	store := &storeOnly{}
+	r.closures, r.roots = store, store
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "back", "web1=a", "web2=a", "web3=a")
+	if len(store.provided) > 0 {
+		t.Errorf("signed %v", store.provided)
+	}
 }

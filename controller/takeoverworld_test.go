@@ -198,7 +198,7 @@ func (w *takeoverWorld) lead(t *testing.T, dir string) *crew {
 	audit := func(context.Context, proto.AuditEntry) {}
 	store := rolloutStore{dir: filepath.Join(dir, rolloutsDir), shared: c.state.Copy}
 	c.runner = &runner{
-		releaser: releaser{w.signer, c.publisher}, channel: "main", closures: fakeClosures{}, fleet: c.fleet,
+		releaser: releaser{w.signer, c.publisher}, channel: "main", closures: fakeClosures{}, roots: keepingBuilder{}, fleet: c.fleet,
 		heard: now, saver: store, holds: held, audit: audit, now: now, log: log, rounds: make(chan struct{}, 1),
 	}
 	current, found, past, err := store.Load("main")

@@ -24,7 +24,7 @@ func (c *Controller) wireRollouts(parts Parts, signer *sign.Signer, h history) e
 	c.rollouts = &rollouts{runners: map[string]*runner{}, holds: held, fleet: c.fleet, audit: audit, now: c.o.Now, log: c.log}
 	for channel := range parts.Sources {
 		r := &runner{
-			releaser: releaser{signer, c.publisher}, channel: channel, own: c.o.Config.Rollout.own(), closures: parts.Cache, fleet: c.fleet,
+			releaser: releaser{signer, c.publisher}, channel: channel, own: c.o.Config.Rollout.own(), closures: parts.Cache, roots: parts.Builder, fleet: c.fleet,
 			heard: c.heard, saver: store, holds: held, audit: audit, now: c.o.Now, log: c.log.With("channel", channel),
 			rounds: make(chan struct{}, 1),
 		}

@@ -40,6 +40,8 @@ type World struct {
 	flakes  map[proto.Revision]Flake
 	down    map[string]error         // why the repository of a channel cannot be read
 	foreign map[proto.StorePath]bool // toplevels that others built: true if they are signed
+	cached  map[proto.StorePath]bool // what can be fetched
+	rooted  map[proto.StorePath]bool // what is kept from being collected
 	builds  int
 	begun   chan struct{} // closed when the first one begins, if somebody waits
 	hold    bool          // builds wait for their context to end
@@ -123,6 +125,22 @@ func (w *World) Import(toplevel proto.StorePath, signed bool) {
 		w.foreign = map[proto.StorePath]bool{}
 	}
 	w.foreign[toplevel] = signed
+}
+
+// Release lets go of a toplevel: it is still in the store, but neither rooted there nor in
+// the cache any more.
+func (w *World) Release(toplevel proto.StorePath) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.rooted, toplevel)
+	delete(w.cached, toplevel)
+}
+
+// Kept reports whether a toplevel can be fetched from the cache, and whether it is rooted.
+func (w *World) Kept(toplevel proto.StorePath) (cached, rooted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cached[toplevel], w.rooted[toplevel]
 }
 
 // Parts returns the parts of a controller with some channels that work on w.
@@ -266,7 +284,22 @@ func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evalu
 }
 
 // Root implements [controller.Builder].
-func (b builder) Root(proto.HostName, proto.StorePath) error { return nil }
+func (b builder) Root(_ proto.HostName, toplevel proto.StorePath) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	note(&b.rooted, toplevel)
+	return nil
+}
+
+// note adds toplevels to a set.
+func note(set *map[proto.StorePath]bool, toplevels ...proto.StorePath) {
+	if *set == nil {
+		*set = map[proto.StorePath]bool{}
+	}
+	for _, p := range toplevels {
+		(*set)[p] = true
+	}
+}
 
 // Prune implements [controller.Builder].
 func (b builder) Prune(proto.HostName, ...proto.StorePath) error { return nil }
@@ -294,12 +327,20 @@ func (b binaries) Closures(_ context.Context, toplevels ...proto.StorePath) (cac
 
 // Push implements [controller.Cache].
 func (b binaries) Push(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	b.mu.Lock()
+	note(&b.cached, toplevels...)
+	b.mu.Unlock()
 	return b.Closures(ctx, toplevels...)
+}
+
+// Provide implements [controller.Cache]: the store has everything.
+func (b binaries) Provide(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
+	return b.Push(ctx, toplevels...)
 }
 
 // Relay implements [controller.Cache].
 func (b binaries) Relay(ctx context.Context, toplevels ...proto.StorePath) (cache.Closures, error) {
-	return b.Closures(ctx, toplevels...)
+	return b.Push(ctx, toplevels...)
 }
 
 // Bring implements [controller.Cache]: what the world does not know is nowhere.

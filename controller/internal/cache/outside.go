@@ -112,6 +112,12 @@ func (o *Outside) Closures(ctx context.Context, toplevels ...proto.StorePath) (C
 	return closures, nil
 }
 
+// Provide is [Outside.Push]: nothing of the caches of others is known here but what was
+// copied to them lately. Its error wraps [ErrGone] as that of [Outside.Closures] does.
+func (o *Outside) Provide(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	return o.Push(ctx, toplevels...)
+}
+
 // gone returns why the local store does not tell the closures of toplevels: [ErrGone], of
 // the first, if it says that it has not all of them, and otherwise err.
 func (o *Outside) gone(ctx context.Context, toplevels []proto.StorePath, err error) error {

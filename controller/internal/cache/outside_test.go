@@ -83,6 +83,9 @@ func TestWithoutACacheOfOursWhatIsGoneIsGone(t *testing.T) {
 	if _, err := o.Closures(t.Context(), path(t, "missing")); !errors.Is(err, ErrGone) {
 		t.Errorf("error = %v, want %v", err, ErrGone)
 	}
+	if _, err := o.Provide(t.Context(), path(t, "missing")); !errors.Is(err, ErrGone) || len(n.copies) > 0 {
+		t.Errorf("error = %v after copies %v, want %v and none", err, n.copies, ErrGone)
+	}
 	delete(n.store, path(t, "lib"))
 	if _, err := o.Closures(t.Context(), path(t, "db1"), path(t, "app")); err == nil || errors.Is(err, ErrGone) {
 		t.Errorf("of a store that is damaged: error = %v, want another one", err)

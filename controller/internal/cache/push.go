@@ -120,10 +120,30 @@ var ErrGone = errors.New("it is not in the store of this machine, nor in its cac
 // Closures returns the closures of toplevels, which are in the cache or in the
 // local store; the error wraps [ErrGone] if one is in neither. It changes nothing.
 func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	closures, _, err := c.find(ctx, toplevels)
+	return closures, err
+}
+
+// Provide is [Cache.Closures], but for that it makes fetchable, as [Cache.Push] does, what
+// the cache lacks and the local store has.
+func (c *Cache) Provide(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
+	closures, lacks, err := c.find(ctx, toplevels)
+	if err != nil || len(lacks) == 0 {
+		return closures, err
+	}
+	pushed, err := c.Push(ctx, lacks...)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(closures, pushed)
+	return closures, nil
+}
+
+// find is Closures, and names the toplevels that cannot be fetched whole from the cache.
+func (c *Cache) find(ctx context.Context, toplevels []proto.StorePath) (closures Closures, lacks []proto.StorePath, err error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	closures := make(Closures, len(toplevels))
-	var lacks []proto.StorePath
+	closures = make(Closures, len(toplevels))
 	var unread error // why the cache may have what it does not show
 	for _, t := range toplevels {
 		found := make(walked)
@@ -138,17 +158,17 @@ func (c *Cache) Closures(ctx context.Context, toplevels ...proto.StorePath) (Clo
 		closures[t] = found.closure(t)
 	}
 	if len(lacks) == 0 {
-		return closures, nil
+		return closures, nil, nil
 	}
 	local, err := c.Outside.Closures(ctx, lacks...)
 	if errors.Is(err, ErrGone) && unread != nil {
-		return nil, unread
+		return nil, nil, unread
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	maps.Copy(closures, local)
-	return closures, nil
+	return closures, lacks, nil
 }
 
 // sync writes closure lists, and puts on the disk what was not known to be

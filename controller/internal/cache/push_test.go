@@ -194,6 +194,28 @@ func TestClosuresLooksIntoTheLocalStoreWhereTheCacheLacksAPath(t *testing.T) {
 	}
 }
 
+func TestProvidePushesWhatTheCacheLacksAlone(t *testing.T) {
+	n := newFake(t)
+	c := open(t, n, t.TempDir())
+	web1, web2, db1 := path(t, "web1"), path(t, "web2"), path(t, "db1")
+	_, err := c.Push(t.Context(), web1)
+	must(t, err)
+	delete(n.store, web1)
+	n.copies = nil
+	closures, err := c.Provide(t.Context(), web1, web2)
+	must(t, err)
+	if len(closures) != 2 || len(n.copies) != 1 || !slices.Equal(n.copies[0].Paths, []proto.StorePath{web2}) || n.copies[0].To != c.URL() {
+		t.Errorf("closures = %v after copies %+v, want those of web1 and web2 after one of web2, signed", closures, n.copies)
+	}
+	if gaps, err := c.walk(web2, true, make(walked)); err != nil || len(gaps) > 0 {
+		t.Errorf("web2 lacks %v, %v; want that it can be fetched", gaps, err)
+	}
+	delete(n.store, db1)
+	if _, err := c.Provide(t.Context(), web1, db1); !errors.Is(err, ErrGone) {
+		t.Errorf("error = %v for what is nowhere, want that it is gone", err)
+	}
+}
+
 func TestClosuresSaysOfWhatIsNowhereThatItIsGone(t *testing.T) {
 	n := newFake(t)
 	c := open(t, n, t.TempDir())
