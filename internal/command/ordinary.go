@@ -19,7 +19,8 @@ func Run(cmd *exec.Cmd) error {
 }
 
 // ordinary gives the process, and what it has started by now, the score of every
-// process. What it starts later inherits that.
+// process. What it starts later inherits that. One that is being made right then may be
+// missed: it is spared, which is no harm but to the others.
 func ordinary(pid int) {
 	// It fails if the process has ended, and then there is nothing to do.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0)

@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -22,15 +24,13 @@ func TestWhatIsRunIsNotSpared(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for name, script := range map[string]string{
-		"the program":         `until test "$(cat /proc/$$/oom_score_adj)" = 0; do :; done`,
-		"what it has started": `(until test "$(cat /proc/self/oom_score_adj)" = 0; do :; done) & wait $!`,
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		if err := Run(New(ctx, time.Second, "sh", "-c", script)); err != nil {
-			t.Errorf("%s is spared: %v", name, err)
-		}
-		cancel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := Run(New(ctx, time.Second, "sh", "-c", `until test "$(cat /proc/$$/oom_score_adj)" = 0; do :; done`)); err != nil {
+		t.Errorf("the program is spared: %v", err)
+	}
+	if err := withChild(ctx); err != nil {
+		t.Errorf("what it has started is spared: %v", err)
 	}
 	if err := Run(New(t.Context(), time.Second, "/does/not/exist")); err == nil {
 		t.Error("what is not there was run")
@@ -38,4 +38,21 @@ func TestWhatIsRunIsNotSpared(t *testing.T) {
 	if err := Run(New(t.Context(), time.Second, "sh", "-c", "exit 3")); err == nil {
 		t.Error("a failure is none")
 	}
+}
+
+// withChild has a program be ordinary once it has a child, which it waits for.
+func withChild(ctx context.Context) error {
+	cmd := New(ctx, time.Second, "sh", "-c", `(echo up; until test "$(cat /proc/self/oom_score_adj)" = 0; do :; done) & wait $!`)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("up\n"))); err != nil {
+		return errors.Join(err, cmd.Wait())
+	}
+	ordinary(cmd.Process.Pid)
+	return cmd.Wait()
 }
