@@ -51,7 +51,7 @@ func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 		if err != nil {
 			return err
 		}
-		args := []string{"-count=1", "-timeout=35m", "-tags=e2e", "-p=2", "-parallel=4", "-run=" + expression}
+		args := []string{"-count=1", "-timeout=40m", "-tags=e2e", "-p=2", "-parallel=4", "-run=" + expression}
 		for _, p := range tagged {
 			if p.ImportPath != adapters {
 				args = append(args, p.ImportPath)
