@@ -131,7 +131,6 @@ func (r *Rollout) goBack(a Act) error {
 	if err := r.turn(Reverting, a); err != nil {
 		return err
 	}
-	still := r.goingBack()
 	back := Wave{Name: revertWave}
 	for i, wave := range r.Waves {
 		if wave.Started.IsZero() {
@@ -148,7 +147,7 @@ func (r *Rollout) goBack(a Act) error {
 	own := Wave{Name: r.Own.String()}
 	for h, p := range r.Hosts {
 		p, ok := p.reverted(a.At)
-		if !ok && !still[h] {
+		if !ok {
 			continue
 		}
 		r.Hosts[h] = p
@@ -165,23 +164,6 @@ func (r *Rollout) goBack(a Act) error {
 		r.Waves = r.Waves[:r.Wave+1]
 	}
 	return nil
-}
-
-// goingBack returns the hosts that an earlier revert, which was aborted, has not
-// published to yet.
-func (r *Rollout) goingBack() map[proto.HostName]bool {
-	still := map[proto.HostName]bool{}
-	begun := slices.IndexFunc(r.Waves, func(w Wave) bool { return w.Name == revertWave })
-	if begun < 0 {
-		return still
-	}
-	for _, wave := range r.Waves[begun:] {
-		for _, h := range wave.Hosts {
-			p := r.Hosts[h]
-			still[h] = p.State == Waiting && p.After > 0 && p.Before.Toplevel.IsZero()
-		}
-	}
-	return still
 }
 
 // enter returns r in state s, if it may be entered.
