@@ -143,7 +143,7 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 			r.Latency = r.Latency.with(now.Sub(r.Seen))
 		}
 		p.State, p.Verdict, p.Since, p.Doubted = Settled, a.Verdict, now, time.Time{}
-		p.Serial = max(p.Serial, p.After)
+		p.Serial, p.From = max(p.Serial, p.After), proto.StorePath{}
 	default:
 		return errHostState
 	}

@@ -33,13 +33,14 @@ type Progress struct {
 	State    HostState       `json:"state"`
 	// Before is what the host goes back to: the last that it was assigned before and
 	// did not fail with. Zero if there is nothing, or the host goes back already.
-	Before  Assigned     `json:"before,omitzero"`
-	Release proto.Digest `json:"release,omitzero"`  // of Toplevel, if the host is given that back
-	Serial  proto.Serial `json:"serial,omitempty"`  // of the assignment, once published
-	After   proto.Serial `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
-	Heard   bool         `json:"heard,omitempty"`   // it could be heard when the rollout began
-	Kept    bool         `json:"kept,omitempty"`    // the host had been assigned this toplevel already
-	Returns bool         `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
+	Before  Assigned        `json:"before,omitzero"`
+	From    proto.StorePath `json:"from,omitzero"`     // what the host goes back from, while it waits for that
+	Release proto.Digest    `json:"release,omitzero"`  // of Toplevel, if the host is given that back
+	Serial  proto.Serial    `json:"serial,omitempty"`  // of the assignment, once published
+	After   proto.Serial    `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
+	Heard   bool            `json:"heard,omitempty"`   // it could be heard when the rollout began
+	Kept    bool            `json:"kept,omitempty"`    // the host had been assigned this toplevel already
+	Returns bool            `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
 	// Fresh is since when the host had what it had when the rollout began, if that had not
 	// soaked by then.
 	Fresh   time.Time     `json:"fresh,omitzero"`
@@ -148,13 +149,17 @@ func (p Progress) back(h Host) Assigned {
 }
 
 // reverted returns p as it waits to be given back what it had before, and whether there
-// is anything to give.
+// is anything to give. It may wait for that already, since a revert that was aborted.
 func (p Progress) reverted(now time.Time) (Progress, bool) {
-	if p.State == Waiting && p.After == 0 || p.Before.Toplevel.IsZero() || !p.moved() {
+	switch {
+	case !p.From.IsZero():
+		return p, true
+	case p.State == Waiting && p.After == 0, p.Before.Toplevel.IsZero(), !p.moved():
 		return p, false
 	}
 	p = p.again(now)
-	p.Toplevel, p.Release, p.Before, p.Returns, p.Fresh = p.Before.Toplevel, p.Before.Release, Assigned{}, false, time.Time{}
+	p.From, p.Toplevel, p.Release = p.Toplevel, p.Before.Toplevel, p.Before.Release
+	p.Before, p.Returns, p.Fresh = Assigned{}, false, time.Time{}
 	return p, true
 }
 

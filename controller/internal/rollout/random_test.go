@@ -255,8 +255,11 @@ func (w *world) interfere() {
 			w.revert()
 		}
 	case 9:
-		if w.IntN(10) == 0 {
+		if back := w.rollout.State == rollout.Reverting; back || w.IntN(10) == 0 {
 			w.act(r.Abort(a))
+			if back || w.IntN(2) == 0 {
+				w.revert() // after all
+			}
 		}
 	case 10:
 		if w.IntN(10) == 0 {
