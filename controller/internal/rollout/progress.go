@@ -89,10 +89,19 @@ func (p Progress) assigned(h Host) Action {
 	return Action{}
 }
 
-// verdict returns what came of the assignment in p.
+// renewed reports whether what h was assigned under p's serial was signed anew, under a
+// higher one: because the controller's clock had been wrong, say. It is no other assignment.
+func (p Progress) renewed(h Host) bool { return h.Serial > p.Serial && h.Toplevel == p.Toplevel }
+
+// verdict returns what came of the assignment in p. Once h has said something of it under
+// a higher serial that one is to be in p.
 func (p Progress) verdict(h Host) proto.Verdict {
+	last := p.Serial
+	if p.renewed(h) {
+		last = h.Serial
+	}
 	switch {
-	case h.Serial > p.Serial || h.Reported > p.Serial:
+	case h.Serial > last || h.Reported > last:
 		return proto.VerdictSuperseded // somebody published something else since
 	case h.Reported == p.Serial:
 		return h.Verdict
