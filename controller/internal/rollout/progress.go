@@ -74,8 +74,11 @@ func (p Progress) soaks() time.Time {
 func (p Progress) has(h Host) bool { return h.Toplevel == p.Toplevel && h.Serial > p.After }
 
 // overtaken reports whether somebody published something else for h since it
-// was last published to by the rollout, which it waits for to do again.
-func (p Progress) overtaken(h Host) bool { return p.After > 0 && h.Serial > p.After && !p.has(h) }
+// was last published to by the rollout, which it waits for to do again: neither what it
+// shall get nor, signed anew, what it goes back from.
+func (p Progress) overtaken(h Host) bool {
+	return p.After > 0 && h.Serial > p.After && !p.has(h) && h.Toplevel != p.From
+}
 
 // assigned returns what h, which waits and may go, has been assigned already: by a
 // rollout that crashed before it could say so, or by somebody else.

@@ -233,6 +233,11 @@ func (w *world) hostsMove() {
 		case 6:
 			h.Held = pick(w, "", "", "somebody looks at it")
 			w.wasHeld[name] = w.wasHeld[name] || h.Held != ""
+		case 7:
+			if h.Serial > 0 {
+				w.serial++ // it is signed anew
+				h.Serial = w.serial
+			}
 		}
 		w.fleet.Hosts[name] = h
 	}
