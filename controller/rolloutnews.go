@@ -40,7 +40,7 @@ func (r *runner) tell(ctx context.Context, a rollout.Action) {
 		r.note(ctx, proto.RolloutActRevert.Audit(), a.Why)
 	case rollout.Finish:
 		log.InfoContext(ctx, "rollout ended", "state", r.rollout.State)
-	case rollout.Publish, rollout.Keep, rollout.Doubt: // who publishes says so; the others are no news
+	case rollout.Publish, rollout.Keep, rollout.Renew, rollout.Doubt: // who publishes says so; the others are no news
 	}
 }
 

@@ -19,12 +19,12 @@ var (
 )
 
 // Recall returns r with what its hosts were assigned already, by a controller that crashed
-// before it could save that. Without it an act takes them for hosts that did not go, or
-// for whom somebody else published.
+// before it could save that, or under a higher serial. Without it an act takes them for
+// hosts that did not go, or for whom somebody else published.
 func (r Rollout) Recall(f Fleet, now time.Time) Rollout {
 	var done []Result
 	for _, a := range Next(r, f, now) {
-		if a.Kind == Keep {
+		if a.Kind == Keep || a.Kind == Renew {
 			done = append(done, Result{Action: a})
 		}
 	}

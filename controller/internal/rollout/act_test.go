@@ -37,6 +37,31 @@ func TestRetryOfACanary(t *testing.T) {
 	}
 }
 
+// TestRetryOfWhatWasSignedAnew: what a host said of that before the retry is no answer to it,
+// also if nobody had looked at it yet.
+func TestRetryOfWhatWasSignedAnew(t *testing.T) {
+	web1 := host(t, "web1")
+	r := three(t)
+	for _, a := range []rollout.Action{
+		{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}},
+		{Kind: rollout.Publish, Host: web1},
+		{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictFailed},
+		{Kind: rollout.Halt},
+	} {
+		r = applied(t, r, a, 7)
+	}
+	seen := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{
+		web1: {Toplevel: system(t, web1, "new"), Serial: 8, Reported: 8, Verdict: proto.VerdictFailed, Seen: start},
+	}}
+	r, err := r.Recall(seen, start).Retry(rollout.Act{By: "alice", At: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rollout.Next(r, seen, start); len(got) != 1 || got[0].Kind != rollout.Publish {
+		t.Errorf("after a retry Next answers %v, want web1 published to", got)
+	}
+}
+
 // TestActsAreRefused in every state in which they would mean nothing.
 func TestActsAreRefused(t *testing.T) {
 	a := rollout.Act{By: "alice", At: start, Why: "tests"}

@@ -15,6 +15,7 @@ const (
 	StartWave Kind = "start-wave" // with Hosts as its members, of which Canary go first
 	Publish   Kind = "publish"    // assign Host its Toplevel, durably, and let it know
 	Keep      Kind = "keep"       // Host was assigned Toplevel already, as Serial
+	Renew     Kind = "renew"      // Host says something of what it was assigned, which was signed anew as Serial
 	Settle    Kind = "settle"     // Host came to Verdict
 	Doubt     Kind = "doubt"      // Host came to what it tries again after, or out of it
 	Defer     Kind = "defer"      // Host has waited for something of its own for long enough

@@ -37,7 +37,7 @@ func (r *Rollout) apply(a Action, serial proto.Serial, now time.Time) error {
 		return errOtherWave
 	}
 	switch a.Kind {
-	case Settle, Doubt, Defer, Silence:
+	case Renew, Settle, Doubt, Defer, Silence:
 		return r.observe(a, now)
 	case Halt:
 		return r.turn(Halted, Act{At: now, Why: a.Why})
@@ -92,7 +92,7 @@ func (r *Rollout) applyToWave(wave *Wave, a Action, serial proto.Serial, now tim
 		}
 		wave.Ended = now
 		r.Wave++
-	case Settle, Doubt, Defer, Silence, Halt, Revert, Finish:
+	case Renew, Settle, Doubt, Defer, Silence, Halt, Revert, Finish:
 	}
 	return nil
 }
@@ -127,6 +127,8 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 		return errNoMember
 	case r.State.Ended() || p.State == Waiting && !overtaken:
 		return errHostState
+	case a.Kind == Renew && a.Serial > p.Serial:
+		p.Serial = a.Serial
 	case a.Kind == Doubt && p.Doubted.IsZero():
 		p.Doubted = now
 	case a.Kind == Doubt:
@@ -143,7 +145,7 @@ func (r *Rollout) observe(a Action, now time.Time) error {
 			r.Latency = r.Latency.with(now.Sub(r.Seen))
 		}
 		p.State, p.Verdict, p.Since, p.Doubted = Settled, a.Verdict, now, time.Time{}
-		p.Serial = max(p.Serial, p.After)
+		p.Serial, p.From = max(p.Serial, p.After), proto.StorePath{}
 	default:
 		return errHostState
 	}

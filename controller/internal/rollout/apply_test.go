@@ -61,6 +61,8 @@ func TestApplyRefusesWhatNextDidNotAskFor(t *testing.T) {
 		"widening a wave twice":                       {applied(t, published, rollout.Action{Kind: rollout.Widen}, 0), rollout.Action{Kind: rollout.Widen}, 0},
 		"finishing before the last wave ended":        {started, rollout.Action{Kind: rollout.Finish}, 0},
 		"settling a host that waits":                  {started, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0},
+		"renewing what waits":                         {started, rollout.Action{Kind: rollout.Renew, Host: web1, Serial: 8}, 0},
+		"renewing under no higher serial":             {published, rollout.Action{Kind: rollout.Renew, Host: web1, Serial: 7}, 0},
 		"settling a stranger":                         {started, rollout.Action{Kind: rollout.Settle, Host: host(t, "stranger"), Verdict: proto.VerdictSucceeded}, 0},
 		"settling without a final verdict":            {published, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictPending}, 0},
 		"silence of a host that waits":                {started, rollout.Action{Kind: rollout.Silence, Host: web1}, 0},

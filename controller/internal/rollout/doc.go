@@ -59,6 +59,10 @@
 // [Rollout.Left] for another rollout. Who was taken for online by a controller that had
 // just started, and turns out to have been offline, counts as that as soon as it is known.
 //
+// Whoever is assigned the same toplevel under a higher serial, because the controller's
+// clock had been wrong and it was signed anew, say, has the same assignment still: it is
+// waited for, and stays charged. Only who is assigned something else is overtaken.
+//
 // # Budgets
 //
 // Each wave that was started is charged for its failed and silent hosts, as
@@ -81,4 +85,5 @@
 // limit of the wave that was under way, the controller's own host alone and last.
 // Canaries, soaks, approvals, windows, freezes and hushes do not count; holds do. Left
 // alone is who had nothing before, and for whom somebody else has published since.
+// After a revert that was aborted, another one gives back what that did not come to.
 package rollout

@@ -125,7 +125,7 @@ func (w *world) check(actions []rollout.Action) {
 	r := w.rollout
 	if r.State == rollout.Paused || r.State == rollout.Halted {
 		for _, a := range actions {
-			if !slices.Contains([]rollout.Kind{rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Silence, rollout.Keep}, a.Kind) {
+			if !slices.Contains([]rollout.Kind{rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Silence, rollout.Keep, rollout.Renew}, a.Kind) {
 				w.t.Errorf("%s although it is %s", a.Kind, r.State)
 			}
 		}
@@ -161,7 +161,7 @@ func (w *world) check(actions []rollout.Action) {
 		}
 	case rollout.Silence:
 		w.checkSilent(actions)
-	case rollout.Keep, rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Finish:
+	case rollout.Keep, rollout.Renew, rollout.Settle, rollout.Doubt, rollout.Defer, rollout.Finish:
 	}
 }
 
@@ -342,7 +342,8 @@ func (w *world) breaks(hosts []proto.HostName, b spec.Budget) bool {
 	failed, silent, can := 0, 0, 0
 	for _, name := range hosts {
 		p, h := w.rollout.Hosts[name], w.fleet.Hosts[name]
-		current := h.Serial == p.Serial && h.Reported == p.Serial && p.State != rollout.Waiting
+		same := h.Serial == p.Serial || h.Serial > p.Serial && h.Toplevel == p.Toplevel // signed anew
+		current := same && h.Reported == p.Serial && p.State != rollout.Waiting
 		undecided := !current || h.Verdict == proto.VerdictPending || h.Verdict == proto.VerdictNone ||
 			h.Verdict == proto.VerdictInconclusive || h.Verdict == proto.VerdictFailed && h.Retries
 		switch {
@@ -350,7 +351,7 @@ func (w *world) breaks(hosts []proto.HostName, b spec.Budget) bool {
 			if !w.held(name) {
 				can++
 			}
-		case h.Serial > p.Serial:
+		case !same:
 		case p.State == rollout.Settled && undecided: // as it was before
 			if p.Verdict != proto.VerdictSuperseded {
 				can++

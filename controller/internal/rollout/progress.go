@@ -33,13 +33,14 @@ type Progress struct {
 	State    HostState       `json:"state"`
 	// Before is what the host goes back to: the last that it was assigned before and
 	// did not fail with. Zero if there is nothing, or the host goes back already.
-	Before  Assigned     `json:"before,omitzero"`
-	Release proto.Digest `json:"release,omitzero"`  // of Toplevel, if the host is given that back
-	Serial  proto.Serial `json:"serial,omitempty"`  // of the assignment, once published
-	After   proto.Serial `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
-	Heard   bool         `json:"heard,omitempty"`   // it could be heard when the rollout began
-	Kept    bool         `json:"kept,omitempty"`    // the host had been assigned this toplevel already
-	Returns bool         `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
+	Before  Assigned        `json:"before,omitzero"`
+	From    proto.StorePath `json:"from,omitzero"`     // what the host goes back from, while it waits for that
+	Release proto.Digest    `json:"release,omitzero"`  // of Toplevel, if the host is given that back
+	Serial  proto.Serial    `json:"serial,omitempty"`  // of the assignment, once published
+	After   proto.Serial    `json:"after,omitempty"`   // of the last assignment that no longer counts; zero unless it goes again
+	Heard   bool            `json:"heard,omitempty"`   // it could be heard when the rollout began
+	Kept    bool            `json:"kept,omitempty"`    // the host had been assigned this toplevel already
+	Returns bool            `json:"returns,omitempty"` // to what the host had before the rollout before: nothing to soak for
 	// Fresh is since when the host had what it had when the rollout began, if that had not
 	// soaked by then.
 	Fresh   time.Time     `json:"fresh,omitzero"`
@@ -73,8 +74,11 @@ func (p Progress) soaks() time.Time {
 func (p Progress) has(h Host) bool { return h.Toplevel == p.Toplevel && h.Serial > p.After }
 
 // overtaken reports whether somebody published something else for h since it
-// was last published to by the rollout, which it waits for to do again.
-func (p Progress) overtaken(h Host) bool { return p.After > 0 && h.Serial > p.After && !p.has(h) }
+// was last published to by the rollout, which it waits for to do again: neither what it
+// shall get nor, signed anew, what it goes back from.
+func (p Progress) overtaken(h Host) bool {
+	return p.After > 0 && h.Serial > p.After && !p.has(h) && h.Toplevel != p.From
+}
 
 // assigned returns what h, which waits and may go, has been assigned already: by a
 // rollout that crashed before it could say so, or by somebody else.
@@ -88,10 +92,19 @@ func (p Progress) assigned(h Host) Action {
 	return Action{}
 }
 
-// verdict returns what came of the assignment in p.
+// renewed reports whether what h was assigned under p's serial was signed anew, under a
+// higher one: because the controller's clock had been wrong, say. It is no other assignment.
+func (p Progress) renewed(h Host) bool { return h.Serial > p.Serial && h.Toplevel == p.Toplevel }
+
+// verdict returns what came of the assignment in p. Once h has said something of it under
+// a higher serial that one is to be in p.
 func (p Progress) verdict(h Host) proto.Verdict {
+	last := p.Serial
+	if p.renewed(h) {
+		last = h.Serial
+	}
 	switch {
-	case h.Serial > p.Serial || h.Reported > p.Serial:
+	case h.Serial > last || h.Reported > last:
 		return proto.VerdictSuperseded // somebody published something else since
 	case h.Reported == p.Serial:
 		return h.Verdict
@@ -148,13 +161,17 @@ func (p Progress) back(h Host) Assigned {
 }
 
 // reverted returns p as it waits to be given back what it had before, and whether there
-// is anything to give.
+// is anything to give. It may wait for that already, since a revert that was aborted.
 func (p Progress) reverted(now time.Time) (Progress, bool) {
-	if p.State == Waiting && p.After == 0 || p.Before.Toplevel.IsZero() || !p.moved() {
+	switch {
+	case !p.From.IsZero():
+		return p, true
+	case p.State == Waiting && p.After == 0, p.Before.Toplevel.IsZero(), !p.moved():
 		return p, false
 	}
 	p = p.again(now)
-	p.Toplevel, p.Release, p.Before, p.Returns, p.Fresh = p.Before.Toplevel, p.Before.Release, Assigned{}, false, time.Time{}
+	p.From, p.Toplevel, p.Release = p.Toplevel, p.Before.Toplevel, p.Before.Release
+	p.Before, p.Returns, p.Fresh = Assigned{}, false, time.Time{}
 	return p, true
 }
 

@@ -233,6 +233,11 @@ func (w *world) hostsMove() {
 		case 6:
 			h.Held = pick(w, "", "", "somebody looks at it")
 			w.wasHeld[name] = w.wasHeld[name] || h.Held != ""
+		case 7:
+			if h.Serial > 0 {
+				w.serial++ // it is signed anew
+				h.Serial = w.serial
+			}
 		}
 		w.fleet.Hosts[name] = h
 	}
@@ -255,8 +260,11 @@ func (w *world) interfere() {
 			w.revert()
 		}
 	case 9:
-		if w.IntN(10) == 0 {
+		if back := w.rollout.State == rollout.Reverting; back || w.IntN(10) == 0 {
 			w.act(r.Abort(a))
+			if back || w.IntN(2) == 0 {
+				w.revert() // after all
+			}
 		}
 	case 10:
 		if w.IntN(10) == 0 {

@@ -171,6 +171,9 @@ func (p *player) change(verb string, name proto.HostName) {
 		h.Reported, h.Verdict, h.Retries = h.Serial, proto.VerdictFailed, true
 	case "defers": // for its own window, say
 		h.Reported, h.Verdict, h.Defers = h.Serial, proto.VerdictPending, true
+	case "renewed": // under a higher serial
+		p.serial++
+		h.Serial = p.serial
 	case "hotfix":
 		p.serial++
 		h.Toplevel, h.Serial = system(p.t, name, "hotfix"), p.serial

@@ -43,6 +43,9 @@ func (v view) observed() (actions []Action) {
 }
 
 func (v view) observe(name proto.HostName, p Progress, h Host) Action {
+	if p.renewed(h) && h.Reported == h.Serial {
+		return Action{Kind: Renew, Serial: h.Serial}
+	}
 	verdict := p.verdict(h)
 	settled := p.State == Settled && p.Verdict == verdict
 	switch {
