@@ -44,7 +44,8 @@ type Runner struct {
 	// StopGrace is the time between SIGTERM and SIGKILL; defaults to 10 s.
 	StopGrace time.Duration
 	// Sync makes durable what installers of boot loaders write, and fails if a boot
-	// partition could not be written; defaults to syncfs(2) of all local file systems.
+	// partition could not be written; defaults to syncfs(2) of the root's file system, the
+	// store's, and those of the kinds that something boots from.
 	Sync func() error
 }
 

@@ -20,7 +20,7 @@ const mountInfo = "/proc/self/mountinfo"
 
 // kinds are the file systems that something boots from.
 func kinds() []string {
-	return []string{"vfat", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs"}
+	return []string{"vfat", "ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "zfs"}
 }
 
 // marks are what tells, below a mount point, that an installer of NixOS copies
