@@ -20,7 +20,7 @@ import (
 	"kedge/e2e/layers"
 )
 
-// TestInAHost runs every test with the build tag host in one host, which is a
+// TestInAHost runs every test with the build tag host in a host, which is a
 // machine of its own for them to upset, and those of what runs Nix once more
 // where an older and a newer Nix are. What became of each test there is what
 // becomes of a subtest here.
@@ -38,6 +38,7 @@ func TestInAHost(t *testing.T) {
 	must(t, aarch64.Compile(t.Context(), filepath.Join(programs, path.Base(aarch64.Builder))))
 	for _, place := range places() {
 		t.Run(place.name, func(t *testing.T) {
+			t.Parallel() // they wait more than they compute
 			m := machine(t, place)
 			version, err := m.Run(t.Context(), "nix-store", "--version")
 			if err != nil || !strings.Contains(version, place.nix) {
@@ -74,13 +75,17 @@ func places() []place {
 		}
 	}
 	return []place{
-		{"adapters", hosts.Prepare, " 2.26.", func(layers.TaggedPackage) bool { return true }},
+		{"agent", hosts.Prepare, " 2.26.", ofAgent},
+		{"others", hosts.Prepare, " 2.26.", func(p layers.TaggedPackage) bool { return !ofAgent(p) }},
 		{"oldest-nix", with("bookworm"), " 2.8.", func(p layers.TaggedPackage) bool {
 			return runsNix(p) && !strings.HasPrefix(p.ImportPath, "kedge/controller/") && !strings.HasPrefix(p.ImportPath, "kedge/cmd/")
 		}},
 		{"newest-nix", with("sid"), " 2.", runsNix},
 	}
 }
+
+// ofAgent reports whether a package is one of the agent's.
+func ofAgent(p layers.TaggedPackage) bool { return strings.HasPrefix(p.ImportPath, "kedge/agent/") }
 
 // runsNix reports whether a package runs Nix.
 func runsNix(p layers.TaggedPackage) bool {

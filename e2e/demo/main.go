@@ -63,7 +63,12 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	defer func() { err = errors.Join(err, parts.Remove()) }()
+	kept := false
+	defer func() {
+		if !kept { // what is kept needs them, and is taken down together with them
+			err = errors.Join(err, parts.Remove())
+		}
+	}()
 	s.began = time.Now()
 	s.say("boot the build host and web1, web2, db1 of examples/fleet, each behind a NAT of its own")
 	f, err := fleet.Up(ctx, fleet.Options{Name: o.fleet, Hosts: []string{"web1", "web2", "db1"}, Parts: parts, Example: true, Outlive: o.keep})
@@ -73,6 +78,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	s.fleet = f
 	if err = s.perform(ctx); err == nil && o.keep {
 		s.howToLook()
+		kept = true
 		return nil
 	}
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) { // somebody knows why

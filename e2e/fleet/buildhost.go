@@ -26,39 +26,25 @@ type runner func(ctx context.Context, argv ...string) (stdout string, err error)
 // A buildHost is the machine that the controller runs on.
 type buildHost struct {
 	*hosts.Machine
-	agent, tools string           // store paths
-	service      toplevel.Service // the controller's
+	layers
 }
 
 func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
-	m, err := f.network.Machine(ctx, hosts.Options{Name: "build", Public: true})
+	l := f.options.Parts.layers
+	o := hosts.Options{Name: "build", Public: true, Layers: []string{l.build, l.store}}
+	if f.options.Example {
+		o.Layers = []string{l.store}
+	}
+	m, err := f.network.Machine(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	b := &buildHost{Machine: m}
-	if b.agent, err = toplevel.AddToStore(ctx, m, f.options.Parts.Agent); err != nil {
-		return nil, err
-	}
-	if b.tools, err = toplevel.AddToStore(ctx, m, f.options.Parts.Tools); err != nil {
-		return nil, err
-	}
+	b := &buildHost{Machine: m, layers: l}
 	f.world.Tools = b.tools
-	for _, argv := range [][]string{
-		{"systemd-machine-id-setup"}, // a first boot would apply presets, and disable what is enabled here
-		{"git", "init", "--quiet", "--bare", "--initial-branch=main", Repository},
-		{"git", "init", "--quiet", "--initial-branch=main", Worktree},
-		{"git", "-C", Worktree, "remote", "add", "origin", Repository},
-		{"git", "config", "--system", "user.name", "Operator"},
-		{"git", "config", "--system", "user.email", "operator@example.org"},
-	} {
-		if _, err := m.RunOffline(ctx, argv...); err != nil {
-			return nil, err
-		}
-	}
 	if f.options.Example {
 		err = b.installExample(ctx, f.options.Parts)
 	} else {
-		err = b.installController(ctx, f.options.Parts.Bin, f.options.Plain)
+		err = b.configure(f.options.Plain)
 	}
 	if err != nil {
 		return nil, err
@@ -69,33 +55,24 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 // prefix is where the build host has its programs.
 const prefix = "/usr/local"
 
-// installController installs the programs of the folder bin, and the service as
-// the NixOS module would.
-func (b *buildHost) installController(ctx context.Context, bin string, plain bool) error {
-	for _, name := range []string{"kedge", "kedge-controller"} {
-		content, err := os.ReadFile(filepath.Join(bin, name))
-		if err != nil {
-			return fmt.Errorf("install %s: %w", name, err)
-		}
-		if err := b.WriteFile(prefix+"/bin/"+name, content, 0o755); err != nil {
-			return err
-		}
-	}
-	var err error
-	if b.service, err = toplevel.ControllerService(ctx, b, prefix); err != nil {
-		return err
-	}
+// configure installs the service as the NixOS module would, whose programs are in the
+// build host's layer.
+func (b *buildHost) configure(plain bool) error {
 	for name, content := range map[string]string{
 		"/etc/kedge/controller.yaml":            b.config(plain),
-		"/etc/systemd/system/" + ControllerUnit: b.service.Text,
+		"/etc/systemd/system/" + ControllerUnit: b.controller.Text,
 	} {
 		if err := b.WriteFile(name, []byte(content), 0o644); err != nil {
 			return err
 		}
 	}
-	for _, target := range b.service.WantedBy {
-		if _, err := b.RunOffline(ctx, "systemctl", "add-wants", "--quiet", target, ControllerUnit); err != nil {
-			return err
+	for _, target := range b.controller.WantedBy {
+		wants := filepath.Join(b.Root(), "/etc/systemd/system", target+".wants")
+		if err := os.MkdirAll(wants, 0o755); err != nil {
+			return fmt.Errorf("enable %s: %w", ControllerUnit, err)
+		}
+		if err := os.Symlink("../"+ControllerUnit, filepath.Join(wants, ControllerUnit)); err != nil {
+			return fmt.Errorf("enable %s: %w", ControllerUnit, err)
 		}
 	}
 	return nil

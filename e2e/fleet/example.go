@@ -24,6 +24,9 @@ const exampleName = "build.example.org"
 // installExample installs the system that examples/fleet has for the build host,
 // which is off, from the example in [Worktree].
 func (b *buildHost) installExample(ctx context.Context, parts Parts) error {
+	if err := initRepositories(ctx, b.Machine); err != nil {
+		return err
+	}
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err

@@ -137,6 +137,7 @@ func Up(ctx context.Context, o Options) (f *Fleet, err error) {
 
 // addHost makes a host's machine, off and with nothing installed.
 func (f *Fleet) addHost(ctx context.Context, o hosts.Options) error {
+	o.Layers = []string{f.options.Parts.layers.store}
 	m, err := f.network.Machine(ctx, o)
 	if err != nil {
 		return err

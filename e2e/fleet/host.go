@@ -36,11 +36,6 @@ func (h *Host) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{h.fleet.options.Parts.Agent, h.fleet.options.Parts.Tools} {
-		if _, err := toplevel.AddToStore(ctx, h.Machine, dir); err != nil {
-			return err
-		}
-	}
 	h.system = h.firstSystem(reply)
 	if h.onComputer() {
 		if err := h.prepareComputer(ctx); err != nil {

@@ -21,7 +21,7 @@ func (f *Fleet) addOwn(ctx context.Context) error {
 		return err
 	}
 	h.system = h.firstSystem(reply)
-	h.system.Units = map[string]toplevel.Unit{ControllerUnit: {Text: b.service.Text, WantedBy: b.service.WantedBy}}
+	h.system.Units = map[string]toplevel.Unit{ControllerUnit: {Text: b.controller.Text, WantedBy: b.controller.WantedBy}}
 	off, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	if err := b.PowerOff(off); err != nil {

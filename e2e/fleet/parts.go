@@ -21,6 +21,7 @@ type Parts struct {
 	Agent  string // a directory with bin/kedge-agent, to go into stores
 	Tools  string // a directory with the toplevels' programs
 
+	layers  layers
 	scratch *hosts.Scratch // all but the root file system
 }
 
@@ -44,14 +45,18 @@ func MakeParts(ctx context.Context, name string, log func(string)) (p Parts, err
 	wg.Go(func() { built = p.build(ctx, log) })
 	wg.Go(func() { p.Rootfs, prepared = hosts.Prepare(ctx, log) })
 	wg.Wait()
-	if err := errors.Join(prepared, built); err != nil {
+	err = errors.Join(prepared, built)
+	if err == nil {
+		p.layers, err = p.makeLayers(ctx, name+"-l", scratch.Dir)
+	}
+	if err != nil {
 		return p, errors.Join(err, p.Remove())
 	}
 	return p, nil
 }
 
 // Remove removes the parts, but for the root file system. Fleets that are up
-// have what they need.
+// are of no use from then on.
 func (p Parts) Remove() error { return p.scratch.Remove() }
 
 func (p Parts) build(ctx context.Context, log func(string)) error {

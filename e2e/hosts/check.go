@@ -79,8 +79,8 @@ func tryOverlay(ctx context.Context, fleet string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, scratch.Remove()) }()
-	d := disk{dir: filepath.Join(scratch.Dir, "disk"), lower: filepath.Join(scratch.Dir, "lower")}
-	if err := os.Mkdir(d.lower, 0o755); err != nil {
+	d := disk{dir: filepath.Join(scratch.Dir, "disk"), lower: []string{filepath.Join(scratch.Dir, "lower")}}
+	if err := os.Mkdir(d.lower[0], 0o755); err != nil {
 		return err
 	}
 	return errors.Join(d.mount(ctx), d.remove())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,15 +18,18 @@ import (
 
 // A disk is what a machine keeps without power: a writable layer over the shared root file system.
 type disk struct {
-	dir   string // of this disk
-	lower string // the shared root file system, never written to
-	size  int64  // bytes; 0 means that the layer is a directory of this machine's file system
+	dir   string   // of this disk
+	lower []string // the layers that others share, down to the root file system; never written to
+	size  int64    // bytes; 0 means that the layer is a directory of this machine's file system
 }
 
 func (d disk) root() string { return filepath.Join(d.dir, "root") }
 
 // volume is the directory that has the writable layer.
 func (d disk) volume() string { return filepath.Join(d.dir, "volume") }
+
+// upper is the writable layer.
+func (d disk) upper() string { return filepath.Join(d.volume(), "upper") }
 
 // mount makes the disk and mounts it at root.
 func (d disk) mount(ctx context.Context) error {
@@ -37,11 +41,11 @@ func (d disk) mount(ctx context.Context) error {
 			return err
 		}
 	}
-	upper, work := filepath.Join(d.volume(), "upper"), filepath.Join(d.volume(), "work")
+	upper, work := d.upper(), filepath.Join(d.volume(), "work")
 	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
 		return fmt.Errorf("make disk: %w", err)
 	}
-	layers := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", d.lower, upper, work)
+	layers := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(d.lower, ":"), upper, work)
 	if err := unix.Mount("overlay", d.root(), "overlay", 0, layers); err != nil {
 		return fmt.Errorf("mount disk %s (overlay of %s): %w", d.root(), d.lower, err)
 	}
@@ -65,6 +69,17 @@ func (d disk) mountVolume(ctx context.Context) error {
 		if _, err := command.Run(ctx, command.Command{Args: argv}); err != nil {
 			return fmt.Errorf("make disk of %d bytes: %w", d.size, err)
 		}
+	}
+	return nil
+}
+
+// freeze unmounts the disk, which is of no use from then on, and moves its writable layer to dir.
+func (d disk) freeze(dir string) error {
+	if err := mounts.Detach(d.dir); err != nil {
+		return err
+	}
+	if err := os.Rename(d.upper(), dir); err != nil {
+		return fmt.Errorf("freeze disk: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -24,6 +25,9 @@ type Options struct {
 	DiskBytes int64
 	// Rootfs is a root file system for this machine alone, in place of the network's.
 	Rootfs string
+	// Layers lie over the root file system, the topmost first: directories that [Machine.Freeze] made. They must stay for as
+	// long as the machine.
+	Layers []string
 }
 
 // A Machine is a test host. It is either off, or in a boot, which is ready once its systemd has started everything. Its
@@ -47,12 +51,13 @@ type Machine struct {
 
 func newMachine(n *Network, o Options, index int) *Machine {
 	dir := filepath.Join(fleetDir(n.options.Fleet), o.Name)
+	lower := append(slices.Clone(o.Layers), cmp.Or(o.Rootfs, n.options.Rootfs))
 	return &Machine{
 		network: n,
 		options: o,
 		index:   index,
 		log:     n.options.Log.With("machine", o.Name),
-		disk:    disk{dir: dir, lower: cmp.Or(o.Rootfs, n.options.Rootfs), size: o.DiskBytes},
+		disk:    disk{dir: dir, lower: lower, size: o.DiskBytes},
 		cgroup:  cgroup(filepath.Join(markOf(n.options.Fleet), o.Name)),
 		cable:   newCable(n, o, index),
 		changed: make(chan struct{}),
@@ -103,6 +108,17 @@ func (m *Machine) Destroy(ctx context.Context) error {
 	err := m.PowerCut(ctx)
 	m.keeping.Wait()
 	return errors.Join(err, m.cable.remove(ctx), m.disk.remove())
+}
+
+// Freeze moves what has been written to the machine's disk to dir, which must not exist: a layer for other machines. The machine
+// must be off, without a disk of its own size, and can only be destroyed then. It fails with [ErrOn] if the machine is on.
+func (m *Machine) Freeze(dir string) error {
+	m.button.Lock()
+	defer m.button.Unlock()
+	if s, _ := m.observe(); s.on() {
+		return fmt.Errorf("freeze the disk of %s: %w", m.options.Name, ErrOn)
+	}
+	return m.disk.freeze(dir)
 }
 
 // Name returns the machine's name, which is also its host name.

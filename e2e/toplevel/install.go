@@ -88,14 +88,12 @@ func Install(ctx context.Context, m Machine, f Fleet, host string) (toplevel str
 // Register makes a toplevel that is in the store of the machine's disk the next generation of the system
 // profile and the boot default, with the tools that it was made with.
 func Register(ctx context.Context, m Machine, tools, toplevel string) error {
-	for _, argv := range [][]string{
-		{"nix-env", "-p", "/nix/var/nix/profiles/system", "--set", toplevel},
-		{"touch", "/etc/NIXOS"},
-		{"env", "NIXOS_INSTALL_BOOTLOADER=1", tools + "/bin/install-bootloader", toplevel},
-	} {
-		if _, err := m.RunOffline(ctx, argv...); err != nil {
-			return fmt.Errorf("register %s: %w", toplevel, err)
-		}
+	const script = `
+nix-env -p /nix/var/nix/profiles/system --set "$1"
+touch /etc/NIXOS
+NIXOS_INSTALL_BOOTLOADER=1 "$0"/bin/install-bootloader "$1"`
+	if _, err := m.RunOffline(ctx, "sh", "-ec", script, tools, toplevel); err != nil {
+		return fmt.Errorf("register %s: %w", toplevel, err)
 	}
 	return nil
 }
