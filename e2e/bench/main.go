@@ -87,7 +87,6 @@ func up(ctx context.Context, say func(string)) (f *fleet.Fleet, down func() erro
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, parts.Remove()) }()
 	say("boot the build host and four hosts")
 	f, err = fleet.Up(ctx, fleet.Options{
 		Name:    fleetName,
@@ -96,7 +95,7 @@ func up(ctx context.Context, say func(string)) (f *fleet.Fleet, down func() erro
 		Inbound: true,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, parts.Remove())
 	}
-	return f, func() error { return f.Down(ctx) }, nil
+	return f, func() error { return errors.Join(f.Down(ctx), parts.Remove()) }, nil
 }

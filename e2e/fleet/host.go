@@ -119,6 +119,10 @@ type Facts struct {
 	App         string // what the running app answers
 }
 
+// answerTimeout bounds what the app takes to answer on a busy machine. Where nothing
+// listens that is known at once.
+const answerTimeout = 20 * time.Second
+
 // Facts reads them.
 func (h *Host) Facts(ctx context.Context) (Facts, error) {
 	var f Facts
@@ -142,9 +146,9 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 		return f, err
 	}
 	f.BootDefault = strings.TrimSpace(string(b))
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout+5*time.Second)
 	defer cancel()
-	out, err := h.Run(ctx, "curl", "--silent", "--max-time", "3", h.answersAt())
+	out, err := h.Run(ctx, "curl", "--silent", "--max-time", fmt.Sprint(int(answerTimeout.Seconds())), h.answersAt())
 	if err != nil {
 		out = "" // no answer is a fact, too
 	}

@@ -14,7 +14,7 @@ import (
 // are what a change must pass, and whoever changes a parser fuzzes it for longer
 // by hand. It is no time, since a fuzz test that ends by one may fail with
 // "context deadline exceeded" where the machine is busy (golang/go#75804).
-const fuzzBudget = "30000x"
+const fuzzBudget = "10000x"
 
 // fuzz runs every fuzz test for a moment. Inputs that fail are left in the
 // package's testdata/fuzz, where they go on as seeds.

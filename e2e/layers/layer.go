@@ -33,7 +33,7 @@ func all(expression string) []Layer {
 		{Name: Unit, Limit: 20 * time.Minute, Run: unit},
 		{Name: Fuzz, Limit: 10 * time.Minute, Run: fuzz},
 		{Name: Integration, Limit: 15 * time.Minute, Run: integration},
-		{Name: E2E, Limit: 30 * time.Minute, Run: endToEnd(expression)},
+		{Name: E2E, Limit: 40 * time.Minute, Run: endToEnd(expression)},
 	}
 }
 

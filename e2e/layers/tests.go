@@ -28,9 +28,10 @@ func lint(ctx context.Context, r *Report) error {
 // adapters is the package that takes other packages' tests into a test host.
 const adapters = "kedge/e2e/adapters"
 
-// unit runs all tests that need nothing but this machine.
+// unit runs all tests that need nothing but this machine. Three packages at a time, for
+// two processors: some wait for what they have started.
 func unit(ctx context.Context, r *Report) error {
-	return goTest(ctx, r, nil, "-race", "-shuffle=on", "-timeout=5m", "./...")
+	return goTest(ctx, r, nil, "-race", "-shuffle=on", "-timeout=8m", "-p=3", "./...")
 }
 
 // integration runs the tests of what wraps the programs of a host, such as Nix

@@ -16,7 +16,9 @@ import (
 )
 
 // TestTrialBoot: trial boots with a real kernel, UEFI firmware and systemd-boot or
-// GRUB, of which some panic or hang where nothing of Kedge runs yet.
+// GRUB, of which some panic or hang where nothing of Kedge runs yet. It takes longest: the
+// last of the files' names lets it begin among the first, since go test lets tests that
+// run side by side begin in the opposite order, but for a few.
 func TestTrialBoot(t *testing.T) {
 	t.Parallel()
 	root, err := vm.Prepare(t.Context(), func(line string) { t.Log(line) })
