@@ -29,8 +29,9 @@ var parts fleet.Parts //nolint:gochecknoglobals // made once for the whole run
 // and they are slow enough already.
 var machines = semaphore.NewWeighted(maxMachines) //nolint:gochecknoglobals // the scenarios share the machine
 
-// maxMachines is enough for the largest fleet, of eleven hosts and a build host.
-const maxMachines = 14
+// maxMachines is enough for the largest fleet, of eleven hosts and a build host, and lets
+// small ones run beside it.
+const maxMachines = 16
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -72,7 +73,7 @@ func upWith(t *testing.T, o fleet.Options) *fleet.Fleet {
 	o.Name = "t-" + strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(t.Name(), "Test"), "Transaction"))
 	o.Name = o.Name[:min(len(o.Name), maxName)]
 	o.Parts, o.Grace = parts, grace
-	size := int64(len(o.Hosts) + len(o.Computers) + 1)
+	size := int64(len(o.Hosts) + 1) // computers have their own inotify instances
 	if err := machines.Acquire(t.Context(), size); err != nil {
 		t.Fatal(err)
 	}
