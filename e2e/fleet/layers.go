@@ -12,7 +12,7 @@ import (
 	"kedge/e2e/toplevel"
 )
 
-// Layers are what many machines have on their disks, made once.
+// layers are what many machines have on their disks, made once.
 type layers struct {
 	store        string           // directory of the one with the agent and the tools in the store
 	build        string           // directory of the one above it with what a build host has
