@@ -93,6 +93,7 @@ func up(ctx context.Context, say func(string)) (f *fleet.Fleet, down func() erro
 		Hosts:   []string{"web1", "web2", "web3", "web4"},
 		Parts:   parts,
 		Inbound: true,
+		Terse:   true,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, parts.Remove())

@@ -34,6 +34,8 @@ type Options struct {
 	Own bool
 	// Inbound lets the build host reach the hosts by SSH, for benchmarks.
 	Inbound bool
+	// Terse has the agents log no more than they do by default, for benchmarks.
+	Terse bool
 	// Computers are names of further hosts, which run on computers with a real
 	// boot loader (package vm); Bootable is what [vm.Prepare] returned, and
 	// required if there are any.

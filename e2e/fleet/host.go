@@ -105,7 +105,10 @@ func (h *Host) agentConfig(reply proto.HostAddReply) string {
 	if g := h.fleet.options.Grace; g != 0 {
 		fmt.Fprintf(&b, "  grace: %s\n", g)
 	}
-	b.WriteString("log:\n  level: debug\n" + h.fleet.options.Config)
+	if !h.fleet.options.Terse {
+		b.WriteString("log:\n  level: debug\n")
+	}
+	b.WriteString(h.fleet.options.Config)
 	return b.String()
 }
 
