@@ -26,7 +26,7 @@ func TestTrialBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := upWith(t, fleet.Options{
-		Computers: []string{"good", "bad", "grub"},
+		Computers: []string{"sdboot", "grub"},
 		Bootable:  root,
 		GRUB:      []string{"grub"},
 		Deadline:  4 * time.Minute, // where everything is emulated
@@ -38,85 +38,74 @@ func TestTrialBoot(t *testing.T) {
 		before[h.Name()] = requireOn(t, h, "revision 0")
 		requireEntry(t, h, before[h.Name()])
 	}
+	const firstPanics = "[[ -e /var/panicked ]] || { > /var/panicked; sync; " + panics + "; }"
 	rev := f.MustPush(t, "after", func(w *toplevel.Fleet) {
 		fleet.Edit(w, fleet.App("after"))
 		fleet.Edit(w, func(h *toplevel.Host) { h.KernelParams += " after" }) // what needs a boot
-		fleet.Edit(w, atBoot(panics), "grub")
-		fleet.Edit(w, atBoot("if [[ -e /var/panicked ]]; then echo '"+hangs+"' > /dev/console; sleep infinity; fi; > /var/panicked; sync; "+panics), "bad")
+		fleet.Edit(w, atBoot(firstPanics+"; echo '"+hangs+"' > /dev/console; sleep infinity"), "sdboot")
+		fleet.Edit(w, atBoot(firstPanics), "grub")
+		fleet.Edit(w, fleet.Config("log:", "activation: {specialisation: docked}\nlog:"), "grub")
+		fleet.Edit(w, docked(fleet.App("docked")), "grub")
 	})
 
-	t.Run("a good one commits, and the boot default moves", func(t *testing.T) {
-		h := f.Host("good")
-		requireEnd(t, h, rev, proto.PhaseCommitted, "")
-		facts := requireOn(t, h, "after")
-		if facts.Booted != facts.Current || facts.Booted == before["good"].Booted {
-			t.Errorf("booted %s, runs %s, booted %s before", facts.Booted, facts.Current, before["good"].Booted)
-		}
-		requireEntry(t, h, facts)
-		if said := h.MustRun(t, "cat", "/proc/cmdline"); !strings.HasSuffix(said, " after\n") {
-			t.Errorf("the kernel was started with %q", said)
-		}
-		requireBoots(t, h, 2)
-		requireSays(t, "what systemd said before the judgement", h.MustRun(t, "journalctl", "--boot", "--unit=boot-complete.target"), "asserts failed")
-		requireCount(t, h, "nixos-generation-2.conf") // good for good
-		h.MustRun(t, "systemctl", "--no-block", "reboot")
-		h.MustAwaitBoots(t, 3)
-		if again := requireOn(t, h, "after"); again != facts {
-			t.Errorf("after another boot: %+v, want %+v", again, facts)
-		}
-		requireEntry(t, h, facts)
-	})
-	for name, says := range map[string]map[string]int{"bad": {"Kernel panic": 1, hangs: 1}, "grub": {"Kernel panic": 2}} {
-		t.Run(fmt.Sprintf("one that says %v on %s is tried twice, and quarantined", says, name), func(t *testing.T) {
-			h := f.Host(name)
-			h.MustAwaitEvent(t, "the first failure", func(e proto.Event) bool {
-				return e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonTrialBootFailed
-			})
-			h.MustAwaitPhase(t, rev, proto.PhaseRolledBack)
-			d := requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonTrialBootFailed)
-			facts := h.MustFacts(t)
-			if facts != before[name] {
-				t.Errorf("%+v, want it as it was: %+v", facts, before[name])
-			}
-			requireEntry(t, h, facts)
-			requireSays(t, "the quarantine", h.MustRun(t, "cat", stateDir+"/quarantine.json"), d.Toplevel.String())
-			requireBoots(t, h, 3)
-			if !h.GRUB() {
-				requireCount(t, h, "nixos-generation-2+1-2.conf")
-			}
-			console, err := os.ReadFile(h.Computer().Console())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for what, want := range says {
-				if got := strings.Count(string(console), what); got != want {
-					t.Errorf("the console said %q %d times, want %d", what, got, want)
-				}
-			}
-		})
-	}
-	t.Run("GRUB boots the entry of a specialisation once, and its default moves, too, when a good one commits", func(t *testing.T) {
+	t.Run("with GRUB one that panics is tried again, as the entry of a specialisation that is booted once, and the default moves when it was good", func(t *testing.T) {
 		h := f.Host("grub")
-		rev := f.MustPush(t, "mended", func(w *toplevel.Fleet) {
-			fleet.Edit(w, func(h *toplevel.Host) { h.Activation = nil }, h.Name())
-			fleet.Edit(w, fleet.Config("log:", "activation: {specialisation: docked}\nlog:"), h.Name())
-			fleet.Edit(w, docked(fleet.App("docked")), h.Name())
-		})
+		requireTrialFailed(t, h)
+		h.MustAwaitPhase(t, rev, proto.PhaseCommitted)
 		requireEnd(t, h, rev, proto.PhaseCommitted, "")
 		facts := requireDocked(t, h, "docked")
 		if facts.Booted != facts.Current {
 			t.Errorf("booted %s, runs %s", facts.Booted, facts.Current)
 		}
 		requireSays(t, "the kernel's command line", h.MustRun(t, "cat", "/proc/cmdline"), " init="+facts.Current+"/init ")
-		requireBoots(t, h, 4)
+		requireConsole(t, h, map[string]int{"Kernel panic": 1})
+		requireBoots(t, h, 3)
 		h.MustRun(t, "systemctl", "--no-block", "reboot")
-		h.MustAwaitBoots(t, 5)
+		h.MustAwaitBoots(t, 4)
 		awaitSpecialised(t, h)
 		again := requireDocked(t, h, "docked")
 		if again.Booted != facts.Profile {
 			t.Errorf("after another boot, of %s: %+v, want the base to have been booted", again.Booted, again)
 		}
 		requireEntry(t, h, again)
+	})
+	h := f.Host("sdboot")
+	t.Run("one that panics, and then hangs, is tried twice, and quarantined", func(t *testing.T) {
+		requireTrialFailed(t, h)
+		h.MustAwaitPhase(t, rev, proto.PhaseRolledBack)
+		d := requireEnd(t, h, rev, proto.PhaseRolledBack, proto.ReasonTrialBootFailed)
+		facts := h.MustFacts(t)
+		if facts != before[h.Name()] {
+			t.Errorf("%+v, want it as it was: %+v", facts, before[h.Name()])
+		}
+		requireEntry(t, h, facts)
+		requireSays(t, "the quarantine", h.MustRun(t, "cat", stateDir+"/quarantine.json"), d.Toplevel.String())
+		requireCount(t, h, "nixos-generation-2+1-2.conf")
+		requireConsole(t, h, map[string]int{"Kernel panic": 1, hangs: 1})
+		requireBoots(t, h, 3)
+	})
+	t.Run("a good one commits, and the boot default moves", func(t *testing.T) {
+		rev := f.MustPush(t, "mended", func(w *toplevel.Fleet) {
+			fleet.Edit(w, func(h *toplevel.Host) { h.Activation = nil }, h.Name())
+		})
+		requireEnd(t, h, rev, proto.PhaseCommitted, "")
+		facts := requireOn(t, h, "after")
+		if facts.Booted != facts.Current || facts.Booted == before[h.Name()].Booted {
+			t.Errorf("booted %s, runs %s, booted %s before", facts.Booted, facts.Current, before[h.Name()].Booted)
+		}
+		requireEntry(t, h, facts)
+		if said := h.MustRun(t, "cat", "/proc/cmdline"); !strings.HasSuffix(said, " after\n") {
+			t.Errorf("the kernel was started with %q", said)
+		}
+		requireSays(t, "what systemd said before the judgement", h.MustRun(t, "journalctl", "--boot", "--unit=boot-complete.target"), "asserts failed")
+		requireCount(t, h, entryOf(t, facts)) // good for good
+		requireBoots(t, h, 4)
+		h.MustRun(t, "systemctl", "--no-block", "reboot")
+		h.MustAwaitBoots(t, 5)
+		if again := requireOn(t, h, "after"); again != facts {
+			t.Errorf("after another boot: %+v, want %+v", again, facts)
+		}
+		requireEntry(t, h, facts)
 	})
 }
 
@@ -148,12 +137,41 @@ func requireEntry(t *testing.T, h *fleet.Host, f fleet.Facts) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if want := entryOf(t, f); got != want {
+		t.Errorf("%s: the loader has booted %q, want %q", h.Name(), got, want)
+	}
+}
+
+// entryOf returns the name that systemd-boot's entry of the system profile's generation has
+// when its boots are not counted any more.
+func entryOf(t *testing.T, f fleet.Facts) string {
+	t.Helper()
 	var generation int
 	if _, err := fmt.Sscanf(f.Generation, "system-%d-link", &generation); err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("nixos-generation-%d.conf", generation); got != want {
-		t.Errorf("%s: the loader has booted %q, want %q", h.Name(), got, want)
+	return fmt.Sprintf("nixos-generation-%d.conf", generation)
+}
+
+// requireTrialFailed waits until a trial boot has failed, for a first time.
+func requireTrialFailed(t *testing.T, h *fleet.Host) {
+	t.Helper()
+	h.MustAwaitEvent(t, "the first failure", func(e proto.Event) bool {
+		return e.Phase == proto.PhaseInconclusive && e.Reason == proto.ReasonTrialBootFailed
+	})
+}
+
+// requireConsole checks how often the host's console said these things.
+func requireConsole(t *testing.T, h *fleet.Host, says map[string]int) {
+	t.Helper()
+	console, err := os.ReadFile(h.Computer().Console())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range says {
+		if got := strings.Count(string(console), what); got != want {
+			t.Errorf("the console of %s said %q %d times, want %d", h.Name(), what, got, want)
+		}
 	}
 }
 

@@ -25,19 +25,23 @@ func lint(ctx context.Context, r *Report) error {
 	return nil
 }
 
+// noVet keeps the go command from vetting what it tests. The linters do that, for every file
+// and more strictly; doing it again takes a minute of each layer.
+const noVet = "-vet=off"
+
 // adapters is the package that takes other packages' tests into a test host.
 const adapters = "kedge/e2e/adapters"
 
 // unit runs all tests that need nothing but this machine. Three packages at a time, for
 // two processors: some wait for what they have started.
 func unit(ctx context.Context, r *Report) error {
-	return goTest(ctx, r, nil, "-race", "-shuffle=on", "-timeout=8m", "-p=3", "./...")
+	return goTest(ctx, r, nil, "-race", noVet, "-shuffle=on", "-timeout=8m", "-p=3", "./...")
 }
 
 // integration runs the tests of what wraps the programs of a host, such as Nix
 // and systemd, in a test host.
 func integration(ctx context.Context, r *Report) error {
-	return goTest(ctx, r, staticBuild(), "-count=1", "-timeout=14m", "-tags=e2e", adapters)
+	return goTest(ctx, r, staticBuild(), "-count=1", noVet, "-timeout=14m", "-tags=e2e", adapters)
 }
 
 // endToEnd runs the scenarios on test hosts that match the regular expression;
@@ -52,7 +56,7 @@ func endToEnd(expression string) func(ctx context.Context, r *Report) error {
 		if err != nil {
 			return err
 		}
-		args := []string{"-count=1", "-timeout=40m", "-tags=e2e", "-p=2", "-parallel=4", "-run=" + expression}
+		args := []string{"-count=1", noVet, "-timeout=38m", "-tags=e2e", "-p=2", "-parallel=4", "-run=" + expression}
 		for _, p := range tagged {
 			if p.ImportPath != adapters {
 				args = append(args, p.ImportPath)
