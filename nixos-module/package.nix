@@ -64,7 +64,12 @@ buildGoModule {
     done
   ''
   + ''
-    for files in "bin/kedge-agent" "share/man/man1/kedge-agent*" "share/*/*/*kedge-agent*"; do
+    for files in \
+      "bin/kedge-agent" \
+      "share/man/man1/kedge-agent*" \
+      "share/bash-completion/completions/kedge-agent*" \
+      "share/zsh/site-functions/_kedge-agent" \
+      "share/fish/vendor_completions.d/kedge-agent*"; do
       moveToOutput "$files" "$agent"
     done
   '';

@@ -5,10 +5,14 @@ package nixosmodule_test
 import (
 	"encoding/json"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kedge/e2e/hosts"
 )
@@ -47,18 +51,89 @@ func TestVendorHash(t *testing.T) {
 	}
 }
 
-// sources returns the names of the files that package.nix builds from.
-func sources(t *testing.T, m *hosts.Machine) []string {
-	t.Helper()
-	out, err := m.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", "--expr",
-		`((import `+project+`/nixos-module/tests/pkgs.nix { lib = import `+project+`/nixos-module/tests/lib.nix; }).callPackage `+
-			project+`/nixos-module/package.nix { version = "test"; }).src`)
+// nixpkgsHooks are the functions of nixpkgs that postInstall calls, as far as it does.
+const nixpkgsHooks = `set -eu
+out=$1 agent=$2
+installManPage() { install -D --mode=444 --target-directory="$out/share/man/man1" "$@"; }
+installShellCompletion() {
+	install -D --mode=444 "$4" "$out/share/bash-completion/completions/$2.bash"
+	install -D --mode=444 "$6" "$out/share/zsh/site-functions/_$2"
+	install -D --mode=444 "$8" "$out/share/fish/vendor_completions.d/$2.fish"
+}
+moveToOutput() {
+	for file in $out/$1; do
+		[ -e "$file" ] || continue
+		mkdir -p "$(dirname "$2/${file#"$out"/}")"
+		mv "$file" "$2/${file#"$out"/}"
+	done
+}
+for program in kedge kedge-agent kedge-controller; do
+	mkdir -p "$out/bin"
+	printf '#!/bin/sh\necho "$*"\n' > "$out/bin/$program"
+	chmod +x "$out/bin/$program"
+done
+`
+
+// TestOutputs: the package's output agent has what is the agent's, and no more.
+func TestOutputs(t *testing.T) {
+	m := newMachine(t, "outputs")
+	var postInstall string
+	evaluatePackage(t, m, "postInstall", &postInstall)
+	out, agent := t.TempDir(), t.TempDir()
+	run(t, "..", "bash", "-c", nixpkgsHooks+postInstall, "bash", out, agent)
+
+	want := []string{
+		"bin/kedge-agent",
+		"share/bash-completion/completions/kedge-agent.bash",
+		"share/fish/vendor_completions.d/kedge-agent.fish",
+		"share/zsh/site-functions/_kedge-agent",
+	}
+	pages, err := filepath.Glob("../docs/man/kedge-agent*.1")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("the agent's manual pages: %v, %v", pages, err)
+	}
+	for _, page := range pages {
+		want = append(want, "share/man/man1/"+filepath.Base(page))
+	}
+	var got []string
+	err = fs.WalkDir(os.DirFS(agent), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			got = append(got, path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	if err := json.Unmarshal([]byte(out), &names); err != nil {
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("output agent (-want +got):\n%s", diff)
+	}
+	// As monitoring.nix names them.
+	for _, file := range []string{"alerts/kedge-agent.rules.yml", "alerts/kedge-controller.rules.yml", "alerts/kedge-rollouts.rules.yml", "dashboards"} {
+		if _, err := os.Stat(filepath.Join(out, "share/kedge", file)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// sources returns the names of the files that package.nix builds from.
+func sources(t *testing.T, m *hosts.Machine) (names []string) {
+	t.Helper()
+	evaluatePackage(t, m, "src", &names)
+	return names
+}
+
+// evaluatePackage reads an attribute of package.nix into v.
+func evaluatePackage(t *testing.T, m *hosts.Machine, attribute string, v any) {
+	t.Helper()
+	out, err := m.RunOffline(t.Context(), "nix-instantiate", "--eval", "--strict", "--json", "--expr",
+		`((import `+project+`/nixos-module/tests/pkgs.nix { lib = import `+project+`/nixos-module/tests/lib.nix; }).callPackage `+
+			project+`/nixos-module/package.nix { version = "test"; }).`+attribute)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return names
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		t.Fatal(err)
+	}
 }
