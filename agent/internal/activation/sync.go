@@ -2,12 +2,8 @@ package activation
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"kedge/agent/internal/bootdir"
 	"kedge/internal/durable"
@@ -15,59 +11,26 @@ import (
 
 // sync makes everything durable that an installer of a boot loader writes, wherever that
 // keeps its files, each file system once. It is not sync(2), which also waits for servers
-// that may never answer. Only what the boot partitions cannot take is an error.
+// that may never answer. Only what the boot partitions cannot take is an error; a
+// container has none.
 func (r Runner) sync() error {
 	if r.Sync != nil {
 		return r.Sync()
 	}
-	boot, err := bootdir.Find(r.Root)
+	boot, others, err := bootdir.Written(r.Root)
 	if err != nil {
 		return err
 	}
-	local, err := bootdir.Local(r.Root)
-	if err != nil {
-		return err
-	}
-	synced := map[uint64]bool{} // by device
+	var once durable.Syncer
 	for _, dir := range boot {
-		device, failed := syncBoot(filepath.Join("/", r.Root, dir))
-		err = errors.Join(err, failed)
-		synced[device] = true
-	}
-	var others []string
-	for _, dir := range local {
-		dir = filepath.Join("/", r.Root, dir)
-		if device, failed := deviceOf(dir); failed != nil || !synced[device] {
-			others = append(others, dir)
+		if failed := once.Sync(filepath.Join("/", r.Root, dir)); !errors.Is(failed, fs.ErrNotExist) {
+			err = errors.Join(err, failed)
 		}
 	}
-	if failed := durable.SyncFileSystems(others...); failed != nil {
-		r.Log.Warn("what was written may not be on its disk", "err", failed)
+	for _, dir := range others {
+		if failed := once.Sync(filepath.Join("/", r.Root, dir)); failed != nil {
+			r.Log.Warn("what was written may not be on its disk", "err", failed)
+		}
 	}
 	return err
-}
-
-// syncBoot makes the file system of dir durable, and returns its device. A container has
-// none: that is no error, and zero.
-func syncBoot(dir string) (device uint64, err error) {
-	f, err := os.Open(dir) // mounts it, if that is done when it is looked at
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close() // nothing was written
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return 0, fmt.Errorf("sync the file system of %s: %w", dir, err)
-	}
-	return deviceOf(dir)
-}
-
-func deviceOf(dir string) (uint64, error) {
-	var s unix.Stat_t
-	if err := unix.Stat(dir, &s); err != nil {
-		return 0, &fs.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	return s.Dev, nil
 }

@@ -39,28 +39,29 @@ func marks() [][]string {
 // its place, or all that GRUB mirrors its boots to. If there is none yet it is
 // [Default], whether that is there or not.
 func Find(root string) (dirs []string, err error) {
+	dirs, _, err = Written(root)
+	return dirs, err
+}
+
+// Written returns everything that an installer of a boot loader writes to: boot is what
+// [Find] returns, others are the root directory, the store, and where else below root a
+// file system is mounted that something boots from. A file system on another machine is
+// none.
+func Written(root string) (boot, others []string, err error) {
 	mounted, err := mountPoints(root)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// These may be mounted when they are looked at.
 	for _, dir := range append([]string{Default, "/efi", "/boot/efi"}, mounted...) {
-		if !slices.Contains(dirs, dir) && hasKernels(filepath.Join("/", root, dir)) {
-			dirs = append(dirs, dir)
+		if !slices.Contains(boot, dir) && hasKernels(filepath.Join("/", root, dir)) {
+			boot = append(boot, dir)
 		}
 	}
-	if len(dirs) == 0 {
-		return []string{Default}, nil
+	if len(boot) == 0 {
+		boot = []string{Default}
 	}
-	return dirs, nil
-}
-
-// Local returns the root directory, the store, and where else below root a file system
-// is mounted that something boots from: everything that an installer of a boot loader
-// writes to. A file system on another machine is none.
-func Local(root string) (dirs []string, err error) {
-	mounted, err := mountPoints(root)
-	return append([]string{"/", "/nix/store"}, mounted...), err
+	return boot, append([]string{"/", "/nix/store"}, mounted...), nil
 }
 
 func hasKernels(dir string) bool {

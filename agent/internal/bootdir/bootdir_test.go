@@ -66,7 +66,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestLocal(t *testing.T) {
+func TestWritten(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "proc/self"), 0o755); err != nil {
 		t.Fatal(err)
@@ -80,11 +80,11 @@ func TestLocal(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, mountInfo), []byte(mounts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Local(root)
+	boot, others, err := Written(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"/", "/nix/store", "/boot"}, got); diff != "" {
+	if diff := cmp.Diff([][]string{{"/boot"}, {"/", "/nix/store", "/boot"}}, [][]string{boot, others}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
