@@ -44,7 +44,7 @@ type ending struct {
 
 // run runs the child to its end. If ctx ends first, the whole process group is
 // asked to end, and killed after the grace period; run returns when nothing of
-// it is left.
+// it is left, or with an error when something is that the kernel does not let go.
 func (c child) run(ctx context.Context) (ending, error) {
 	if ctx.Err() != nil {
 		return ending{}, context.Cause(ctx)
@@ -66,7 +66,10 @@ func (c child) run(ctx context.Context) (ending, error) {
 	case waitErr = <-exited:
 	case <-ctx.Done():
 		end.interrupted = true
-		waitErr = c.stop(cmd.Process.Pid, exited)
+		var err error
+		if waitErr, err = c.stop(cmd.Process.Pid, exited); err != nil {
+			return ending{}, err
+		}
 		if err := awaitGroupGone(cmd.Process.Pid); err != nil {
 			return ending{}, err
 		}
@@ -84,20 +87,31 @@ func (c child) run(ctx context.Context) (ending, error) {
 	return end, err
 }
 
-// stop ends the group and returns what its leader's Wait returned.
-func (c child) stop(group int, exited <-chan error) error {
+// stop ends the group and returns what its leader's Wait returned. The error is for a leader
+// that does not end though it was killed.
+func (c child) stop(group int, exited <-chan error) (waitErr, err error) {
 	signal(group, syscall.SIGTERM)
 	timer := time.NewTimer(c.grace)
 	defer timer.Stop()
 	select {
-	case err := <-exited:
+	case waitErr = <-exited:
 		// What the leader left behind has no reason to go on.
 		signal(group, syscall.SIGKILL)
-		return err
+		return waitErr, nil
 	case <-timer.C:
 		signal(group, syscall.SIGKILL)
-		return <-exited
 	}
+	timer.Reset(killPatience)
+	select {
+	case waitErr = <-exited:
+		return waitErr, nil
+	case <-timer.C:
+		return nil, errStuck(group)
+	}
+}
+
+func errStuck(group int) error {
+	return fmt.Errorf("processes of group %d do not end though they were killed; they wait for the kernel, see /proc/*/stack", group)
 }
 
 // signal sends s to every process of the group.
@@ -116,7 +130,7 @@ func awaitGroupGone(group int) error {
 		select {
 		case <-look.C:
 		case <-deadline.C:
-			return fmt.Errorf("processes of group %d do not end though they were killed; they wait for the kernel, see /proc/*/stack", group)
+			return errStuck(group)
 		}
 	}
 	return nil
