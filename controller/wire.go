@@ -225,7 +225,7 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	return proto.HostAddReply{
 		ReleaseKeys: signer.ReleaseKeys(), ReleaseThreshold: signer.Threshold(),
 		ControllerKeys: slices.Concat(signer.ControllerKeys(), signer.SpareKeys()),
-		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs, Pins: c.pins(),
+		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs, Pins: c.pins(), RenewURLs: cfg.enrollURLs(),
 	}
 }
 

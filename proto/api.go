@@ -289,6 +289,9 @@ type HostAddReply struct {
 	Pins           []Pin       `json:"pins,omitempty"` // of the servers' and the caches' keys, if nobody vouches for them
 	// ReleaseThreshold is how many release keys must sign a release.
 	ReleaseThreshold int `json:"release_threshold,omitempty"`
+	// RenewURLs are where a host whose credentials have expired gets new ones, such as
+	// https://build.example/enroll.
+	RenewURLs []string `json:"renew_urls,omitempty"`
 }
 
 // A PublishRequest asks to publish toplevels. It is refused whole if any of them

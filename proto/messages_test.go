@@ -194,6 +194,7 @@ func calls(t testing.TB) []message {
 			Pins:           []proto.Pin{pin(t)},
 
 			ReleaseThreshold: 2,
+			RenewURLs:        []string{"https://build/enroll"},
 		}),
 		call("host-revoke-request", proto.HostRevokeRequest{Host: web1}),
 		call("host-revoke-reply", proto.HostRevokeReply{Key: revoked}),

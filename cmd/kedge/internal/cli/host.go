@@ -91,7 +91,7 @@ func (k *kedge) addHost(ctx context.Context, conn *bus.Conn, host proto.HostName
 	if o.asJSON && o.config == "" {
 		return terminal.WriteJSON(k.Stdout, r)
 	}
-	if _, err := io.WriteString(configFile, hostconfig.Text(host, hostconfig.Credentials, nil, r)); err != nil {
+	if _, err := io.WriteString(configFile, hostconfig.Text(host, hostconfig.Credentials, r.RenewURLs, r)); err != nil {
 		return fmt.Errorf("write configuration of %s: %w", host, err)
 	}
 	return nil
