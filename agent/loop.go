@@ -116,7 +116,7 @@ func (a *Agent) endLoop(ctx context.Context, h statefile.History, p statefile.Pa
 
 func loopMessage() string {
 	return fmt.Sprintf("deployed here more than %d times within %s: look who asks for it in turn with another system, "+
-		"assign another one, or run `kedge-agent lift` on the host", loopLimit, loopWindow)
+		"assign another one, or run `kedge-agent lift --all` on the host", loopLimit, loopWindow)
 }
 
 // whileQuarantined is for a system that q keeps from being tried.
@@ -128,10 +128,10 @@ func whileQuarantined(q statefile.Quarantine) Decision {
 	if q.Reason == proto.ReasonRebootFailed {
 		d.Reason = q.Reason
 		d.Message = fmt.Sprintf("the host did not go down for %d deployments in a row: look what keeps it up (`systemctl list-jobs`), "+
-			"then run `kedge-agent lift` on the host", standLimit)
+			"then run `kedge-agent lift --all` on the host", standLimit)
 	}
 	if q.Reason == proto.ReasonRolledBackByHand {
-		d.Reason, d.Message = q.Reason, "somebody on the host went back from it; `kedge-agent lift` lets it be tried again"
+		d.Reason, d.Message = q.Reason, "somebody on the host went back from it; `kedge-agent lift --all` lets it be tried again"
 	}
 	return d
 }

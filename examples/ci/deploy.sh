@@ -1,9 +1,11 @@
 #!/bin/sh
 # What CI runs: builds every host that the agent runs on, copies it into CI's cache, signed, signs a release for
-# it, and publishes the releases: those of CANARIES first. It fails if a host goes back.
+# it, and publishes the releases: those of CANARIES first. It fails if a host goes back, and after
+# half an hour if one does not answer.
 #
 # RELEASE_KEY, CACHE_KEY   files with the secret keys, of CI alone
-# CREDS                    file with an operator's credentials: kedge operator add ci --role admin
+# CREDS                    file with an operator's credentials: kedge operator add ci --role admin --out ci.creds
+#                          ci.json, which that writes too, beside it; or KEDGE_SERVER and KEDGE_PINS
 # CACHE                    where Nix copies to, such as s3://… or ssh-ng://…; the controller reads it by HTTP
 # CANARIES                 hosts that go first, and are waited for
 set -eu

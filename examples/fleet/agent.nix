@@ -16,6 +16,8 @@
     caches = [ "https://cache.nixos.org" ];
     # Placed there with sops-nix, agenix or `kedge-agent enroll`.
     credentialsFile = "/var/lib/kedge/host.creds";
+    # Where a host that was off for longer than its credentials last gets new ones.
+    settings.nats.renew_urls = [ "https://build.example.org/enroll" ];
     checks.sshd = {
       unit = "sshd.service";
       required = true;
