@@ -3,7 +3,6 @@ package systemd
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
@@ -35,11 +34,8 @@ const (
 func (c *Client) AwaitBoot(ctx context.Context) error {
 	err := poll(ctx, func() (bool, error) {
 		state := starting
-		err := c.exchange(ctx, "read the state of the boot", func(_ context.Context, conn *dbus.Conn) error {
-			text, err := conn.GetManagerProperty("SystemState")
-			if err == nil {
-				state = strings.Trim(text, `"`)
-			}
+		err := c.exchange(ctx, "read the state of the boot", func(ctx context.Context, conn *dbus.Conn) (err error) {
+			state, err = systemState(ctx, conn)
 			return err
 		})
 		// An error may only mean that systemd is not back yet.

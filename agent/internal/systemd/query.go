@@ -19,14 +19,21 @@ const atOnce = 16
 // GoingDown reports whether systemd is shutting the host down.
 func (c *Client) GoingDown(ctx context.Context) (down bool, err error) {
 	err = c.exchange(ctx, "ask for its state", func(ctx context.Context, conn *dbus.Conn) error {
-		state, err := conn.SystemStateContext(ctx)
-		if err != nil {
-			return err
-		}
-		down = state.Value.Value() == "stopping"
-		return nil
+		state, err := systemState(ctx, conn)
+		down = state == "stopping"
+		return err
 	})
 	return down, err
+}
+
+// systemState returns what `systemctl is-system-running` prints; "" with an error.
+func systemState(ctx context.Context, conn *dbus.Conn) (string, error) {
+	p, err := conn.SystemStateContext(ctx)
+	if err != nil {
+		return "", err
+	}
+	state, _ := p.Value.Value().(string)
+	return state, nil
 }
 
 // Troubled returns the units that have failed, wait to be started again, or
