@@ -258,7 +258,8 @@ func (r *runner) closureOf(ctx context.Context, a rollout.Action) (proto.Closure
 }
 
 // observe returns the fleet as a rollout sees it: nobody is silent who could not be
-// heard, for nobody waits for those who are. The caller holds r.mu.
+// heard, for nobody waits for those who are; also if what they had said before was lost.
+// The caller holds r.mu.
 func (r *runner) observe() rollout.Fleet {
 	f, now := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: r.heard()}, r.now()
 	if h := r.holds.freeze(r.channel); h != nil && r.rollout.Instead.IsZero() {
@@ -267,7 +268,7 @@ func (r *runner) observe() rollout.Fleet {
 	for _, v := range r.fleet.View().Hosts {
 		h := rollout.Host{
 			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
-			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter,
+			Seen: v.Seen, Silent: v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter,
 			Held: r.gone[rollout.Target{Host: v.Host, Toplevel: r.rollout.Hosts[v.Host].Toplevel}],
 		}
 		if held := r.holds.host(v.Host); held != nil {
