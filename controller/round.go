@@ -274,6 +274,9 @@ func (r *runner) observe() rollout.Fleet {
 		if held := r.holds.host(v.Host); held != nil {
 			h.Held = held.text()
 		}
+		if others := r.claimed(v); others != "" {
+			h.Held = others // whoever releases it
+		}
 		if v.Status != nil {
 			h.Reported, h.Verdict = reported(*v.Status, v.Want)
 			h.Retries, h.Defers = v.Status.Retries(), defers(*v.Status)
@@ -281,6 +284,21 @@ func (r *runner) observe() rollout.Fleet {
 		f.Hosts[v.Host] = h
 	}
 	return f
+}
+
+// claimed returns why a host gets nothing from the channel, though its rollout has it:
+// another one claims the host by now. It is empty if none does.
+func (r *runner) claimed(v proto.HostView) string {
+	switch v.Channel {
+	case r.channel:
+		return ""
+	case "":
+		if channels := r.fleet.Claimants(v.Host); len(channels) > 1 {
+			return (&disputedError{channels}).Error()
+		}
+		return "" // no channel has it any more, or that is not known yet
+	}
+	return "it follows the channel " + v.Channel
 }
 
 // listening returns since when hosts are listened to, for a connection that has been as

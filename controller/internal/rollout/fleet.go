@@ -40,8 +40,9 @@ type Host struct {
 	// Silent is true when the host counts as offline: it was not heard of for some
 	// time, though hosts are listened to for as long.
 	Silent bool
-	// Held is why a person wants nothing published for the host; empty if it may
-	// be. The spec's holds are in the rollout.
+	// Held is why nothing is to be published for the host: a person wants that, or
+	// another channel claims it, say; empty if something may be. The spec's holds are
+	// in the rollout.
 	Held string
 }
 
