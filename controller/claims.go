@@ -20,11 +20,16 @@ func (f *Fleet) Claim(channel string, hosts []proto.HostName) (others []string) 
 		claimed[h] = true
 	}
 	f.claims[channel] = claimed
+	gained := map[string]bool{}
 	for name, h := range f.hosts {
 		if follows := f.follows(name); follows != h.view.Channel {
-			h.view.Channel = follows
+			h.view.Channel, h.view.Waits = follows, nil // that was for another channel
+			gained[follows] = true
 			f.bump(h)
 		}
+	}
+	for other := range gained {
+		f.wait(other, nil, f.rollouts[other].show.Hosts)
 	}
 	f.bump(nil)
 	after := f.rivals(channel)

@@ -26,14 +26,14 @@ func (f *Fleet) Rolled(s proto.RolloutShowReply) {
 	if known && reflect.DeepEqual(before.show, s) {
 		return
 	}
-	f.wait(before.show.Hosts, s.Hosts)
+	f.wait(channel, before.show.Hosts, s.Hosts)
 	f.bump(nil)
 	f.rollouts[channel] = rolloutState{show: s, version: f.version}
 }
 
-// wait notes what hosts wait for after what they waited for before. The caller holds
-// the mutex.
-func (f *Fleet) wait(before, after []proto.RolloutHost) {
+// wait notes what hosts wait for in the rollout of a channel, after what they waited for
+// before. Those that follow another one do not wait for it. The caller holds the mutex.
+func (f *Fleet) wait(channel string, before, after []proto.RolloutHost) {
 	waits := map[proto.HostName]*proto.RolloutWait{}
 	for _, h := range before {
 		waits[h.Host] = nil
@@ -43,7 +43,7 @@ func (f *Fleet) wait(before, after []proto.RolloutHost) {
 	}
 	for name, w := range waits {
 		h, known := f.hosts[name]
-		if !known && w == nil {
+		if !known && w == nil || known && h.view.Channel != "" && h.view.Channel != channel {
 			continue
 		}
 		if !known {

@@ -258,7 +258,8 @@ func (r *runner) closureOf(ctx context.Context, a rollout.Action) (proto.Closure
 }
 
 // observe returns the fleet as a rollout sees it: nobody is silent who could not be
-// heard, for nobody waits for those who are. The caller holds r.mu.
+// heard, for nobody waits for those who are; also if what they had said before was lost.
+// The caller holds r.mu.
 func (r *runner) observe() rollout.Fleet {
 	f, now := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{}, Since: r.heard()}, r.now()
 	if h := r.holds.freeze(r.channel); h != nil && r.rollout.Instead.IsZero() {
@@ -267,11 +268,14 @@ func (r *runner) observe() rollout.Fleet {
 	for _, v := range r.fleet.View().Hosts {
 		h := rollout.Host{
 			Toplevel: v.Want.Toplevel, Release: v.Want.Release, Serial: v.Want.Serial,
-			Seen: v.Seen, Silent: v.Seen.IsZero() || v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter,
+			Seen: v.Seen, Silent: v.Silent && now.Sub(later(v.Seen, f.Since)) > SilentAfter,
 			Held: r.gone[rollout.Target{Host: v.Host, Toplevel: r.rollout.Hosts[v.Host].Toplevel}],
 		}
 		if held := r.holds.host(v.Host); held != nil {
 			h.Held = held.text()
+		}
+		if others := r.claimed(v); others != "" {
+			h.Held = others // whoever releases it
 		}
 		if v.Status != nil {
 			h.Reported, h.Verdict = reported(*v.Status, v.Want)
@@ -280,6 +284,21 @@ func (r *runner) observe() rollout.Fleet {
 		f.Hosts[v.Host] = h
 	}
 	return f
+}
+
+// claimed returns why a host gets nothing from the channel, though its rollout has it:
+// another one claims the host by now. It is empty if none does.
+func (r *runner) claimed(v proto.HostView) string {
+	switch v.Channel {
+	case r.channel:
+		return ""
+	case "":
+		if channels := r.fleet.Claimants(v.Host); len(channels) > 1 {
+			return (&disputedError{channels}).Error()
+		}
+		return "" // no channel has it any more, or that is not known yet
+	}
+	return "it follows the channel " + v.Channel
 }
 
 // listening returns since when hosts are listened to, for a connection that has been as

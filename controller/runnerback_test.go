@@ -46,6 +46,43 @@ func TestRunnerRevertsToWhatHostsHad(t *testing.T) {
 	again.mustHavePublished(t, "the next one", "web1=b")
 }
 
+// TestWhoDidNotBuildInBetweenGoesBackAllTheSame: what a host had before a revision that it
+// failed with is not forgotten because the next one does not build for it.
+func TestWhoDidNotBuildInBetweenGoesBackAllTheSame(t *testing.T) {
+	web1, web3 := host(t, "web1"), host(t, "web3")
+	deploy := func(r runnerTest, rev string, h proto.HostName) {
+		r.deployAs(t, rev, "", map[proto.HostName]proto.StorePath{h: storePath(t, rev)})
+	}
+	for name, tt := range map[string]struct {
+		meanwhile func(r runnerTest)
+		want      []string
+	}{
+		"it failed": {func(runnerTest) {}, []string{"web3=a"}},
+		"it was held since": {func(r runnerTest) {
+			r.holds.what = heldBack{Hosts: map[proto.HostName]hold{web3: {}}}
+			deploy(r, "c", web3)
+			r.holds.what = heldBack{}
+		}, []string{"web3=a"}},
+		"it failed with something else since, of others": {func(r runnerTest) {
+			r.fleet.Want(web3, proto.Target{Serial: 9, Toplevel: storePath(t, "mine")})
+			r.says(t, "web3", proto.PhaseRolledBack)
+		}, nil},
+	} {
+		r := newRunner()
+		deploy(r, "a", web3)
+		r.says(t, "web3", proto.PhaseCommitted)
+		deploy(r, "b", web3)
+		r.says(t, "web3", proto.PhaseRolledBack)
+		tt.meanwhile(r)
+		deploy(r, "d", web1) // web3 does not build
+		r.says(t, "web1", proto.PhaseCommitted)
+		deploy(r, "e", web3)
+		r.publisher.published = nil
+		r.must(t, proto.RolloutActRevert, "")
+		r.mustHavePublished(t, name, tt.want...)
+	}
+}
+
 // TestWhoWasPublishedForBeforeACrashGoesBack, also if a person asks for that before
 // anything else is done.
 func TestWhoWasPublishedForBeforeACrashGoesBack(t *testing.T) {

@@ -250,6 +250,77 @@ func TestNobodyElseGoesWhileTheFleetIsSilent(t *testing.T) {
 	}
 }
 
+// TestNobodyIsOffWhomOnlyTheServerForgot: when NATS has lost what hosts had said, a controller
+// that starts has heard of none of them, and they need a while to say it again.
+func TestNobodyIsOffWhomOnlyTheServerForgot(t *testing.T) {
+	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	all := map[proto.HostName]proto.StorePath{}
+	for i := range 7 {
+		all[host(t, fmt.Sprint("web", i))] = storePath(t, "b")
+	}
+	lead := func(hosts ...proto.HostView) runnerTest {
+		fleet := NewFleet(clock)
+		fleet.CaughtUp() // nobody had said anything
+		for h := range all {
+			fleet.Want(h, proto.Target{Serial: 1, Toplevel: storePath(t, "a")})
+		}
+		for _, v := range hosts {
+			fleet.Want(v.Host, v.Want)
+		}
+		r := newRunnerOf(fleet)
+		r.now = clock
+		return r
+	}
+	before := lead()
+	hear := func(r runnerTest, but ...string) {
+		for h := range all {
+			if !slices.Contains(but, h.String()) {
+				r.fleet.Heard(h, "", now)
+			}
+		}
+	}
+	hear(before)
+	s, err := spec.Parse([]byte(`{"rollout": {"waves": [{"name": "web", "hosts": "web*", "canary": {"hosts": "web1"}}]}}`), slices.Collect(maps.Keys(all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := before.begin(t.Context(), revision(t, "2"), s, all, nil); err != nil {
+		t.Fatal(err)
+	}
+	before.mustHavePublished(t, "the canary", "web1=b")
+
+	now = now.Add(time.Minute)
+	r := lead(before.fleet.View().Hosts...)
+	r.resume(before.saver.saved, nil)
+	r.mustLook(t)
+	r.mustHavePublished(t, "before anybody could say something")
+	now = now.Add(SilentAfter + time.Second)
+	r.fleet.Sweep()
+	r.mustLook(t)
+	r.mustHavePublished(t, "while nobody says something, though they could when it began")
+	if w := waitOfHost(r, host(t, "web2")); w == nil || w.For != proto.ReasonFleetSilent {
+		t.Errorf("web2 waits for %+v, want a fleet that can be heard", w)
+	}
+	if p := r.current().Hosts[host(t, "web1")]; p.State != rollout.Published {
+		t.Errorf("web1 is %s, want it waited for: it was there when it was published to", p.State)
+	}
+	hear(r, "web6")
+	r.fleet.Apply(status(host(t, "web1"), 2, proto.PhaseCommitted), now)
+	r.mustLook(t)
+	r.mustHavePublished(t, "when they are back", "web0=b", "web2=b", "web3=b", "web4=b", "web5=b", "web6=b")
+	for _, h := range []string{"web0", "web2", "web3", "web4", "web5"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.mustBe(t, "without web6, which is off", rollout.Done)
+}
+
+// waitOfHost returns what a host waits for.
+func waitOfHost(r runnerTest, h proto.HostName) *proto.RolloutWait {
+	v, _ := r.fleet.Host(h)
+	return v.Host.Waits
+}
+
 // TestWhatHoldsARolloutUpIsToldBriefly: a full disk is the problem of every host.
 func TestWhatHoldsARolloutUpIsToldBriefly(t *testing.T) {
 	r := newRunner()

@@ -83,7 +83,7 @@ const (
 	ReasonInhibited         Reason = "inhibited"          // somebody on the host holds back what was fetched
 	ReasonNoLease           Reason = "no-lease"           // as many hosts as may reboot at a time do already
 	ReasonTried             Reason = "tried"              // ran what it shall only try
-	ReasonHeld              Reason = "held"               // its policy, or somebody's wish, is to wait for a person
+	ReasonHeld              Reason = "held"               // its policy, or somebody's wish, is to wait for a person; or another channel claims it
 	ReasonAwaitingBoot      Reason = "awaiting-boot"      // takes effect when somebody boots the host
 	ReasonOutsideWindow     Reason = "outside-window"     // waits for a time at which it may reboot, or get something new
 	ReasonAwaitingLease     Reason = "awaiting-lease"     // waits for its turn to reboot

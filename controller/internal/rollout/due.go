@@ -22,7 +22,7 @@ func Due(r Rollout, f Fleet, now time.Time) time.Time {
 			at(p.Doubted.Add(doubt))
 		}
 		if h.Silent {
-			at(h.Seen.Add(forgotten + 1))
+			at(v.seen(p, h).Add(forgotten + 1))
 		}
 	}
 	if v.Wave < len(v.Waves) && !v.State.Ended() {

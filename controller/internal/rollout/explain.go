@@ -18,7 +18,7 @@ type Wait string
 const (
 	WaitNone     Wait = ""          // nothing: it goes now, or it went
 	WaitOver     Wait = "over"      // nothing any more: the rollout has ended, or goes back
-	WaitHeld     Wait = "held"      // its release
+	WaitHeld     Wait = "held"      // its release, or the end of what else holds it
 	WaitHalted   Wait = "halted"    // a person who retries, reverts or aborts: a budget is broken
 	WaitPaused   Wait = "paused"    // a person who resumes
 	WaitFrozen   Wait = "frozen"    // a thaw

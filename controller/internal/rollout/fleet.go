@@ -34,13 +34,15 @@ type Host struct {
 	// Defers is true if the host says that it waits for something of its own, such as
 	// a window or a person, before it goes on with Reported.
 	Defers bool
-	// Seen is when the host was last heard of; zero if it never was.
+	// Seen is when the host was last heard of; zero if it never was, or nobody
+	// remembers.
 	Seen time.Time
-	// Silent is true when the host counts as offline: it was not heard of for
-	// some time, or never.
+	// Silent is true when the host counts as offline: it was not heard of for some
+	// time, though hosts are listened to for as long.
 	Silent bool
-	// Held is why a person wants nothing published for the host; empty if it may
-	// be. The spec's holds are in the rollout.
+	// Held is why nothing is to be published for the host: a person wants that, or
+	// another channel claims it, say; empty if something may be. The spec's holds are
+	// in the rollout.
 	Held string
 }
 

@@ -28,7 +28,7 @@ func (v view) hush() string {
 	for name, p := range v.Hosts {
 		h := v.fleet.Hosts[name]
 		switch {
-		case !p.Heard && h.Seen.Before(v.Created), v.now.Sub(h.Seen) > forgotten, v.held(name) != "":
+		case !p.Heard && h.Seen.Before(v.Created), v.now.Sub(v.seen(p, h)) > forgotten, v.held(name) != "":
 			continue
 		case h.Silent:
 			silent++
@@ -41,6 +41,19 @@ func (v view) hush() string {
 	}
 	return fmt.Sprintf("%d of %d hosts that could be heard are silent, %d may be", silent, heard, may)
 }
+
+// seen returns when h was heard of last. Of one that could be heard when the rollout began,
+// though nobody remembers that, it is when hosts began to be listened to.
+func (v view) seen(p Progress, h Host) time.Time {
+	if v.lost(p, h) {
+		return v.fleet.Since
+	}
+	return h.Seen
+}
+
+// lost reports whether nobody remembers that h could be heard: the server lost what hosts
+// had said.
+func (v view) lost(p Progress, h Host) bool { return p.Heard && h.Seen.IsZero() }
 
 // heardOf reports whether h was heard of shortly before the rollout begins that d
 // describes.

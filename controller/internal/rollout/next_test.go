@@ -64,3 +64,33 @@ func TestWhoWasOfflineIsNotCharged(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoWasThereIsNotOfflineBecauseTheServerForgot: whoever published to it knew.
+func TestWhoWasThereIsNotOfflineBecauseTheServerForgot(t *testing.T) {
+	web1 := host(t, "web1")
+	for name, tt := range map[string]struct {
+		heard bool
+		since time.Time
+		want  rollout.HostState
+	}{
+		"published to before":          {true, start.Add(time.Minute), rollout.Silent},
+		"published to since":           {true, start.Add(-time.Minute), rollout.Offline},
+		"not heard when it was begun":  {false, start.Add(time.Minute), rollout.Offline},
+		"nor since it was listened to": {false, start.Add(-time.Minute), rollout.Offline},
+	} {
+		r := three(t)
+		r.SilentAfter = 15 * time.Minute
+		p := r.Hosts[web1]
+		p.Heard = tt.heard
+		r.Hosts[web1] = p
+		r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}}, 0)
+		r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+		f := rollout.Fleet{Hosts: map[proto.HostName]rollout.Host{web1: {Serial: 7, Silent: true}}, Since: tt.since}
+		for _, a := range rollout.Next(r, f, start.Add(20*time.Minute)) {
+			r = applied(t, r, a, 0)
+		}
+		if got := r.Hosts[web1].State; got != tt.want {
+			t.Errorf("%s: it is %s, want %s", name, got, tt.want)
+		}
+	}
+}

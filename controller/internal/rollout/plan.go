@@ -30,6 +30,7 @@ type Draft struct {
 	Own      proto.HostName // the controller's own host, if it is a target; zero if it has none
 	Fleet    Fleet          // as it is now: what hosts go back to
 	Previous Rollout        // whose place this one takes; zero for none
+	Past     []Rollout      // those before it, the newest first; it may lack hosts that they had
 }
 
 // Plan returns the rollout of a revision as its spec wants it, with everything of
@@ -55,7 +56,8 @@ func Plan(d Draft) (Rollout, error) {
 // add makes d's targets hosts of r, whose hosts are its own.
 func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
-		before := Progress{Before: d.Previous.Hosts[t.Host].Before}.back(d.Fleet.Hosts[t.Host])
+		h := d.Fleet.Hosts[t.Host]
+		before := Progress{Before: d.before(t.Host, h)}.back(h)
 		r.Hosts[t.Host] = Progress{
 			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
 			Heard:   d.heardOf(t.Host),
@@ -65,6 +67,21 @@ func (r *Rollout) add(d Draft) {
 			Fresh:   d.Previous.fresh(t.Host, before),
 		}
 	}
+}
+
+// before returns what h had before the last rollout that had it. Where the rollout before
+// has it not, that is the newest that has for it what it was assigned last: whoever gave it
+// something else since, nobody knows whether what it had before that will do.
+func (d Draft) before(name proto.HostName, h Host) Assigned {
+	if p, had := d.Previous.Hosts[name]; had {
+		return p.Before
+	}
+	for i := range d.Past {
+		if p, had := d.Past[i].Hosts[name]; had && p.Toplevel == h.Toplevel {
+			return p.Before
+		}
+	}
+	return Assigned{}
 }
 
 // refused returns why the rollout before could publish nothing for a target that it had,

@@ -86,8 +86,12 @@ func (v view) lastWord(p Progress, h Host) time.Time {
 // wasOffline reports whether h, which is quiet, was so for as long before it was published
 // to, by a controller that had not listened for long enough to know.
 //
-// A host that is well may have said nothing since its last heartbeat.
+// A host that is well may have said nothing since its last heartbeat. Where nobody remembers
+// that, whoever published to it before knew.
 func (v view) wasOffline(p Progress, h Host) bool {
+	if v.lost(p, h) && p.Since.Before(v.fleet.Since) {
+		return false
+	}
 	quiet := max(v.SilentAfter, proto.HeartbeatMaxInterval)
 	return v.SilentAfter > 0 && h.Reported != p.Serial && h.Seen.Before(p.Since.Add(-quiet))
 }
