@@ -36,7 +36,9 @@ func readDisk(files statefile.Dir, systems func() (proto.Systems, error), now ti
 	d.floor, errs[2] = files.PeekFloor()
 	d.systems, errs[3] = systems()
 	d.suspended, errs[4] = suspension(files, now)
-	d.stuck, errs[5] = files.Stuck()
+	if d.stuck, errs[5] = files.Stuck(); errs[0] == nil && d.stuck.Deployment != "" && (d.stuck.Deployment != d.record.ID || d.stuck.Phase != d.record.Phase) {
+		d.stuck = statefile.Stuck{} // it was left, and what it was about is over
+	}
 	d.systems.Proven, d.systems.Revision = d.proven.Toplevel, d.proven.Revision
 	d.vetoes = vetoes{}.with(files.Vetoes())
 	d.err = errors.Join(errs[:]...)

@@ -38,8 +38,9 @@ var ErrUnsettled = errors.New("asked to leave before the deployment was settled;
 // wherever the record stands, to committed or back. What cannot be done now is
 // tried again for as long as it takes.
 //
-// It returns nil when there is nothing for it to do, any more or at all. After
-// any error it should be run again. That is so for an end by ctx, too: whoever
+// It returns nil when there is nothing for it to do, any more or at all, or when it
+// cannot even begin: then it is the agent's to decide again. After any error it should be
+// run again. That is so for an end by ctx, too: whoever
 // ends it, but for a shutdown, must not leave the host on an unproven system.
 func Transact(ctx context.Context, o TransactOptions) error {
 	files := statefile.Dir{State: o.StateDir, Runtime: o.RuntimeDir}
@@ -103,8 +104,12 @@ type settling struct {
 // is read anew: it says what was done, whatever this process believes.
 func (s settling) run(ctx context.Context) error {
 	log := s.options.Log
-	stuck := statefile.Stuck{}
-	defer func() { s.tell(ctx, statefile.Stuck{}) }()
+	stuck, left := statefile.Stuck{}, false
+	defer func() {
+		if !left {
+			s.tell(ctx, statefile.Stuck{})
+		}
+	}()
 	for {
 		d, err := s.read()
 		if unreadable(err) {
@@ -134,12 +139,23 @@ func (s settling) run(ctx context.Context) error {
 		log.ErrorContext(ctx, "transaction could not go on and tries again", "deployment", d.ID, "try", stuck.Tries, "delay", delay, "err", err)
 		if stuck.Tries >= stuckTries {
 			s.tell(ctx, stuck)
+			if left = s.notBegun(); left {
+				log.WarnContext(ctx, "transaction cannot begin, and leaves it to the agent whether it still shall", "deployment", d.ID)
+				return nil
+			}
 		}
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// notBegun reports whether nothing was touched yet, and nothing is decided: what is
+// withdrawn meanwhile, or overtaken, or suspended, must not begin once there is room.
+func (s settling) notBegun() bool {
+	d, err := s.read()
+	return err == nil && d.Fetched()
 }
 
 // tell has the agent tell that nothing goes on, or that it does.

@@ -74,12 +74,14 @@ func TestSettling(t *testing.T) {
 		wantErr  error
 	}{
 		{"settles its deployment", fetched, nil, 0, false, proto.PhaseSuperseded, nil},
-		{"tries again until it can", fetched, nil, 3, false, proto.PhaseSuperseded, nil},
+		{"tries again until it can", begun, nil, 30, false, proto.PhaseSuperseded, nil},
+		{"tries again to begin", fetched, nil, stuckTries - 1, false, proto.PhaseSuperseded, nil},
+		{"leaves to the agent what it cannot begin", fetched, nil, stuckTries, false, proto.PhaseFetched, nil},
 		{"leaves another deployment to its own unit", other, nil, 0, false, proto.PhaseFetched, nil},
 		{"leaves alone what is not fetched", accepted, nil, 0, false, proto.PhaseAccepted, nil},
 		{"leaves alone what it cannot read", fetched, &durable.CorruptError{Err: errDisk}, 0, false, proto.PhaseFetched, nil},
 		{"leaves alone what a newer version wrote", fetched, &durable.FormatError{Got: 2, Newest: 1}, 0, false, proto.PhaseFetched, nil},
-		{"asks to be started again if it is stopped before the end", fetched, nil, 1000, true, proto.PhaseFetched, ErrUnsettled},
+		{"asks to be started again if it is stopped before the end", begun, nil, 1000, true, proto.PhaseActivating, ErrUnsettled},
 		{"also while the disk cannot be read", fetched, fs.ErrPermission, 0, true, proto.PhaseFetched, ErrUnsettled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,6 +154,39 @@ func TestATransactionThatCannotGoOnIsTold(t *testing.T) {
 		}
 		if c := stuck(read(t, files.Stuck)); c.Status != proto.StatusFalse {
 			t.Errorf("after it, it is %+v", c)
+		}
+	})
+}
+
+// TestWhatCannotBeginIsTold: as long as it is what the record is about, and no longer.
+func TestWhatCannotBeginIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, err := proto.ParseStorePath("/nix/store/00000000000000000000000000000000-old")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+		d := deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: old, Phase: proto.PhaseFetched, Proven: deployment.Proven{Toplevel: old}}
+		store := &failingStore{failures: 1000, record: d}
+		s := settling{
+			options: transaction.Options{Host: supersedes{}, Store: store, Log: slog.New(slog.DiscardHandler)},
+			read:    func() (deployment.Deployment, error) { return store.record, nil },
+			only:    d.ID,
+			pause:   transactPauses,
+			told:    files,
+		}
+		if err := s.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for phase, want := range map[proto.Phase]proto.ConditionStatus{proto.PhaseFetched: proto.StatusTrue, proto.PhaseSuperseded: proto.StatusFalse} {
+			d.Phase = phase
+			if err := files.Save(d); err != nil {
+				t.Fatal(err)
+			}
+			seen := readDisk(files, func() (proto.Systems, error) { return proto.Systems{}, nil }, time.Now())
+			if c := stuck(seen.stuck); c.Status != want {
+				t.Errorf("with the record %s it is %+v, want %s", phase, c, want)
+			}
 		}
 	})
 }
