@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -134,6 +135,7 @@ type hostFetcher struct {
 	systems   profile.System
 	loader    loader.Support
 	brought   *atomic.Uint64
+	places    places // of the agent that runs
 }
 
 func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage *tidy.Collector, support loader.Support, log *slog.Logger) hostFetcher {
@@ -150,6 +152,7 @@ func newHostFetcher(c Config, cli closure.Gateway, roots closure.Roots, garbage 
 		},
 		loader:  support,
 		brought: brought,
+		places:  c.places(),
 	}
 }
 
@@ -191,7 +194,7 @@ func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {
 	if err := f.preflight.Check(toplevel); err != nil {
 		return Fetched{}, err
 	}
-	c, err := readJudged(f.config(toplevel))
+	c, err := f.judged(toplevel)
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -204,7 +207,7 @@ func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {
 		if err := f.preflight.Check(system); err != nil {
 			return Fetched{}, err
 		}
-		if c, err = readJudged(f.config(system)); err != nil {
+		if c, err = f.judged(system); err != nil {
 			return Fetched{}, err
 		}
 		got.Unjudged = cmp.Or(got.Unjudged, f.preflight.Trial(system))
@@ -217,7 +220,32 @@ func (f hostFetcher) ask(toplevel proto.StorePath) (Fetched, error) {
 	return got, err
 }
 
-func (f hostFetcher) config(system proto.StorePath) string { return configOf(f.systems, system) }
+// judged reads how a system wants to be judged. Its agent has to look where this one
+// writes: nobody would judge its boot otherwise, nobody would find that it made contact, and
+// what the host remembers would be lost.
+func (f hostFetcher) judged(system proto.StorePath) (judged, error) {
+	c, err := readJudged(configOf(f.systems, system))
+	if err != nil {
+		return judged{}, err
+	}
+	var p problems
+	p.check(path.Clean(c.StateDir) == f.places.state, "state_dir is %q there, and %q here: what this host remembers would be lost", c.StateDir, f.places.state)
+	p.check(path.Clean(c.RuntimeDir) == f.places.runtime, "runtime_dir is %q there, and %q here: nobody would see that its agent made contact", c.RuntimeDir, f.places.runtime)
+	if len(p) > 0 {
+		return judged{}, &closure.Rejection{
+			Reason: proto.ReasonBadConfig,
+			Err:    fmt.Errorf("%s: %w; such a system is for a person on the host to switch to (see docs/operations.md)", system, errors.Join(p...)),
+		}
+	}
+	return c, nil
+}
+
+// places are where an agent keeps its files.
+type places struct{ state, runtime string }
+
+func (c Config) places() places {
+	return places{state: path.Clean(c.StateDir), runtime: path.Clean(c.RuntimeDir)}
+}
 
 // configOf returns where a system has its agent's configuration.
 func configOf(s profile.System, system proto.StorePath) string {
@@ -228,7 +256,8 @@ func configOf(s profile.System, system proto.StorePath) string {
 // which specialisation. Other keys are not looked at: they may be of another
 // version.
 func readJudged(file string) (judged, error) {
-	c, err := setup.DecodeKnown(file, judged{Probation: DefaultConfig().Probation, Activation: DefaultConfig().Activation})
+	d := DefaultConfig()
+	c, err := setup.DecodeKnown(file, judged{StateDir: d.StateDir, RuntimeDir: d.RuntimeDir, Probation: d.Probation, Activation: d.Activation})
 	if err != nil {
 		return judged{}, &closure.Rejection{
 			Reason: proto.ReasonBadConfig,
@@ -240,6 +269,8 @@ func readJudged(file string) (judged, error) {
 
 // judged is the part of another system's configuration that matters here.
 type judged struct {
+	StateDir   string           `config:"state_dir"`
+	RuntimeDir string           `config:"runtime_dir"`
 	Activation ActivationConfig `config:"activation"`
 	Probation  ProbationConfig  `config:"probation"`
 }

@@ -66,6 +66,7 @@ func planted(t *testing.T, tree map[string]string) hostFetcher {
 	return hostFetcher{
 		preflight: closure.Preflight{Root: root, Volume: func(string) (closure.Volume, error) { return closure.Volume{Free: 1 << 30, Inodes: 1 << 20}, nil }},
 		systems:   profile.System{Root: root},
+		places:    DefaultConfig().places(),
 	}
 }
 
@@ -115,6 +116,10 @@ func TestASpecialisationThatCannotBeHadIsRefused(t *testing.T) {
 		{"its base has none", func(tree map[string]string) { delete(tree, baseText+"/etc/systemd/system/kedge-agent.service") }, proto.ReasonNoAgent},
 		{"it cannot be switched to", func(tree map[string]string) { delete(tree, specialText+"/bin/switch-to-configuration") }, proto.ReasonNotAToplevel},
 		{"its configuration is torn", func(tree map[string]string) { tree[specialText+"/etc/kedge/agent.yaml"] = "probation: 1" }, proto.ReasonBadConfig},
+		{"its agent would not find what this one remembers", func(tree map[string]string) {
+			tree[baseText+"/etc/kedge/agent.yaml"] = "state_dir: /persist/kedge\nactivation: {specialisation: docked}"
+		}, proto.ReasonBadConfig},
+		{"nobody would find what its agent says", func(tree map[string]string) { tree[specialText+"/etc/kedge/agent.yaml"] = "runtime_dir: /run/other" }, proto.ReasonBadConfig},
 		{"its name is a way out", func(tree map[string]string) {
 			tree[baseText+"/etc/kedge/agent.yaml"] = "activation: {specialisation: ../x}"
 		}, proto.ReasonBadConfig},
