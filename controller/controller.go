@@ -170,7 +170,7 @@ func (c *Controller) open(ctx context.Context) error {
 	if c.authority == Authority(foreignNATS{}) {
 		return nil // its operators are not ours to name
 	}
-	return errors.Join(c.writeAdminCredentials(operators), c.writeAccess())
+	return errors.Join(c.writeAdminCredentials(ctx, book, operators), c.writeAccess())
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs

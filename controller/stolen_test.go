@@ -41,3 +41,22 @@ func TestWithOtherKeysOfNATSNobodyIsLetInFromBefore(t *testing.T) {
 	again := c.credentials(t, "web1")
 	awaitState(t, connectTo(t, c.NATSURL(), again), func(s bus.State) bool { return s.Connected })
 }
+
+// TestNewCredentialsOfTheAdministratorShutOutTheOldOnes: whoever copied those before the
+// file was removed.
+func TestNewCredentialsOfTheAdministratorShutOutTheOldOnes(t *testing.T) {
+	c := start(t)
+	file := c.AdminCredentials()
+	admin, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stolen := filepath.Join(t.TempDir(), "admin.creds")
+	c.stop(t)
+	if err := errors.Join(os.WriteFile(stolen, admin, 0o600), os.Remove(file)); err != nil {
+		t.Fatal(err)
+	}
+	c.start(t)
+	mustBeRefused(t, c.NATSURL(), stolen)
+	awaitState(t, connectTo(t, c.NATSURL(), file), func(s bus.State) bool { return s.Connected })
+}

@@ -239,8 +239,9 @@ func (c *Controller) adminName() string {
 }
 
 // writeAdminCredentials makes the credentials of whoever is root on this machine,
-// unless they are there. Whoever was revoked gets others when the file is removed.
-func (c *Controller) writeAdminCredentials(operators *enroll.Operators) error {
+// unless they are there. Whoever was revoked gets others when the file is removed, and
+// whoever has the ones before is out.
+func (c *Controller) writeAdminCredentials(ctx context.Context, book *enroll.Book, operators *enroll.Operators) error {
 	path := c.AdminCredentials()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -265,6 +266,10 @@ func (c *Controller) writeAdminCredentials(operators *enroll.Operators) error {
 	}
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("write the administrator's credentials: %w", err)
+	}
+	err = c.authority.Revoke(ctx, revoked(book, operators, c.o.Now()))
+	if err != nil && !errors.Is(err, natsd.ErrPending) {
+		return fmt.Errorf("shut out who has the administrator's credentials from before: %w", err)
 	}
 	return nil
 }
