@@ -101,7 +101,10 @@ type signs struct {
 
 // read looks for what the program says on its way. What an activation script
 // prints may look alike; a false sign of being touched is harmless, and the
-// others count only if nothing was.
+// others count only if nothing was. But that the script failed counts always,
+// and of the two programs only the Rust one says so: for the Perl one the script's
+// own word is taken. One that prints it of something else has a good system gone
+// back from, which is better than to keep a bad one.
 func read(output []string) signs {
 	var s signs
 	for i, line := range output {
@@ -113,7 +116,9 @@ func read(output []string) signs {
 		switch {
 		case strings.HasPrefix(line, "stopping "), strings.HasPrefix(line, "activating the configuration"):
 			s.touched = true
-		case strings.HasPrefix(line, "Failed to run activate script"):
+		case !s.scriptFailed && strings.HasPrefix(line, "Activation script snippet '") && strings.Contains(line, "' failed ("):
+			s.scriptFailed, s.told = true, clip(line) // the first one may be why others fail
+		case !s.scriptFailed && strings.HasPrefix(line, "Failed to run activate script"):
 			s.scriptFailed, s.told = true, clip(line)
 			if i > 0 && strings.TrimSpace(output[i-1]) != "" {
 				s.told = clip(strings.TrimSpace(output[i-1])) // the script's own last words

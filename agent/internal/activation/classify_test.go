@@ -31,8 +31,9 @@ const (
 	inhibitor  = "Checking switch inhibitors...\nThere are changes to critical components of the system:\n\n" +
 		"dbus-implementation : dbus -> broker\nSwitching into this system is not recommended.\n" +
 		"Pre-switch check 'switchInhibitors' failed\nPre-switch checks failed"
-	unitsFailed = "warning: the following units failed: app.service, db.service\n× app.service - The app\n"
-	lockText    = "Could not acquire lock"
+	unitsFailed   = "warning: the following units failed: app.service, db.service\n× app.service - The app\n"
+	snippetFailed = "Activation script snippet 'x' failed (1)"
+	lockText      = "Could not acquire lock"
 )
 
 func TestClassify(t *testing.T) {
@@ -70,6 +71,10 @@ func TestClassify(t *testing.T) {
 		{"4 and the new system is current", switched(4, activating, unitsFailed), Active, "", "app.service, db.service"},
 		{"4 for a user's units only", switched(4, activating, "warning: user activation for alice failed"), Active, "", ""},
 		{"4 that hides a 2", switched(4, activating, "Failed to run activate script", unitsFailed), Broken, proto.ReasonActivationFailed, "script failed"},
+		{"4 of the Perl program that hides a 2", switched(4, activating, snippetFailed, "setting up /etc...", unitsFailed), Broken, proto.ReasonActivationFailed, "script failed: " + snippetFailed},
+		{"4 that hides a 2, with the failed snippet long before", switched(4, activating, snippetFailed, "setting up /etc...", "Failed to run activate script", unitsFailed), Broken, proto.ReasonActivationFailed, "script failed: " + snippetFailed},
+		{"4 that hides a 2, with two failed snippets", switched(4, activating, snippetFailed, "Activation script snippet 'y' failed (2)", unitsFailed), Broken, proto.ReasonActivationFailed, "script failed: " + snippetFailed},
+		{"4 for a unit whose log tells of a snippet", switched(4, activating, unitsFailed, "Jan 01 00:00:00 host app[7]: "+snippetFailed), Active, "", "app.service"},
 		{"4 but the old system is current", unmoved(4, activating, unitsFailed), Broken, proto.ReasonActivationFailed, oldPath},
 		{"100", unmoved(100, "won't take effect until you reboot the system"), Untouched, proto.ReasonRebootNeeded, "reboot"},
 		{"101 before the first message", unmoved(101), Partial, proto.ReasonActivationFailed, "crashed"},
@@ -87,7 +92,7 @@ func TestClassify(t *testing.T) {
 		{"nothing changed", Run{Before: path(t, newPath), After: path(t, newPath), Output: []string{activating}}, Active, "", ""},
 		{"start job of a unit fails", switched(4, activating, "Failed to start app.service", unitsFailed), Active, "", "app.service"},
 		{"service dies after its start", switched(0, activating), Active, "", ""},
-		{"activation snippet fails", switched(2, activating, "Activation script snippet 'x' failed (1)", "Failed to run activate script"), Broken, proto.ReasonActivationFailed, "snippet 'x' failed"},
+		{"activation snippet fails", switched(2, activating, snippetFailed, "Failed to run activate script"), Broken, proto.ReasonActivationFailed, "snippet 'x' failed"},
 		{"activation snippet exits", unmoved(2, activating, "Failed to run activate script"), Broken, proto.ReasonActivationFailed, "script failed"},
 		{"failing snippet and failing unit", switched(4, activating, "Failed to run activate script", unitsFailed), Broken, proto.ReasonActivationFailed, "script failed"},
 		{"killed while the activation script ran", Run{ExitCode: -1, Signal: syscall.SIGKILL, After: path(t, oldPath), Output: []string{stopping, activating}}, Partial, proto.ReasonActivationFailed, "killed"},

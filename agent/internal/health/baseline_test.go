@@ -1,6 +1,7 @@
 package health
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,18 @@ func TestBaseline(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBaselineExcusesNothingWithoutALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.units = restartsEvery(time.Second, "app.service")
+		h.journalErr = errors.New("journalctl took too long")
+		got, err := h.judge(t).Baseline(t.Context(), grace)
+		if err != nil || len(got.Restarting) > 0 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
 }
 
 func TestBaselineFailsIfSystemdDoesNotAnswer(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,10 +36,11 @@ type host struct {
 	stopsAfter   time.Duration // the agent ends well, and is not started again
 	restartErr   error
 	restarts     int
-	asked        int           // how often about one unit
-	counted      int           // how often the restarts of all were
-	deaf         time.Duration // systemd does not answer until then
-	journal      map[string][]string
+	asked        int                 // how often about one unit
+	counted      int                 // how often the restarts of all were
+	deaf         time.Duration       // systemd does not answer until then
+	journal      map[string][]string // systemd's own lines begin with the unit's name
+	journalErr   error
 }
 
 var errDeaf = errors.New("systemd is being re-executed")
@@ -152,7 +154,14 @@ func (h *host) Journal(_ context.Context, q systemd.JournalQuery) ([]string, err
 	if q.Since.After(h.start) {
 		return nil, nil
 	}
-	return h.journal[q.Unit], nil
+	lines := slices.Clone(h.journal[q.Unit])
+	if q.BySystemd {
+		lines = slices.DeleteFunc(lines, func(l string) bool { return !strings.HasPrefix(l, q.Unit+": ") })
+	}
+	if over := len(lines) - q.Lines; over > 0 {
+		lines = lines[over:]
+	}
+	return lines, h.journalErr
 }
 
 func (h *host) Contact() (statefile.Contact, error) {

@@ -57,6 +57,11 @@ func TestRealJudge(t *testing.T) {
 		{"dies after its start", "0.2", "ExecStart=/bin/sh -c 'sleep 1; echo the reason; exit 3'", false, realDeadline, proto.ReasonUnitsFailed, realGrace, ""},
 		{"flaps slowly", "0.2", "ExecStart=/bin/sh -c 'sleep 0.5; echo the reason; exit 3'\nRestart=always\nRestartSec=10", false, realDeadline, proto.ReasonUnitsFailed, realGrace, ""},
 		{"flaps fast", "0.2", "ExecStart=/bin/sh -c 'sleep 0.4; echo the reason; exit 3'\nRestart=always\nRestartSec=10ms", false, realDeadline, proto.ReasonUnitsFailed, realGrace, ""},
+		{
+			"flaps and logs much", "0.2",
+			"ExecStart=/bin/sh -c 'i=0; while [ $$i -lt 300 ]; do echo the reason; i=$$((i+1)); done; sleep 0.4; exit 3'\nRestart=always\nRestartSec=10ms",
+			false, realDeadline, proto.ReasonUnitsFailed, realGrace, "",
+		},
 		{"ends well again and again", "0.2", "ExecStart=/bin/sh -c 'sleep 0.4'\nRestart=always\nRestartSec=10ms", false, realDeadline, "", realGrace, ""},
 		{
 			"check passes later", "0.2", "Type=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep 6; systemd-notify --ready; sleep infinity'",

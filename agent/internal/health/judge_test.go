@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -106,6 +107,27 @@ func TestJudge(t *testing.T) {
 			prepare: func(h *host) {
 				h.units = restartsEvery(2*time.Second, app)
 				h.journal = map[string][]string{app: {"app.service: Failed with result 'exit-code'."}}
+			},
+		},
+		{
+			name: "unit flaps and logs much", reason: proto.ReasonUnitsFailed, at: grace, contact: true, messages: app,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.journal = map[string][]string{app: append([]string{"app.service: Failed with result 'exit-code'."}, slices.Repeat([]string{"trying"}, 1000)...)}
+			},
+		},
+		{
+			name: "unit flaps, and its log cannot be read", reason: proto.ReasonUnitsFailed, at: grace, contact: true, messages: app,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.journalErr = errors.New("journalctl took too long")
+			},
+		},
+		{
+			name: "unit that is meant to end and be restarted, and logs what others failed with", at: grace, contact: true,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.journal = map[string][]string{app: {"job 7: Failed with result 3", "app.service: Deactivated successfully."}}
 			},
 		},
 		{

@@ -137,7 +137,7 @@ func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.U
 		if slices.Contains(o.before.Failed, u.Name) || !Counts(u, o.p.IgnoreUnits) {
 			continue
 		}
-		bad := Failing(u) || o.flaps(u) && o.loggedFailure(ctx, u.Name, o.grace.Add(-o.p.Grace))
+		bad := Failing(u) || o.flaps(u) && o.mayFail(ctx, u)
 		if u.Name == AgentUnit {
 			// It has until the deadline to make contact: one that was killed and
 			// starts again is well, one that cannot start is not.
@@ -148,6 +148,13 @@ func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.U
 		}
 	}
 	return failed
+}
+
+// mayFail reports whether the service failed since the beginning of the grace
+// period, as far as can be told: who cannot be seen to end well is not excused.
+func (o *observation) mayFail(ctx context.Context, u systemd.Unit) bool {
+	failed, unknown := o.loggedFailure(ctx, u.Name, o.grace.Add(-o.p.Grace))
+	return failed || unknown
 }
 
 // flaps reports whether the service, which may run right now, was restarted in

@@ -315,6 +315,10 @@ func TestRealJournalOfARun(t *testing.T) {
 	if err != nil || len(lines) != 1 {
 		t.Errorf("one line: got %q, %v", lines, err)
 	}
+	lines, err = c.Journal(ctx, JournalQuery{Unit: name, BySystemd: true})
+	if err != nil || !contains(lines, "Failed with result") || contains(lines, "reason") {
+		t.Errorf("lines of systemd's own: got %q, %v", lines, err)
+	}
 	// The failure was a moment ago, as a rule in this very second.
 	lines, err = c.Journal(ctx, JournalQuery{Unit: name, Since: time.Now()})
 	if err != nil || contains(lines, "Failed with result") {

@@ -27,7 +27,8 @@ var errJournalSlow = errors.New("journalctl took too long")
 
 // A JournalQuery says which lines of the journal are wanted.
 type JournalQuery struct {
-	Unit string // required
+	Unit      string // required
+	BySystemd bool   // what the unit itself logged is left out
 	// Since leaves out older lines; the zero value leaves out none. It tells one
 	// run of a unit from another where its invocation does not: the journal has
 	// that only of lines whose process was still there when it read them.
@@ -37,9 +38,9 @@ type JournalQuery struct {
 }
 
 // Journal returns the last lines that a unit logged and that systemd logged
-// about it, oldest first, as text that is safe to show on a terminal. It takes
-// at most 5 s; lines are cut at 1 KiB, and of more than 64 KiB the end is
-// returned.
+// about it, or the latter alone, oldest first, as text that is safe to show on a
+// terminal. It takes at most 5 s; lines are cut at 1 KiB, and of more than 64 KiB
+// the end is returned.
 func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) {
 	if q.Unit == "" {
 		return nil, errors.New("read journal: no unit is given")
@@ -48,7 +49,11 @@ func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) 
 	if !q.Since.IsZero() {
 		args = append(args, sinceFlag(q.Since))
 	}
-	args = append(args, "--unit="+q.Unit)
+	if q.BySystemd {
+		args = append(args, "_PID=1", "UNIT="+q.Unit)
+	} else {
+		args = append(args, "--unit="+q.Unit)
+	}
 
 	ctx, cancel := context.WithTimeoutCause(ctx, journalTimeout, errJournalSlow)
 	defer cancel()

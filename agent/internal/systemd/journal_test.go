@@ -38,6 +38,11 @@ func TestJournalAsksFor(t *testing.T) {
 			JournalQuery{Unit: "a.service", Since: time.Unix(1234, 5678), Lines: 7},
 			[]string{"--lines=7", "--since=@1234.000005", "--unit=a.service"},
 		},
+		{
+			"systemd about a unit",
+			JournalQuery{Unit: "a.service", BySystemd: true},
+			[]string{"--lines=20", "_PID=1", "UNIT=a.service"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
