@@ -21,15 +21,10 @@ func TestWithOtherKeysOfNATSNobodyIsLetInFromBefore(t *testing.T) {
 	before := c.desired(t, web1)
 	host := c.credentials(t, "web1")
 	file := c.AdminCredentials()
-	admin, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stolen := filepath.Join(t.TempDir(), "admin.creds")
 
 	c.stop(t)
-	err = errors.Join(os.WriteFile(stolen, admin, 0o600), os.Remove(file), os.Remove(filepath.Join(c.stateDir, "keys", "nats.json")))
-	if err != nil {
+	stolen := steal(t, file)
+	if err := os.Remove(filepath.Join(c.stateDir, "keys", "nats.json")); err != nil {
 		t.Fatal(err)
 	}
 	c.start(t)
@@ -47,16 +42,23 @@ func TestWithOtherKeysOfNATSNobodyIsLetInFromBefore(t *testing.T) {
 func TestNewCredentialsOfTheAdministratorShutOutTheOldOnes(t *testing.T) {
 	c := start(t)
 	file := c.AdminCredentials()
-	admin, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stolen := filepath.Join(t.TempDir(), "admin.creds")
 	c.stop(t)
-	if err := errors.Join(os.WriteFile(stolen, admin, 0o600), os.Remove(file)); err != nil {
-		t.Fatal(err)
-	}
+	stolen := steal(t, file)
 	c.start(t)
 	mustBeRefused(t, c.NATSURL(), stolen)
 	awaitState(t, connectTo(t, c.NATSURL(), file), func(s bus.State) bool { return s.Connected })
+}
+
+// steal takes a file away, and returns where it is then.
+func steal(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stolen := filepath.Join(t.TempDir(), filepath.Base(file))
+	if err := errors.Join(os.WriteFile(stolen, b, 0o600), os.Remove(file)); err != nil {
+		t.Fatal(err)
+	}
+	return stolen
 }

@@ -33,7 +33,7 @@ const (
 // judge.
 func (c *Client) AwaitBoot(ctx context.Context) error {
 	err := poll(ctx, func() (bool, error) {
-		state := starting
+		var state string
 		err := c.exchange(ctx, "read the state of the boot", func(ctx context.Context, conn *dbus.Conn) (err error) {
 			state, err = systemState(ctx, conn)
 			return err
