@@ -53,6 +53,8 @@ func TestParseRefuses(t *testing.T) {
 		"a file of this machine":    func(s string) string { return strings.Replace(s, "URL: nar/", "URL: file:///x/nar/", 1) },
 		"a URL with a password":     func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://u:p@x/nar/", 1) },
 		"a URL with a query":        func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://x/?nar/", 1) },
+		"a hash that is too long":   func(s string) string { return strings.Replace(s, "URL: nar/", "URL: nar/0123456789abc", 1) },
+		"a suffix that is too long": func(s string) string { return strings.Replace(s, ".nar.zst", ".nar.zstandard", 1) },
 		"a URL that climbs":         func(s string) string { return strings.Replace(s, "URL: nar/", "URL: https://x//../nar/", 1) },
 		"a path below a store path": func(s string) string { return strings.Replace(s, "-nixos-system-web1\n", "-x/y\n", 1) },
 		"a bad reference":           func(s string) string { return strings.Replace(s, "References: ", "References: ../x", 1) },
