@@ -35,7 +35,8 @@ in
     X-StopOnRemoval = false;
   };
 
-  environment.GOMAXPROCS = "1"; # it mostly waits
+  # It mostly waits, as agent-unit.nix.
+  environment.GOMAXPROCS = "1";
   serviceConfig = {
     Type = "exec";
     ExecStart = "${link} transact --state-dir ${stateDir} --runtime-dir ${runtimeDir}";
@@ -43,5 +44,6 @@ in
     RestartSec = 1;
     TimeoutStopSec = 5;
     OOMScoreAdjust = -900;
+    TimerSlackNSec = "10ms";
   };
 }

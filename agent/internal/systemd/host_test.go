@@ -229,6 +229,7 @@ func TestRealTransientUnitIsRestartedUntilItSucceeds(t *testing.T) {
 		RestartDelay:   100 * time.Millisecond,
 		StopTimeout:    7 * time.Second,
 		OOMScoreAdjust: -900,
+		TimerSlack:     3 * time.Millisecond,
 	}
 	start := time.Now()
 	if err := c.StartTransient(ctx, u); err != nil {
@@ -242,9 +243,9 @@ func TestRealTransientUnitIsRestartedUntilItSucceeds(t *testing.T) {
 	if got.ActiveState != Active || got.InvocationID == "" {
 		t.Errorf("after start: %+v", got)
 	}
-	show := systemctl(t, "show", u.Name, "-p", "Restart,RestartUSec,StartLimitIntervalUSec,TimeoutStopUSec,OOMScoreAdjust,DefaultDependencies,CollectMode,Conflicts,Before,Description,Type,Transient")
+	show := systemctl(t, "show", u.Name, "-p", "Restart,RestartUSec,StartLimitIntervalUSec,TimeoutStopUSec,OOMScoreAdjust,TimerSlackNSec,DefaultDependencies,CollectMode,Conflicts,Before,Description,Type,Transient")
 	for _, want := range []string{
-		"Restart=on-failure", "RestartUSec=100ms", "StartLimitIntervalUSec=0", "TimeoutStopUSec=7s", "OOMScoreAdjust=-900", "Type=exec",
+		"Restart=on-failure", "RestartUSec=100ms", "StartLimitIntervalUSec=0", "TimeoutStopUSec=7s", "OOMScoreAdjust=-900", "TimerSlackNSec=3000000", "Type=exec",
 		"DefaultDependencies=no", "CollectMode=inactive-or-failed", "Conflicts=shutdown.target", "Before=shutdown.target", "Description=a test", "Transient=yes",
 	} {
 		if !slices.Contains(strings.Split(show, "\n"), want) {

@@ -47,6 +47,9 @@ type TransientUnit struct {
 	// default.
 	StopTimeout    time.Duration
 	OOMScoreAdjust int // -1000 (never killed) to 1000
+	// TimerSlack is by how much the kernel may put off waking it; zero means
+	// systemd's default.
+	TimerSlack time.Duration
 }
 
 func (u TransientUnit) validate() error {
@@ -80,6 +83,9 @@ func (u TransientUnit) properties() []dbus.Property {
 	}
 	if u.StopTimeout > 0 {
 		ps = append(ps, property("TimeoutStopUSec", uint64(u.StopTimeout.Microseconds())))
+	}
+	if u.TimerSlack > 0 {
+		ps = append(ps, property("TimerSlackNSec", uint64(u.TimerSlack.Nanoseconds())))
 	}
 	if len(u.Environment) > 0 {
 		ps = append(ps, property("Environment", u.Environment))
