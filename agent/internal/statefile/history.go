@@ -46,7 +46,11 @@ type History struct {
 
 // History returns what is remembered; nothing if nothing ended yet.
 func (d Dir) History() (History, error) {
-	return read(document[History](d, historyFile))
+	h, err := read(document[History](d, historyFile))
+	if h.Deployments == nil {
+		h.Deployments = []Past{} // a list for those who read it as JSON
+	}
+	return h, err
 }
 
 // An UnreadableHistoryError says that the history could not be read and was
