@@ -28,7 +28,8 @@ func TestTrustEnrolment(t *testing.T) {
 		t.Fatal(err)
 	}
 	enroll := append(hint, "--token-file", "/root/token")
-	requireSays(t, "what to trust", web1.MustRun(t, enroll...), "release_keys:", "renew_urls:")
+	there := "cd /var/lib/kedge && " + strings.Join(enroll, " ") + " --out host.creds"
+	requireSays(t, "what to trust", web1.MustRun(t, "sh", "-c", there), "release_keys:", "renew_urls:", `credentials_file: "/var/lib/kedge/host.creds"`)
 	requireSays(t, "the audit", f.MustKedge(t, "audit"), "host-revoke web1", "host-token web1", "host-enroll web1")
 	web1.MustRun(t, "sh", "-c", "! "+strings.Join(enroll, " ")) // with another key
 	commit(t, f, "after", func(w *toplevel.Fleet) { fleet.Edit(w, fleet.App("after")) })

@@ -71,6 +71,11 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 	if err := checkEnrollURL(to, o.plain); err != nil {
 		return err
 	}
+	out, err := filepath.Abs(o.out) // as the agent's configuration has it
+	if err != nil {
+		return fmt.Errorf("where to write the credentials: %w", err)
+	}
+	o.out = out
 	client, err := o.client()
 	if err != nil {
 		return err
