@@ -32,7 +32,14 @@ let
   persistent = import ./persistent.nix { inherit config lib; };
   checks = import ./checks.nix { inherit lib; };
   inherit (cfg.settings.metrics) listen;
-  metricsPort = lib.optional (listen != "" && !lib.hasPrefix "unix:" listen) (
+  # Nothing but the host itself reaches the others.
+  inside = [
+    "unix:"
+    "127."
+    "[::1]:"
+    "localhost:"
+  ];
+  metricsPort = lib.optional (listen != "" && !lib.any (p: lib.hasPrefix p listen) inside) (
     lib.toInt (lib.last (lib.splitString ":" listen))
   );
   noChecks = map (name: "services.kedge-agent.checks.${name}") (checks.wrong cfg.checks);
@@ -196,7 +203,7 @@ in
       }
       {
         assertion = !cfg.openFirewall || metricsPort != [ ];
-        message = "services.kedge-agent: openFirewall is set, but settings.metrics.listen names no port; name an address such as \"[::]:9417\".";
+        message = "services.kedge-agent: openFirewall is set, but settings.metrics.listen names no port that other machines reach; name an address such as \"[::]:9417\".";
       }
     ];
 

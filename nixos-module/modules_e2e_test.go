@@ -294,7 +294,10 @@ func testRefusals(t *testing.T, e evaluator) {
 		},
 		{
 			"a port to open, and none to listen on", "agent",
-			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": ""}}}, nil), "settings.metrics.listen names no port",
+			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": ""}}}, nil), "settings.metrics.listen names no port that other machines reach",
+		},
+		{
+			"a port to open, and this machine alone to ask", "agent", agentHost(options{"openFirewall": true}, nil), "settings.metrics.listen names no port that other machines reach",
 		},
 		{
 			"a port to open, and a socket to listen at", "agent",
