@@ -134,6 +134,10 @@ func (s settling) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("deployment %s, %s: %w", d.ID, d.Phase, ErrUnsettled)
 		}
+		if errors.Is(err, transaction.ErrWaited) {
+			log.InfoContext(ctx, "the boot has ended; it is for the agent to say whether this begins", "deployment", d.ID)
+			return nil
+		}
 		stuck = stuck.Again(d, err, time.Now())
 		delay := s.pause(stuck.Phase, stuck.Tries)
 		log.ErrorContext(ctx, "transaction could not go on and tries again", "deployment", d.ID, "try", stuck.Tries, "delay", delay, "err", err)

@@ -31,6 +31,21 @@ func (supersedes) Systems() (proto.Systems, error) { return proto.Systems{}, nil
 
 func (supersedes) Bless(context.Context) error { return nil }
 
+func (supersedes) Uptime() (time.Duration, error) { return time.Hour, nil }
+
+// comesUp is a host in the middle of a boot.
+type comesUp struct {
+	supersedes
+	up time.Duration
+}
+
+func (c *comesUp) Uptime() (time.Duration, error) { return c.up, nil }
+
+func (c *comesUp) AwaitBoot(context.Context) error {
+	c.up = max(c.up, time.Minute) // when the boot ends
+	return nil
+}
+
 // A failingStore fails to save some times.
 type failingStore struct {
 	transaction.Store
@@ -108,6 +123,22 @@ func TestSettling(t *testing.T) {
 			}
 		})
 	}
+	t.Run("leaves to the agent what waited for the end of the boot", func(t *testing.T) {
+		d := fetched
+		d.Boots.Timeout = 10 * time.Minute
+		store := &failingStore{record: d}
+		s := settling{
+			options: transaction.Options{Host: &comesUp{}, Store: store, Log: slog.New(slog.DiscardHandler)},
+			read:    func() (deployment.Deployment, error) { return store.record, nil },
+			only:    "7-x",
+			told:    statefile.Dir{Runtime: t.TempDir()},
+		}
+		for _, want := range []proto.Phase{proto.PhaseFetched, proto.PhaseSuperseded} {
+			if err := s.run(t.Context()); err != nil || store.record.Phase != want {
+				t.Errorf("run = %v, and the record is %s, want %s", err, store.record.Phase, want)
+			}
+		}
+	})
 	t.Run("early in a boot begins nothing", func(t *testing.T) {
 		for _, d := range []deployment.Deployment{fetched, begun} {
 			store := &failingStore{record: d}

@@ -1,14 +1,47 @@
 package transaction_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
+
+// What a host was off for waits for it when it is on again.
+func TestNothingBeginsAmidABoot(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		ends   time.Duration
+		coming bool
+		waits  int           // how often it waits
+		begins time.Duration // how long the host is up when it goes on
+	}{
+		{"a boot that ends is waited for, and then it is asked again", 3 * time.Minute, true, 1, 3 * time.Minute},
+		{"one that has ended is not", 0, false, 0, 15 * time.Second},
+		{"one that does not end is waited for as long as a boot may take", time.Hour, true, 1, 10 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			h.record.Boots.Timeout = 10 * time.Minute
+			h.age, h.ends, h.coming = 15*time.Second, tt.ends, tt.coming
+			waits := 0
+			for errors.Is(h.runOnce(), transaction.ErrWaited) {
+				waits++
+				if h.record.Phase != proto.PhaseFetched || len(h.activated) > 0 {
+					t.Fatalf("it is %s, and was activated %v", h.record.Phase, h.activated)
+				}
+			}
+			if up := h.age + h.clock; waits != tt.waits || up < tt.begins || up > tt.begins+time.Minute || h.record.Phase != proto.PhaseCommitted {
+				t.Errorf("%s after %d waits, up for %s; want committed, %d, %s", h.record.Phase, waits, up, tt.waits, tt.begins)
+			}
+		})
+	}
+}
 
 // TestBoots goes ways through a trial boot that no crash leads to.
 func TestBoots(t *testing.T) {

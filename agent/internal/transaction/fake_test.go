@@ -3,7 +3,6 @@ package transaction_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"reflect"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"kedge/agent/internal/check"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
-	"kedge/agent/internal/loader"
 	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
@@ -53,6 +51,8 @@ type fakeHost struct {
 	boots     int             // how often it was booted
 	ups       int             // how often the end of a boot was waited for
 	coming    bool            // a boot that something runs early in has not ended yet
+	age       time.Duration   // how long this boot is up at first; zero is a day
+	ends      time.Duration   // how long it is up when it ends, if age is set
 
 	baseline deployment.Baseline
 	passes   map[string]bool // the checks that pass before, by name
@@ -163,25 +163,6 @@ func (h *fakeHost) do(effect func()) error {
 	return nil
 }
 
-// start boots the host.
-func (h *fakeHost) start() {
-	next := h.bootDefault
-	if !h.oneShot.IsZero() {
-		next, h.oneShot = h.oneShot, proto.StorePath{}
-	}
-	if h.foreigner {
-		next = foreign
-	}
-	h.boot++
-	h.boots++
-	h.coming = h.guard != ""
-	if isNew(next) && h.panics && h.bootDefault != newSystem {
-		h.start()
-		return
-	}
-	h.booted, h.current, h.whole, h.agent = next, next, next, next
-}
-
 // check is the promise that holds at every instant: what boots next has been
 // proven.
 func (h *fakeHost) check() {
@@ -197,8 +178,14 @@ func (h *fakeHost) check() {
 
 func (h *fakeHost) BootID() (string, error) { return string(rune('a' + h.boot)), nil }
 
-// Uptime is longer than any wait of a test, and goes on through a boot.
-func (h *fakeHost) Uptime() (time.Duration, error) { return 24*time.Hour + h.clock, nil }
+// Uptime is longer than any wait of a test unless age says otherwise, and goes on through
+// a boot.
+func (h *fakeHost) Uptime() (time.Duration, error) {
+	if h.age > 0 {
+		return h.age + h.clock, nil
+	}
+	return 24*time.Hour + h.clock, nil
+}
 
 func (h *fakeHost) Systems() (proto.Systems, error) {
 	return proto.Systems{Current: h.current, Booted: h.booted, Profile: h.profile}, h.links
@@ -269,63 +256,9 @@ func (h *fakeHost) DryActivate(_ context.Context, p proto.StorePath) ([]string, 
 	return []string{"would restart the following units: app.service"}, nil
 }
 
-func (h *fakeHost) Arm(_ context.Context, p proto.StorePath) error {
-	if h.unable {
-		return fmt.Errorf("GRUB: %w", loader.ErrUnprotected)
-	}
-	if h.loaderRefuses {
-		return errors.New("no such entry")
-	}
-	if p == newSpecial && h.noSpecial {
-		return fmt.Errorf("GRUB: %w", loader.ErrNoEntry)
-	}
-	if p != h.record.System() && (p != newSystem || !h.noSpecial) {
-		h.t.Errorf("%s is to be booted once", p)
-	}
-	return h.do(func() { h.oneShot = p })
-}
-
-func (h *fakeHost) Disarm(context.Context) error {
-	return h.do(func() { h.oneShot = proto.StorePath{} })
-}
-
 func (h *fakeHost) Guard(agent string) error { return h.do(func() { h.guard = agent }) }
 
 func (h *fakeHost) Unguard() error { return h.do(func() { h.guard = "" }) }
-
-func (h *fakeHost) Reboot(context.Context) error {
-	if h.guard != h.record.Agent {
-		h.t.Errorf("the host is rebooted with %q as its guard, want %q", h.guard, h.record.Agent)
-	}
-	if h.record.Phase == proto.PhaseArmed && !h.oneShot.IsZero() && h.bootDefault != oldSystem {
-		h.t.Errorf("%s is the boot default, although %s is booted once", h.bootDefault, h.oneShot)
-	}
-	if h.stays > 0 {
-		h.stays--
-		return h.do(func() {})
-	}
-	if err := h.do(h.start); err != nil {
-		return err
-	}
-	h.dead = true
-	return errCrash
-}
-
-func (h *fakeHost) AwaitBoot(context.Context) error {
-	h.coming = false
-	if h.hangs && isNew(h.current) {
-		return context.DeadlineExceeded
-	}
-	h.ups++
-	return h.do(func() {})
-}
-
-func (h *fakeHost) Bless(context.Context) error {
-	if h.guard != "" || isNew(h.booted) && h.proven.Toplevel != newSystem {
-		h.t.Errorf("%s: a boot of %s is called good, guarded by %q", h.record.Phase, h.booted, h.guard)
-	}
-	return h.do(func() { h.blessed = h.boot })
-}
 
 func (h *fakeHost) Recalled(ctx context.Context, id string) string {
 	if id != h.record.ID {
@@ -462,10 +395,14 @@ func (h *fakeHost) goesOn(d deployment.Deployment) bool {
 	return false
 }
 
-// settle runs the transaction again and again, as systemd would, until it ends.
-func (h *fakeHost) settle() deployment.Deployment {
-	h.t.Helper()
-	o := transaction.Options{
+// runOnce runs the transaction once.
+func (h *fakeHost) runOnce() error {
+	_, err := transaction.Run(h.t.Context(), h.record, h.options())
+	return err
+}
+
+func (h *fakeHost) options() transaction.Options {
+	return transaction.Options{
 		Host: h, Store: h, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Unix(0, 0).Add(h.clock + h.skew) },
 		Wait: func(_ context.Context, d time.Duration) error {
@@ -479,6 +416,12 @@ func (h *fakeHost) settle() deployment.Deployment {
 			return nil
 		},
 	}
+}
+
+// settle runs the transaction again and again, as systemd would, until it ends.
+func (h *fakeHost) settle() deployment.Deployment {
+	h.t.Helper()
+	o := h.options()
 	for range 20 {
 		h.dead = false
 		d, err := transaction.Run(h.t.Context(), h.record, o)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
@@ -16,6 +17,9 @@ import (
 func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	if t.d.Restore {
 		return t.beginRestore(ctx)
+	}
+	if err := t.notAmidBoot(ctx); err != nil {
+		return deployment.Step{}, err
 	}
 	d := t.d
 	if _, err := t.look(t.untouched); err != nil {
@@ -53,6 +57,32 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	}
 	return to(proto.PhaseActivating), nil
 }
+
+// notAmidBoot returns nil if this boot has ended, or is up for as long as a boot may
+// take. Else it waits for that, and then returns [ErrWaited]. In a boot that has not
+// ended, services that the new system changed have yet to be started, and would be taken
+// for good; others have yet to fail, and would be held against it.
+func (t *transaction) notAmidBoot(ctx context.Context) error {
+	began, err := t.Host.Uptime()
+	if err != nil {
+		return err
+	}
+	left := t.d.Boots.Timeout - began
+	if left <= 0 {
+		return nil
+	}
+	if err := bounded(ctx, left, t.Host.AwaitBoot); err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ended, err := t.Host.Uptime()
+	if err == nil && ended-began >= waited {
+		err = ErrWaited
+	}
+	return err
+}
+
+// waited is more than it takes to see that a boot has ended.
+const waited = 2 * time.Second
 
 // dryActivate asks the new system what it would change.
 func (t *transaction) dryActivate(ctx context.Context) (deployment.Step, error) {

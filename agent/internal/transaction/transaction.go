@@ -58,6 +58,10 @@ const (
 // nothing for a transaction to do.
 var ErrNotStarted = errors.New("deployment is not fetched")
 
+// ErrWaited is wrapped by the error of [Run] where it waited for the end of the boot
+// before it began: whether it still shall begin is to be decided anew.
+var ErrWaited = errors.New("waited for the end of the boot, and did not begin")
+
 // Run settles d and returns it in a terminal phase, or in one in which it waits
 // for somebody else: staged, or armed for a boot that comes when it comes. A d
 // that is there already is returned as it is.
