@@ -272,8 +272,9 @@ func decideUntouched(o Observation) Decision {
 // are the same.
 func decideSystem(o Observation) (d Decision, done bool) {
 	s := o.Systems
-	// What a failed way back left in place was proven by nobody.
-	left := o.lostTheWay() && (s.Toplevel() == o.Record.Toplevel || s.Current == o.Record.System())
+	// What a failed way back left in place was proven by nobody, also where it could be
+	// booted since.
+	left := o.Record.Phase == proto.PhaseRollbackFailed && (s.Toplevel() == o.Record.Toplevel || s.Current == o.Record.System())
 	switch {
 	case !drifted(s, o.Proven), o.runsTried():
 		return Decision{}, false
@@ -281,6 +282,8 @@ func decideSystem(o Observation) (d Decision, done bool) {
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
 	case o.lostTheWay():
 		return lost(o), true
+	case left:
+		return goBack(o), true // once in a boot, whatever the policy: nobody chose it
 	default:
 		return decideDrift(o), true
 	}

@@ -193,6 +193,14 @@ func TestDecide(t *testing.T) {
 		{"and does not take that for proven, though the profile could not be pointed back", with(lost(), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathB, pathB
 		}), agent.ActionRest, proto.ReasonRollbackFailed, 0},
+		{"nor once that was booted, but goes back once more", with(lost(), func(o *agent.Observation) {
+			o.Systems = proto.Systems{Current: pathB, Booted: pathB, Profile: pathB}
+			o.BootID = "later"
+		}), agent.ActionRestore, proto.ReasonDriftRestored, 0},
+		{"whatever the policy says of somebody's work", with(lost(), func(o *agent.Observation) {
+			o.Systems = proto.Systems{Current: pathB, Booted: pathB, Profile: pathB}
+			o.BootID, o.Drift.Policy = "later", agent.DriftReport
+		}), agent.ActionRestore, proto.ReasonDriftRestored, 0},
 		{"what somebody switched to and registered is adopted then, too", with(lost(), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
 		}), agent.ActionAdopt, proto.ReasonAdopted, 0},

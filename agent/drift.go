@@ -70,18 +70,23 @@ func (o Observation) adopts() bool {
 // decideDrift is for a host that differs from what was proven, where that is not
 // adopted.
 func decideDrift(o Observation) Decision {
-	differ := differences(o.Systems, o.Proven)
 	if o.Drift.Policy != DriftRestore {
+		differ := differences(o.Systems, o.Proven)
 		then := "run `nixos-rebuild switch`, or switch to the one that shall stay"
 		if o.Drift.Policy == DriftReport {
 			then = "`kedge-agent rollback` brings back what was proven"
 		}
 		return Decision{Action: ActionRest, Reason: proto.ReasonNotProven, Message: differ + ": " + then}
 	}
+	return goBack(o)
+}
+
+// goBack brings back what was proven, if it is known what for.
+func goBack(o Observation) Decision {
 	if _, err := instead(o.Systems, o.Proven); err != nil {
 		return Decision{Action: ActionRest, Reason: proto.ReasonNotProven, Message: err.Error()}
 	}
-	return bringBack(o, differ, proto.ReasonNotProven, proto.ReasonDriftRestored)
+	return bringBack(o, differences(o.Systems, o.Proven), proto.ReasonNotProven, proto.ReasonDriftRestored)
 }
 
 // bringBack begins to bring back what was proven, for why, once nothing has changed
