@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kedge/agent/internal/loader"
 	"kedge/agent/internal/statefile"
@@ -49,4 +51,24 @@ func TestBootLoaderIsAskedOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// As where /boot is mounted when it is looked at, from a disk that died.
+func TestABootLoaderThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, dead := t.TempDir(), make(chan struct{})
+		defer close(dead)
+		files := statefile.Dir{State: dir, Runtime: dir}
+		began := time.Now()
+		s := knownLoader(t.Context(), files, "/a", func(context.Context) loader.Support {
+			<-dead
+			return loader.Support{}
+		}, slog.New(slog.DiscardHandler))
+		if s.Protection != loader.None || s.Reason == "" || s.Asked {
+			t.Errorf("got %+v, want that nothing is known", s)
+		}
+		if took := time.Since(began); took != loaderPatience {
+			t.Errorf("it was waited for for %s", took)
+		}
+	})
 }
