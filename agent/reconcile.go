@@ -28,10 +28,10 @@ const (
 func (a *Agent) reconcile(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Another program may have all that the kernel has for watching. That is no reason not to settle what is
+	// unfinished: it is looked at every so often in any case.
 	changed, err := a.Files.Watch(ctx, statefile.DeploymentFile)
-	if err != nil {
-		return fmt.Errorf("watch the record: %w", err)
-	}
+	a.tell(ctx, slog.LevelWarn, "the record cannot be watched, and is looked at every now and then only", err)
 	vetoes, err := a.Files.WatchVetoes(ctx)
 	a.tell(ctx, slog.LevelWarn, "vetoes are looked at every minute only", err)
 	err = a.follow(ctx, changed, vetoes)
