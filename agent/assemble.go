@@ -80,7 +80,7 @@ func Assemble(
 		Bus:       host,
 		Link:      link,
 		Fetcher:   newHostFetcher(c, gateway, roots, tidier.garbage, support, log),
-		Guard:     systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
+		Guard:     &systemdGuard{systemd: &systemd.Client{}, own: id.Executable, files: files, path: os.Getenv("PATH")},
 		Systems:   hostSystems{System: profile.System{Nix: nix.Links{}}, store: machine.Store{Files: files, Roots: roots}},
 		Store:     closure.Integrity{Nix: gateway, TrustedKeys: c.Trust.CacheKeys},
 		Spaces:    closure.Spaces{},

@@ -38,17 +38,31 @@ const (
 // may be older: a flag may be used once every agent that one can go back to
 // knows it.
 type systemdGuard struct {
-	systemd *systemd.Client
+	systemd units
 	own     string // path of this agent's binary
 	files   statefile.Dir
 	path    string // PATH of the transaction
+	ended   int    // how often in a row the unit was seen between two runs, with the lock free
+}
+
+// units is what a guard asks of systemd; *systemd.Client is it.
+type units interface {
+	Unit(ctx context.Context, name string) (systemd.Unit, error)
+	ResetFailed(ctx context.Context, name string) error
+	StartTransient(ctx context.Context, u systemd.TransientUnit) error
+	StopUnit(ctx context.Context, name string) error
+	Rest()
 }
 
 // Ensure implements [Guard]. A transaction that has begun and runs has the lock:
 // then PID 1, for which each question is some work, is not asked.
-func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
+func (g *systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error {
 	if d.Phase != proto.PhaseFetched {
-		if locked, err := g.files.TransactionLocked(); locked || err != nil {
+		locked, err := g.files.TransactionLocked()
+		if locked {
+			g.ended = 0
+		}
+		if locked || err != nil {
 			return err
 		}
 	}
@@ -64,7 +78,7 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 	if d.Phase == proto.PhaseArmed || d.Trial || d.RollbackBoots > 0 {
 		// Since a boot it may be in the hands of the unit that began early in it.
 		u, err := g.systemd.Unit(ctx, trialUnit)
-		if err == nil && runs(u) {
+		if err == nil && runs(u) && !u.AutoRestarting() {
 			return nil
 		}
 	}
@@ -72,6 +86,10 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 	if err != nil {
 		return err
 	}
+	if u.AutoRestarting() {
+		return g.endsAgain(ctx, d)
+	}
+	g.ended = 0
 	if runs(u) {
 		return nil
 	}
@@ -82,6 +100,27 @@ func (g systemdGuard) Ensure(ctx context.Context, d deployment.Deployment) error
 		return err
 	}
 	return nil // somebody was faster
+}
+
+// maxEnded is how often a transaction's unit may be seen between two runs.
+const maxEnded = 3
+
+// endsAgain is for a transaction that ended and is about to be started again: once it
+// was killed, but if that goes on its program cannot run. Then it gets this agent's.
+func (g *systemdGuard) endsAgain(ctx context.Context, d deployment.Deployment) error {
+	if g.ended++; g.ended < maxEnded {
+		return nil
+	}
+	g.ended = 0
+	if err := g.systemd.StopUnit(ctx, d.Unit()); err != nil {
+		return err
+	}
+	program := d.Agent
+	d.Agent = g.own
+	if err := g.start(ctx, d); err != nil && !errors.Is(err, systemd.ErrUnitExists) {
+		return err
+	}
+	return fmt.Errorf("%s ended again and again before it did anything, see journalctl --unit %s; %s goes on in place of %s", d.Unit(), d.Unit(), g.own, program)
 }
 
 // trialUnit is in every toplevel; see nixos-module/trial-unit.nix.
@@ -98,7 +137,7 @@ func runs(u systemd.Unit) bool {
 }
 
 // start starts d's transaction; [systemd.ErrUnitExists] if its unit is there.
-func (g systemdGuard) start(ctx context.Context, d deployment.Deployment) error {
+func (g *systemdGuard) start(ctx context.Context, d deployment.Deployment) error {
 	return g.systemd.StartTransient(ctx, systemd.TransientUnit{
 		Name:           d.Unit(),
 		Description:    fmt.Sprintf("Kedge deployment %s of %s", d.ID, d.Toplevel.Base()),
@@ -115,7 +154,7 @@ func (g systemdGuard) start(ctx context.Context, d deployment.Deployment) error 
 // command is what runs d's transaction: the proven system's binary. If that is
 // gone (it was the agent of a system that a person replaced, and that was
 // collected since), our own is better than none: d has to be settled.
-func (g systemdGuard) command(d deployment.Deployment) []string {
+func (g *systemdGuard) command(d deployment.Deployment) []string {
 	binary := d.Agent
 	if _, err := os.Stat(binary); errors.Is(err, fs.ErrNotExist) {
 		binary = g.own
