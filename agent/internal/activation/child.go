@@ -23,6 +23,8 @@ const (
 	// gonePause is between two looks at a process group that is about to end:
 	// the kernel tells only of the leader.
 	gonePause = 5 * time.Millisecond
+	// trimInterval is between two looks at how much was written.
+	trimInterval = time.Second
 	// usualSlack is the timer slack that Linux starts with (its kernel/fork.c, and
 	// prctl(2)), which nearly every process has.
 	usualSlack = 50 * time.Microsecond
@@ -68,10 +70,20 @@ func (c child) run(ctx context.Context) (ending, error) {
 
 	var end ending
 	var waitErr error
-	select {
-	case waitErr = <-exited:
-	case <-ctx.Done():
-		end.interrupted = true
+	trim := time.NewTicker(trimInterval)
+	defer trim.Stop()
+	for running := true; running; {
+		select {
+		case waitErr = <-exited:
+			running = false
+		case <-trim.C:
+			c.out.trim()
+		case <-ctx.Done():
+			running = false
+			end.interrupted = true
+		}
+	}
+	if end.interrupted {
 		var err error
 		if waitErr, err = c.stop(cmd.Process.Pid, exited); err != nil {
 			return ending{}, err

@@ -18,6 +18,9 @@ const (
 	// an output are looked at.
 	headLimit = 64 << 10
 	tailLimit = 64 << 10
+	// maxOutput is how large an output may become before the room of its middle is
+	// given back: it is in /run, which everybody needs, and is memory.
+	maxOutput = 16 << 20
 	// logHead and logTail are how many lines of them go to the log.
 	logHead = 100
 	logTail = 100
@@ -52,6 +55,15 @@ func createOutput(path string) (*output, error) {
 		return nil, fmt.Errorf("make output file: %w", errors.Join(err, nullErr))
 	}
 	return &output{file: null}, fmt.Errorf("make output file: %w", err)
+}
+
+// trim gives back the room of what [output.lines] leaves out, if there is much of it.
+// Whoever writes on does so behind it.
+func (o *output) trim() {
+	if info, err := o.file.Stat(); err == nil && info.Size() > maxOutput {
+		const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+		_ = unix.Fallocate(int(o.file.Fd()), punch, headLimit, info.Size()-headLimit-tailLimit) // where it cannot be done it is as before
+	}
 }
 
 // lines returns what was written: all of it, or its beginning, a line that
