@@ -1,7 +1,11 @@
 package closure
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -28,8 +32,12 @@ type Roots struct {
 	Dir string // DefaultRoots on a host; made when it is missing
 }
 
-// Stage keeps p: what is fetched, or waits to be activated.
-func (r Roots) Stage(p proto.StorePath) error { return r.link(rootStaged, p) }
+// Stage keeps p: what is fetched, or waits to be activated. It also lets go of what a
+// crash left behind.
+func (r Roots) Stage(p proto.StorePath) error {
+	r.sweep()
+	return r.link(rootStaged, p)
+}
 
 // Back keeps p: what somebody wants to go back to, whatever is staged.
 func (r Roots) Back(p proto.StorePath) error { return r.link(rootBack, p) }
@@ -46,4 +54,24 @@ func (r Roots) link(name string, p proto.StorePath) error {
 		return err
 	}
 	return durable.Symlink(p.String(), filepath.Join(r.Dir, name))
+}
+
+// sweepAfter is more than it takes to put a link in place.
+const sweepAfter = time.Minute
+
+// sweep removes links that a crash kept from being put in place: each is a root of a
+// system that nobody knows of. What cannot be removed stays for the next time.
+func (r Roots) sweep() {
+	entries, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") || !strings.Contains(e.Name(), ".tmp-") || e.Type() != fs.ModeSymlink {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > sweepAfter {
+			_ = os.Remove(filepath.Join(r.Dir, e.Name()))
+		}
+	}
 }
