@@ -147,7 +147,7 @@ func (r *runner) draft(rev proto.Revision, s spec.Spec, targets []rollout.Target
 	now := r.now().UTC()
 	return rollout.Draft{
 		ID: r.newID(rev, now), Channel: r.channel, Revision: rev, Created: now, Seen: r.found(rev), Spec: s, Targets: targets,
-		Own: r.own, Fleet: r.observe(), Previous: r.rollout, Past: r.past,
+		Meant: r.fleet.Claimed(r.channel), Own: r.own, Fleet: r.observe(), Previous: r.rollout, Past: r.past,
 	}
 }
 

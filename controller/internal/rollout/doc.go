@@ -32,7 +32,8 @@
 // chosen by a hash of the revision and the host's name from those that are
 // online and get something new, and were heard of since hosts are listened to if those
 // are enough; so that a retry has the same and another revision has others. Where it
-// names them and none of those is online, one host is chosen in the same way. So are
+// names them and none of those is online, or could be built, one host is chosen in the same
+// way; and so is one of the next wave where no host could be built of one that soaks. So are
 // others, once the canary is through, if nobody of it came to anything: all turned out to
 // be offline, were overtaken, are held, or wait for something of their own and cannot be
 // heard.
