@@ -45,3 +45,47 @@ func TestACanaryThatIsNotBuiltIsNoReasonToGoAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoBuildsLateGoesAsItsWaveGoes: with its approval, and as many at a time, also if the
+// wave was left out when the rollout began, or all others are through.
+func TestWhoBuildsLateGoesAsItsWaveGoes(t *testing.T) {
+	const text = `{"rollout": {"approval": true, "waves": [{"name": "web", "hosts": "web1", "soak": "1h"},
+		{"name": "db", "hosts": "web2 or web3", "approval": true, "maxInFlight": 1}]}}`
+	for name, tt := range map[string]struct {
+		first func(r runnerTest) // what is done before they build
+		soaks bool
+	}{
+		"web soaks":    {func(runnerTest) {}, true},
+		"web has gone": {func(r runnerTest) { r.must(t, proto.RolloutActPromote, "") }, false},
+	} {
+		r := newRunner()
+		r.builds(t, "1", text, fleetOf(t, "a"), "web2", "web3")
+		r.mustHavePublished(t, name+", before anybody approves")
+		r.must(t, proto.RolloutActPromote, "")
+		r.says(t, "web1", proto.PhaseCommitted)
+		r.mustHavePublished(t, name, "web1=a")
+		tt.first(r)
+		r.builds(t, "1", text, fleetOf(t, "a"))
+		if tt.soaks {
+			r.must(t, proto.RolloutActPromote, "")
+		}
+		r.mustHavePublished(t, name+", before anybody approves of db")
+		r.must(t, proto.RolloutActPromote, "")
+		r.mustHavePublished(t, name+", approved", "web2=a")
+		r.says(t, "web2", proto.PhaseCommitted)
+		r.mustHavePublished(t, name+", then", "web3=a")
+	}
+}
+
+// TestARevisionIsApprovedOfOnce, whoever builds later.
+func TestARevisionIsApprovedOfOnce(t *testing.T) {
+	const text = `{"rollout": {"approval": true}}`
+	r := newRunner()
+	r.builds(t, "1", text, fleetOf(t, "a"), "web3")
+	r.must(t, proto.RolloutActPromote, "")
+	r.mustHavePublished(t, "approved", "web1=a", "web2=a")
+	r.builds(t, "1", text, fleetOf(t, "a"))
+	r.mustHavePublished(t, "who builds later", "web3=a")
+	r.builds(t, "2", text, fleetOf(t, "b"))
+	r.mustHavePublished(t, "another revision")
+}

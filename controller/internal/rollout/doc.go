@@ -25,7 +25,7 @@
 // controller's own host, alone. A host goes with the first wave that selects it.
 // Whose members they are is fixed when a wave starts: the hosts that it selects,
 // without those that were never heard of and those that are held. These go with
-// the rest, and with it whoever joined meanwhile.
+// the rest. Whoever joins when its wave has started goes in another one like it.
 //
 // A wave that has a canary goes in two steps: some of its hosts, and, once they
 // are through and soaked, the others. Where a spec asks for a number, they are

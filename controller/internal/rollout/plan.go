@@ -46,6 +46,9 @@ func Plan(d Draft) (Rollout, error) {
 	if _, ok := r.Hosts[d.Own]; ok {
 		r.Own = d.Own
 	}
+	if d.Previous.Revision == d.Revision {
+		r.Approved = d.Previous.Approved
+	}
 	r.Waves = view{r, d.Fleet, d.Created}.stoodIn(waves(d.Spec, r.unsent(), d.unbuilt(r)))
 	if !r.Own.IsZero() {
 		r.Waves = append(r.Waves, r.Waves[len(r.Waves)-1].alone(r.Own))

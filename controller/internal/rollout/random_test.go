@@ -97,6 +97,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		d.Meant = append(d.Meant, h)
 		if w.IntN(8) == 0 {
 			w.unbuilt = append(w.unbuilt, h)
+			w.settle(h)
 			continue
 		}
 		w.hosts = append(w.hosts, h)
@@ -320,12 +321,13 @@ func (w *world) revert() {
 }
 
 func (w *world) join() {
-	name := host(w.t, "late")
+	name := pick(w, append(w.unbuilt, host(w.t, "late"))...)
 	next, err := w.rollout.Join(rollout.Draft{
 		Created: w.now, Fleet: w.seen(), Spec: w.spec, Targets: []rollout.Target{{Host: name, Toplevel: system(w.t, name, "new")}},
 	})
 	if err == nil && !slices.Contains(w.hosts, name) {
 		w.hosts = append(w.hosts, name)
+		slices.SortFunc(w.hosts, proto.HostName.Compare)
 		w.rollout = next
 	}
 }
