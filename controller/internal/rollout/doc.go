@@ -86,5 +86,6 @@
 // limit of the wave that was under way, the controller's own host alone and last.
 // Canaries, soaks, approvals, windows, freezes and hushes do not count; holds do. Left
 // alone is who had nothing before, and for whom somebody else has published since.
+// Who was held meanwhile goes back when the rollout is reopened for that.
 // After a revert that was aborted, another one gives back what that did not come to.
 package rollout

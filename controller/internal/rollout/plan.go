@@ -63,9 +63,10 @@ func Plan(d Draft) (Rollout, error) {
 func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
 		h := d.Fleet.Hosts[t.Host]
-		before := Progress{Before: d.before(t.Host, h)}.back(h)
+		after := d.after(t)
+		before := Progress{Before: d.before(t.Host, h), After: after}.back(h)
 		r.Hosts[t.Host] = Progress{
-			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
+			Toplevel: t.Toplevel, State: Waiting, After: after, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
 			Heard:   d.heardOf(t.Host),
 			Before:  before,
 			Refused: d.refused(t),
@@ -88,6 +89,15 @@ func (d Draft) before(name proto.HostName, h Host) Assigned {
 		}
 	}
 	return Assigned{}
+}
+
+// after returns the serial of the assignment of a target that no longer counts, as its host
+// was to have another try in the rollout before, and waits for that still.
+func (d Draft) after(t Target) proto.Serial {
+	if p := d.Previous.Hosts[t.Host]; d.Previous.Revision == d.Revision && p.Toplevel == t.Toplevel && p.State == Waiting && p.From.IsZero() {
+		return p.After
+	}
+	return 0
 }
 
 // refused returns why the rollout before could publish nothing for a target that it had,
@@ -131,13 +141,13 @@ func (r Rollout) unsent() (hosts []proto.HostName) {
 	return hosts
 }
 
-// Left returns the targets of hosts that r never published to, in the order of
-// their names: once it has ended, those that were held, and all whom it had not
-// come to when a person ended it.
+// Left returns the targets of hosts that wait, in the order of their names: once r has
+// ended, those that were held, and all whom it had not come to when a person ended it.
+// Where it is reverted they are those that have not gone back yet.
 func (r Rollout) Left() []Target {
 	var left []Target
 	for _, h := range slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare) {
-		if p := r.Hosts[h]; p.State == Waiting && p.After == 0 {
+		if p := r.Hosts[h]; p.State == Waiting && p.From.IsZero() == (r.State != Reverted) {
 			left = append(left, Target{Host: h, Toplevel: p.Toplevel})
 		}
 	}
