@@ -49,6 +49,13 @@ func (f *Fleet) Claimants(host proto.HostName) []string {
 	return f.claimants(host)
 }
 
+// Claimed returns the hosts that a channel claims, in no order.
+func (f *Fleet) Claimed(channel string) []proto.HostName {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.claims[channel]))
+}
+
 // AwaitClaims returns when it is known of every channel which hosts it claims, or
 // that this cannot be found out now; or when ctx ends. A channel that is set up
 // later than others must not find that they took its hosts first.

@@ -144,6 +144,9 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err != nil {
 		return nil, fmt.Errorf("%w: copy into the cache: %w", errBuild, err)
 	}
+	if len(builds.Toplevels) == 0 && missed.unbuilt() && d.runner.current().Revision != rev {
+		return nil, missed // it is for nobody yet: what is under way goes on
+	}
 	watch.lap(stageCache)
 	var noted sync.WaitGroup // waits for the disk, as the other two do not
 	noted.Go(func() { d.keep(ctx, rev, builds) })

@@ -181,6 +181,81 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	}
 }
 
+// failingParts evaluate to web1 to web3, of which none builds while they are broken. They
+// note what was deployed last.
+type failingParts struct {
+	*instantParts
+
+	broken   bool
+	deployed proto.Revision
+}
+
+func (p *failingParts) Save(_ string, r channelRecord) error {
+	p.deployed = r.Deployed
+	return nil
+}
+
+func (p *failingParts) Evaluate(context.Context, string) (build.Evaluations, error) {
+	e := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Spec: p.spec}
+	for h := range p.toplevels {
+		e.Hosts[h] = build.Evaluation{}
+	}
+	return e, nil
+}
+
+func (p *failingParts) Build(context.Context, map[proto.HostName]build.Evaluation, nix.LogFunc) (build.Builds, error) {
+	if !p.broken {
+		return build.Builds{Toplevels: p.toplevels}, nil
+	}
+	failed := map[proto.HostName]*build.HostError{}
+	for h := range p.toplevels {
+		failed[h] = build.NewHostError(h, proto.ReasonDiskFull, errors.New("no space left on device"))
+	}
+	return build.Builds{Failed: failed}, nil
+}
+
+// TestARevisionOfWhichNothingIsBuiltTakesNobodysPlace: what was under way goes on, and can
+// be taken back.
+func TestARevisionOfWhichNothingIsBuiltTakesNobodysPlace(t *testing.T) {
+	r := newRunner()
+	s, err := spec.Parse([]byte(canaryFirst), slices.Collect(maps.Keys(fleetOf(t, "b"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.publisher.published = nil
+	parts := &failingParts{instantParts: &instantParts{toplevels: fleetOf(t, "b"), spec: s}}
+	d := &deployer{
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
+		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
+		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
+	}
+	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.mustHavePublished(t, "the first wave", "web1=b")
+	two := r.current().ID
+	parts.broken = true
+	for _, rev := range []string{"3", "2"} { // the second, as after a restart
+		err := d.Deploy(t.Context(), revision(t, rev), time.Now())
+		if missed, ok := errors.AsType[*missedError](err); !ok || missed.reason() != proto.ReasonDiskFull {
+			t.Errorf("revision %s: error = %v, want that it was missed, as the disk is full", rev, err)
+		}
+		if now := r.current(); now.ID != two || now.State.Ended() || parts.deployed != revision(t, "2") {
+			t.Errorf("revision %s: the rollout is %s, %s, deployed is %s; want %s under way", rev, now.ID, now.State, parts.deployed.Short(), two)
+		}
+		if v, _ := r.fleet.Host(host(t, "web2")); v.Host.Problem == nil || v.Host.Problem.Revision != revision(t, rev) {
+			t.Errorf("revision %s: problem of web2 = %+v, want that it did not build", rev, v.Host.Problem)
+		}
+	}
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustHavePublished(t, "back", "web1=a")
+}
+
 // countedParts evaluate to one host, and count how often a channel is saved.
 type countedParts struct {
 	*instantParts

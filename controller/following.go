@@ -105,10 +105,11 @@ func (r *runner) notOvertaken(all []rollout.Target) []rollout.Target {
 }
 
 // late has those go, in a rollout of their own, who were held until the rollout was
-// done, and are not any more. The caller holds r.mu.
+// done, and are not any more; and those go back who were held until the others had. The
+// caller holds r.mu.
 func (r *runner) late(ctx context.Context) error {
 	now := r.rollout
-	if now.State != rollout.Done {
+	if now.State != rollout.Done && now.State != rollout.Reverted {
 		return nil
 	}
 	left, fleet := now.Left(), r.observe()
@@ -117,6 +118,14 @@ func (r *runner) late(ctx context.Context) error {
 	})
 	if !free {
 		return nil
+	}
+	if now.State == rollout.Reverted {
+		next, err := now.Reopen(rollout.Act{At: r.now().UTC(), Why: now.Entered.Why})
+		if err != nil {
+			return err
+		}
+		r.log.InfoContext(ctx, "hosts go back that were held", "rollout", now.ID)
+		return r.save(next)
 	}
 	d := r.draft(now.Revision, restOf(now), left)
 	d.Instead = now.Instead
@@ -147,7 +156,7 @@ func (r *runner) draft(rev proto.Revision, s spec.Spec, targets []rollout.Target
 	now := r.now().UTC()
 	return rollout.Draft{
 		ID: r.newID(rev, now), Channel: r.channel, Revision: rev, Created: now, Seen: r.found(rev), Spec: s, Targets: targets,
-		Own: r.own, Fleet: r.observe(), Previous: r.rollout, Past: r.past,
+		Meant: r.fleet.Claimed(r.channel), Own: r.own, Fleet: r.observe(), Previous: r.rollout, Past: r.past,
 	}
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"kedge/controller/internal/build"
@@ -95,6 +96,11 @@ func (e *missedError) reason() proto.Reason {
 
 // count returns how much was missed.
 func (e *missedError) count() int { return len(e.names) + len(e.hosts) }
+
+// unbuilt reports whether a host was missed that is not just in dispute.
+func (e *missedError) unbuilt() bool {
+	return slices.ContainsFunc(e.hosts, func(h *build.HostError) bool { return h.Reason != proto.ReasonTwoChannels })
+}
 
 // errBuild is in errors about the toplevels of all hosts together.
 var errBuild = errors.New("no toplevels")

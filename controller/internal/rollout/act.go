@@ -117,9 +117,24 @@ const revertWave = "revert"
 // Revert returns r, which may be done or aborted, but not superseded, so that those
 // who were published to get back what they had before.
 func (r Rollout) Revert(a Act) (Rollout, error) {
+	if r.State == Reverted {
+		return r, r.refuse("revert", ErrState)
+	}
+	return r.back("revert", a)
+}
+
+// Reopen returns r, which is reverted, so that those go back, too, who were held until now.
+func (r Rollout) Reopen(a Act) (Rollout, error) {
+	if r.State != Reverted {
+		return r, r.refuse("reopen", ErrState)
+	}
+	return r.back("reopen", a)
+}
+
+func (r Rollout) back(act string, a Act) (Rollout, error) {
 	next := r.clone()
 	if err := next.goBack(a); err != nil {
-		return r, r.refuse("revert", err)
+		return r, r.refuse(act, err)
 	}
 	return next, nil
 }

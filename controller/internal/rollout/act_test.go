@@ -72,6 +72,7 @@ func TestActsAreRefused(t *testing.T) {
 		"abort":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Abort(a) },
 		"retry":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Retry(a) },
 		"revert":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Revert(a) },
+		"reopen":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Reopen(a) },
 		"supersede": func(r rollout.Rollout) (rollout.Rollout, error) { return r.Supersede(a) },
 	}
 	allowed := map[rollout.State]map[string]rollout.State{
@@ -87,7 +88,7 @@ func TestActsAreRefused(t *testing.T) {
 		rollout.Reverting:  {"abort": rollout.Aborted, "supersede": rollout.Superseded},
 		rollout.Done:       {"revert": rollout.Reverting},
 		rollout.Aborted:    {"revert": rollout.Reverting},
-		rollout.Reverted:   {},
+		rollout.Reverted:   {"reopen": rollout.Reverting},
 		rollout.Superseded: {},
 	}
 	for state, may := range allowed {

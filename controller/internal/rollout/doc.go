@@ -25,14 +25,15 @@
 // controller's own host, alone. A host goes with the first wave that selects it.
 // Whose members they are is fixed when a wave starts: the hosts that it selects,
 // without those that were never heard of and those that are held. These go with
-// the rest, and with it whoever joined meanwhile.
+// the rest. Whoever joins when its wave has started goes in another one like it.
 //
 // A wave that has a canary goes in two steps: some of its hosts, and, once they
 // are through and soaked, the others. Where a spec asks for a number, they are
 // chosen by a hash of the revision and the host's name from those that are
 // online and get something new, and were heard of since hosts are listened to if those
 // are enough; so that a retry has the same and another revision has others. Where it
-// names them and none of those is online, one host is chosen in the same way. So are
+// names them and none of those is online, or could be built, one host is chosen in the same
+// way; and so is one of the next wave where no host could be built of one that soaks. So are
 // others, once the canary is through, if nobody of it came to anything: all turned out to
 // be offline, were overtaken, are held, or wait for something of their own and cannot be
 // heard.
@@ -85,5 +86,6 @@
 // limit of the wave that was under way, the controller's own host alone and last.
 // Canaries, soaks, approvals, windows, freezes and hushes do not count; holds do. Left
 // alone is who had nothing before, and for whom somebody else has published since.
+// Who was held meanwhile goes back when the rollout is reopened for that.
 // After a revert that was aborted, another one gives back what that did not come to.
 package rollout

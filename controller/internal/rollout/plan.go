@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,11 +25,12 @@ type Draft struct {
 	Created  time.Time      // required
 	Seen     time.Time      // see [Rollout]
 	Spec     spec.Spec
-	Targets  []Target       // of two for one host the last one counts
-	Own      proto.HostName // the controller's own host, if it is a target; zero if it has none
-	Fleet    Fleet          // as it is now: what hosts go back to
-	Previous Rollout        // whose place this one takes; zero for none
-	Past     []Rollout      // those before it, the newest first; it may lack hosts that they had
+	Targets  []Target         // of two for one host the last one counts
+	Meant    []proto.HostName // whom the revision is for: those without a target could not be built
+	Own      proto.HostName   // the controller's own host, if it is a target; zero if it has none
+	Fleet    Fleet            // as it is now: what hosts go back to
+	Previous Rollout          // whose place this one takes; zero for none
+	Past     []Rollout        // those before it, the newest first; it may lack hosts that they had
 }
 
 // Plan returns the rollout of a revision as its spec wants it, with everything of
@@ -46,7 +46,13 @@ func Plan(d Draft) (Rollout, error) {
 	if _, ok := r.Hosts[d.Own]; ok {
 		r.Own = d.Own
 	}
-	r.Waves = waves(d.Spec, r.Own, slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare))
+	if d.Previous.Revision == d.Revision {
+		r.Approved = d.Previous.Approved
+	}
+	r.Waves = view{r, d.Fleet, d.Created}.stoodIn(waves(d.Spec, r.unsent(), d.unbuilt(r)))
+	if !r.Own.IsZero() {
+		r.Waves = append(r.Waves, r.Waves[len(r.Waves)-1].alone(r.Own))
+	}
 	if err := r.validate(); err != nil {
 		return Rollout{}, fmt.Errorf("plan rollout %s: %w", d.ID, err)
 	}
@@ -57,9 +63,10 @@ func Plan(d Draft) (Rollout, error) {
 func (r *Rollout) add(d Draft) {
 	for _, t := range d.Targets {
 		h := d.Fleet.Hosts[t.Host]
-		before := Progress{Before: d.before(t.Host, h)}.back(h)
+		after := d.after(t)
+		before := Progress{Before: d.before(t.Host, h), After: after}.back(h)
 		r.Hosts[t.Host] = Progress{
-			Toplevel: t.Toplevel, State: Waiting, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
+			Toplevel: t.Toplevel, State: Waiting, After: after, Hold: d.Spec.Hosts[t.Host].Hold, Since: d.Created,
 			Heard:   d.heardOf(t.Host),
 			Before:  before,
 			Refused: d.refused(t),
@@ -82,6 +89,15 @@ func (d Draft) before(name proto.HostName, h Host) Assigned {
 		}
 	}
 	return Assigned{}
+}
+
+// after returns the serial of the assignment of a target that no longer counts, as its host
+// was to have another try in the rollout before, and waits for that still.
+func (d Draft) after(t Target) proto.Serial {
+	if p := d.Previous.Hosts[t.Host]; d.Previous.Revision == d.Revision && p.Toplevel == t.Toplevel && p.State == Waiting && p.From.IsZero() {
+		return p.After
+	}
+	return 0
 }
 
 // refused returns why the rollout before could publish nothing for a target that it had,
@@ -114,93 +130,6 @@ func (r Rollout) fresh(name proto.HostName, works Assigned) time.Time {
 	return p.Fresh
 }
 
-// waves returns the waves that s makes of hosts, which are sorted: its own, without
-// those that select nobody, the rest, and the controller's own host.
-func waves(s spec.Spec, own proto.HostName, hosts []proto.HostName) (all []Wave) {
-	others := slices.DeleteFunc(slices.Clone(hosts), func(h proto.HostName) bool { return h == own })
-	left := slices.Clone(others)
-	for _, sw := range s.Rollout.Waves {
-		var members []proto.HostName
-		left = slices.DeleteFunc(left, func(h proto.HostName) bool {
-			if !s.Match(sw.Hosts, h) {
-				return false
-			}
-			members = append(members, h)
-			return true
-		})
-		if len(members) > 0 {
-			all = append(all, wave(s, sw, members))
-		}
-	}
-	rest := Wave{Name: spec.RestWave, Rest: true, Hosts: left, Budget: s.Rollout.Budget, Windows: s.Rollout.Windows}
-	if len(s.Rollout.Waves) == 0 {
-		rest.Name = spec.AllWave
-	}
-	all = append(all, rest)
-	if !own.IsZero() {
-		all = append(all, rest.alone(own))
-	}
-	return all
-}
-
-// wave returns the wave of members that sw describes.
-func wave(s spec.Spec, sw spec.Wave, members []proto.HostName) Wave {
-	w := Wave{
-		Name: sw.Name, Hosts: members, CanarySize: sw.Canary.Size, CanarySoak: sw.Canary.Soak,
-		MaxInFlight: sw.MaxInFlight, Soak: sw.Soak, Approval: sw.Approval, Budget: s.Rollout.Budget, Windows: s.Rollout.Windows,
-	}
-	for _, h := range members {
-		if s.Match(sw.Canary.Hosts, h) {
-			w.Canary = append(w.Canary, h)
-		}
-	}
-	if sw.Budget != nil {
-		w.Budget = *sw.Budget
-	}
-	if sw.Windows != nil {
-		w.Windows = *sw.Windows
-	}
-	return w
-}
-
-var errTooLate = errors.New("its last wave has started")
-
-// Join returns r with those targets of d that it does not have, such as hosts of
-// its revision that could not be built before. They go with the rest, and the
-// controller's own host after it. Whoever comes when the rest has started, or when r
-// is over, needs a rollout of their own; that is an error.
-func (r Rollout) Join(d Draft) (Rollout, error) {
-	d.Targets = slices.DeleteFunc(slices.Clone(d.Targets), func(t Target) bool { _, has := r.Hosts[t.Host]; return has })
-	if len(d.Targets) == 0 {
-		return r, nil
-	}
-	rest := slices.IndexFunc(r.Waves, func(w Wave) bool { return w.Rest && w.Started.IsZero() })
-	if r.State.Ended() || r.State == Reverting || rest < 0 {
-		return r, fmt.Errorf("join rollout %s: %w", r.ID, errTooLate)
-	}
-	next := r.clone()
-	next.add(d)
-	if _, ok := next.Hosts[d.Own]; ok && next.Own.IsZero() {
-		next.Own = d.Own
-		next.Waves = append(next.Waves, next.Waves[rest].alone(d.Own))
-	}
-	next.Waves[rest].Hosts = slices.Clone(next.Waves[rest].Hosts)
-	for _, t := range d.Targets {
-		if t.Host != next.Own {
-			next.Waves[rest].Hosts = append(next.Waves[rest].Hosts, t.Host)
-		}
-	}
-	slices.SortFunc(next.Waves[rest].Hosts, proto.HostName.Compare)
-	next.Waves[rest].Hosts = slices.Compact(next.Waves[rest].Hosts)
-	return next, nil
-}
-
-// alone returns the wave of the controller's own host, which follows w, the rest.
-func (w Wave) alone(own proto.HostName) Wave {
-	w.Name, w.Rest, w.Hosts = own.String(), false, []proto.HostName{own}
-	return w
-}
-
 // unsent returns who waits, sorted, without the controller's own host.
 func (r Rollout) unsent() (hosts []proto.HostName) {
 	for h, p := range r.Hosts {
@@ -212,17 +141,23 @@ func (r Rollout) unsent() (hosts []proto.HostName) {
 	return hosts
 }
 
-// Left returns the targets of hosts that r never published to, in the order of
-// their names: once it has ended, those that were held, and all whom it had not
-// come to when a person ended it.
+// Left returns the targets of hosts that wait, in the order of their names: once r has
+// ended, those that were held, and all whom it had not come to when a person ended it.
+// Where it is reverted they are those that have not gone back yet.
 func (r Rollout) Left() []Target {
 	var left []Target
 	for _, h := range slices.SortedFunc(maps.Keys(r.Hosts), proto.HostName.Compare) {
-		if p := r.Hosts[h]; p.State == Waiting && p.After == 0 {
+		if p := r.Hosts[h]; p.State == Waiting && p.From.IsZero() == (r.State != Reverted) {
 			left = append(left, Target{Host: h, Toplevel: p.Toplevel})
 		}
 	}
 	return left
+}
+
+// unbuilt returns whom d is meant for and r does not have, without the controller's own
+// host.
+func (d Draft) unbuilt(r Rollout) []proto.HostName {
+	return slices.DeleteFunc(slices.Clone(d.Meant), func(h proto.HostName) bool { _, has := r.Hosts[h]; return has || h == d.Own })
 }
 
 // clone returns r with waves and hosts of its own.

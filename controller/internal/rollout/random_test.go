@@ -73,6 +73,7 @@ type world struct {
 	seed    uint64
 	now     time.Time
 	hosts   []proto.HostName // sorted
+	unbuilt []proto.HostName // who may join them
 	own     proto.HostName   // zero if there is none
 	spec    spec.Spec
 	fleet   rollout.Fleet
@@ -93,6 +94,12 @@ func newWorld(t *testing.T, seed uint64) *world {
 	d := rollout.Draft{ID: fmt.Sprint("r", seed), Created: start}
 	for i := range w.IntN(14) {
 		h := host(t, fmt.Sprint("h", i))
+		d.Meant = append(d.Meant, h)
+		if w.IntN(8) == 0 {
+			w.unbuilt = append(w.unbuilt, h)
+			w.settle(h)
+			continue
+		}
 		w.hosts = append(w.hosts, h)
 		d.Targets = append(d.Targets, rollout.Target{Host: h, Toplevel: system(t, h, "new")})
 		w.settle(h)
@@ -314,12 +321,13 @@ func (w *world) revert() {
 }
 
 func (w *world) join() {
-	name := host(w.t, "late")
+	name := pick(w, append(w.unbuilt, host(w.t, "late"))...)
 	next, err := w.rollout.Join(rollout.Draft{
 		Created: w.now, Fleet: w.seen(), Spec: w.spec, Targets: []rollout.Target{{Host: name, Toplevel: system(w.t, name, "new")}},
 	})
 	if err == nil && !slices.Contains(w.hosts, name) {
 		w.hosts = append(w.hosts, name)
+		slices.SortFunc(w.hosts, proto.HostName.Compare)
 		w.rollout = next
 	}
 }

@@ -18,13 +18,13 @@ const (
 	Halted     State = "halted"     // by a broken budget; likewise
 	Reverting  State = "reverting"  // those who went get back what they had before
 	Done       State = "done"       // every wave has ended
-	Reverted   State = "reverted"   // everybody was given back what they had before
+	Reverted   State = "reverted"   // everybody who is not held was given back what they had before
 	Aborted    State = "aborted"    // a person ended it; hosts stay where they are
 	Superseded State = "superseded" // another rollout took its place
 )
 
 // Ended reports whether a rollout in state s is over: nothing happens any more
-// unless a person reverts it.
+// unless a person reverts it, or lets go of who was held while others went back.
 func (s State) Ended() bool {
 	switch s {
 	case Done, Reverted, Aborted, Superseded:
@@ -42,7 +42,7 @@ func (s State) from() []State {
 	case Paused, Halted, Done:
 		return []State{Running}
 	case Reverting:
-		return []State{Running, Paused, Halted, Done, Aborted}
+		return []State{Running, Paused, Halted, Done, Aborted, Reverted}
 	case Reverted:
 		return []State{Reverting}
 	case Aborted, Superseded:

@@ -205,7 +205,7 @@ func (p *player) draft(digit string, names []string) rollout.Draft {
 		d.Targets[i].Toplevel = system(p.t, t.Host, "rev"+digit)
 		hosts = append(hosts, t.Host)
 	}
-	d.Spec = spec.Spec{}
+	d.Spec, d.Meant = spec.Spec{}, hosts
 	if p.spec != "" {
 		d.Spec = parsed(p.t, p.spec, hosts...)
 	}
