@@ -74,7 +74,7 @@ func (b *between) relay(client net.Conn) {
 	in, out := tls.Server(client, b.shown), tls.Client(server, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the thief does not mind
 	done := make(chan struct{}, 2)
 	pass := func(to, from net.Conn) {
-		_, _ = io.Copy(io.MultiWriter(to, b), from) // until either hangs up
+		_, _ = io.Copy(io.MultiWriter(b, to), from) // until either hangs up
 		_, _ = client.Close(), server.Close()
 		done <- struct{}{}
 	}

@@ -63,11 +63,12 @@ func NewFleet(now func() time.Time) *Fleet {
 // status is not believed to be about any other host than the one that its
 // subject names; the caller has checked that. An older status than the one
 // known, by the host's own clock and boot, replaces it all the same: the last
-// one to arrive is the last one the host sent.
+// one to arrive is the last one the host sent. Nothing was received in the future: who
+// says so, a NATS server, has or had a wrong clock.
 func (f *Fleet) Apply(s proto.Status, received time.Time) {
 	f.change(s.Host, func(v *proto.HostView) {
 		v.Status = &s
-		v.Seen = later(v.Seen, received)
+		v.Seen = later(v.Seen, f.past(received))
 	})
 }
 
@@ -82,6 +83,7 @@ func (f *Fleet) Heard(host proto.HostName, boot string, received time.Time) (riv
 		h = f.add(host)
 		f.bump(h)
 	}
+	received = f.past(received)
 	h.view.Seen = later(h.view.Seen, received)
 	if silent := f.silent(h.view.Seen); silent != h.view.Silent {
 		h.view.Silent = silent
@@ -269,6 +271,14 @@ func (f *Fleet) add(host proto.HostName) *hostState {
 // that has just started has heard of nobody, and blames nobody for it.
 func (f *Fleet) silent(seen time.Time) bool {
 	return f.now().Sub(later(seen, f.started)) > SilentAfter
+}
+
+// past returns an instant, or the present if it is in the future.
+func (f *Fleet) past(t time.Time) time.Time {
+	if now := f.now(); t.After(now) {
+		return now
+	}
+	return t
 }
 
 // later returns the later of two instants.

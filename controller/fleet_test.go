@@ -55,6 +55,31 @@ func TestFleetShowsWhatItWasTold(t *testing.T) {
 	}
 }
 
+// TestAHostIsNotHeardOfInTheFuture: the clock of the NATS server was wrong when it stored
+// what the host said.
+func TestAHostIsNotHeardOfInTheFuture(t *testing.T) {
+	start := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	web1 := host(t, "web1")
+	for name, hear := range map[string]func(*Fleet, time.Time){
+		"a status":    func(f *Fleet, at time.Time) { f.Apply(status(web1, 1, proto.PhaseCommitted), at) },
+		"a heartbeat": func(f *Fleet, at time.Time) { f.Heard(web1, "", at) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := start
+			f := NewFleet(func() time.Time { return now })
+			hear(f, start.AddDate(1, 0, 0))
+			if v, _ := f.Host(web1); v.Host.Seen != start || v.Host.Silent {
+				t.Errorf("seen %s, silent %t", v.Host.Seen, v.Host.Silent)
+			}
+			now = start.AddDate(0, 0, 1)
+			f.Sweep()
+			if v, _ := f.Host(web1); !v.Host.Silent {
+				t.Errorf("it is not silent a day later; seen %s", v.Host.Seen)
+			}
+		})
+	}
+}
+
 func TestFleetVersions(t *testing.T) {
 	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	web1, web2 := host(t, "web1"), host(t, "web2")

@@ -102,6 +102,15 @@ func (c *Controller) fencedControl(b lease.Bus) lease.Bus {
 	return fencedControl{Bus: b, held: c.term.lease}
 }
 
+// leading returns nil while this controller leads for long enough to tell somebody
+// something, or is the only one.
+func (c *Controller) leading() error {
+	if c.term == nil {
+		return nil
+	}
+	return c.term.lease.Check(leaderWrite)
+}
+
 // deposed reports whether another controller may lead: nothing that is under way may have
 // an effect any more.
 func (c *Controller) deposed() bool { return c.term != nil && c.term.lease.Left() == 0 }

@@ -43,7 +43,7 @@ func (c *Controller) connect(ctx context.Context, book *enroll.Book, operators *
 		server, credentials, c.natsURL = s, s.ControllerCredentials(), s.ClientURL()
 		c.authority = s
 	} else if credentials == "" {
-		remote, err := natsd.OpenRemote(cfg.StateDir, cfg.NATS.URL, cfg.NATS.TLS.outbound(), c.log)
+		remote, err := natsd.OpenRemote(natsd.RemoteOptions{StateDir: cfg.StateDir, URL: cfg.NATS.URL, Outbound: cfg.NATS.TLS.outbound(), Check: c.leading, Log: c.log})
 		if err != nil {
 			return nil, err
 		}

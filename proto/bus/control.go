@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -88,9 +89,10 @@ func parseStored(m *nats.Msg) (Raw, error) {
 func parseStoredAt(m *nats.Msg) (subject string, r Raw, err error) {
 	var a struct {
 		Message struct {
-			Subject string `json:"subject"`
-			Seq     uint64 `json:"seq"`
-			Data    []byte `json:"data"`
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
 		} `json:"message"`
 		Error *apiFailure `json:"error"`
 	}
@@ -99,7 +101,7 @@ func parseStoredAt(m *nats.Msg) (subject string, r Raw, err error) {
 	}
 	switch {
 	case a.Error == nil && a.Message.Seq > 0:
-		return a.Message.Subject, Raw{Data: a.Message.Data, Seq: a.Message.Seq}, nil
+		return a.Message.Subject, Raw{Data: a.Message.Data, Seq: a.Message.Seq, Time: a.Message.Time}, nil
 	case a.Error == nil:
 		return "", Raw{}, fmt.Errorf("answer %q names no sequence number", m.Data)
 	case a.Error.Code == errCodeNoMessage:

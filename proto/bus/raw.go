@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +16,9 @@ type Raw struct {
 	// Seq is its place in its stream. It tells one version from another and
 	// says nothing about which is to be believed: the stream may be made anew.
 	Seq uint64
+	// Time is when it was stored, where [Fleet.GetControl] or [Fleet.NextControl]
+	// returned it: with Seq it tells one stream from another.
+	Time time.Time
 }
 
 // kvOperation marks a message of a bucket that stands for a deletion.

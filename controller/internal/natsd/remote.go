@@ -28,13 +28,22 @@ const (
 // by whoever runs it.
 var ErrPending = errors.New("the NATS server did not take the accounts: whoever runs it has to load what kedge nats config prints")
 
+// RemoteOptions say which server it is, and by what right it is told something.
+type RemoteOptions struct {
+	StateDir string // required; the keys are below it, and are made if there are none
+	URL      string // required; Outbound leads there
+	Outbound outbound.Options
+	// Check is asked before anything is pushed: an error says that this is another
+	// controller's matter now. Nil stands for never.
+	Check func() error
+	Log   *slog.Logger // required
+}
+
 // A Remote is a NATS server or cluster of somebody else's, with the accounts that
 // these keys make: see [Keys.Config].
 type Remote struct {
 	*Keys
-	url string
-	out outbound.Options
-	log *slog.Logger
+	o RemoteOptions
 
 	mu     sync.Mutex        // guards what follows, and is held while something is pushed
 	tokens map[string]string // what servers are to take, by the name of the account
@@ -42,14 +51,16 @@ type Remote struct {
 	last   string            // whom what was taken last refuses
 }
 
-// OpenRemote returns the server at url, to which out leads, with the keys below
-// stateDir, which are made if there are none.
-func OpenRemote(stateDir, url string, out outbound.Options, log *slog.Logger) (*Remote, error) {
-	keys, err := OpenKeys(stateDir)
+// OpenRemote returns the server that o is about.
+func OpenRemote(o RemoteOptions) (*Remote, error) {
+	keys, err := OpenKeys(o.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	return &Remote{Keys: keys, url: url, out: out, log: log, tokens: map[string]string{}}, nil
+	if o.Check == nil {
+		o.Check = func() error { return nil }
+	}
+	return &Remote{Keys: keys, o: o, tokens: map[string]string{}}, nil
 }
 
 // Revoke has the server refuse those in r, and only those, if its resolver takes
@@ -86,7 +97,7 @@ func (r *Remote) tell(ctx context.Context, revoked Revoked, names ...string) err
 		err = r.push(ctx, names)
 	}
 	if err != nil {
-		r.log.WarnContext(ctx, "accounts were not pushed", "err", err)
+		r.o.Log.WarnContext(ctx, "accounts were not pushed", "err", err)
 		return fmt.Errorf("%w (%w)", ErrPending, err)
 	}
 	r.last = r.wanted
@@ -118,7 +129,7 @@ func (r *Remote) push(ctx context.Context, names []string) error {
 		return err
 	}
 	defer nc.Close()
-	return pushAll(ctx, nc, r.tokens, names)
+	return r.pushAll(ctx, nc, names)
 }
 
 // A dialFunc is a [nats.CustomDialer].
@@ -127,7 +138,8 @@ type dialFunc func(network, address string) (net.Conn, error)
 // Dial implements [nats.CustomDialer].
 func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
 
-// connect connects to the system account. No server is tried after ctx has ended.
+// connect connects to the system account, once: nothing is sent later than it was to be.
+// No server is tried after ctx has ended.
 func (r *Remote) connect(ctx context.Context, more ...nats.Option) (*nats.Conn, error) {
 	user, err := nkeys.CreateUser()
 	if err != nil {
@@ -138,18 +150,18 @@ func (r *Remote) connect(ctx context.Context, more ...nats.Option) (*nats.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	trust, err := r.out.TLS()
+	trust, err := r.o.Outbound.TLS()
 	if err != nil {
 		return nil, err
 	}
 	dialer := net.Dialer{Timeout: pushTimeout}
-	nc, err := nats.Connect(r.url, append(more, nats.Name("kedge-controller"), nats.Timeout(pushTimeout),
+	nc, err := nats.Connect(r.o.URL, append(more, nats.Name("kedge-controller"), nats.NoReconnect(), nats.Timeout(pushTimeout),
 		nats.SetCustomDialer(dialFunc(func(network, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
 		})),
 		nats.UserJWT(func() (string, error) { return token, nil }, user.Sign),
 		func(o *nats.Options) error {
-			o.TLSConfig, o.Secure = trust, r.out.Trusts()
+			o.TLSConfig, o.Secure = trust, r.o.Outbound.Trusts()
 			return nil
 		})...)
 	if err != nil {
@@ -159,13 +171,17 @@ func (r *Remote) connect(ctx context.Context, more ...nats.Option) (*nats.Conn, 
 }
 
 // pushAll has the server keep the accounts with these names, as far as there are tokens
-// of them.
-func pushAll(ctx context.Context, nc *nats.Conn, tokens map[string]string, names []string) error {
+// of them, while they are this controller's matter. The caller holds the mutex.
+func (r *Remote) pushAll(ctx context.Context, nc *nats.Conn, names []string) error {
 	for _, name := range names {
-		if tokens[name] == "" {
+		if r.tokens[name] == "" {
 			continue
 		}
-		if err := push(ctx, nc, tokens[name]); err != nil {
+		err := r.o.Check()
+		if err == nil {
+			err = push(ctx, nc, r.tokens[name])
+		}
+		if err != nil {
 			return fmt.Errorf("account %s: %w", name, err)
 		}
 	}

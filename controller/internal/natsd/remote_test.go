@@ -94,7 +94,7 @@ func TestRevocationReachesAServerOfSomebodyElses(t *testing.T) {
 			t.Setenv(processConfig, config)
 			p := startProcess(t, state, "127.0.0.1:0")
 
-			remote, err := natsd.OpenRemote(state, p.url, outbound.Options{}, slog.New(slog.DiscardHandler))
+			remote, err := natsd.OpenRemote(natsd.RemoteOptions{StateDir: state, URL: p.url, Log: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,6 +154,41 @@ func vouched(t *testing.T, remote *natsd.Remote) (bus.Identity, string) {
 	return id, writeFile(t, "web1.creds", creds)
 }
 
+// TestWhoLeadsNoMoreTellsTheServerNothing: what it knows of who is revoked may be old.
+func TestWhoLeadsNoMoreTellsTheServerNothing(t *testing.T) {
+	state := t.TempDir()
+	keys, err := natsd.OpenKeys(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(processConfig, writeConfig(t, keys, t.TempDir(), ""))
+	p := startProcess(t, state, "127.0.0.1:0")
+	deposed := errors.New("another controller leads")
+	asked := make(chan struct{}, 1)
+	remote, err := natsd.OpenRemote(natsd.RemoteOptions{StateDir: state, URL: p.url, Log: slog.New(slog.DiscardHandler), Check: func() error {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return deposed
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, file := vouched(t, remote)
+	if err := remote.Revoke(t.Context(), natsd.Revoked{Hosts: []string{id.PublicKey}}); !errors.Is(err, deposed) {
+		t.Fatalf("error = %v, want %v", err, deposed)
+	}
+	<-asked
+	run(t, remote.Run)
+	select {
+	case <-asked:
+	case <-time.After(patience):
+		t.Fatal("it pushed, and did not ask")
+	}
+	awaitConnected(t, connect(t, p.url, "web1", file))
+}
+
 // TestAServerThatLostItsAccountsIsToldAgain who is revoked, by the controller that runs.
 func TestAServerThatLostItsAccountsIsToldAgain(t *testing.T) {
 	state, dir := t.TempDir(), t.TempDir()
@@ -163,7 +198,7 @@ func TestAServerThatLostItsAccountsIsToldAgain(t *testing.T) {
 	}
 	t.Setenv(processConfig, writeConfig(t, keys, dir, ""))
 	p := startProcess(t, state, "127.0.0.1:0")
-	remote, err := natsd.OpenRemote(state, p.url, outbound.Options{}, slog.New(slog.DiscardHandler))
+	remote, err := natsd.OpenRemote(natsd.RemoteOptions{StateDir: state, URL: p.url, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +251,7 @@ func TestAServerOfSomebodyElsesIsKnownByItsKey(t *testing.T) {
 		pins    []proto.Pin
 		refused bool
 	}{{"its key", []proto.Pin{pin}, false}, {"another key", []proto.Pin{other}, true}, {"no key", nil, true}} {
-		remote, err := natsd.OpenRemote(state, p.url, outbound.Options{Pins: c.pins}, slog.New(slog.DiscardHandler))
+		remote, err := natsd.OpenRemote(natsd.RemoteOptions{StateDir: state, URL: p.url, Outbound: outbound.Options{Pins: c.pins}, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (r *Remote) Run(ctx context.Context) error {
 		if err := r.session(ctx); err == nil {
 			failed = 0
 		} else if failed++; failed == 1 && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "accounts are not pushed again", "err", err)
+			r.o.Log.WarnContext(ctx, "accounts are not pushed again", "err", err)
 		}
 		t := time.NewTimer(min(repeatRetry<<min(failed, repeatDoublings), repeatEvery))
 		select {
@@ -43,7 +43,7 @@ func (r *Remote) Run(ctx context.Context) error {
 // its credentials expire, and an error if something was not taken.
 func (r *Remote) session(ctx context.Context) error {
 	closed := make(chan struct{})
-	nc, err := r.connect(ctx, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := r.connect(ctx, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (r *Remote) session(ctx context.Context) error {
 func (r *Remote) again(ctx context.Context, nc *nats.Conn) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := pushAll(ctx, nc, r.tokens, remoteAccounts()); err != nil {
+	if err := r.pushAll(ctx, nc, remoteAccounts()); err != nil {
 		return err
 	}
 	r.last = r.wanted

@@ -26,17 +26,28 @@ var ErrOwnState = errors.New("this controller has state of its own that was neve
 // putAtOnce is how many files are put on the bus at the same time.
 const putAtOnce = 16
 
-// Follow brings the disk to what is on the bus, as far as that is newer.
+// Follow brings the disk to what is on the bus, as far as that is newer. It reads what is
+// new since the last time, or everything if that was on another stream.
 func (s *Store) Follow(ctx context.Context) error {
+	same, err := s.isSame(ctx)
+	if err != nil {
+		return fmt.Errorf("read the shared state: %w", err)
+	}
+	if !same {
+		s.forget()
+	}
 	latest := map[string]bus.Raw{}
-	for next := s.next; ; {
+	for next, read := s.next, s.marks; ; {
 		key, raw, err := s.o.Bus.NextControl(ctx, next)
 		if errors.Is(err, bus.ErrNotFound) {
-			s.next = next
+			s.next, s.marks = next, read
 			break
 		}
 		if err != nil { // what was read is not taken, and read again
 			return fmt.Errorf("read the shared state: %w", err)
+		}
+		if read.last = markOf(raw); key == proto.KeyLeader {
+			read.lease = read.last
 		}
 		if name, ours := strings.CutPrefix(key, proto.StatePrefix); ours {
 			latest[name] = raw
@@ -119,13 +130,6 @@ func (s *Store) Lead(ctx context.Context, at uint64, check func(takes time.Durat
 	s.check = check
 	s.bounded = func() (context.Context, context.CancelFunc) { // what is being saved when ctx ends is carried through
 		return context.WithTimeoutCause(context.WithoutCancel(ctx), attempt, bus.ErrTimeout)
-	}
-	if at+1 < s.next { // another stream than we read from
-		s.next = 1
-		for _, file := range s.files {
-			file.seq, file.behind, file.list = 0, false, nil
-		}
-		s.pieces.clear()
 	}
 	if err := s.Follow(ctx); err != nil {
 		return err

@@ -61,6 +61,9 @@ func TestARealServerTakesWhatFits(t *testing.T) {
 	if err := other.Follow(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if same, err := other.isSame(t.Context()); err != nil || !same || other.marks.last.time.IsZero() {
+		t.Errorf("it is the stream that was read: %t, %v; up to %v", same, err, other.marks.last)
+	}
 	want, err := os.ReadFile(s.path("operators.json"))
 	if got, readErr := os.ReadFile(other.path("operators.json")); err != nil || readErr != nil || !bytes.Equal(got, want) {
 		t.Errorf("who follows has %d bytes, want %d: %v, %v", len(got), len(want), err, readErr)

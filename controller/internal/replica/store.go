@@ -26,8 +26,9 @@ const (
 	floorsFormat = 1
 )
 
-// A Bus keeps what is shared. NextControl returns the first that was put from a sequence
-// number on, and the error wraps [bus.ErrNotFound] if there is none.
+// A Bus keeps what is shared: several versions of each key. NextControl returns the first
+// that was put from a sequence number on, with the instant at which it was stored, and the
+// error wraps [bus.ErrNotFound] if there is none.
 type Bus interface {
 	GetControl(ctx context.Context, key string) (bus.Raw, error)
 	PutControl(ctx context.Context, key string, data []byte, last uint64) (uint64, error)
@@ -67,6 +68,7 @@ type Store struct {
 	mu     sync.Mutex // guards what follows
 	files  map[string]*shared
 	next   uint64 // is read next
+	marks  marks  // of what was read before it
 	dirty  bool   // floors changed
 	err    error  // why we must not lead on
 	failed chan struct{}

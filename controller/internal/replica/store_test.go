@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,13 +27,19 @@ type fakeBus struct {
 	seq  uint64
 	all  []entry // every version, in order
 	lose bool    // the next answer to a write
+
+	reads []uint64 // from where NextControl was asked for something
 }
 
 type entry struct {
 	key  string
 	data []byte
 	seq  uint64
+	time time.Time
 }
+
+// history is how many versions of a key a bucket keeps.
+const history = 5
 
 func (b *fakeBus) last(key string) entry {
 	for _, e := range slices.Backward(b.all) {
@@ -57,7 +64,7 @@ func (b *fakeBus) PutControl(_ context.Context, key string, data []byte, last ui
 		return 0, bus.ErrConflict
 	}
 	b.seq++
-	b.all = append(b.all, entry{key, data, b.seq})
+	b.all = append(b.all, entry{key, data, b.seq, time.Now()})
 	if b.lose {
 		b.lose = false
 		return 0, bus.ErrTimeout
@@ -68,9 +75,14 @@ func (b *fakeBus) PutControl(_ context.Context, key string, data []byte, last ui
 func (b *fakeBus) NextControl(_ context.Context, from uint64) (string, bus.Raw, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.reads = append(b.reads, from)
+	newer := map[string]int{}
 	for _, e := range b.all {
-		if e.seq >= from && b.last(e.key).seq == e.seq {
-			return e.key, bus.Raw{Data: e.data, Seq: e.seq}, nil
+		newer[e.key]++
+	}
+	for _, e := range b.all {
+		if newer[e.key]--; e.seq >= from && newer[e.key] < history {
+			return e.key, bus.Raw{Data: e.data, Seq: e.seq, Time: e.time}, nil
 		}
 	}
 	return "", bus.Raw{}, bus.ErrNotFound
@@ -267,6 +279,80 @@ func TestAStoreThatGoesOnAfterTheStreamWasMadeAnew(t *testing.T) {
 	open(t, b, t.TempDir()).lead(t).has(t, map[string]string{"operators.json": "x"})
 }
 
+// TestWhoFollowsNoticesThatNATSWasPutBack from an old copy, also if it heard of it when the
+// stream had grown past what was read before, and the leader's lease stayed the same.
+func TestWhoFollowsNoticesThatNATSWasPutBack(t *testing.T) {
+	for name, follows := range map[string]bool{"it follows": true, "it was cut off": false} {
+		t.Run(name, func(t *testing.T) {
+			b := &fakeBus{}
+			a := open(t, b, t.TempDir()).lead(t)
+			a.save(t, "operators.json", "eve is an admin")
+			yesterday, seq := slices.Clone(b.all), b.seq
+			for range 10 {
+				b.lease(t)
+			}
+			c := open(t, b, t.TempDir())
+			if err := c.Follow(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.all, b.seq = yesterday, seq
+			d := open(t, b, a.dir).lead(t)
+			d.save(t, "operators.json", "eve is revoked")
+			for range 20 {
+				if follows {
+					if err := c.Follow(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.lease(t)
+			}
+			c.lead(t).has(t, map[string]string{"operators.json": "eve is revoked"})
+		})
+	}
+}
+
+// TestWhoFollowsNoticesThatNATSLostTheNewest, what was put there instead has the same
+// sequence number.
+func TestWhoFollowsNoticesThatNATSLostTheNewest(t *testing.T) {
+	b := &fakeBus{}
+	a := open(t, b, t.TempDir()).lead(t)
+	a.save(t, "desired/web1.json", "1")
+	kept, seq := slices.Clone(b.all), b.seq
+	a.save(t, "desired/web2.json", "1")
+	c := open(t, b, t.TempDir())
+	if err := c.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.all, b.seq = kept, seq
+	a.save(t, "desired/web1.json", "2")
+	c.lead(t)
+	want := map[string]string{"desired/web1.json": "2", "desired/web2.json": "1"}
+	c.has(t, want)
+	open(t, b, t.TempDir()).lead(t).has(t, want)
+}
+
+// TestWhoFollowsReadsOnlyWhatIsNew, however often a file changes meanwhile.
+func TestWhoFollowsReadsOnlyWhatIsNew(t *testing.T) {
+	b := &fakeBus{}
+	a := open(t, b, t.TempDir()).lead(t)
+	a.save(t, "desired/web1.json", "1")
+	a.save(t, "desired/web2.json", "1")
+	c := open(t, b, t.TempDir())
+	if err := c.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * history {
+		a.save(t, "desired/web2.json", fmt.Sprint(i))
+	}
+	b.reads = nil
+	if err := c.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.reads); n != 2+history+1 { // what was read last, what is new, and that there is no more
+		t.Errorf("%d reads: %d", n, b.reads)
+	}
+}
+
 func TestAnAnswerFromThePastIsNotLedOn(t *testing.T) {
 	b := &fakeBus{}
 	a := open(t, b, t.TempDir())
@@ -305,7 +391,7 @@ func TestWhatIsSealedOtherwiseIsNotTaken(t *testing.T) {
 		"a newer format": {key: "operators.json", data: append([]byte{3}, sealed[1:]...)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			other := &fakeBus{seq: 1, all: []entry{{proto.StatePrefix + e.key, e.data, 1}}}
+			other := &fakeBus{seq: 1, all: []entry{{key: proto.StatePrefix + e.key, data: e.data, seq: 1}}}
 			c := open(t, other, t.TempDir())
 			if err := c.Follow(t.Context()); err == nil {
 				t.Error("it was taken")
