@@ -96,7 +96,8 @@ func (i *identities) listOperators(context.Context, bus.Caller, proto.OperatorLi
 	return proto.OperatorListReply{Operators: i.operators.List()}, nil
 }
 
-// revokeOperator lets an operator in no more, who may be the caller.
+// revokeOperator lets an operator in no more, who may be the caller: then the answer is
+// sent before NATS is told, which cuts the caller off.
 func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto.OperatorRevokeRequest) (proto.OperatorRevokeReply, error) {
 	now := i.now().UTC()
 	revoked, err := i.operators.Revoke(req.Name, now, c.Name)
@@ -106,14 +107,23 @@ func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto
 	if err != nil {
 		return proto.OperatorRevokeReply{}, err
 	}
-	keys := false
+	keys, oneself := false, false
 	for _, op := range revoked {
 		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActOperatorRevoke, Message: op.Name + ", " + op.Credential()})
 		i.log.WarnContext(ctx, "operator revoked", "name", op.Name, "key", op.Credential(), "by", c.Name)
-		keys = keys || op.PublicKey != ""
+		if op.PublicKey != "" {
+			keys, oneself = true, oneself || op.PublicKey == c.PublicKey
+		}
 	}
 	last := len(revoked) - 1
-	if keys { // of a token NATS knows nothing
+	switch {
+	case oneself:
+		bus.AfterReply(ctx, func() {
+			if err := i.tell(ctx); err != nil {
+				i.log.ErrorContext(ctx, "NATS does not know yet that an operator is revoked", "name", req.Name, "err", err)
+			}
+		})
+	case keys: // of a token NATS knows nothing
 		if err := i.tell(ctx); err != nil {
 			return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", req.Name, err)
 		}

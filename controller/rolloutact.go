@@ -15,6 +15,9 @@ import (
 // act does what a person asks for, and leaves a trace of it. It is durable when it is
 // answered.
 func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest) (proto.RolloutActReply, error) {
+	if n := len(req.Reason); n > proto.MaxActReason {
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "reason: must have at most %d bytes, has %d", proto.MaxActReason, n)
+	}
 	switch req.Act {
 	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw:
 		return o.holdBack(ctx, c, req)

@@ -148,21 +148,24 @@ func TestRolloutCallsAreRefusedWithWhatToDo(t *testing.T) {
 	c.world.Push(flake(map[proto.HostName]proto.StorePath{web1: one}))
 	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{hostName(t, "test1"): one}))
 	c.await(t, "web1", wants(web1, 1, one))
+	long := strings.Repeat("x", proto.MaxActReason+1)
 	for name, tt := range map[string]struct {
 		req  proto.RolloutActRequest
 		code bus.Code
 		says string
 	}{
-		"no channel, of two":       {proto.RolloutActRequest{Act: proto.RolloutActPause}, bus.CodeBadRequest, "main, testing"},
-		"no such rollout":          {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "x"}, bus.CodeNotFound, "kedge rollout list"},
-		"a hold of nobody":         {proto.RolloutActRequest{Act: proto.RolloutActHold, Reason: "so"}, bus.CodeBadRequest, "hosts"},
-		"a hold without a reason":  {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1}}, bus.CodeBadRequest, "reason"},
-		"a hold of a stranger":     {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{hostName(t, "web9")}, Reason: "so"}, bus.CodeNotFound, "kedge host list"},
-		"a release of nobody held": {proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{web1}}, bus.CodeRefused, "kedge.hosts.NAME.hold"},
-		"a freeze of no channel":   {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "x", Reason: "so"}, bus.CodeNotFound, "channel"},
-		"a thaw of nothing frozen": {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "main"}, bus.CodeRefused, "kedge.rollout.freeze"},
-		"an early resume":          {proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}, bus.CodeRefused, "reverted"},
-		"no act":                   {proto.RolloutActRequest{}, bus.CodeBadRequest, "act"},
+		"no channel, of two":         {proto.RolloutActRequest{Act: proto.RolloutActPause}, bus.CodeBadRequest, "main, testing"},
+		"no such rollout":            {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "x"}, bus.CodeNotFound, "kedge rollout list"},
+		"a hold of nobody":           {proto.RolloutActRequest{Act: proto.RolloutActHold, Reason: "so"}, bus.CodeBadRequest, "hosts"},
+		"a hold without a reason":    {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1}}, bus.CodeBadRequest, "reason"},
+		"a hold of a stranger":       {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{hostName(t, "web9")}, Reason: "so"}, bus.CodeNotFound, "kedge host list"},
+		"a release of nobody held":   {proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{web1}}, bus.CodeRefused, "kedge.hosts.NAME.hold"},
+		"a freeze of no channel":     {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "x", Reason: "so"}, bus.CodeNotFound, "channel"},
+		"a thaw of nothing frozen":   {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "main"}, bus.CodeRefused, "kedge.rollout.freeze"},
+		"an early resume":            {proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}, bus.CodeRefused, "reverted"},
+		"a pause for a long reason":  {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", Reason: long}, bus.CodeBadRequest, "reason: must have at most 1024 bytes"},
+		"a freeze for a long reason": {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Reason: long}, bus.CodeBadRequest, "reason: must have at most 1024 bytes"},
+		"no act":                     {proto.RolloutActRequest{}, bus.CodeBadRequest, "act"},
 	} {
 		if _, err := c.act(t, tt.req); code(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: error = %v, want %s that says %q", name, err, tt.code, tt.says)

@@ -54,10 +54,15 @@ const MaxAudit = 16 << 10
 // AuditSubject is where what controllers did is kept.
 const AuditSubject = subjectRoot + "audit.act"
 
-// Encode returns e as JSON.
+// Encode returns e as JSON of at most [MaxAudit] bytes, its message shortened if it must
+// be.
 func (e AuditEntry) Encode() ([]byte, error) {
 	e.Format = Format1
-	return encode("audit entry", e)
+	return fit("audit entry", MaxAudit, func(budget int) any {
+		short := e
+		short.Message = shorten(e.Message, budget)
+		return short
+	})
 }
 
 // ParseAuditEntry parses b. Errors wrap [ErrOversized], [ErrUnknownFormat] or

@@ -71,6 +71,21 @@ func TestWhatIsEncodedIsNeverTooLongToBeRead(t *testing.T) {
 	}
 }
 
+// What somebody did is in the audit, however much there is to say about it.
+func TestAnAuditEntryIsNeverTooLongToBeRead(t *testing.T) {
+	for _, n := range []int{0, 100, proto.MaxAudit, 100 * proto.MaxAudit} {
+		e := proto.AuditEntry{Actor: "eve", Act: proto.RolloutActFreeze.Audit(), Message: strings.Repeat("é", n)}
+		b, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := proto.ParseAuditEntry(b)
+		if err != nil || got.Actor != e.Actor || !strings.HasPrefix(e.Message, strings.TrimSuffix(got.Message, "…")) || n <= 100 && got.Message != e.Message {
+			t.Errorf("of %d bytes: %v, %d bytes by %q", len(e.Message), err, len(got.Message), got.Actor)
+		}
+	}
+}
+
 // checkShortened checks that got is the first of want's units with the newest
 // of their lines, and all of them where there were few.
 func checkShortened(t *testing.T, got, want []proto.FailedUnit) {

@@ -229,6 +229,10 @@ func (a *RolloutAct) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// MaxActReason limits the reason of an act, in bytes: it is shown with every host that it
+// holds back.
+const MaxActReason = 1 << 10
+
 // A RolloutActRequest asks for an act.
 type RolloutActRequest struct {
 	Act RolloutAct `json:"act"`
@@ -237,7 +241,7 @@ type RolloutActRequest struct {
 	// is empty; for freeze and thaw it is a channel, and empty is all of them.
 	Rollout string     `json:"rollout,omitempty"`
 	Hosts   []HostName `json:"hosts,omitempty"`  // to hold, or to release
-	Reason  string     `json:"reason,omitempty"` // required to hold and to freeze
+	Reason  string     `json:"reason,omitempty"` // required to hold and to freeze; at most 1024 bytes
 	// To is what to revert to: the ID of an earlier rollout of the channel, or its
 	// revision, in whole or the beginning of it. Empty is what the hosts had before.
 	To string `json:"to,omitempty"`

@@ -181,12 +181,19 @@ func (s *Service) accept(ctx context.Context, r request) {
 		return
 	}
 	err := s.begin(s.rooms[r.name.Role()], func() {
-		rep, err := r.answer(WithCaller(ctx, r.caller), r.caller, r.body)
+		var left []func()
+		rep, err := r.answer(context.WithValue(WithCaller(ctx, r.caller), laterKey{}, &left), r.caller, r.body)
 		if err != nil {
 			s.fail(ctx, r, err)
-			return
+		} else {
+			s.respond(ctx, r, rep)
 		}
-		s.respond(ctx, r, rep)
+		if len(left) > 0 {
+			_ = flush(ctx, r.nats) // it fails if nobody can be answered
+		}
+		for _, do := range left {
+			do()
+		}
 	})
 	if err != nil {
 		s.fail(ctx, r, err)

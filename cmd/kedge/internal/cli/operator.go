@@ -168,7 +168,11 @@ func (k *kedge) operatorRevoke() *cobra.Command {
 						return err
 					}
 				}
-				return nil
+				if r.Operator.By != proto.ServiceName {
+					return nil
+				}
+				_, err = fmt.Fprintln(k.Stderr, "The controller made these credentials itself: remove admin.creds from its state directory and restart it for new ones.")
+				return err
 			})
 		},
 	}

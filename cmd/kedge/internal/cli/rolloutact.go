@@ -132,6 +132,9 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 	if req.Reason == "" && (req.Act == proto.RolloutActHold || req.Act == proto.RolloutActFreeze) {
 		return usage.Errorf("--reason: must be set: others will ask why")
 	}
+	if n := len(req.Reason); n > proto.MaxActReason {
+		return usage.Errorf("--reason: must have at most %d bytes, has %d", proto.MaxActReason, n)
+	}
 	return k.withController(ctx, callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
 		r, err := call[proto.RolloutActRequest, proto.RolloutActReply](ctx, conn, proto.EndpointRolloutAct, req)
 		if err != nil {
