@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +61,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	v := c.fleet.View()
-	n := count(v.Hosts)
+	n := count(letIn(v.Hosts))
 	for _, p := range append(proto.Phases(), proto.PhaseNone) {
 		gauge(c.hosts, float64(n.phases[p]), orNone(p), orNone(p.Verdict()))
 	}
@@ -82,6 +83,12 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.oldestDesc, seconds(c.oldest()))
 	gauge(c.unsyncedDesc, float64(c.unsynced()))
 	gauge(c.natsConnectedDes, truth(c.connected()))
+}
+
+// letIn returns hosts without those that are revoked: what they were is nobody's concern
+// any more.
+func letIn(hosts []proto.HostView) []proto.HostView {
+	return slices.DeleteFunc(slices.Clone(hosts), proto.HostView.Revoked)
 }
 
 // numbers counts hosts.

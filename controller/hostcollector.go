@@ -12,7 +12,7 @@ import (
 
 // hostCollector says how each host is, at the instant of the scrape, as its last
 // status says it: for hosts that nobody can scrape. It shows no more hosts than max,
-// and none in part.
+// none in part, and none that is revoked.
 type hostCollector struct {
 	fleet *Fleet
 	max   int
@@ -58,7 +58,7 @@ func (c *hostCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *hostCollector) Collect(ch chan<- prometheus.Metric) {
-	hosts := c.fleet.View().Hosts
+	hosts := letIn(c.fleet.View().Hosts)
 	shown := hosts[:min(len(hosts), c.max)]
 	ch <- prometheus.MustNewConstMetric(c.omitted, prometheus.GaugeValue, float64(len(hosts)-len(shown)))
 	for _, h := range shown {

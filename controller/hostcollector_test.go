@@ -34,6 +34,9 @@ func TestHostMetrics(t *testing.T) {
 	f.Trouble(host(t, "web3"), &proto.Problem{Reason: proto.ReasonBuildFailed})
 	f.Trouble(host(t, "web4"), &proto.Problem{Reason: proto.ReasonBuildFailed})
 
+	f.Apply(status(host(t, "gone"), 8, proto.PhaseRollbackFailed), now)
+	f.Enrolled(host(t, "gone"), proto.HostKey{Revoked: now})
+
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(newHostCollector(f, 3))
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`

@@ -124,14 +124,14 @@ func (r *retention) prune(ctx context.Context, short bool) {
 }
 
 // needed returns the systems that must stay: what hosts run, may go back to or are
-// to run, and what the last revisions and the rollouts under way came to.
+// to run, if they are not revoked, and what the last revisions and the rollouts under way came to.
 func (r *retention) needed() ([]proto.StorePath, error) {
 	needed, err := r.revisions.toplevels()
 	if err != nil {
 		return nil, fmt.Errorf("what the cache has to keep: %w", err)
 	}
 	seen := map[proto.StorePath]bool{}
-	for _, v := range r.fleet.View().Hosts {
+	for _, v := range letIn(r.fleet.View().Hosts) {
 		needed = append(needed, v.Want.Toplevel)
 		needed = append(needed, r.toplevels(v.Host)...)
 		if s := v.Status; s != nil {

@@ -77,6 +77,10 @@ func TestTheCacheKeepsWhatIsNeeded(t *testing.T) {
 	r.fleet.Apply(proto.Status{Host: web1, Systems: proto.Systems{
 		Current: path("current"), Booted: path("booted"), Profile: path("profile"), Proven: path("proven"),
 	}, Deployment: proto.DeploymentStatus{Toplevel: path("deployed")}}, time.Now())
+	gone := host(t, "web9")
+	r.fleet.Want(gone, proto.Target{Serial: 7, Toplevel: path("gone")})
+	r.fleet.Apply(proto.Status{Host: gone, Systems: proto.Systems{Current: path("gone")}}, time.Now())
+	r.fleet.Enrolled(gone, proto.HostKey{Revoked: time.Now()})
 	r.toplevels = func(proto.HostName) []proto.StorePath { return []proto.StorePath{path("wanted"), path("before")} }
 	r.rollouts = func() []proto.StorePath { return []proto.StorePath{path("next")} }
 	note(t, r.revisions, "a#main", "1", path("oldest"))

@@ -16,7 +16,7 @@ func (k *keyAPI) status(context.Context, bus.Caller, proto.KeyStatusRequest) (pr
 }
 
 func (k *keyAPI) look() proto.KeyStatusReply {
-	hosts := k.fleet.View().Hosts
+	hosts := letIn(k.fleet.View().Hosts)
 	reply := proto.KeyStatusReply{Hosts: len(hosts)}
 	releases, controllers := k.signer.OwnReleaseKeys(), k.signer.ControllerKeys()
 	lacking := unlisted(k.signer.ReleaseKeys(), k.publisher.Withdrawals())

@@ -137,6 +137,10 @@ type HostView struct {
 	Waits *RolloutWait `json:"waits,omitempty"`
 }
 
+// Revoked reports whether the host is let in no more: the last key that it was given
+// credentials for was revoked.
+func (v HostView) Revoked() bool { return v.Key != nil && !v.Key.Revoked.IsZero() }
+
 // A Rival is a second machine with a host's credentials.
 type Rival struct {
 	Seen    time.Time `json:"seen"`    // when it was last heard of

@@ -31,6 +31,8 @@ func joined(a, b string) string {
 // status is [Host] for what the host itself says, or does not say.
 func status(v proto.HostView, now time.Time) string {
 	switch {
+	case v.Revoked():
+		return "revoked"
 	case v.Status == nil && v.Seen.IsZero():
 		return "never heard of"
 	case v.Silent:
