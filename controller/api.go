@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,8 +98,11 @@ func requestResult(err error) string {
 }
 
 func (a *api) fleetCall(ctx context.Context, _ bus.Caller, req proto.FleetRequest) (proto.FleetReply, error) {
+	if err := cmp.Or(inRange("limit", req.Limit, proto.MaxHosts), inRange("wait", req.Wait, proto.MaxWait)); err != nil {
+		return proto.FleetReply{}, err
+	}
 	if req.After != 0 && req.Continue.IsZero() {
-		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+		ctx, cancel := context.WithTimeout(ctx, req.Wait)
 		defer cancel()
 		a.fleet.Await(ctx, req.After)
 	}
@@ -106,8 +110,11 @@ func (a *api) fleetCall(ctx context.Context, _ bus.Caller, req proto.FleetReques
 }
 
 func (a *api) hostCall(ctx context.Context, _ bus.Caller, req proto.HostRequest) (proto.HostReply, error) {
+	if err := inRange("wait", req.Wait, proto.MaxWait); err != nil {
+		return proto.HostReply{}, err
+	}
 	if req.After != 0 {
-		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+		ctx, cancel := context.WithTimeout(ctx, req.Wait)
 		defer cancel()
 		a.fleet.AwaitHost(ctx, req.Host, req.After)
 	}
@@ -119,10 +126,12 @@ func (a *api) hostCall(ctx context.Context, _ bus.Caller, req proto.HostRequest)
 }
 
 func (a *api) eventsCall(ctx context.Context, _ bus.Caller, req proto.EventsRequest) (proto.EventsReply, error) {
+	if err := cmp.Or(inRange("limit", req.Limit, proto.MaxEvents), inRange("wait", req.Wait, proto.MaxWait)); err != nil {
+		return proto.EventsReply{}, err
+	}
 	if _, known := a.fleet.Host(req.Host); !req.Host.IsZero() && !known {
 		return proto.EventsReply{}, unknownHost(req.Host)
 	}
-	req.Wait = bounded(req.Wait)
 	reply, err := a.history.Events(ctx, req)
 	if err != nil {
 		return reply, unavailable("read the history", err)
@@ -168,6 +177,9 @@ func (a *api) audit(ctx context.Context, e proto.AuditEntry) {
 }
 
 func (a *api) auditCall(ctx context.Context, _ bus.Caller, req proto.AuditRequest) (proto.AuditReply, error) {
+	if err := inRange("limit", req.Limit, proto.MaxEntries); err != nil {
+		return proto.AuditReply{}, err
+	}
 	reply, err := a.history.ReadAudit(ctx, req)
 	if err != nil {
 		return reply, unavailable("read the audit", err)
@@ -191,8 +203,14 @@ func hostNames(hosts []proto.HostName) string {
 	return strings.Join(names, ", ")
 }
 
-// bounded returns how long a call that asks to wait d may wait.
-func bounded(d time.Duration) time.Duration { return min(max(d, 0), proto.MaxWait) }
+// inRange refuses what a request has under a name if it is not from zero to most: nobody
+// who asks for something is given less.
+func inRange[T int | time.Duration](name string, got, most T) error {
+	if got < 0 || got > most {
+		return bus.Errorf(bus.CodeBadRequest, "%s: must be from %v to %v, got %v", name, T(0), most, got)
+	}
+	return nil
+}
 
 func unknownHost(h proto.HostName) error {
 	return bus.Errorf(bus.CodeNotFound, "host %s is not known; see kedge host list", h)

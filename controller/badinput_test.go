@@ -4,11 +4,51 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/controller/controllertest"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
+
+// TestWhatNoPageAndNoCallCanBeIsRefused: whoever asks for something is not given less.
+func TestWhatNoPageAndNoCallCanBeIsRefused(t *testing.T) {
+	c := start(t)
+	ask := func(e proto.Endpoint, req any) error {
+		_, err := bus.Call[any, map[string]any](t.Context(), c.conn, e, req)
+		return err
+	}
+	limits := func(of func(limit int) (proto.Endpoint, any), most int) {
+		for limit, good := range map[int]bool{-1: false, 0: true, 1: true, most: true, most + 1: false} {
+			e, req := of(limit)
+			if err := ask(e, req); (code(err) == bus.CodeBadRequest) == good || !good && !strings.Contains(err.Error(), "limit: must be from 0 to ") {
+				t.Errorf("%s: limit %d: %v", e.Name(), limit, err)
+			}
+		}
+	}
+	limits(func(n int) (proto.Endpoint, any) { return proto.EndpointFleet, proto.FleetRequest{Limit: n} }, proto.MaxHosts)
+	limits(func(n int) (proto.Endpoint, any) { return proto.EndpointEvents, proto.EventsRequest{Limit: n} }, proto.MaxEvents)
+	limits(func(n int) (proto.Endpoint, any) { return proto.EndpointAudit, proto.AuditRequest{Limit: n} }, proto.MaxEntries)
+	limits(func(n int) (proto.Endpoint, any) {
+		return proto.EndpointRolloutShow, proto.RolloutShowRequest{Limit: n}
+	}, proto.MaxHosts)
+	limits(func(n int) (proto.Endpoint, any) {
+		return proto.EndpointRolloutPlan, proto.RolloutPlanRequest{Limit: n}
+	}, proto.MaxHosts)
+	for _, wait := range []time.Duration{-time.Second, proto.MaxWait + 1} {
+		for e, req := range map[proto.Endpoint]any{
+			proto.EndpointFleet:       proto.FleetRequest{After: 1, Wait: wait},
+			proto.EndpointHost:        proto.HostRequest{Host: hostName(t, "web1"), Wait: wait},
+			proto.EndpointEvents:      proto.EventsRequest{Last: true, Wait: wait},
+			proto.EndpointBuildLog:    proto.BuildLogRequest{Wait: wait},
+			proto.EndpointRolloutShow: proto.RolloutShowRequest{After: 1, Wait: wait},
+		} {
+			if err := ask(e, req); code(err) != bus.CodeBadRequest || !strings.Contains(err.Error(), "wait: must be from 0s to 30s, got ") {
+				t.Errorf("%s: wait %s: %v", e.Name(), wait, err)
+			}
+		}
+	}
+}
 
 // TestABadRevisionIsRefusedAndChangesNothing: what is wrong is said of what it concerns,
 // and what hosts are to run stays as it was.

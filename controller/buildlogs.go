@@ -48,11 +48,14 @@ func logFailed(log *buildlog.Log, failed map[proto.HostName]*build.HostError) {
 
 // buildLogCall answers with a page of a log.
 func (a *api) buildLogCall(ctx context.Context, _ bus.Caller, req proto.BuildLogRequest) (proto.BuildLogReply, error) {
+	if err := inRange("wait", req.Wait, proto.MaxWait); err != nil {
+		return proto.BuildLogReply{}, err
+	}
 	channel, err := a.channelOf(req.Channel)
 	if err != nil {
 		return proto.BuildLogReply{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+	ctx, cancel := context.WithTimeout(ctx, req.Wait)
 	defer cancel()
 	page, err := a.logs.Read(ctx, channel, req.Revision, int64(min(req.After, 1<<62))) //nolint:gosec // bounded
 	if errors.Is(err, buildlog.ErrUnknown) {

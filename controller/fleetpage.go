@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,20 +10,12 @@ import (
 	"kedge/proto"
 )
 
-// Bounds of a page of hosts. NATS takes no message of any size, and what hosts say is not
-// always easy to compress.
-const (
-	maxPage   = 1000    // hosts
-	pageBytes = 2 << 20 // a page ends after the host that makes it larger
-)
+// pageBytes bounds a page of hosts, which ends after the one that makes it larger. NATS
+// takes no message of any size, and what hosts say is not always easy to compress.
+const pageBytes = 2 << 20
 
-// pageLimit returns how many hosts a page has at most: limit, which below one is none.
-func pageLimit(limit int) int {
-	if limit < 1 || limit > maxPage {
-		return maxPage
-	}
-	return limit
-}
+// pageLimit returns how many hosts a page has at most that may have limit; zero is none.
+func pageLimit(limit int) int { return cmp.Or(limit, proto.MaxHosts) }
 
 // fits returns how many of all a page has that may have limit.
 func fits[T any](all []T, limit int) (int, error) {
@@ -41,7 +34,7 @@ func fits[T any](all []T, limit int) (int, error) {
 }
 
 // Page returns the fleet as it is, with the hosts after one: with limit of them, or
-// fewer if a page holds no more. Below one, limit is none.
+// fewer if a page holds no more. Zero is no limit.
 func (f *Fleet) Page(after proto.HostName, limit int) (proto.FleetReply, error) {
 	page := f.page(after, pageLimit(limit))
 	n, err := fits(page.Hosts, limit)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -96,8 +97,9 @@ func (c Config) destinations() (all []notify.Destination) {
 }
 
 // NotifyTest sends a test to each of the destinations that names has, or to all if it has
-// none. The error is about those that it could not be sent to.
-func NotifyTest(ctx context.Context, c Config, now time.Time, names ...string) error {
+// none, and says in out where it was sent to. The error is about those that it could not
+// be sent to.
+func NotifyTest(ctx context.Context, c Config, now time.Time, out io.Writer, names ...string) error {
 	var problems []error
 	for _, name := range names {
 		if _, known := c.Notifications[name]; !known {
@@ -114,6 +116,8 @@ func NotifyTest(ctx context.Context, c Config, now time.Time, names ...string) e
 		}
 		if err := d.Send(ctx, client, notify.TestMessage(keyName(), now)); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", d.Name, err))
+		} else if _, err := fmt.Fprintf(out, "%s: sent\n", d.Name); err != nil {
+			return err
 		}
 	}
 	return errors.Join(problems...)

@@ -153,6 +153,9 @@ func unknownChannel(name string) error {
 }
 
 func (o *rollouts) show(ctx context.Context, _ bus.Caller, req proto.RolloutShowRequest) (proto.RolloutShowReply, error) {
+	if err := cmp.Or(inRange("limit", req.Limit, proto.MaxHosts), inRange("wait", req.Wait, proto.MaxWait)); err != nil {
+		return proto.RolloutShowReply{}, err
+	}
 	shown, err := o.whole(ctx, req)
 	if err != nil {
 		return proto.RolloutShowReply{}, err
@@ -168,7 +171,7 @@ func (o *rollouts) whole(ctx context.Context, req proto.RolloutShowRequest) (pro
 		return proto.RolloutShowReply{}, err
 	}
 	if req.After != 0 && req.Continue.IsZero() {
-		ctx, cancel := context.WithTimeout(ctx, bounded(req.Wait))
+		ctx, cancel := context.WithTimeout(ctx, req.Wait)
 		defer cancel()
 		o.fleet.AwaitRollout(ctx, r.channel, req.After)
 	}
@@ -208,6 +211,9 @@ func hostsAfter(hosts []proto.RolloutHost, after proto.HostName) ([]proto.Rollou
 }
 
 func (o *rollouts) plan(ctx context.Context, _ bus.Caller, req proto.RolloutPlanRequest) (proto.RolloutPlanReply, error) {
+	if err := inRange("limit", req.Limit, proto.MaxHosts); err != nil {
+		return proto.RolloutPlanReply{}, err
+	}
 	shown, err := o.whole(ctx, proto.RolloutShowRequest{Rollout: req.Rollout})
 	if err != nil {
 		return proto.RolloutPlanReply{}, err

@@ -108,6 +108,13 @@ func (r Role) Subjects() []string {
 // MaxWait is the longest that a call may ask to wait for news.
 const MaxWait = 30 * time.Second
 
+// The most that a page may be asked for to have.
+const (
+	MaxHosts   = 1000
+	MaxEvents  = 1000
+	MaxEntries = 500 // of the audit
+)
+
 // A HostView is one host as the controller sees it.
 type HostView struct {
 	Host HostName `json:"host"`
@@ -169,7 +176,7 @@ type Problem struct {
 type FleetRequest struct {
 	After uint64        `json:"after,omitempty"` // a FleetReply's Version
 	Wait  time.Duration `json:"wait,omitempty"`  // nanoseconds, at most MaxWait
-	Limit int           `json:"limit,omitempty"` // of hosts, at most; zero is as many as a reply holds
+	Limit int           `json:"limit,omitempty"` // of hosts, at most 1000; zero is as many as a reply holds
 	// Continue is that of the page before, of which this one is the next; it does not
 	// wait.
 	Continue HostName `json:"continue,omitzero"`
@@ -244,7 +251,7 @@ type HostReply struct {
 type EventsRequest struct {
 	After uint64        `json:"after,omitempty"`
 	Host  HostName      `json:"host,omitzero"`   // of this host only
-	Limit int           `json:"limit,omitempty"` // at most; zero means 100
+	Limit int           `json:"limit,omitempty"` // at most 1000; zero means 100
 	Last  bool          `json:"last,omitempty"`  // the newest Limit events, whatever After says
 	Wait  time.Duration `json:"wait,omitempty"`  // for the first one, nanoseconds, at most MaxWait
 }

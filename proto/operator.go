@@ -63,7 +63,7 @@ type OperatorRevokeReply struct {
 // first.
 type AuditRequest struct {
 	After uint64 `json:"after,omitempty"`
-	Limit int    `json:"limit,omitempty"` // at most; zero means 100
+	Limit int    `json:"limit,omitempty"` // at most 500; zero means 100
 	Last  bool   `json:"last,omitempty"`  // the newest Limit entries, whatever After says
 }
 

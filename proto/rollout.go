@@ -158,7 +158,7 @@ type RolloutShowRequest struct {
 	Rollout string        `json:"rollout,omitempty"` // an ID, or a channel
 	After   uint64        `json:"after,omitempty"`
 	Wait    time.Duration `json:"wait,omitempty"`
-	Limit   int           `json:"limit,omitempty"` // of hosts, at most; zero is as many as a reply holds
+	Limit   int           `json:"limit,omitempty"` // of hosts, at most 1000; zero is as many as a reply holds
 	// Continue is that of the page before, of which this one is the next; it does not
 	// wait. Rollout should then be the ID: of a channel it may be another one by now.
 	Continue HostName `json:"continue,omitzero"`

@@ -73,7 +73,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return run(cmd.Context(), c, stderr)
 		},
 	})
-	root.AddCommand(natsConfig(&file, stdout), backup(&file), restore(&file, stdout), notifyTest(&file))
+	root.AddCommand(natsConfig(&file, stdout), backup(&file), restore(&file, stdout), notifyTest(&file, stdout))
 	return root
 }
 
@@ -102,7 +102,7 @@ func natsConfig(file *string, stdout io.Writer) *cobra.Command {
 }
 
 // notifyTest tries destinations of notifications.
-func notifyTest(file *string) *cobra.Command {
+func notifyTest(file *string, stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "notify-test [DESTINATION...]",
 		Short: "Send a test to destinations of notifications, or to all",
@@ -111,7 +111,7 @@ func notifyTest(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return controller.NotifyTest(cmd.Context(), c, time.Now(), args...)
+			return controller.NotifyTest(cmd.Context(), c, time.Now(), stdout, args...)
 		},
 	}
 }

@@ -59,22 +59,24 @@ func TestNotifyTest(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var out bytes.Buffer
 	run := func(args ...string) error {
-		cmd := command(t.Output(), t.Output())
+		out.Reset()
+		cmd := command(&out, t.Output())
 		cmd.SetArgs(append([]string{"notify-test", "--config", file}, args...))
 		return cmd.ExecuteContext(t.Context())
 	}
-	if err := run("phone"); err != nil || len(got) != 1 || <-got != "/phone" {
-		t.Errorf("one: %v", err)
+	if err := run("phone"); err != nil || len(got) != 1 || <-got != "/phone" || out.String() != "phone: sent\n" {
+		t.Errorf("one: %v; %q", err, out.String())
 	}
-	if err := run(); err != nil || len(got) != 2 {
-		t.Errorf("all: %v, %d messages", err, len(got))
+	if err := run(); err != nil || len(got) != 2 || out.String() != "chat: sent\nphone: sent\n" {
+		t.Errorf("all: %v, %d messages; %q", err, len(got), out.String())
 	}
 	if err := run("pager"); err == nil || !strings.Contains(err.Error(), `there is no destination "pager"`) {
 		t.Errorf("nobody: %v", err)
 	}
 	chat.Close()
-	if err := run("chat"); err == nil || !strings.Contains(err.Error(), "chat: send: ") {
+	if err := run("chat"); err == nil || out.Len() > 0 || !strings.Contains(err.Error(), "chat: send: ") {
 		t.Errorf("who is gone: %v", err)
 	}
 }

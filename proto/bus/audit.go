@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,8 @@ import (
 	"kedge/proto"
 )
 
-// Bounds of a page of the audit.
-const (
-	auditPage    = 100
-	maxAuditPage = 500
-)
+// auditPage is how many entries a page of the audit has at most, unless it is said.
+const auditPage = 100
 
 // Audit keeps e for ever, or as long as the audit reaches, and returns when it
 // is stored. If ctx is that of a call, and the caller is the actor, e also says with
@@ -47,10 +45,7 @@ func (f *Fleet) ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.Audi
 	if err != nil {
 		return proto.AuditReply{}, fmt.Errorf("read the audit: %w", translate(err))
 	}
-	limit := uint64(auditPage)
-	if r.Limit > 0 {
-		limit = uint64(min(r.Limit, maxAuditPage)) //nolint:gosec // bounded above and below
-	}
+	limit := uint64(cmp.Or(r.Limit, auditPage)) //nolint:gosec // not negative
 	state := s.CachedInfo().State
 	first := max(r.After+1, state.FirstSeq)
 	if r.Last {

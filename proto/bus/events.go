@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -13,7 +14,6 @@ import (
 
 const (
 	defaultPage = 100
-	maxPage     = 1000
 	pageBytes   = 2 << 20 // a page ends after the event that makes it larger
 )
 
@@ -32,16 +32,13 @@ func (f *Fleet) Events(ctx context.Context, r proto.EventsRequest) (proto.Events
 	if err != nil {
 		return proto.EventsReply{}, fmt.Errorf("events: %w", translate(err))
 	}
-	r.Limit = min(r.Limit, maxPage)
-	if r.Limit <= 0 {
-		r.Limit = defaultPage
-	}
+	r.Limit = cmp.Or(r.Limit, defaultPage)
 	h := history{stream: stream, host: r.Host, state: stream.CachedInfo().State}
 	var reply proto.EventsReply
 	if r.Last {
 		reply, err = h.last(ctx, r.Limit)
 	} else {
-		reply, err = h.after(ctx, r.After, r.Limit, min(r.Wait, proto.MaxWait))
+		reply, err = h.after(ctx, r.After, r.Limit, r.Wait)
 	}
 	if err != nil {
 		return proto.EventsReply{}, fmt.Errorf("events: %w", translate(err))

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +99,31 @@ func readKeys(paths []string) ([]proto.SecretKey, error) {
 	for _, p := range paths {
 		key, err := keyfile.Read(p)
 		if err != nil {
-			return nil, fmt.Errorf("read key: %w", err)
+			return nil, fmt.Errorf("read key: %w", cmp.Or(otherwise(p), err))
 		}
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// secretForm is what the file of a secret key looks like, also of one that is damaged.
+var secretForm = regexp.MustCompile(`^[^\s:]+:[A-Za-z0-9+/=]*\s*$`)
+
+// otherwise says what a file is that should have a secret key and was never one; nil if it
+// may be one that is damaged, or exposed.
+func otherwise(path string) error {
+	if stat, err := os.Stat(path); err != nil || !stat.Mode().IsRegular() { // a pipe was read
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil //nolint:nilerr // who read it first says it better
+	}
+	if _, err := proto.ParsePublicKey(string(text)); err == nil {
+		return fmt.Errorf("%s is a public key already", path)
+	}
+	if !secretForm.Match(text) {
+		return fmt.Errorf("%s is not a secret key", path)
+	}
+	return nil
 }
