@@ -42,8 +42,9 @@ func testMkFleet(t *testing.T, m *hosts.Machine) {
 		t.Fatal(err)
 	}
 	want := options{
-		"hostNames": options{"alone": "alone", "made": "made", "named": "other", "whole": "whole"},
-		"greetings": options{"alone": "", "made": "hello", "named": "", "whole": ""},
+		"hostNames":  options{"alone": "alone", "made": "made", "named": "other", "whole": "whole"},
+		"agentHosts": options{"alone": "alone", "made": "made", "named": "named", "whole": nil},
+		"greetings":  options{"alone": "", "made": "hello", "named": "", "whole": ""},
 		"kedge": options{
 			"hosts":   options{"named": options{"tags": []any{"web"}, "hold": "it is being looked at"}},
 			"sites":   options{"eu": options{"hosts": "tag:web"}},

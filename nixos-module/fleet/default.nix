@@ -61,7 +61,13 @@ let
           inherit specialArgs;
           modules =
             modules
-            ++ [ { networking.hostName = lib.mkDefault name; } ]
+            ++ [
+              {
+                networking.hostName = lib.mkDefault name;
+                # What it is to the controller, whatever it calls itself; before the module's default.
+                services.kedge-agent.settings.host = lib.mkOverride 900 name;
+              }
+            ]
             ++ host.modules or (throw "kedge: host ${name} has neither modules nor a configuration");
         })
       ) described;

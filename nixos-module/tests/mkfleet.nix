@@ -49,6 +49,7 @@ in
     {
       inherit (good) kedge;
       hostNames = ofEach (c: c.networking.hostName);
+      agentHosts = ofEach (c: c.services.kedge-agent.settings.host or null);
       greetings = ofEach (c: c.system.name);
     };
   misspelt =

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,7 @@ type place struct {
 	id   bus.Identity
 	file string
 	dir  string
+	log  strings.Builder // the keeper's, which alone writes there
 
 	mu      sync.Mutex
 	link    bus.State // guarded by mu, as all below
@@ -65,7 +67,12 @@ func (p *place) jwt(name, key string, expires time.Time) string {
 // place puts credentials where a secrets tool would.
 func (p *place) place(expires time.Time) {
 	p.t.Helper()
-	b, err := bus.FormatCredentials(p.jwt("web1", p.id.PublicKey, expires), p.id.Seed)
+	p.placeOf("web1", expires)
+}
+
+func (p *place) placeOf(host string, expires time.Time) {
+	p.t.Helper()
+	b, err := bus.FormatCredentials(p.jwt(host, p.id.PublicKey, expires), p.id.Seed)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -83,7 +90,7 @@ func (p *place) keep() *credentials.Keeper {
 	}
 	k := credentials.New(credentials.Options{
 		Host: host, Credentials: p.file, StateDir: p.dir, Instance: "m1", Link: p, Ask: p.Ask, Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Changed: func() {},
+		Log: slog.New(slog.NewTextHandler(&p.log, nil)), Changed: func() {},
 	})
 	ctx, stop := context.WithCancel(p.t.Context())
 	done := make(chan error, 1)
@@ -239,6 +246,26 @@ func TestAControllerThatWasNotThereIsToldLater(t *testing.T) {
 			t.Errorf("with a controller again, over the same connection: %+v", s)
 		}
 	})
+}
+
+// As where a host was given another name in its configuration.
+func TestCredentialsOfAnotherNameAreToldOfOnce(t *testing.T) {
+	for host, want := range map[string]int{"web1": 0, "web2": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlace(t)
+			p.placeOf(host, time.Now().Add(60*day))
+			p.keep()
+			for range 3 {
+				synctest.Wait()
+				p.change(func() { p.link.Connects++ })
+			}
+			synctest.Wait()
+			said := p.log.String()
+			if got := strings.Count(said, "credentials of another host"); got != want || want > 0 && !strings.Contains(said, "credentials="+host) {
+				t.Errorf("%s: told %d times, want %d: %s", host, got, want, said)
+			}
+		})
+	}
 }
 
 func TestNobodyElsesCredentialsAreKept(t *testing.T) {
