@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,7 +66,12 @@ func (p *place) jwt(name, key string, expires time.Time) string {
 // place puts credentials where a secrets tool would.
 func (p *place) place(expires time.Time) {
 	p.t.Helper()
-	b, err := bus.FormatCredentials(p.jwt("web1", p.id.PublicKey, expires), p.id.Seed)
+	p.placeOf("web1", expires)
+}
+
+func (p *place) placeOf(host string, expires time.Time) {
+	p.t.Helper()
+	b, err := bus.FormatCredentials(p.jwt(host, p.id.PublicKey, expires), p.id.Seed)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -263,4 +269,46 @@ func TestNobodyElsesCredentialsAreKept(t *testing.T) {
 			t.Errorf("something was kept: %v", err)
 		}
 	})
+}
+
+// TestCredentialsOfAnotherHostAreToldOf says what the server goes by: with accounts of
+// Kedge's making the name in the credentials, which is a mere label to those of others.
+func TestCredentialsOfAnotherHostAreToldOf(t *testing.T) {
+	denied := fmt.Errorf("renew credentials: %w", bus.ErrDenied)
+	another := credentials.State{Reason: proto.ReasonRefusedIdentity, Message: "these are the credentials of web5; host is web1"}
+	for name, c := range map[string]struct {
+		host   string
+		answer error
+		want   credentials.State
+	}{
+		"of another host":                       {host: "web5", answer: denied, want: another},
+		"of another name, which does not count": {host: "web5"},
+		"of this host, which may not ask":       {host: "web1", answer: denied},
+		"of another host, with no controller":   {host: "web5", answer: bus.ErrNoController},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				good := p.answer
+				p.answer = func(proto.RenewRequest) (proto.RenewReply, error) { return proto.RenewReply{}, c.answer }
+				p.placeOf(c.host, time.Now().Add(30*day))
+				k := p.keep()
+				synctest.Wait()
+				got := k.State()
+				got.Expires = time.Time{}
+				if got != c.want {
+					t.Errorf("state = %+v, want %+v", got, c.want)
+				}
+				p.place(time.Now().Add(30 * day))
+				p.change(func() {
+					p.answer = good
+					p.link.Connects++
+				})
+				synctest.Wait()
+				if got := k.State(); got.Reason != "" {
+					t.Errorf("with its own: state = %+v", got)
+				}
+			})
+		})
+	}
 }
