@@ -239,8 +239,10 @@ func (f *Fleet) Sources() []proto.SourceStatus {
 	return f.sorted()
 }
 
-// sorted returns the sources by channel. The caller holds the mutex.
-func (f *Fleet) sorted() (sources []proto.SourceStatus) {
+// sorted returns the sources by channel, a list if there are none. The caller holds the
+// mutex.
+func (f *Fleet) sorted() []proto.SourceStatus {
+	sources := []proto.SourceStatus{}
 	for _, channel := range slices.Sorted(maps.Keys(f.sources)) {
 		sources = append(sources, f.sources[channel])
 	}

@@ -148,3 +148,11 @@ func TestAPageEndsWhenItIsLarge(t *testing.T) {
 		t.Errorf("the second page has %d hosts, and goes on after %q, %v; want one", len(page.Hosts), page.Continue, err)
 	}
 }
+
+// A controller that builds nothing has no channels: an empty list, for who reads it.
+func TestAFleetWithoutChannelsHasAListOfThem(t *testing.T) {
+	page, err := NewFleet(time.Now).Page(proto.HostName{}, 0)
+	if err != nil || page.Sources == nil || len(page.Sources) > 0 {
+		t.Errorf("sources are %#v, %v", page.Sources, err)
+	}
+}

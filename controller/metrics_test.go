@@ -107,3 +107,65 @@ kedge_controller_source_problem{channel="main",reason="unsigned"} 0
 		t.Errorf("stopwatch logs as %q", got)
 	}
 }
+
+// TestWhoIsRevokedIsCountedNoMore is about a host that went in the worst of states, and
+// is back with new credentials.
+func TestWhoIsRevokedIsCountedNoMore(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	f := NewFleet(func() time.Time { return now })
+	gone := host(t, "gone")
+	f.Enrolled(gone, proto.HostKey{PublicKey: "U1"})
+	f.Apply(status(gone, 8, proto.PhaseRollbackFailed), now)
+	f.Trouble(gone, &proto.Problem{Reason: proto.ReasonNotInRevision})
+	now = now.Add(24 * time.Hour)
+	f.Sweep()
+
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newHostCollector(f, 9), newFleetCollector(f, func() time.Time { return now }, func() int { return 0 }, func() bool { return true }))
+	failed := map[string]string{"phase": "rollback-failed"}
+	missed := map[string]string{"reason": "not-in-revision"}
+	for _, step := range []struct {
+		name string
+		key  proto.HostKey
+		want float64
+	}{
+		{"silent", proto.HostKey{PublicKey: "U1"}, 1},
+		{"revoked", proto.HostKey{PublicKey: "U1", Revoked: now}, 0},
+		{"enrolled anew", proto.HostKey{PublicKey: "U2", Enrolled: now}, 1},
+	} {
+		f.Enrolled(gone, step.key)
+		for name, labels := range map[string]map[string]string{
+			"hosts": failed, "hosts_silent": nil, "hosts_problem": missed, "host_silent": nil, "host_deployment_info": failed,
+		} {
+			if got := sum(t, registry, "kedge_controller_"+name, labels); got != step.want {
+				t.Errorf("%s: %s %v is %v, want %v", step.name, name, labels, got, step.want)
+			}
+		}
+	}
+}
+
+// sum returns the sum of a metric's series that have these labels, among others.
+func sum(t *testing.T, from prometheus.Gatherer, name string, labels map[string]string) (total float64) {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			has := 0
+			for _, l := range m.GetLabel() {
+				if want, asked := labels[l.GetName()]; asked && want == l.GetValue() {
+					has++
+				}
+			}
+			if has == len(labels) {
+				total += m.GetGauge().GetValue()
+			}
+		}
+	}
+	return total
+}

@@ -31,17 +31,7 @@ let
     ;
   persistent = import ./persistent.nix { inherit config lib; };
   checks = import ./checks.nix { inherit lib; };
-  inherit (cfg.settings.metrics) listen;
-  # Nothing but the host itself reaches the others.
-  inside = [
-    "unix:"
-    "127."
-    "[::1]:"
-    "localhost:"
-  ];
-  metricsPort = lib.optional (listen != "" && !lib.any (p: lib.hasPrefix p listen) inside) (
-    lib.toInt (lib.last (lib.splitString ":" listen))
-  );
+  metricsPort = import ./outside.nix { inherit lib; } [ cfg.settings.metrics.listen ];
   noChecks = map (name: "services.kedge-agent.checks.${name}") (checks.wrong cfg.checks);
 in
 {

@@ -21,11 +21,9 @@ let
   inherit (import ./controller-settings.nix { inherit lib; }) notification source settings;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
-  portsOf =
-    addresses:
-    map (address: lib.toInt (lib.last (lib.splitString ":" address))) (
-      lib.filter (address: address != "") addresses
-    );
+  ports = import ./outside.nix { inherit lib; } (
+    lib.optional (cfg.settings.nats.url == "") cfg.settings.nats.listen ++ [ cfg.settings.http.listen ]
+  );
 in
 {
   options.services.kedge-controller = {
@@ -152,6 +150,10 @@ in
         assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
         message = "services.kedge-controller: tls.certificateFile and tls.keyFile are set together or not at all.";
       }
+      {
+        assertion = !cfg.openFirewall || ports != [ ];
+        message = "services.kedge-controller: openFirewall is set, but neither settings.http.listen nor settings.nats.listen names a port that other machines reach; name an address such as \"[::]:443\".";
+      }
     ];
 
     environment.etc."kedge/controller.yaml".source = configFile;
@@ -165,11 +167,7 @@ in
       ''
     );
 
-    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall (
-      portsOf (
-        lib.optional (cfg.settings.nats.url == "") cfg.settings.nats.listen ++ [ cfg.settings.http.listen ]
-      )
-    );
+    networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall ports;
 
     systemd.services.kedge-controller = unit // {
       # The controller runs nix and git; both run ssh, for repositories and remote builders, and git

@@ -88,6 +88,7 @@ func testModules(t *testing.T, e evaluator) {
 
 	t.Run("ports are opened when asked for", func(t *testing.T) {
 		moved := options{"openFirewall": true, "settings": options{"http": options{"listen": "[::]:8443"}}}
+		local := options{"openFirewall": true, "settings": options{"nats": options{"listen": "127.0.0.1:4222"}}}
 		for name, tt := range map[string]struct {
 			service options
 			want    []int
@@ -95,6 +96,7 @@ func testModules(t *testing.T, e evaluator) {
 			"not asked": {nil, []int{}},
 			"asked":     {options{"openFirewall": true}, []int{4222, 443}},
 			"moved":     {moved, []int{4222, 8443}},
+			"local":     {local, []int{443}},
 			"closed":    {options{"openFirewall": true, "settings": options{"nats": options{"listen": ""}}}, []int{443}},
 			"elsewhere": {options{"openFirewall": true, "settings": options{"nats": options{"url": "tls://nats.example:4222"}}}, []int{443}},
 		} {
@@ -302,6 +304,11 @@ func testRefusals(t *testing.T, e evaluator) {
 		{
 			"a port to open, and a socket to listen at", "agent",
 			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": "unix:/run/kedge/metrics.sock"}}}, nil), "settings.metrics.listen names no port",
+		},
+		{
+			"a controller's ports to open, and this machine alone to ask", "controller",
+			controllerHost(options{"openFirewall": true, "settings": options{"nats": options{"listen": ""}, "http": options{"listen": "[::1]:443"}}}, nil),
+			"neither settings.http.listen nor settings.nats.listen names a port that other machines reach",
 		},
 		{
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),

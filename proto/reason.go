@@ -95,7 +95,7 @@ const (
 	ReasonLastResort        Reason = "last-resort"        // the host went back, hears from nobody, and reboots for that
 	ReasonHookFailed        Reason = "hook-failed"        // a hook after the end of a deployment failed
 	ReasonExpiredIdentity   Reason = "identity-expired"   // the credentials were not renewed in time
-	ReasonRefusedIdentity   Reason = "identity-refused"   // the controller does not vouch for them any more
+	ReasonRefusedIdentity   Reason = "identity-refused"   // the credentials are another host's, or the controller does not vouch for them any more
 	ReasonSecondMachine     Reason = "second-machine"     // another machine is this host
 	ReasonMachineChanged    Reason = "machine-changed"    // the state is that of another machine
 	ReasonWrongMachine      Reason = "wrong-machine"      // its configuration is for another machine

@@ -63,6 +63,7 @@ let
         }) names
       );
     inherit (builtins)
+      any
       attrNames
       attrValues
       concatLists

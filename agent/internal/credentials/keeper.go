@@ -217,6 +217,9 @@ func (k *Keeper) ask(ctx context.Context, t bus.Token) (bus.Token, error) {
 		k.refused(said)
 		return t, err
 	}
+	if errors.Is(err, bus.ErrDenied) && t.Name != k.o.Host.String() {
+		return t, k.others(t, err)
+	}
 	if err != nil {
 		return t, err
 	}
@@ -254,6 +257,16 @@ func (k *Keeper) refused(said *bus.APIError) {
 		s.Reason, s.Message = proto.ReasonSecondMachine, said.Message
 	}
 	k.set(s)
+}
+
+// others notes that t is of another host, and returns why this one was denied. That
+// another name is in it says nothing by itself: it is a label where accounts are not of
+// Kedge's making, and with those that are the server denies all that is not of that name.
+func (k *Keeper) others(t bus.Token, denied error) error {
+	s := k.State()
+	s.Reason, s.Message = proto.ReasonRefusedIdentity, fmt.Sprintf("these are the credentials of %s; host is %s", t.Name, k.o.Host)
+	k.set(s)
+	return fmt.Errorf("%s: %w", s.Message, denied)
 }
 
 // expire notes when t expires, and that it has.

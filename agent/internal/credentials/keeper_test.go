@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -290,4 +291,46 @@ func TestNobodyElsesCredentialsAreKept(t *testing.T) {
 			t.Errorf("something was kept: %v", err)
 		}
 	})
+}
+
+// TestCredentialsOfAnotherHostAreToldOf says what the server goes by: with accounts of
+// Kedge's making the name in the credentials, which is a mere label to those of others.
+func TestCredentialsOfAnotherHostAreToldOf(t *testing.T) {
+	denied := fmt.Errorf("renew credentials: %w", bus.ErrDenied)
+	another := credentials.State{Reason: proto.ReasonRefusedIdentity, Message: "these are the credentials of web5; host is web1"}
+	for name, c := range map[string]struct {
+		host   string
+		answer error
+		want   credentials.State
+	}{
+		"of another host":                       {host: "web5", answer: denied, want: another},
+		"of another name, which does not count": {host: "web5"},
+		"of this host, which may not ask":       {host: "web1", answer: denied},
+		"of another host, with no controller":   {host: "web5", answer: bus.ErrNoController},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				good := p.answer
+				p.answer = func(proto.RenewRequest) (proto.RenewReply, error) { return proto.RenewReply{}, c.answer }
+				p.placeOf(c.host, time.Now().Add(30*day))
+				k := p.keep()
+				synctest.Wait()
+				got := k.State()
+				got.Expires = time.Time{}
+				if got != c.want {
+					t.Errorf("state = %+v, want %+v", got, c.want)
+				}
+				p.place(time.Now().Add(30 * day))
+				p.change(func() {
+					p.answer = good
+					p.link.Connects++
+				})
+				synctest.Wait()
+				if got := k.State(); got.Reason != "" {
+					t.Errorf("with its own: state = %+v", got)
+				}
+			})
+		})
+	}
 }

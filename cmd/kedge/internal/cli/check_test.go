@@ -86,6 +86,14 @@ func TestCheckPrintsJSON(t *testing.T) {
 	}
 }
 
+// A list that is empty is one all the same, for who reads it.
+func TestCheckPrintsAnEmptyListAsJSON(t *testing.T) {
+	out, err := runCheck(t, `{"hosts": ["web1"], "kedge": {"sites": {"eu": {"hosts": "web1"}}}}`, "check", "--json")
+	if err != nil || !strings.Contains(out, `"caches": []`) {
+		t.Errorf("got %s, %v; want an empty list of the site's caches", out, err)
+	}
+}
+
 func TestCheckThatCannotBe(t *testing.T) {
 	for name, c := range map[string]struct {
 		outputs string

@@ -57,7 +57,7 @@ func checkedOf(s spec.Spec, hosts []proto.HostName) checked {
 		c.Waves = append(c.Waves, checkedWaveOf(s, m, i == 0 && s.Rollout.Approval))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Sites)) {
-		site := checkedSite{Name: name, Caches: s.Sites[name].Caches}
+		site := checkedSite{Name: name, Caches: append([]string{}, s.Sites[name].Caches...)} // a list for those who read it as JSON
 		for _, h := range hosts {
 			if s.Match(s.Sites[name].Hosts, h) {
 				site.Hosts = append(site.Hosts, h)

@@ -30,10 +30,13 @@ func (k *kedge) operatorAdd() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Make an operator's credentials",
 		Long: `Make the credentials of an operator, and print them, or write them to a file for its
-owner only, with how to connect in a file beside it that ends in .json. The key is made here; its private half goes nowhere else. A viewer looks; an
-operator also acts within what is configured; an admin says what runs where, and who is
-who. The audit calls whoever has them NAME. Credentials of that name that were made
-before do not count any more; a token for the API over HTTP does.`,
+owner only, with how to connect in a file beside it that ends in .json. The key is made
+here; its private half goes nowhere else. A viewer looks; an operator also acts within
+what is configured; an admin says what runs where, and who is who. The audit calls
+whoever has them NAME. Credentials of that name that were made before do not count any
+more; a token for the API over HTTP does.
+
+For calls without --creds, put both files into ~/.config/kedge, as creds and creds.json.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
