@@ -93,7 +93,6 @@ func (s State) Bars() bool {
 type Keeper struct {
 	o     Options
 	asked uint64 // connection over which a controller was told who this is
-	named string // what credentials for another name call this host, as was last logged
 
 	mu    sync.Mutex
 	state State // guarded by mu
@@ -139,7 +138,6 @@ func (k *Keeper) look(ctx context.Context, link bus.State) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	k.compare(ctx, t)
 	now := k.o.Now()
 	k.expire(t, now)
 	due := dueAt(t)
@@ -159,15 +157,6 @@ func (k *Keeper) look(ctx context.Context, link bus.State) (time.Time, error) {
 	}
 	k.asked = link.Connects
 	return later(dueAt(renewed), now.Add(firstRetry)), nil
-}
-
-// compare logs that t is for another name than the host's, once. With accounts of Kedge's
-// making nothing is allowed to the host then; in those of others the name is a label.
-func (k *Keeper) compare(ctx context.Context, t bus.Token) {
-	if t.Name != k.named && t.Name != k.o.Host.String() {
-		k.o.Log.WarnContext(ctx, "these are the credentials of another host, and nothing may be allowed to this one: change `host`, or give it its own", "credentials", t.Name, "host", k.o.Host)
-	}
-	k.named = t.Name
 }
 
 // out reports whether NATS does not take t any more, as far as can be known.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,7 +27,6 @@ type place struct {
 	id   bus.Identity
 	file string
 	dir  string
-	log  strings.Builder // the keeper's, which alone writes there
 
 	mu      sync.Mutex
 	link    bus.State // guarded by mu, as all below
@@ -91,7 +89,7 @@ func (p *place) keep() *credentials.Keeper {
 	}
 	k := credentials.New(credentials.Options{
 		Host: host, Credentials: p.file, StateDir: p.dir, Instance: "m1", Link: p, Ask: p.Ask, Now: time.Now,
-		Log: slog.New(slog.NewTextHandler(&p.log, nil)), Changed: func() {},
+		Log: slog.New(slog.DiscardHandler), Changed: func() {},
 	})
 	ctx, stop := context.WithCancel(p.t.Context())
 	done := make(chan error, 1)
@@ -247,26 +245,6 @@ func TestAControllerThatWasNotThereIsToldLater(t *testing.T) {
 			t.Errorf("with a controller again, over the same connection: %+v", s)
 		}
 	})
-}
-
-// As where a host was given another name in its configuration.
-func TestCredentialsOfAnotherNameAreToldOfOnce(t *testing.T) {
-	for host, want := range map[string]int{"web1": 0, "web2": 1} {
-		synctest.Test(t, func(t *testing.T) {
-			p := newPlace(t)
-			p.placeOf(host, time.Now().Add(60*day))
-			p.keep()
-			for range 3 {
-				synctest.Wait()
-				p.change(func() { p.link.Connects++ })
-			}
-			synctest.Wait()
-			said := p.log.String()
-			if got := strings.Count(said, "credentials of another host"); got != want || want > 0 && !strings.Contains(said, "credentials="+host) {
-				t.Errorf("%s: told %d times, want %d: %s", host, got, want, said)
-			}
-		})
-	}
 }
 
 func TestNobodyElsesCredentialsAreKept(t *testing.T) {
