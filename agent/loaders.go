@@ -37,20 +37,13 @@ func knownLoader(ctx context.Context, files statefile.Dir, own string, detect fu
 // end a read of a file.
 func inTime(ctx context.Context, detect func(context.Context) loader.Support) loader.Support {
 	ctx, cancel := context.WithTimeout(ctx, loaderPatience)
+	defer cancel()
 	found := make(chan loader.Support, 1)
-	go func() {
-		defer cancel()
-		found <- detect(ctx)
-	}()
+	go func() { found <- detect(ctx) }()
 	select {
 	case s := <-found:
 		return s
 	case <-ctx.Done():
-	}
-	select {
-	case s := <-found: // at the same time
-		return s
-	default:
 		return loader.Support{Protection: loader.None, Reason: fmt.Sprintf("the boot loader's files did not say in %s what it can do", loaderPatience)}
 	}
 }

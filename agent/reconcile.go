@@ -28,8 +28,8 @@ const (
 func (a *Agent) reconcile(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Another program may have all that the kernel has for watching. That is no reason not to settle what is
-	// unfinished: it is looked at every so often in any case.
+	// Another program may have all that the kernel has for watching. That is no reason not
+	// to settle what is unfinished: it is looked at every so often in any case.
 	changed, err := a.Files.Watch(ctx, statefile.DeploymentFile)
 	a.tell(ctx, slog.LevelWarn, "the record cannot be watched, and is looked at every now and then only", err)
 	vetoes, err := a.Files.WatchVetoes(ctx)

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,12 +82,6 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.oldestDesc, seconds(c.oldest()))
 	gauge(c.unsyncedDesc, float64(c.unsynced()))
 	gauge(c.natsConnectedDes, truth(c.connected()))
-}
-
-// letIn returns hosts without those that are revoked: what they were is nobody's concern
-// any more.
-func letIn(hosts []proto.HostView) []proto.HostView {
-	return slices.DeleteFunc(slices.Clone(hosts), proto.HostView.Revoked)
 }
 
 // numbers counts hosts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,12 @@ func (i *identities) know() {
 	for _, host := range i.book.Hosts() {
 		i.show(host)
 	}
+}
+
+// letIn returns hosts without those that are revoked: what they were is nobody's concern
+// any more.
+func letIn(hosts []proto.HostView) []proto.HostView {
+	return slices.DeleteFunc(slices.Clone(hosts), proto.HostView.Revoked)
 }
 
 // show has operators see which key host has.

@@ -5,7 +5,7 @@
 // A replacement is written to a temporary file in the same directory, synced,
 // renamed over the old name, and the directory is synced too, because a name is
 // data. A crash may leave a temporary file behind, named .<name>.tmp-<random>;
-// nothing reads it.
+// nothing reads it, and [Leftover] knows it.
 //
 // A [Document] is such a file with JSON in it and a format number, which is
 // refused, not guessed at, when this version does not know it.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile replaces the file at path by data with the permissions perm
@@ -193,7 +194,19 @@ func (d disk) syncDir(path string) error {
 	})
 }
 
+// tempMark is between the name of what is replaced and what is random.
+const tempMark = ".tmp-"
+
 // tempName returns a name beside path that no file has: 26 random characters.
 func tempName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp-"+rand.Text())
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+tempMark+rand.Text())
+}
+
+// Leftover reports whether name, of a file or link, is one of those that a crash may leave
+// behind, and returns what it was to be called. Whoever is at work on that now has such a
+// one, too.
+func Leftover(name string) (of string, ok bool) {
+	of, _, ok = strings.Cut(name, tempMark)
+	of, hidden := strings.CutPrefix(of, ".")
+	return of, ok && hidden
 }

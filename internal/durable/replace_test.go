@@ -236,3 +236,17 @@ func dirNames(t *testing.T, dir string) []string {
 	}
 	return names
 }
+
+func TestLeftover(t *testing.T) {
+	for name, want := range map[string]string{
+		filepath.Base(tempName("/a/b.json")): "b.json",
+		".system-7-link.tmp-X":               "system-7-link",
+		"b.json":                             "",
+		".hidden":                            "",
+		"b.tmp-X":                            "",
+	} {
+		if of, ok := Leftover(name); ok != (want != "") || ok && of != want {
+			t.Errorf("%s: %q, %v; want %q", name, of, ok, want)
+		}
+	}
+}

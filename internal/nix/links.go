@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"kedge/internal/durable"
 	"kedge/proto"
@@ -109,9 +108,9 @@ func sweep(profile string) {
 		return
 	}
 	for _, e := range entries {
-		link, _, temporary := strings.Cut(strings.TrimPrefix(e.Name(), "."), ".tmp-")
+		link, left := durable.Leftover(e.Name())
 		_, ours := generationNumber(profile, filepath.Join(dir, link))
-		if temporary && strings.HasPrefix(e.Name(), ".") && e.Type() == fs.ModeSymlink && (ours || link == filepath.Base(profile)) {
+		if left && e.Type() == fs.ModeSymlink && (ours || link == filepath.Base(profile)) {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"kedge/internal/durable"
@@ -67,7 +66,7 @@ func (r Roots) sweep() {
 		return
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") || !strings.Contains(e.Name(), ".tmp-") || e.Type() != fs.ModeSymlink {
+		if _, left := durable.Leftover(e.Name()); !left || e.Type() != fs.ModeSymlink {
 			continue
 		}
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > sweepAfter {
