@@ -320,7 +320,7 @@ func (w *waiting) serve(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	if binaries != nil {
-		mountCache(m, binaries)
+		m.Handle("GET /cache/", http.StripPrefix("/cache", binaries))
 	}
 	m.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { answer(rw, errNotReady) })
 	web, err := listenWeb(ctx, cfg.Listen, w.c.tlsFor("h2", "http/1.1"), forwarded.Believing(cfg.TrustedProxies, http.MaxBytesHandler(m, maxBody)), w.c.log)

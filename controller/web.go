@@ -26,7 +26,7 @@ import (
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second
-	answerTimeout  = time.Hour // of a file of the cache: for each part of it, see [patient]
+	answerTimeout  = time.Hour // files of the cache have less, and more: see [kedge/controller/internal/cache.Cache.Handler]
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 16 << 10
 	maxBody        = 64 << 10
@@ -54,7 +54,7 @@ type pages struct {
 // handler serves p.
 func (p pages) handler(log *slog.Logger) http.Handler {
 	m := http.NewServeMux()
-	mountCache(m, p.cache)
+	m.Handle("GET /cache/", http.StripPrefix("/cache", p.cache)) // sees to slow clients by itself
 	m.Handle(proto.EnrollPath, p.enrol)
 	p.health(m)
 	if p.people != nil {
