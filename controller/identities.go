@@ -49,8 +49,10 @@ type identities struct {
 	apiURLs   []string                  // under which operators reach the API over HTTP
 	audit     func(context.Context, proto.AuditEntry)
 	wake      func() // has hosts told what they are to have
-	now       func() time.Time
-	log       *slog.Logger
+	// free takes a reboot lease back from a host that will not ask for anything any more.
+	free func(ctx context.Context, host proto.HostName, by string) error
+	now  func() time.Time
+	log  *slog.Logger
 
 	telling sync.Mutex // NATS is told of what is in the book last
 }
@@ -135,7 +137,7 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 }
 
 // revoke lets a host in no more. It is in the book when NATS is told, and so kept
-// out after any restart.
+// out after any restart. A reboot lease that it has is free for others then.
 func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRevokeRequest) (proto.HostRevokeReply, error) {
 	if req.Host.IsZero() {
 		return proto.HostRevokeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
@@ -150,6 +152,9 @@ func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRev
 	i.log.WarnContext(ctx, "host revoked", "host", req.Host, "key", k.PublicKey, "by", c.Name)
 	if err := i.tell(ctx); err != nil {
 		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and NATS does not know yet: %w", req.Host, err)
+	}
+	if err := i.free(ctx, req.Host, c.Name); err != nil {
+		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and may have a reboot lease still, see kedge lease list: %w", req.Host, err)
 	}
 	return proto.HostRevokeReply{Key: keyView(k)}, nil
 }

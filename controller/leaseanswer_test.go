@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +70,43 @@ func TestAnOldLeaseMakesRoomForAnotherHost(t *testing.T) {
 	}
 	if d := cmp.Diff(want, audit, cmp.Comparer(func(a, b proto.AuditEntry) bool { return a == b })); d != "" {
 		t.Errorf("audit (-want +got):\n%s", d)
+	}
+}
+
+// TestARevokedHostHoldsUpNobody: it will not give its lease back.
+func TestARevokedHostHoldsUpNobody(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	k := &oneKey{}
+	l := lessor(k, lease.Rules{Slots: 1}, &o.clock, &o.audits)
+	o.free = l.revoked
+	web1, web2 := host(t, "web1"), host(t, "web2")
+	for _, h := range []proto.HostName{web1, web2} {
+		if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: h, PublicKey: userKey(t)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	acquire := proto.LeaseRequest{Action: proto.LeaseAcquire, Deployment: "7-1"}
+	if r, err := l.answer(t.Context(), web1, acquire); err != nil || !r.Granted {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	o.audits = nil
+	if _, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web1}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.answer(t.Context(), web2, acquire); err != nil || !r.Granted {
+		t.Errorf("the next host: got %+v, %v", r, err)
+	}
+	var acts []string
+	for _, e := range o.audits {
+		acts = append(acts, fmt.Sprint(e.Act, " by ", e.Actor, ": ", e.Host))
+	}
+	want := []string{"host-revoke by ada: web1", "lease-free by ada: web1", "lease-acquire by kedge: web2"}
+	if d := cmp.Diff(want, acts); d != "" {
+		t.Errorf("audit (-want +got):\n%s", d)
+	}
+	k.err = bus.ErrTimeout
+	if _, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web2}); err == nil || !strings.Contains(err.Error(), "kedge lease list") {
+		t.Errorf("where nobody knows who has a lease: %v", err)
 	}
 }
 

@@ -112,16 +112,33 @@ func (l *leases) free(ctx context.Context, c bus.Caller, r proto.LeaseFreeReques
 	if r.Host.IsZero() {
 		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
 	}
-	h, held, err := l.ledger.Release(ctx, r.Host)
+	h, held, err := l.take(ctx, r.Host, c.Name)
 	if err != nil {
-		return proto.LeaseFreeReply{}, unavailable("free the reboot lease", err)
+		return proto.LeaseFreeReply{}, err
 	}
 	if !held {
 		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeNotFound, "host %s has no reboot lease; see kedge lease list", r.Host)
 	}
-	l.log.InfoContext(ctx, "reboot lease freed", "host", h.Host, "deployment", h.Deployment, "by", c.Name)
-	l.note(ctx, c.Name, proto.ActLeaseFree, h)
 	return proto.LeaseFreeReply{Freed: l.view(h)}, nil
+}
+
+// revoked takes the lease of a host, if it has one, which will not give it back by itself.
+func (l *leases) revoked(ctx context.Context, host proto.HostName, by string) error {
+	_, _, err := l.take(ctx, host, by)
+	return err
+}
+
+// take has a lease be free that a host has, if it has one, because an operator wants it.
+func (l *leases) take(ctx context.Context, host proto.HostName, by string) (h lease.Holder, held bool, err error) {
+	h, held, err = l.ledger.Release(ctx, host)
+	if err != nil {
+		return h, held, unavailable("free the reboot lease", err)
+	}
+	if held {
+		l.log.InfoContext(ctx, "reboot lease freed", "host", h.Host, "deployment", h.Deployment, "by", by)
+		l.note(ctx, by, proto.ActLeaseFree, h)
+	}
+	return h, held, nil
 }
 
 // view returns a lease as operators see it.

@@ -161,7 +161,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	a.leases = c.leases
 	a.identities = &identities{
 		book: book, operators: operators, authority: c.authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
-		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), apiURLs: cfg.apiURLs(), wake: c.keeper.wake, now: now, log: c.log,
+		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), apiURLs: cfg.apiURLs(), wake: c.keeper.wake, free: c.leases.revoked, now: now, log: c.log,
 	}
 	a.identities.know()
 	a.keys = &keyAPI{
