@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 func TestHoldsOutliveTheController(t *testing.T) {
@@ -50,6 +54,43 @@ func TestHoldsOutliveTheController(t *testing.T) {
 	do(proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "testing"})
 	if h.freeze("testing") != nil || h.freeze("main") != nil {
 		t.Error("frozen after a thaw")
+	}
+}
+
+// TestWhatIsHeldBackIsLetGoWhenItIsGone: a channel that was frozen, and a host that was held, and
+// which are configured no more.
+func TestWhatIsHeldBackIsLetGoWhenItIsGone(t *testing.T) {
+	h, err := openHolds(filepath.Join(t.TempDir(), "holds.json"), alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var audit []proto.AuditEntry
+	o := &rollouts{
+		fleet: NewFleet(time.Now), holds: h, now: time.Now, log: slog.New(slog.DiscardHandler),
+		audit: func(_ context.Context, e proto.AuditEntry) { audit = append(audit, e) },
+	}
+	freeze := proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "old", Reason: "so"}
+	held := proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{host(t, "web9")}, Reason: "so"}
+	thaw := proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "old"}
+	release := proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: held.Hosts}
+	for _, req := range []proto.RolloutActRequest{freeze, held, thaw, release} {
+		var said *bus.APIError
+		if _, err := o.holdBack(t.Context(), bus.Caller{Name: "ada"}, req); !errors.As(err, &said) || said.Code != bus.CodeNotFound {
+			t.Errorf("%s of what is not known, nor held back: %v", req.Act, err)
+		}
+	}
+	for _, req := range []proto.RolloutActRequest{freeze, held} {
+		if err := h.change(func(b *heldBack) { b.apply(req, hold{Reason: req.Reason, By: "ada"}) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, req := range []proto.RolloutActRequest{thaw, release} {
+		if _, err := o.holdBack(t.Context(), bus.Caller{Name: "ada"}, req); err != nil {
+			t.Errorf("%s of what is not known any more: %v", req.Act, err)
+		}
+	}
+	if left := h.list(""); len(left) != 0 || len(audit) != 2 {
+		t.Errorf("held back: %+v, audit: %+v", left, audit)
 	}
 }
 

@@ -233,7 +233,8 @@ func (r *runner) disturb() {
 	defer r.unlock()
 }
 
-// checkHold reports what is wrong with a request to hold something back, or not to.
+// checkHold reports what is wrong with a request to hold something back, or not to. What is
+// held back can be let go also where it is not known any more.
 func (o *rollouts) checkHold(req proto.RolloutActRequest) error {
 	onHosts := req.Act == proto.RolloutActHold || req.Act == proto.RolloutActRelease
 	begins := req.Act == proto.RolloutActHold || req.Act == proto.RolloutActFreeze
@@ -242,11 +243,11 @@ func (o *rollouts) checkHold(req proto.RolloutActRequest) error {
 		return bus.Errorf(bus.CodeBadRequest, "reason: must be set: others will ask why")
 	case onHosts && len(req.Hosts) == 0:
 		return bus.Errorf(bus.CodeBadRequest, "hosts: must name at least one")
-	case !onHosts && req.Rollout != "" && o.runners[req.Rollout] == nil:
+	case !onHosts && req.Rollout != "" && o.runners[req.Rollout] == nil && (begins || !o.holds.frozen(req.Rollout)):
 		return unknownChannel(req.Rollout)
 	}
 	for _, host := range req.Hosts {
-		if _, known := o.fleet.Host(host); !known {
+		if _, known := o.fleet.Host(host); !known && (begins || o.holds.host(host) == nil) {
 			return unknownHost(host)
 		}
 	}
