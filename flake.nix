@@ -41,7 +41,11 @@
     {
       packages = forAll (pkgs: rec {
         inherit (self.overlays.default pkgs pkgs) kedge;
-        kedge-agent = kedge.agent;
+        kedge-agent = kedge.agent // {
+          meta = kedge.meta // {
+            mainProgram = "kedge-agent";
+          };
+        };
         default = kedge;
       });
 

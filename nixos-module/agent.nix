@@ -186,6 +186,10 @@ in
         assertion = config.system.switch.enable;
         message = "services.kedge-agent: system.switch.enable is false, so no system can be switched to; set system.switch.enable = true.";
       }
+      {
+        assertion = !config.system.autoUpgrade.enable;
+        message = "services.kedge-agent: system.autoUpgrade.enable is true, and would switch this host to systems that nobody published; set system.autoUpgrade.enable = false.";
+      }
       (persistent "kedge-agent" cfg.settings.state_dir)
       {
         assertion = noChecks == [ ];

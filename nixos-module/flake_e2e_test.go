@@ -5,6 +5,7 @@ package nixosmodule_test
 import (
 	"encoding/json"
 	"path"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,10 +25,10 @@ func TestNixFilesParse(t *testing.T) {
 // TestFlake evaluates the flake with what stands in for nixpkgs. Nothing is built.
 func TestFlake(t *testing.T) {
 	m := newMachine(t, "flake")
-	nix := func(args ...string) string {
+	nix := func(attribute string, args ...string) string {
 		t.Helper()
 		args = append([]string{"nix", "--extra-experimental-features", "nix-command flakes", "--offline"}, args...)
-		args = append(args, "--all-systems", "--no-write-lock-file", "--override-input", "nixpkgs", "path:"+project+"/nixos-module/tests", "path:"+project)
+		args = append(args, "--no-write-lock-file", "--override-input", "nixpkgs", "path:"+project+"/nixos-module/tests", "path:"+project+attribute)
 		out, err := m.RunOffline(t.Context(), args...)
 		if err != nil {
 			t.Fatal(err)
@@ -35,12 +36,12 @@ func TestFlake(t *testing.T) {
 		return out
 	}
 
-	t.Run("its outputs are what Nix knows", func(t *testing.T) { nix("flake", "check", "--no-build") })
+	t.Run("its outputs are what Nix knows", func(t *testing.T) { nix("", "flake", "check", "--all-systems", "--no-build") })
 
 	t.Run("its outputs are there for both systems", func(t *testing.T) {
 		// An output is a set of outputs, or has type and perhaps name.
 		var got map[string]any
-		if err := json.Unmarshal([]byte(nix("flake", "show", "--json")), &got); err != nil {
+		if err := json.Unmarshal([]byte(nix("", "flake", "show", "--all-systems", "--json")), &got); err != nil {
 			t.Fatal(err)
 		}
 		type set = map[string]any
@@ -49,7 +50,6 @@ func TestFlake(t *testing.T) {
 		}
 		both := func(v set) set { return set{"x86_64-linux": v, "aarch64-linux": v} }
 		kedge := derivation("kedge", "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves")
-		agent := derivation("kedge", "")
 		checks := set{}
 		for _, name := range []string{"controller-restart", "converge", "new-agent", "rollback", "trial-boot", "two-controllers"} {
 			checks[name] = derivation("vm-test-run-kedge-"+name, "")
@@ -58,7 +58,7 @@ func TestFlake(t *testing.T) {
 		want := set{
 			"apps":      both(set{"demo": demo}),
 			"checks":    both(checks),
-			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": agent}),
+			"packages":  both(set{"default": kedge, "kedge": kedge, "kedge-agent": kedge}),
 			"devShells": both(set{"default": derivation("shell", "")}),
 			"formatter": both(derivation("nixfmt-tree", "")),
 			"templates": set{
@@ -76,6 +76,13 @@ func TestFlake(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("outputs (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("its packages name the programs that they have", func(t *testing.T) {
+		got := nix("#packages.x86_64-linux", "eval", "--json", "--apply", "builtins.mapAttrs (_: package: package.meta.mainProgram)")
+		if want := `{"default":"kedge","kedge":"kedge","kedge-agent":"kedge-agent"}`; strings.TrimSpace(got) != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	})
 

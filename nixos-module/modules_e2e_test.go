@@ -288,6 +288,11 @@ func testRefusals(t *testing.T, e evaluator) {
 			"set system.switch.enable = true",
 		},
 		{
+			"agent beside another that switches", "agent",
+			agentHost(nil, options{"system": options{"autoUpgrade": options{"enable": true}}}),
+			"set system.autoUpgrade.enable = false",
+		},
+		{
 			"checks that look at nothing, and at two things", "agent",
 			agentHost(options{"checks": options{
 				"good": options{"unit": "a.service"}, "none": options{}, "two": options{"unit": "a.service", "tcp": "localhost:25"},
@@ -300,6 +305,10 @@ func testRefusals(t *testing.T, e evaluator) {
 		},
 		{
 			"a port to open, and this machine alone to ask", "agent", agentHost(options{"openFirewall": true}, nil), "settings.metrics.listen names no port that other machines reach",
+		},
+		{
+			"a port to open, and its name alone", "agent",
+			agentHost(options{"openFirewall": true, "settings": options{"metrics": options{"listen": "[::]:https"}}}, nil), "settings.metrics.listen names no port",
 		},
 		{
 			"a port to open, and a socket to listen at", "agent",

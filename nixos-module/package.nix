@@ -15,7 +15,7 @@ in
 buildGoModule {
   pname = "kedge";
   inherit version;
-  # What the programs are made of and nothing else: another test makes no other program.
+  # What the programs are made of and nothing else.
   src = fileset.toSource {
     root = ../.;
     fileset = fileset.difference (fileset.unions [
@@ -66,12 +66,15 @@ buildGoModule {
   + ''
     for files in \
       "bin/kedge-agent" \
-      "share/man/man1/kedge-agent*" \
       "share/bash-completion/completions/kedge-agent*" \
       "share/zsh/site-functions/_kedge-agent" \
       "share/fish/vendor_completions.d/kedge-agent*"; do
       moveToOutput "$files" "$agent"
     done
+  '';
+  # stdenv puts the manual pages of all outputs into the first when it fixes them up.
+  postFixup = ''
+    moveToOutput "share/man/man1/kedge-agent*" "$agent"
   '';
   meta = {
     description = "Continuous delivery for NixOS fleets: hosts pull, prove and roll back by themselves";

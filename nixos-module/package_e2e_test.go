@@ -51,8 +51,11 @@ func TestVendorHash(t *testing.T) {
 	}
 }
 
-// nixpkgsHooks are the functions of nixpkgs that postInstall calls, as far as it does.
+// nixpkgsHooks are the functions of nixpkgs that the package's phases call, as far as they do, and
+// what its stdenv does with manual pages between the two: it collects them in the first output, where
+// folders become one only if they have none in common, and compresses them.
 const nixpkgsHooks = `set -eu
+shopt -s nullglob
 out=$1 agent=$2
 installManPage() { install -D --mode=444 --target-directory="$out/share/man/man1" "$@"; }
 installShellCompletion() {
@@ -61,11 +64,24 @@ installShellCompletion() {
 	install -D --mode=444 "$8" "$out/share/fish/vendor_completions.d/$2.fish"
 }
 moveToOutput() {
-	for file in $out/$1; do
-		[ -e "$file" ] || continue
-		mkdir -p "$(dirname "$2/${file#"$out"/}")"
-		mv "$file" "$2/${file#"$out"/}"
+	local output file to
+	for output in "$out" "$agent"; do
+		[ "$output" != "$2" ] || continue
+		for file in "$output"/$1; do
+			to=$2/${file#"$output"/}
+			if [ -d "$file" ] && [ -d "$to" ]; then
+				mv -t "$to" "$file"/*
+				rmdir "$file"
+			else
+				mkdir -p "$(dirname "$to")"
+				mv "$file" "$to"
+			fi
+		done
 	done
+}
+collectManPages() {
+	moveToOutput share/man "$out"
+	gzip -n "$out"/share/man/man*/*
 }
 for program in kedge kedge-agent kedge-controller; do
 	mkdir -p "$out/bin"
@@ -77,10 +93,11 @@ done
 // TestOutputs: the package's output agent has what is the agent's, and no more.
 func TestOutputs(t *testing.T) {
 	m := newMachine(t, "outputs")
-	var postInstall string
+	var postInstall, postFixup string
 	evaluatePackage(t, m, "postInstall", &postInstall)
+	evaluatePackage(t, m, "postFixup", &postFixup)
 	out, agent := t.TempDir(), t.TempDir()
-	run(t, "..", "bash", "-c", nixpkgsHooks+postInstall, "bash", out, agent)
+	run(t, "..", "bash", "-c", nixpkgsHooks+postInstall+"\ncollectManPages\n"+postFixup, "bash", out, agent)
 
 	want := []string{
 		"bin/kedge-agent",
@@ -93,7 +110,7 @@ func TestOutputs(t *testing.T) {
 		t.Fatalf("the agent's manual pages: %v, %v", pages, err)
 	}
 	for _, page := range pages {
-		want = append(want, "share/man/man1/"+filepath.Base(page))
+		want = append(want, "share/man/man1/"+filepath.Base(page)+".gz")
 	}
 	var got []string
 	err = fs.WalkDir(os.DirFS(agent), ".", func(path string, d fs.DirEntry, err error) error {

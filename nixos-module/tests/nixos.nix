@@ -33,6 +33,7 @@ in
     services.postgresql.enable = option types.bool false;
     services.postgresql.settings = option (types.attrsOf types.raw) { };
     services.prometheus.ruleFiles = option (types.listOf types.path) [ ];
+    system.autoUpgrade.enable = option types.bool false;
     system.extraDependencies = option (types.listOf types.package) [ ];
     system.name = option types.str "";
     system.build = option (types.attrsOf types.raw) { };
