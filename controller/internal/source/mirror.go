@@ -62,8 +62,7 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 // Fetch.
 func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string, depth ...string) error {
 	r.untidy = true
-	args := append([]string{"fetch", "--quiet", "--force"}, depth...)
-	_, err := r.ask(ctx, r.mirror, append(args,
+	err := r.transfer(ctx, r.location, r.creds, theSource, r.mirror, append(depth,
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", r.location.url, revision.String()+":"+ref)...)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {

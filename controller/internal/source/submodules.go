@@ -219,8 +219,7 @@ func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit pro
 	if at.server() == r.location.server() {
 		whose = ourModule
 	}
-	_, err := r.askAt(ctx, at, r.creds.at(r.location, at), whose, g, "fetch", "--quiet", "--force", "--depth=1",
+	return r.transfer(ctx, at, r.creds.at(r.location, at), whose, g, "--depth=1",
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", at.url, commit.String()+":"+ref)
-	return err
 }
