@@ -210,6 +210,7 @@ func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit pro
 	}
 	r.untidy = true
 	g := r.modules
+	g.patient = true // it may be the first of its repository
 	allowed := "ssh:https"
 	if at.local {
 		allowed = "file"

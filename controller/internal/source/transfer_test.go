@@ -1,13 +1,18 @@
 package source_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"kedge/controller/internal/source"
+	"kedge/proto"
 )
 
 // line has an ssh that runs the command here, and gives on what some program lets through.
@@ -85,4 +90,41 @@ func TestAFetchThatDoesNotComeToItsEndLeavesNothing(t *testing.T) {
 			t.Errorf("there is %v", left)
 		}
 	})
+}
+
+// TestAFirstFetchIsGivenTime: it begins anew each time, so that one that is ended early
+// never comes to its end. Whoever has the branch needs only what is new.
+func TestAFirstFetchIsGivenTime(t *testing.T) {
+	o, lib, state := newRemoteOrigin(t), newOrigin(t), t.TempDir()
+	o.commit("flake.nix", "{ }")
+	first := o.submodule("lib", "ssh://git@example.org"+lib.dir, lib.commit("text", "x"))
+	second, third := o.commit("a", "1"), o.commit("a", "2")
+	line(t, whole)
+	var log bytes.Buffer
+	for _, c := range []struct {
+		name     string
+		revision proto.Revision
+		policy   source.Policy
+		want     []string // how long each fetch may take
+	}{
+		{"the first, and that of a submodule", first, source.Policy{}, []string{"30m0s", "30m0s"}},
+		{"another one", second, source.Policy{}, []string{"2m0s"}},
+		{"one with all of the history", third, source.Policy{RefuseForcePush: true}, []string{"30m0s"}},
+	} {
+		log.Reset()
+		r := newRepository(t, source.Options{
+			URL: o.dir, Branch: "main", Submodules: true, Dir: state, Policy: c.policy,
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		checkout(t, r, c.revision)
+		var got []string
+		for said := range strings.Lines(log.String()) {
+			if _, rest, found := strings.Cut(said, " timeout="); found && strings.Contains(said, "command=fetch") {
+				got = append(got, strings.Fields(rest)[0])
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: fetches may take %v, want %v", c.name, got, c.want)
+		}
+	}
 }
