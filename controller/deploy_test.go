@@ -96,7 +96,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				r.releaser.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
-					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -162,7 +162,7 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	r.deployAs(t, "1", "", fleetOf(t, "a"))
 	parts := &instantParts{toplevels: fleetOf(t, "b"), spec: s}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -229,7 +229,7 @@ func TestARevisionOfWhichNothingIsBuiltTakesNobodysPlace(t *testing.T) {
 	r.publisher.published = nil
 	parts := &failingParts{instantParts: &instantParts{toplevels: fleetOf(t, "b"), spec: s}}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -278,7 +278,7 @@ func TestARevisionOfTheSameHostsIsOneWriteOfItsChannel(t *testing.T) {
 	web1 := host(t, "web1")
 	parts := &countedParts{instantParts: &instantParts{toplevels: map[proto.HostName]proto.StorePath{web1: storePath(t, "a")}}, host: web1}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
