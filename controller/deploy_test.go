@@ -32,6 +32,8 @@ type instantParts struct {
 	toplevels map[proto.HostName]proto.StorePath
 	spec      spec.Spec
 	kept      map[proto.HostName][]proto.StorePath // at the last Prune
+	rooted    []proto.HostName
+	unrooted  []proto.HostName
 }
 
 func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
@@ -53,6 +55,12 @@ func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluatio
 	return build.Builds{Toplevels: p.toplevels}, nil
 }
 func (*instantParts) Root(proto.HostName, proto.StorePath) error { return nil }
+func (p *instantParts) Rooted() ([]proto.HostName, error)        { return p.rooted, nil }
+func (p *instantParts) Unroot(host proto.HostName) error {
+	p.unrooted = append(p.unrooted, host)
+	return nil
+}
+
 func (p *instantParts) Prune(host proto.HostName, keep ...proto.StorePath) error {
 	if p.kept == nil {
 		p.kept = map[proto.HostName][]proto.StorePath{}
@@ -178,6 +186,24 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	}
 	if len(parts.kept) != 3 {
 		t.Errorf("pruned for %d hosts, want all", len(parts.kept))
+	}
+	if len(parts.unrooted) > 0 {
+		t.Errorf("all is let go of for %v", parts.unrooted)
+	}
+}
+
+// TestDeployLetsGoOfWhatHostsHadThatLeft, and of nothing else.
+func TestDeployLetsGoOfWhatHostsHadThatLeft(t *testing.T) {
+	r := newRunner()
+	r.fleet.CaughtUp()
+	web1, assigned, former := host(t, "web1"), host(t, "assigned"), host(t, "former")
+	r.fleet.Want(assigned, proto.Target{Serial: 7, Toplevel: storePath(t, "wanted")})
+	parts := &instantParts{toplevels: fleetOf(t, "a"), rooted: []proto.HostName{assigned, former, web1}}
+	r.fleet.Claim("main", slices.Collect(maps.Keys(parts.toplevels)))
+	d := &deployer{builder: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)}
+	d.unroot(t.Context())
+	if want := []proto.HostName{former}; !slices.Equal(parts.unrooted, want) {
+		t.Errorf("all is let go of for %v, want %v", parts.unrooted, want)
 	}
 }
 
