@@ -70,6 +70,28 @@ func (f *Fleet) AwaitClaims(ctx context.Context) {
 	})
 }
 
+// Gone reports whether a host left the fleet: no channel claims it, and it is revoked, or
+// nothing is known of it at all. None is known to be gone before every channel was deployed
+// since the start, nor while one cannot be, nor before everything was heard that hosts said.
+func (f *Fleet) Gone(host proto.HostName) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.caughtUp || len(f.claimants(host)) > 0 {
+		return false
+	}
+	for _, s := range f.sources {
+		if s.Built.IsZero() || s.Error != "" {
+			return false
+		}
+	}
+	h, known := f.hosts[host]
+	if !known || h.view.Revoked() {
+		return true
+	}
+	v := h.view
+	return v.Key == nil && v.Want.Serial == 0 && v.Waits == nil && v.Status == nil && v.Seen.IsZero()
+}
+
 // rivals returns the hosts that other channels claim as well as channel does. The
 // caller holds the mutex.
 func (f *Fleet) rivals(channel string) map[string]map[proto.HostName]bool {

@@ -108,7 +108,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	}
 	c := &Controller{o: o, log: o.Log, fleet: NewFleet(o.Now), visitors: newVisitors(), pipelines: map[string]*Pipeline{}, serving: make(chan struct{})}
 	c.logs = buildlog.Open(c.path(buildLogsDir), o.Config.Build.KeepRevisions)
-	c.kept = &keptRevisions{path: c.path(keptRevisionsFile), max: o.Config.Cache.KeepRevisions, shared: c.shared}
+	c.kept = &keptRevisions{path: c.path(keptRevisionsFile), max: o.Config.Cache.KeepRevisions, followed: o.Config.follows, shared: c.shared}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -52,6 +53,10 @@ type Builder interface {
 	// Prune lets go of a host's older ones.
 	Root(host proto.HostName, toplevel proto.StorePath) error
 	Prune(host proto.HostName, keep ...proto.StorePath) error
+	// Rooted returns the hosts of which something is kept, and Unroot lets go of all
+	// of one.
+	Rooted() ([]proto.HostName, error)
+	Unroot(host proto.HostName) error
 }
 
 var (
@@ -175,6 +180,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	watch.lap(stagePublish)
 	d.fleet.Built(d.channel, rev)
 	d.prune(ctx, builds.Toplevels)
+	d.unroot(ctx)
 	return missed, nil
 }
 
@@ -270,6 +276,22 @@ func (d *deployer) keep(ctx context.Context, rev proto.Revision, b build.Builds)
 func (d *deployer) prune(ctx context.Context, toplevels map[proto.HostName]proto.StorePath) {
 	for host := range toplevels {
 		prune(ctx, d.builder, d.fleet, host, d.log, d.runner.keeps(host)...)
+	}
+}
+
+// unroot lets go of what was built for hosts that left the fleet.
+func (d *deployer) unroot(ctx context.Context) {
+	hosts, err := d.builder.Rooted()
+	for _, host := range hosts {
+		if !d.fleet.Gone(host) {
+			continue
+		}
+		if err = errors.Join(err, d.builder.Unroot(host)); err == nil {
+			d.log.InfoContext(ctx, "host left the fleet, its toplevels may be collected", "host", host)
+		}
+	}
+	if err != nil {
+		d.log.WarnContext(ctx, "toplevels stay of hosts that left the fleet", "err", err)
 	}
 }
 

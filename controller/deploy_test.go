@@ -32,6 +32,8 @@ type instantParts struct {
 	toplevels map[proto.HostName]proto.StorePath
 	spec      spec.Spec
 	kept      map[proto.HostName][]proto.StorePath // at the last Prune
+	rooted    []proto.HostName
+	unrooted  []proto.HostName
 }
 
 func (*instantParts) Fetch(context.Context, proto.Revision) error { return nil }
@@ -53,6 +55,12 @@ func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluatio
 	return build.Builds{Toplevels: p.toplevels}, nil
 }
 func (*instantParts) Root(proto.HostName, proto.StorePath) error { return nil }
+func (p *instantParts) Rooted() ([]proto.HostName, error)        { return p.rooted, nil }
+func (p *instantParts) Unroot(host proto.HostName) error {
+	p.unrooted = append(p.unrooted, host)
+	return nil
+}
+
 func (p *instantParts) Prune(host proto.HostName, keep ...proto.StorePath) error {
 	if p.kept == nil {
 		p.kept = map[proto.HostName][]proto.StorePath{}
@@ -96,7 +104,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				r.releaser.publisher = stuck
 				parts := &instantParts{toplevels: map[proto.HostName]proto.StorePath{host(t, "web1"): storePath(t, "a")}}
 				d := &deployer{
-					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+					kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 					channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 					differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 					metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -162,7 +170,7 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	r.deployAs(t, "1", "", fleetOf(t, "a"))
 	parts := &instantParts{toplevels: fleetOf(t, "b"), spec: s}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -178,6 +186,24 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 	}
 	if len(parts.kept) != 3 {
 		t.Errorf("pruned for %d hosts, want all", len(parts.kept))
+	}
+	if len(parts.unrooted) > 0 {
+		t.Errorf("all is let go of for %v", parts.unrooted)
+	}
+}
+
+// TestDeployLetsGoOfWhatHostsHadThatLeft, and of nothing else.
+func TestDeployLetsGoOfWhatHostsHadThatLeft(t *testing.T) {
+	r := newRunner()
+	r.fleet.CaughtUp()
+	web1, assigned, former := host(t, "web1"), host(t, "assigned"), host(t, "former")
+	r.fleet.Want(assigned, proto.Target{Serial: 7, Toplevel: storePath(t, "wanted")})
+	parts := &instantParts{toplevels: fleetOf(t, "a"), rooted: []proto.HostName{assigned, former, web1}}
+	r.fleet.Claim("main", slices.Collect(maps.Keys(parts.toplevels)))
+	d := &deployer{builder: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)}
+	d.unroot(t.Context())
+	if want := []proto.HostName{former}; !slices.Equal(parts.unrooted, want) {
+		t.Errorf("all is let go of for %v, want %v", parts.unrooted, want)
 	}
 }
 
@@ -229,7 +255,7 @@ func TestARevisionOfWhichNothingIsBuiltTakesNobodysPlace(t *testing.T) {
 	r.publisher.published = nil
 	parts := &failingParts{instantParts: &instantParts{toplevels: fleetOf(t, "b"), spec: s}}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
@@ -278,7 +304,7 @@ func TestARevisionOfTheSameHostsIsOneWriteOfItsChannel(t *testing.T) {
 	web1 := host(t, "web1")
 	parts := &countedParts{instantParts: &instantParts{toplevels: map[proto.HostName]proto.StorePath{web1: storePath(t, "a")}}, host: web1}
 	d := &deployer{
-		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, shared: alone},
+		kept:    &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone},
 		channel: "main", hosts: spec.All(), claims: parts, redo: func([]string) {}, source: parts, builder: parts, logs: buildlog.Open(t.TempDir(), 1), cache: parts, runner: r.runner, fleet: r.fleet,
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),

@@ -18,9 +18,10 @@ const keptRevisionsFile = "revisions.json"
 // keptRevisions remembers what the last revisions of each source came to, so that it
 // stays in the cache. Safe for concurrent use.
 type keptRevisions struct {
-	path   string
-	max    int                     // of each source
-	shared func(path string) error // see [Controller.shared]
+	path     string
+	max      int                      // of each source
+	followed func(source string) bool // what is remembered of others is forgotten
+	shared   func(path string) error  // see [Controller.shared]
 
 	mu sync.Mutex // for the file
 }
@@ -64,7 +65,7 @@ func (k *keptRevisions) note(source string, rev proto.Revision, toplevels map[pr
 	return k.shared(k.path)
 }
 
-// toplevels returns all that is remembered.
+// toplevels returns all that is remembered of the sources that are followed.
 func (k *keptRevisions) toplevels() ([]proto.StorePath, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -76,12 +77,13 @@ func (k *keptRevisions) toplevels() ([]proto.StorePath, error) {
 	return toplevels, err
 }
 
+// read returns what is remembered of the sources that are followed.
 func (k *keptRevisions) read() ([]keptRevision, error) {
 	r, err := k.document().Read()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read which revisions are kept: %w", err)
 	}
-	return r.Revisions, nil
+	return slices.DeleteFunc(r.Revisions, func(r keptRevision) bool { return !k.followed(r.Source) }), nil
 }
 
 func (k *keptRevisions) document() durable.Document[keptRevisionsRecord] {

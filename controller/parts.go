@@ -59,9 +59,10 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	if err != nil {
 		return Parts{}, fmt.Errorf("build: %w", err)
 	}
+	dropFormerSources(c, log)
 	for name, s := range c.Sources {
 		o := s.options()
-		o.Dir, o.Log = filepath.Join(c.StateDir, "sources", name), log.With("channel", name)
+		o.Dir, o.Log = filepath.Join(c.StateDir, sourcesDir, name), log.With("channel", name)
 		if parts.Sources[name], err = source.New(o); err != nil {
 			return Parts{}, fmt.Errorf("source of channel %s: %w", name, err)
 		}

@@ -60,7 +60,7 @@ func newRetention(t *testing.T, p *fakePruner) (*retention, *prometheus.Registry
 	r := &retention{
 		cache: p, config: defaultCache(), fleet: NewFleet(time.Now),
 		toplevels: func(proto.HostName) []proto.StorePath { return nil }, rollouts: func() []proto.StorePath { return nil },
-		revisions: &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 2, shared: alone},
+		revisions: &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 2, followed: everything, shared: alone},
 		now:       time.Now, log: slog.New(slog.DiscardHandler),
 	}
 	newRetentionMetrics(r, registry)
@@ -109,6 +109,34 @@ func note(t *testing.T, k *keptRevisions, source, rev string, toplevel proto.Sto
 	t.Helper()
 	if err := k.note(source, revision(t, rev), map[proto.HostName]proto.StorePath{host(t, "web1"): toplevel, host(t, "web2"): toplevel}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// everything follows whatever source.
+func everything(string) bool { return true }
+
+// TestTheCacheForgetsWhatAFormerChannelCameTo: with the next revision of another one for
+// good.
+func TestTheCacheForgetsWhatAFormerChannelCameTo(t *testing.T) {
+	k := &keptRevisions{path: filepath.Join(t.TempDir(), "revisions.json"), max: 3, followed: everything, shared: alone}
+	kept := func() []proto.StorePath {
+		toplevels, err := k.toplevels()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return toplevels
+	}
+	one, two, three := storePath(t, "one"), storePath(t, "two"), storePath(t, "three")
+	note(t, k, "main", "1", one)
+	note(t, k, "former", "2", two)
+	k.followed = func(source string) bool { return source == "main" }
+	if got, want := kept(), []proto.StorePath{one}; !slices.Equal(got, want) {
+		t.Errorf("kept: got %v, want %v", got, want)
+	}
+	note(t, k, "main", "3", three)
+	k.followed = everything
+	if got, want := kept(), []proto.StorePath{one, three}; !slices.Equal(got, want) {
+		t.Errorf("kept after another revision: got %v, want %v", got, want)
 	}
 }
 

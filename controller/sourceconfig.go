@@ -95,6 +95,12 @@ func (Config) Retired() map[string]string {
 	}
 }
 
+// follows reports whether there is such a channel.
+func (c Config) follows(channel string) bool {
+	_, configured := c.Sources[channel]
+	return configured
+}
+
 // sourceProblems are those of the sources: there is none where nothing is built.
 func (c Config) sourceProblems() (problems []error) {
 	switch {

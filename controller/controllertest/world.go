@@ -304,6 +304,12 @@ func note(set *map[proto.StorePath]bool, toplevels ...proto.StorePath) {
 // Prune implements [controller.Builder].
 func (b builder) Prune(proto.HostName, ...proto.StorePath) error { return nil }
 
+// Rooted implements [controller.Builder].
+func (b builder) Rooted() ([]proto.HostName, error) { return nil, nil }
+
+// Unroot implements [controller.Builder].
+func (b builder) Unroot(proto.HostName) error { return nil }
+
 // binaries is a World as a binary cache.
 type binaries struct {
 	*World

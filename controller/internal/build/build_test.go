@@ -316,6 +316,31 @@ func TestPruneKeepsTheNewestAndTheNamed(t *testing.T) {
 	must(t, b.Prune(host(t, "never-built")))
 }
 
+func TestUnrootLeavesNothingOfAHost(t *testing.T) {
+	b := newBuilder(t, &fakeNix{})
+	web1, web2, toplevel := host(t, "web1"), host(t, "web2"), evaluation(t, "same").Toplevel
+	must(t, b.Unroot(web1)) // never built
+	must(t, os.MkdirAll(filepath.Join(b.o.Roots, "_not-a-host"), 0o755))
+	for _, h := range []proto.HostName{web2, web1} {
+		must(t, b.Root(h, toplevel))
+	}
+	must(t, b.Root(web1, evaluation(t, "web1").Toplevel))
+	hosts, err := b.Rooted()
+	must(t, err)
+	if want := []proto.HostName{web1, web2}; !slices.Equal(hosts, want) {
+		t.Errorf("hosts with roots: got %v, want %v", hosts, want)
+	}
+	must(t, b.Unroot(web1))
+	hosts, err = b.Rooted()
+	must(t, err)
+	if want := []proto.HostName{web2}; !slices.Equal(hosts, want) {
+		t.Errorf("hosts with roots, one of which left: got %v, want %v", hosts, want)
+	}
+	if got, want := rootsOf(t, b, "web2"), []string{"same"}; !cmp.Equal(got, want) {
+		t.Errorf("roots of the other one: got %v, want %v", got, want)
+	}
+}
+
 // rootsOf returns the names of what is rooted for a host.
 func rootsOf(t *testing.T, b *Builder, name string) []string {
 	t.Helper()

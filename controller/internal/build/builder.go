@@ -62,6 +62,8 @@ type Builder struct {
 	book  book
 	turns *semaphore.Weighted // of evaluations, whoever asks for them: Options.Workers
 
+	rooting sync.Mutex // held while a host's folder of roots is made, or removed
+
 	mu    sync.Mutex
 	valid map[proto.StorePath]bool // toplevels that are there, and rooted
 }

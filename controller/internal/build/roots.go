@@ -19,6 +19,8 @@ import (
 // The link is not synced: a root that is lost with the power costs a build, at
 // worst.
 func (b *Builder) Root(host proto.HostName, toplevel proto.StorePath) error {
+	b.rooting.Lock()
+	defer b.rooting.Unlock()
 	dir := filepath.Join(b.o.Roots, host.String())
 	link := filepath.Join(dir, toplevel.Hash())
 	fresh := link + ".new"
@@ -46,12 +48,49 @@ func (b *Builder) Prune(host proto.HostName, keep ...proto.StorePath) error {
 		if i < b.o.Keep || slices.ContainsFunc(keep, func(p proto.StorePath) bool { return p.Hash() == filepath.Base(r.link) }) {
 			continue
 		}
-		b.forget(r.toplevel)
-		if err := remove(r.link); err != nil {
+		if err := b.unroot(r); err != nil {
 			return fmt.Errorf("prune roots of %s: %w", host, err)
 		}
 	}
 	return nil
+}
+
+// Rooted returns the hosts that have roots, sorted. What is not named after a host is none
+// of ours.
+func (b *Builder) Rooted() (hosts []proto.HostName, err error) {
+	entries, err := os.ReadDir(b.o.Roots)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list hosts with roots: %w", err)
+	}
+	for _, e := range entries {
+		if host, err := proto.ParseHostName(e.Name()); err == nil && e.IsDir() {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts, nil
+}
+
+// Unroot removes all roots of host.
+func (b *Builder) Unroot(host proto.HostName) error {
+	b.rooting.Lock()
+	defer b.rooting.Unlock()
+	roots, err := b.roots(host)
+	for _, r := range roots {
+		err = errors.Join(err, b.unroot(r))
+	}
+	if err == nil {
+		err = remove(filepath.Join(b.o.Roots, host.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("remove roots of %s: %w", host, err)
+	}
+	return nil
+}
+
+// unroot removes a root.
+func (b *Builder) unroot(r root) error {
+	b.forget(r.toplevel)
+	return remove(r.link)
 }
 
 // forget makes the next build look whether toplevel is still there.

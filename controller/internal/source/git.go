@@ -27,8 +27,9 @@ const (
 
 // git runs the git command line. The zero value works.
 type git struct {
-	dir string // the repository, with .git in it; "" for commands that need none
-	env []string
+	dir     string // the repository, with .git in it; "" for commands that need none
+	env     []string
+	patient bool // commands may take long: they begin anew each time
 }
 
 // A gitError says that a git command failed.

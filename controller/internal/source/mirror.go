@@ -62,8 +62,9 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 // Fetch.
 func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string, depth ...string) error {
 	r.untidy = true
-	args := append([]string{"fetch", "--quiet", "--force"}, depth...)
-	_, err := r.ask(ctx, r.mirror, append(args,
+	g := r.mirror
+	g.patient = r.policy.needsHistory() || r.isFirst(ctx)
+	err := r.transfer(ctx, r.location, r.creds, theSource, g, append(depth,
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", r.location.url, revision.String()+":"+ref)...)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.isAbsence() {
@@ -73,6 +74,13 @@ func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref
 		return err
 	}
 	return r.requireWhole(ctx, revision, ref)
+}
+
+// isFirst reports whether nothing of the branch is in our copy yet. Where git does not
+// say, something is.
+func (r *Repository) isFirst(ctx context.Context) bool {
+	holds, err := r.says(ctx, r.mirror, "rev-parse", "--quiet", "--verify", fetchedRef)
+	return err == nil && !holds
 }
 
 // requireWhole reports that the repository lacks a part of the history itself: git then

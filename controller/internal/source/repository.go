@@ -35,7 +35,7 @@ var (
 
 const (
 	defaultTimeout             = 2 * time.Minute
-	historyTimes               = 15 // as long may a fetch take that brings a whole history
+	patientTimes               = 15 // as long may a fetch take that brings a whole repository, or history
 	dirPerm        fs.FileMode = 0o700
 )
 
@@ -51,7 +51,7 @@ type Options struct {
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
 	Policy      Policy
-	Timeout     time.Duration // of one git command; defaults to 2 min
+	Timeout     time.Duration // of one git command; defaults to 2 min; 15 times as long for the first fetch
 	Log         *slog.Logger  // required
 }
 
@@ -196,16 +196,16 @@ func (r *Repository) askAt(ctx context.Context, at location, c Credentials, whos
 	return out, err
 }
 
-// run runs git for at most the timeout.
+// run runs git for at most the timeout, or for longer if g is patient.
 func (r *Repository) run(ctx context.Context, g git, args ...string) (string, error) {
 	timeout := r.timeout
-	if args[0] == "fetch" && r.policy.needsHistory() {
-		timeout *= historyTimes // it begins anew each time
+	if g.patient {
+		timeout *= patientTimes
 	}
 	inTime, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no end within %s", timeout))
 	defer cancel()
 	start := time.Now()
 	out, err := g.run(inTime, args...)
-	r.log.DebugContext(ctx, "git command ended", "command", args[0], "seconds", time.Since(start).Seconds(), "ok", err == nil)
+	r.log.DebugContext(ctx, "git command ended", "command", args[0], "seconds", time.Since(start).Seconds(), "timeout", timeout, "ok", err == nil)
 	return out, err
 }

@@ -210,6 +210,7 @@ func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit pro
 	}
 	r.untidy = true
 	g := r.modules
+	g.patient = true // it may be the first of its repository
 	allowed := "ssh:https"
 	if at.local {
 		allowed = "file"
@@ -219,8 +220,7 @@ func (r *Repository) fetchSubmodule(ctx context.Context, at location, commit pro
 	if at.server() == r.location.server() {
 		whose = ourModule
 	}
-	_, err := r.askAt(ctx, at, r.creds.at(r.location, at), whose, g, "fetch", "--quiet", "--force", "--depth=1",
+	return r.transfer(ctx, at, r.creds.at(r.location, at), whose, g, "--depth=1",
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", at.url, commit.String()+":"+ref)
-	return err
 }
