@@ -18,7 +18,7 @@ const (
 	keepRetry     = 5 * time.Second  // after a failure
 	keepLook      = time.Minute      // without news: assignments come due
 	lookTimeout   = 5 * time.Second  // for whether streams and buckets are lost
-	lostPause     = time.Second      // before they are made again: a server that deletes one says so before its files are gone
+	lostPause     = time.Second      // before what is lost is made again: a server that deletes it is not healthy until its files are gone
 	ensureTimeout = 20 * time.Second // for streams and buckets, of one attempt
 	syncTimeout   = time.Minute      // for desired states, of one attempt; the next one goes on from there
 	// elsewhereAfter is how long a server is asked in vain before another one is: one that
@@ -199,10 +199,13 @@ func (k *keeper) sync(ctx context.Context) error {
 	return k.statements.Sync(ctx)
 }
 
-// examine returns an error if the NATS server stores nothing any more, and a new
-// start of this process would help.
+// examine returns an error if the NATS server stores nothing any more, not only for the
+// moment, and a new start of this process would help.
 func (k *keeper) examine(ctx context.Context) error {
 	err := k.health()
+	if err != nil && sleep(ctx, lostPause) {
+		err = k.health()
+	}
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return nil

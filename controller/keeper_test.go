@@ -266,8 +266,26 @@ func TestKeeperEndsWhenTheServerStoresNothingAnyMore(t *testing.T) {
 		if err := <-ended; !errors.Is(err, full) || !strings.Contains(err.Error(), "started again") {
 			t.Errorf("error = %v, want one that says what to do", err)
 		}
-		if took := time.Since(start); took > keepLook {
-			t.Errorf("noticed after %s, want at most %s", took, keepLook)
+		if took := time.Since(start); took > keepLook+lostPause {
+			t.Errorf("noticed after %s, want at most %s", took, keepLook+lostPause)
+		}
+	})
+}
+
+func TestKeeperGoesOnWhenTheServerIsIllForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNATS()
+		f.setHealth(errors.New("a stream is being deleted"), true)
+		ended := make(chan error, 1)
+		go func() { ended <- f.keeper().run(t.Context()) }()
+		synctest.Wait()
+		f.setHealth(nil, true)
+		time.Sleep(keepLook)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("ended with %v", err)
+		default:
 		}
 	})
 }
