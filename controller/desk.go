@@ -46,9 +46,11 @@ func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRe
 	i.show(r.Host)
 	i.wake()
 	k, _ = i.book.Newest(r.Host)
-	i.audit(ctx, proto.AuditEntry{
-		Time: now, Actor: k.By, Act: proto.ActHostEnroll, Host: r.Host, From: from, Message: k.PublicKey + ", with a token",
-	})
+	if leftOut, entry := i.redeemed.enter(r.Host, now); entry { // a token is good for the same key again
+		i.audit(ctx, proto.AuditEntry{
+			Time: now, Actor: k.By, Act: proto.ActHostEnroll, Host: r.Host, From: from, Message: afterGap(k.PublicKey+", with a token", leftOut),
+		})
+	}
 	i.log.InfoContext(ctx, "host enrolled", "host", r.Host, "key", k.PublicKey, "from", from, "by", k.By)
 	if err := i.tellLater(ctx); err != nil {
 		return proto.EnrollReply{}, err

@@ -69,6 +69,19 @@ func TestATokenIsUsedOnce(t *testing.T) {
 	}
 }
 
+func TestATokenThatIsUsedAgainAndAgainDoesNotFillTheAudit(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	token, key := o.offer(t, "web1", time.Hour), userKey(t)
+	for range 100 {
+		if _, err := o.redeem(t, token, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(o.audits); n < 2 || n > 1+diaryEntries {
+		t.Errorf("%d entries, want that it was made, and at most %d that it was used", n, diaryEntries)
+	}
+}
+
 func TestWhoMadeATokenAndWhereItWasUsedIsInTheAudit(t *testing.T) {
 	o := newOffice(t, t.TempDir())
 	token, key := o.offer(t, "web1", time.Hour), userKey(t)

@@ -54,6 +54,8 @@ type identities struct {
 	now  func() time.Time
 	log  *slog.Logger
 
+	redeemed diary // of what was done with tokens
+
 	telling sync.Mutex // NATS is told of what is in the book last
 }
 

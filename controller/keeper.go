@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 const (
 	keepRetry     = 5 * time.Second  // after a failure
 	keepLook      = time.Minute      // without news: assignments come due
+	lookTimeout   = 5 * time.Second  // for whether streams and buckets are lost
+	lostPause     = time.Second      // before what is lost is made again: a server that deletes it is not healthy until its files are gone
 	ensureTimeout = 20 * time.Second // for streams and buckets, of one attempt
 	syncTimeout   = time.Minute      // for desired states, of one attempt; the next one goes on from there
 	// elsewhereAfter is how long a server is asked in vain before another one is: one that
@@ -35,6 +38,8 @@ type connection interface {
 // An assetMaker makes streams and buckets; see [bus.Fleet].
 type assetMaker interface {
 	EnsureAssets(ctx context.Context, replicas int) error
+	// LostAssets returns which of them are gone, or others, since; each once.
+	LostAssets(ctx context.Context) ([]string, error)
 }
 
 // statements are what hosts are told; see [publish.Publisher].
@@ -58,7 +63,8 @@ var (
 )
 
 // keeper renews assignments, and keeps NATS in step with what is durable: it
-// makes streams and buckets and puts desired states after every connection.
+// makes streams and buckets and puts desired states after every connection, and when
+// they were lost.
 type keeper struct {
 	wakeup     chan struct{} // capacity 1
 	conn       connection
@@ -73,6 +79,8 @@ type keeper struct {
 	forgot  uint64        // what was known of the one before
 	ensured uint64        // every stream and bucket
 	synced  atomic.Uint64 // that, and every desired state was put
+
+	lost atomic.Pointer[string] // streams that are not yet made and filled again; nil for none
 }
 
 // run keeps until ctx ends, or until the NATS server can only be mended by a new
@@ -138,18 +146,39 @@ func (k *keeper) once(ctx context.Context) error {
 	if !state.Connected {
 		return renewed
 	}
+	looked := k.look(ctx)
 	if k.forgot != state.Connects {
 		k.statements.Forget()
 		k.forgot = state.Connects
 	}
 	ensured, synced := k.ensure(ctx, state.Connects), k.sync(ctx)
 	if ensured == nil && synced == nil {
+		k.lost.Store(nil)
 		k.synced.Store(state.Connects)
 	}
-	return errors.Join(renewed, ensured, synced)
+	return errors.Join(renewed, looked, ensured, synced)
 }
 
-// ensure makes streams and buckets, once for a connection.
+// look finds streams that were lost, after which all is to be done as over a new connection.
+func (k *keeper) look(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	lost, err := k.assets.LostAssets(soon)
+	if len(lost) > 0 {
+		if before := k.lost.Load(); before != nil {
+			lost = append([]string{*before}, lost...)
+		}
+		names := strings.Join(lost, ", ")
+		k.log.ErrorContext(ctx, "NATS lost streams; they are made and filled again", "streams", names)
+		k.lost.Store(&names)
+		k.forgot, k.ensured = 0, 0
+		k.synced.Store(0)
+		sleep(ctx, lostPause)
+	}
+	return err
+}
+
+// ensure makes streams and buckets, once for a connection unless they are lost.
 func (k *keeper) ensure(ctx context.Context, connects uint64) error {
 	if k.ensured == connects {
 		return nil
@@ -170,10 +199,13 @@ func (k *keeper) sync(ctx context.Context) error {
 	return k.statements.Sync(ctx)
 }
 
-// examine returns an error if the NATS server stores nothing any more, and a new
-// start of this process would help.
+// examine returns an error if the NATS server stores nothing any more, not only for the
+// moment, and a new start of this process would help.
 func (k *keeper) examine(ctx context.Context) error {
 	err := k.health()
+	if err != nil && sleep(ctx, lostPause) {
+		err = k.health()
+	}
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return nil
@@ -205,6 +237,9 @@ func (k *keeper) ready() error {
 	case !state.Connected:
 		return errors.New("not connected to NATS")
 	case k.synced.Load() != state.Connects:
+		if lost := k.lost.Load(); lost != nil {
+			return fmt.Errorf("NATS lost %s, and has not got it back yet", *lost)
+		}
 		return errors.New("NATS is not in step with what was published")
 	}
 	return k.health()

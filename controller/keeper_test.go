@@ -22,6 +22,7 @@ type fakeNATS struct {
 	state   bus.State
 	changed chan struct{}
 	calls   []string
+	lost    []string         // streams, which is told once
 	fail    map[string]error // by call
 	health  error
 	mends   bool
@@ -65,9 +66,32 @@ func (f *fakeNATS) call(name string) error {
 
 func (f *fakeNATS) Elsewhere()                              { _ = f.call("elsewhere") } // it cannot fail
 func (f *fakeNATS) EnsureAssets(context.Context, int) error { return f.call("ensure") }
-func (f *fakeNATS) Forget()                                 { _ = f.call("forget") } // it cannot fail
-func (f *fakeNATS) Renew(context.Context) error             { return f.call("renew") }
-func (f *fakeNATS) Sync(context.Context) error              { return f.call("sync") }
+func (f *fakeNATS) LostAssets(context.Context) ([]string, error) {
+	err := f.call("look")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lost := f.lost
+	f.lost = nil
+	return lost, err
+}
+
+// refuse has a call fail with err.
+func (f *fakeNATS) refuse(call string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail[call] = err
+}
+
+// lose has streams be lost.
+func (f *fakeNATS) lose(streams ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = streams
+}
+
+func (f *fakeNATS) Forget()                     { _ = f.call("forget") } // it cannot fail
+func (f *fakeNATS) Renew(context.Context) error { return f.call("renew") }
+func (f *fakeNATS) Sync(context.Context) error  { return f.call("sync") }
 
 // setHealth sets what Healthy and Mendable say.
 func (f *fakeNATS) setHealth(err error, mends bool) {
@@ -111,10 +135,10 @@ func TestKeeperDoesWhatAConnectionNeeds(t *testing.T) {
 		ready bool
 	}{
 		{"without a connection", func() {}, []string{"renew"}, false},
-		{"on the first one", f.connect, []string{"renew", "forget", "ensure", "sync"}, true},
-		{"on the same one", func() {}, []string{"renew", "sync"}, true},
+		{"on the first one", f.connect, []string{"renew", "look", "forget", "ensure", "sync"}, true},
+		{"on the same one", func() {}, []string{"renew", "look", "sync"}, true},
 		{"when it is lost", f.disconnect, []string{"renew"}, false},
-		{"on the next one", f.connect, []string{"renew", "forget", "ensure", "sync"}, true},
+		{"on the next one", f.connect, []string{"renew", "look", "forget", "ensure", "sync"}, true},
 	} {
 		step.do()
 		if err := k.once(t.Context()); err != nil {
@@ -132,9 +156,10 @@ func TestKeeperDoesWhatAConnectionNeeds(t *testing.T) {
 func TestKeeperLetsNoFailureKeepTheRestFromBeingDone(t *testing.T) {
 	broken := errors.New("broken")
 	for name, again := range map[string][]string{ // what is done the next time
-		"renew":  {"renew", "sync"},
-		"ensure": {"renew", "ensure", "sync"},
-		"sync":   {"renew", "sync"},
+		"renew":  {"renew", "look", "sync"},
+		"look":   {"renew", "look", "sync"},
+		"ensure": {"renew", "look", "ensure", "sync"},
+		"sync":   {"renew", "look", "sync"},
 	} {
 		f := newFakeNATS()
 		k := f.keeper()
@@ -143,10 +168,10 @@ func TestKeeperLetsNoFailureKeepTheRestFromBeingDone(t *testing.T) {
 		if err := k.once(t.Context()); !errors.Is(err, broken) {
 			t.Errorf("%s fails: error = %v", name, err)
 		}
-		if diff := cmp.Diff([]string{"renew", "forget", "ensure", "sync"}, f.did()); diff != "" {
+		if diff := cmp.Diff([]string{"renew", "look", "forget", "ensure", "sync"}, f.did()); diff != "" {
 			t.Errorf("%s fails (-want +got):\n%s", name, diff)
 		}
-		if ready := k.ready() == nil; ready != (name == "renew") {
+		if ready := k.ready() == nil; ready != (name == "renew" || name == "look") {
 			t.Errorf("%s fails: ready = %t", name, ready)
 		}
 		delete(f.fail, name)
@@ -241,8 +266,26 @@ func TestKeeperEndsWhenTheServerStoresNothingAnyMore(t *testing.T) {
 		if err := <-ended; !errors.Is(err, full) || !strings.Contains(err.Error(), "started again") {
 			t.Errorf("error = %v, want one that says what to do", err)
 		}
-		if took := time.Since(start); took > keepLook {
-			t.Errorf("noticed after %s, want at most %s", took, keepLook)
+		if took := time.Since(start); took > keepLook+lostPause {
+			t.Errorf("noticed after %s, want at most %s", took, keepLook+lostPause)
+		}
+	})
+}
+
+func TestKeeperGoesOnWhenTheServerIsIllForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNATS()
+		f.setHealth(errors.New("a stream is being deleted"), true)
+		ended := make(chan error, 1)
+		go func() { ended <- f.keeper().run(t.Context()) }()
+		synctest.Wait()
+		f.setHealth(nil, true)
+		time.Sleep(keepLook)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("ended with %v", err)
+		default:
 		}
 	})
 }
@@ -255,4 +298,40 @@ func TestKeeperLeavesAnExternalServerAlone(t *testing.T) {
 	if err := errors.Join(k.once(t.Context()), k.examine(t.Context()), k.ready()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestKeeperMakesAndFillsAgainWhatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNATS()
+		f.connect()
+		k := f.keeper()
+		go func() { _ = k.run(t.Context()) }() // until the test ends
+		synctest.Wait()
+		f.did()
+		f.lose("KV_kedge-desired")
+		f.refuse("ensure", errors.New("no leader yet")) // as in a cluster
+		time.Sleep(keepLook + lostPause)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"renew", "look", "forget", "ensure", "sync"}, f.did()); diff != "" {
+			t.Errorf("within the time between two looks (-want +got):\n%s", diff)
+		}
+		f.lose("KEDGE_STATUS")
+		time.Sleep(keepRetry + lostPause)
+		synctest.Wait()
+		for _, stream := range []string{"KV_kedge-desired", "KEDGE_STATUS"} {
+			if err := k.ready(); err == nil || !strings.Contains(err.Error(), stream) {
+				t.Errorf("ready = %v, want an error that names %s", err, stream)
+			}
+		}
+		f.did()
+		f.refuse("ensure", nil)
+		time.Sleep(keepRetry)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"renew", "look", "ensure", "sync"}, f.did()); diff != "" {
+			t.Errorf("once it can be made (-want +got):\n%s", diff)
+		}
+		if err := k.ready(); err != nil {
+			t.Errorf("ready = %v once everything is there", err)
+		}
+	})
 }

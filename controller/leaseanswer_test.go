@@ -132,3 +132,43 @@ func TestWithoutNATSNobodyGetsALease(t *testing.T) {
 		t.Errorf("%v requests failed, want 6; audit: %v", n, audit)
 	}
 }
+
+// TestAHostCannotFillTheAudit: what operators did before stays to be found.
+func TestAHostCannotFillTheAudit(t *testing.T) {
+	const pairs, pause = 1000, 3 * time.Second // as many as it may ask for
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	began := now
+	var audit []proto.AuditEntry
+	l := lessor(&oneKey{}, lease.Rules{Slots: 9}, &now, &audit)
+	answer := func(name string, action proto.LeaseAction) {
+		t.Helper()
+		if _, err := l.answer(t.Context(), host(t, name), proto.LeaseRequest{Action: action}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer("web2", proto.LeaseAcquire)
+	if _, err := l.free(t.Context(), bus.Caller{Name: "ada"}, proto.LeaseFreeRequest{Host: host(t, "web2")}); err != nil {
+		t.Fatal(err)
+	}
+	for range pairs {
+		for _, action := range []proto.LeaseAction{proto.LeaseAcquire, proto.LeaseRelease} {
+			answer("web1", action)
+			now = now.Add(pause)
+		}
+	}
+	hours := int(now.Sub(began)/diaryWindow) + 1
+	if n := len(audit) - 2; n > hours*diaryEntries {
+		t.Errorf("%d entries in %d hours, want at most %d each", n, hours, diaryEntries)
+	}
+	if e := audit[1]; e.Actor != "ada" || e.Act != proto.ActLeaseFree {
+		t.Errorf("the second entry is %+v, want that of ada", e)
+	}
+	if e, want := audit[2+diaryEntries], fmt.Sprintf("; %d entries about this host before this one were left out", int(diaryWindow/pause)-diaryEntries); !strings.HasSuffix(e.Message, want) {
+		t.Errorf("the first entry of the second hour says %q, want %q at its end", e.Message, want)
+	}
+	before := len(audit)
+	answer("web3", proto.LeaseAcquire)
+	if len(audit) != before+1 {
+		t.Error("the lease of another host is not in the audit")
+	}
+}

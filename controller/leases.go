@@ -20,6 +20,7 @@ type leases struct {
 	bus     *bus.Fleet
 	fleet   *Fleet
 	audit   func(context.Context, proto.AuditEntry)
+	diary   diary // of what hosts do about their own leases
 	metrics *metrics
 	now     func() time.Time
 	log     *slog.Logger
@@ -76,7 +77,7 @@ func (l *leases) acquire(ctx context.Context, host proto.HostName, deployment st
 	}
 	if a.New {
 		l.log.InfoContext(ctx, "reboot lease granted", "host", host, "deployment", deployment, "held", a.Held, "slots", rules.Slots)
-		l.note(ctx, proto.ServiceName, proto.ActLeaseAcquire, a.Lease)
+		l.noteOwn(ctx, proto.ActLeaseAcquire, a.Lease)
 	}
 	return proto.LeaseReply{Granted: true, Since: a.Lease.Since, Expires: rules.Expires(a.Lease)}, leaseGranted, nil
 }
@@ -90,7 +91,7 @@ func (l *leases) release(ctx context.Context, host proto.HostName) (result strin
 		return leaseNotHeld, nil
 	}
 	l.log.InfoContext(ctx, "reboot lease released", "host", host, "deployment", h.Deployment)
-	l.note(ctx, proto.ServiceName, proto.ActLeaseRelease, h)
+	l.noteOwn(ctx, proto.ActLeaseRelease, h)
 	return leaseReleased, nil
 }
 
@@ -150,11 +151,27 @@ func (l *leases) view(h lease.Holder) proto.LeaseHolder {
 	return v
 }
 
+// noteOwn adds to the audit what a host did about its own lease, but not all of what is too
+// much.
+func (l *leases) noteOwn(ctx context.Context, act proto.Act, h lease.Holder) {
+	leftOut, entry := l.diary.enter(h.Host, l.now())
+	switch {
+	case entry:
+		l.write(ctx, proto.ServiceName, act, h, leftOut)
+	case leftOut == 1:
+		l.log.WarnContext(ctx, "host asks for reboot leases and gives them back again and again; the audit does not have all of it", "host", h.Host)
+	}
+}
+
 // note adds to the audit what was done about a lease.
 func (l *leases) note(ctx context.Context, actor string, act proto.Act, h lease.Holder) {
+	l.write(ctx, actor, act, h, 0)
+}
+
+func (l *leases) write(ctx context.Context, actor string, act proto.Act, h lease.Holder, leftOut int) {
 	message := "since " + h.Since.Format(time.RFC3339)
 	if h.Deployment != "" {
 		message = "for " + h.Deployment + ", " + message
 	}
-	l.audit(ctx, proto.AuditEntry{Time: l.now().UTC(), Actor: actor, Act: act, Host: h.Host, Message: message})
+	l.audit(ctx, proto.AuditEntry{Time: l.now().UTC(), Actor: actor, Act: act, Host: h.Host, Message: afterGap(message, leftOut)})
 }

@@ -126,6 +126,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	if server != nil {
 		c.keeper.server = server
 	}
+	busFleet.BrokeOff = c.keeper.wake
 	c.feeds = &feeds{bus: busFleet, fleet: c.fleet, metrics: m, log: c.log}
 	if err := c.wireRollouts(parts, signer, busFleet); err != nil {
 		return err

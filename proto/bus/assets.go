@@ -46,12 +46,12 @@ func (f *Fleet) EnsureAssets(ctx context.Context, replicas int) error {
 	}
 	var problems []error
 	for _, b := range buckets() {
-		if err := insist(ctx, func(ctx context.Context) error { return ensureBucket(ctx, js, b, replicas) }); err != nil {
+		if err := insist(ctx, func(ctx context.Context) error { return f.ensureBucket(ctx, js, b, replicas) }); err != nil {
 			problems = append(problems, fmt.Errorf("set up bucket %s: %w", b.Bucket, translate(err)))
 		}
 	}
 	for _, s := range streams() {
-		if err := insist(ctx, func(ctx context.Context) error { return ensureStream(ctx, js, s, replicas) }); err != nil {
+		if err := insist(ctx, func(ctx context.Context) error { return f.ensureStream(ctx, js, s, replicas) }); err != nil {
 			problems = append(problems, fmt.Errorf("set up stream %s: %w", s.Name, translate(err)))
 		}
 	}
@@ -71,20 +71,24 @@ func insist(ctx context.Context, do func(context.Context) error) error {
 	}
 }
 
-func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyValueConfig, replicas int) (err error) {
+func (f *Fleet) ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyValueConfig, replicas int) (err error) {
 	if b.Replicas, err = replicasOf(ctx, js, bucketStream+b.Bucket, replicas); err != nil {
 		return err
 	}
-	_, err = js.CreateOrUpdateKeyValue(ctx, b)
-	return err
+	if _, err = js.CreateOrUpdateKeyValue(ctx, b); err != nil {
+		return err
+	}
+	return f.stamp(ctx, js, bucketStream+b.Bucket)
 }
 
-func ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig, replicas int) (err error) {
+func (f *Fleet) ensureStream(ctx context.Context, js jetstream.JetStream, s jetstream.StreamConfig, replicas int) (err error) {
 	if s.Replicas, err = replicasOf(ctx, js, s.Name, replicas); err != nil {
 		return err
 	}
-	_, err = js.CreateOrUpdateStream(ctx, s)
-	return err
+	if _, err = js.CreateOrUpdateStream(ctx, s); err != nil {
+		return err
+	}
+	return f.stamp(ctx, js, s.Name)
 }
 
 // replicasOf returns how many replicas a stream has, or is to have if it is not

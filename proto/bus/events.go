@@ -51,7 +51,7 @@ func (f *Fleet) Events(ctx context.Context, r proto.EventsRequest) (proto.Events
 // apply returns nil. They come in order, but one that apply failed on comes again
 // after others that are newer. It returns nil when ctx ends.
 func (f *Fleet) FollowEvents(ctx context.Context, apply func(proto.NumberedEvent) error) error {
-	return f.conn.sessions(ctx, f.log, "feed of events", func(ctx context.Context, nc *nats.Conn) error {
+	return f.feed(ctx, "feed of events", func(ctx context.Context, nc *nats.Conn) error {
 		js, err := jetstream.New(nc)
 		if err != nil {
 			return translate(err)

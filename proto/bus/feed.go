@@ -35,7 +35,7 @@ type StatusReport struct {
 // host speaks for another, is dropped, which is logged at most once a minute for
 // each host. It returns nil when ctx ends.
 func (f *Fleet) Statuses(ctx context.Context, feed StatusFeed) error {
-	return f.conn.sessions(ctx, f.log, "feed of statuses", func(ctx context.Context, nc *nats.Conn) error {
+	return f.feed(ctx, "feed of statuses", func(ctx context.Context, nc *nats.Conn) error {
 		js, err := jetstream.New(nc)
 		if err != nil {
 			return translate(err)

@@ -23,13 +23,17 @@ type Fleet struct {
 	// an effect: who is held up keeps no request from the others. It is set before
 	// anything is answered; the default is one for all controllers.
 	Queue string
+	// BrokeOff is called when a feed of a stream broke off over a connection that stays:
+	// the stream may be lost. It is set before there are feeds; it may be nil.
+	BrokeOff func()
 
 	conn  *Conn
 	log   *slog.Logger
 	drops drops
 
-	mu     sync.Mutex
-	assets *assets // of the newest nats.Conn; nil before the first use
+	mu     sync.Mutex       // guards what follows
+	assets *assets          // of the newest nats.Conn; nil before the first use
+	stamps map[string]stamp // of the streams that were made or found
 }
 
 // assets are the JetStream handles that belong to one nats.Conn.
@@ -42,7 +46,7 @@ type assets struct {
 // NewFleet returns the view of a controller over c, whose credentials must be a
 // controller's.
 func NewFleet(c *Conn, log *slog.Logger) *Fleet {
-	return &Fleet{Queue: answerQueue, conn: c, log: log}
+	return &Fleet{Queue: answerQueue, conn: c, log: log, stamps: make(map[string]stamp)}
 }
 
 // open returns the handles for the current connection.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -14,6 +15,9 @@ import (
 // start, in bytes.
 const probeSize = 4 << 20
 
+// deleted begins the names of directories with what was a stream, until all of it is removed.
+const deleted = "."
+
 // Healthy returns why the server does not store what it is sent, or nil. It costs
 // little.
 //
@@ -21,11 +25,16 @@ const probeSize = 4 << 20
 // stores nothing more in that stream until it is started anew. It answers nobody
 // who sends it something, and goes on to be read from.
 func (s *Server) Healthy() error {
-	h := s.server.Healthz(&server.HealthzOptions{Account: s.controlID})
-	if h.StatusCode == http.StatusOK || h.StatusCode == http.StatusNotFound { // nothing is stored yet
+	h := s.server.Healthz(&server.HealthzOptions{Account: s.controlID, Details: true})
+	if h.StatusCode == http.StatusNotFound { // nothing is stored yet
 		return nil
 	}
-	return errors.New(h.Error)
+	for _, e := range h.Errors {
+		if !strings.HasPrefix(e.Stream, deleted) {
+			return errors.New(e.Error)
+		}
+	}
+	return nil
 }
 
 // Mendable reports whether a server that is not healthy would be after a new

@@ -118,3 +118,25 @@ func TestAServerThatDoesNotStartWholeIsNotStartedAgain(t *testing.T) {
 		t.Error("a new start is said to help; the last one did not")
 	}
 }
+
+// A server removes the files of a stream after it said that it deleted the stream.
+func TestAServerThatStillRemovesADeletedStreamIsHealthy(t *testing.T) {
+	w := newWorld(t)
+	w.fleet(t)
+	streams, err := filepath.Glob(filepath.Join(w.dir, "nats", "jetstream", "*", "streams"))
+	if err != nil || len(streams) != 1 {
+		t.Fatalf("streams = %v, %v; want one directory", streams, err)
+	}
+	if err := os.Mkdir(filepath.Join(streams[0], "."+proto.StreamEvents), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Healthy(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Mkdir(filepath.Join(streams[0], "unknown"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Healthy(); err == nil {
+		t.Error("a stream that is not there was not missed")
+	}
+}

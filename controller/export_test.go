@@ -1,0 +1,4 @@
+package controller
+
+// Look has the controller look at NATS now, as it does every [keepLook].
+func (c *Controller) Look() { c.keeper.wake() }
