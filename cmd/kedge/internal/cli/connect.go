@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kedge/internal/usage"
@@ -38,21 +39,22 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 	if err != nil {
 		return err
 	}
-	server, out, err := k.way(credentials)
+	servers, out, err := k.way(credentials)
 	if err != nil {
 		return err
 	}
+	where := strings.Join(servers, ", ")
 	conn, err := bus.Connect(ctx, bus.Options{
-		Servers:     []string{server},
+		Servers:     servers,
 		Outbound:    out,
 		Name:        "kedge",
 		Credentials: credentials,
 		Backoff:     bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second},
-		Timeout:     min(limit, callTimeout),
+		Timeout:     min(limit, callTimeout) / time.Duration(len(servers)), // one that says nothing leaves time for the others
 		Log:         slog.New(slog.DiscardHandler), // its news reach the user as errors
 	})
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w", server, err)
+		return fmt.Errorf("connect to %s: %w", where, err)
 	}
 	defer conn.Close()
 
@@ -61,7 +63,7 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 	connecting, stop := context.WithTimeout(within, callTimeout)
 	defer stop()
 	if err := conn.AwaitConnected(connecting); err != nil {
-		return fmt.Errorf("connect to %s with %s: %w", server, credentials, err)
+		return fmt.Errorf("connect to %s with %s: %w", where, credentials, err)
 	}
 	if !bounded {
 		return do(ctx, conn)
