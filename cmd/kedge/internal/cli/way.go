@@ -39,7 +39,7 @@ func (k *kedge) way(credentials string) (servers []string, o outbound.Options, e
 		return []string{defaultServer}, o, err
 	}
 	if !o.Trusts() {
-		o.Pins = a.Pins
+		o.Pins, o.CAFile = a.Pins, a.CAFile
 	}
 	return a.Servers, o, nil
 }
