@@ -66,13 +66,22 @@ func (a *api) register(s *bus.Service) {
 
 // handle makes s, and HTTP, answer the calls to e with h, and counts them.
 func handle[Req, Rep any](a *api, s *bus.Service, e proto.Endpoint, h func(context.Context, bus.Caller, Req) (Rep, error)) {
-	counted := func(ctx context.Context, c bus.Caller, req Req) (Rep, error) {
+	h = accounted(a, e, h)
+	bus.Handle(s, e, h)
+	httpapi.Handle(a.http, e, h)
+}
+
+// accounted returns h, such that it counts the calls to e by how they end. One that ended
+// because ctx did is no fault of anybody's: the controller stops, or leads no more.
+func accounted[Req, Rep any](a *api, e proto.Endpoint, h func(context.Context, bus.Caller, Req) (Rep, error)) func(context.Context, bus.Caller, Req) (Rep, error) {
+	return func(ctx context.Context, c bus.Caller, req Req) (Rep, error) {
 		rep, err := h(ctx, c, req)
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = bus.Errorf(bus.CodeUnavailable, "the controller stops: %v", err)
+		}
 		a.metrics.requests.WithLabelValues(e.Name(), requestResult(err)).Inc()
 		return rep, err
 	}
-	bus.Handle(s, e, counted)
-	httpapi.Handle(a.http, e, counted)
 }
 
 // requestOK is the result of a call that was answered as asked; the others are

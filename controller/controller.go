@@ -167,10 +167,13 @@ func (c *Controller) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.writeAccess(); err != nil {
+		return err
+	}
 	if c.authority == Authority(foreignNATS{}) {
 		return nil // its operators are not ours to name
 	}
-	return errors.Join(c.writeAdminCredentials(ctx, book, operators), c.writeAccess())
+	return c.writeAdminCredentials(ctx, book, operators)
 }
 
 // Run runs the controller until ctx ends, and returns when nothing of it runs

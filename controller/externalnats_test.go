@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +47,7 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := startNATS(t, text)
+	controllertest.WithTLS(&cfg)
 	cfg.NATS = controller.NATSConfig{URL: url}
 	key, err := proto.GenerateKey("test-cache-1", rand.Reader)
 	if err != nil {
@@ -94,9 +98,74 @@ func TestHostsEnrolAndAreRevokedOnAnExternalNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitState(t, host, func(s bus.State) bool { return !s.Connected && errors.Is(s.Err, bus.ErrNotAuthorized) })
+	eva, err := bus.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, err := bus.Call[proto.OperatorAddRequest, proto.OperatorAddReply](t.Context(), admin, proto.EndpointOperatorAdd,
+		proto.OperatorAddRequest{Name: "eva", Role: proto.RoleViewer, PublicKey: eva.PublicKey})
+	if a := added.Access; err != nil || !slices.Equal(a.Servers, []string{url}) || len(a.Pins) > 0 {
+		t.Errorf("an operator is told %+v, %v; want the servers, and no key: the controller's own is none of theirs", a, err)
+	}
 	said, err := bus.Call[proto.ExternalConfigRequest, proto.ExternalConfigReply](t.Context(), admin, proto.EndpointNATSConfig, proto.ExternalConfigRequest{})
 	if err != nil || !strings.Contains(said.Text, "resolver_preload") || said.Text == text {
 		t.Errorf("configuration after the revocation: %v, %s", err, said.Text)
+	}
+}
+
+// What the administrator was told of the server before does not outlast it.
+func TestTheAdministratorIsToldOfAnExternalNATS(t *testing.T) {
+	cfg := controllertest.Config(filepath.Join(t.TempDir(), "state"))
+	controllertest.WithTLS(&cfg)
+	const servers = "tls://127.0.0.1:1,tls://127.0.0.1:2"
+	pin, err := proto.ParsePin("sha256:" + strings.Repeat("A", 43) + "=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := proto.GenerateKey("test-cache-1", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := controllertest.WriteCertificate(ca, filepath.Join(t.TempDir(), "key.pem"), "n1.example"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		nats controller.NATSConfig
+		want proto.Access // without servers: as the controller's own
+	}{
+		{"embedded", cfg.NATS, proto.Access{}},
+		{"with pins", controller.NATSConfig{URL: servers, TLS: controller.NATSTLSConfig{Pins: []proto.Pin{pin}}}, proto.Access{Servers: strings.Split(servers, ","), Pins: []proto.Pin{pin}}},
+		{"with authorities", controller.NATSConfig{URL: servers, TLS: controller.NATSTLSConfig{CAFile: ca}}, proto.Access{Servers: strings.Split(servers, ","), CAFile: ca}},
+		{"embedded again", cfg.NATS, proto.Access{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg.NATS = tt.nats
+			c, err := controller.Open(t.Context(), controller.Options{
+				Config: cfg, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "0.0.0-test",
+				Parts: (&controllertest.World{}).Parts(key.Public()),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if own, ok := c.Pin(); len(tt.want.Servers) == 0 && ok {
+				tt.want = proto.Access{Servers: []string{c.NATSURL()}, Pins: []proto.Pin{own}}
+			}
+			tt.want.Format = proto.Format1
+			text, err := os.ReadFile(strings.TrimSuffix(c.AdminCredentials(), ".creds") + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := proto.ParseAccess(text); err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %+v, %v; want %+v", got, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -44,6 +44,7 @@ type identities struct {
 	authority Authority
 	fleet     *Fleet
 	anchors   func() proto.HostAddReply // what hosts need today, without a JWT
+	access    func() proto.Access       // what operators need today
 	lifetime  time.Duration             // of a host's credentials
 	urls      []string                  // under which hosts reach the enrolment
 	apiURLs   []string                  // under which operators reach the API over HTTP

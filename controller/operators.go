@@ -44,8 +44,7 @@ func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.Op
 	if err := i.tellLater(ctx); err != nil {
 		return proto.OperatorAddReply{}, err
 	}
-	today := i.anchors()
-	return proto.OperatorAddReply{JWT: jwt, Operator: op, Access: proto.Access{Format: proto.Format1, Servers: today.Servers, Pins: today.Pins}}, nil
+	return proto.OperatorAddReply{JWT: jwt, Operator: op, Access: i.access()}, nil
 }
 
 // checkOperator says what is wrong with an operator who is to be added.

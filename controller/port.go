@@ -121,14 +121,27 @@ func (c *Controller) webSocketURL() string {
 	return scheme + "://" + net.JoinHostPort(host, port) + natsPath
 }
 
+// access says to operators elsewhere how to reach NATS.
+func (c *Controller) access() proto.Access {
+	a := proto.Access{Format: proto.Format1, Servers: c.advertised(), Pins: c.pins()}
+	if c.o.Config.NATS.URL != "" { // our own key is none of those servers'
+		a.Pins = c.o.Config.NATS.TLS.Pins
+	}
+	return a
+}
+
 // writeAccess says to operators on this machine how to reach NATS, once that is
-// known.
+// known, in the place of what held before.
 func (c *Controller) writeAccess() error {
-	if c.web == nil || c.o.Config.NATS.URL != "" {
+	if c.web == nil {
 		return nil
 	}
 	a := proto.Access{Servers: []string{c.natsURL}}
-	if pin, ok := c.Pin(); ok {
+	cfg := c.o.Config.NATS
+	switch pin, ok := c.Pin(); {
+	case cfg.URL != "":
+		a = proto.Access{Servers: cfg.servers(), Pins: cfg.TLS.Pins, CAFile: cfg.TLS.CAFile}
+	case ok:
 		a.Pins = []proto.Pin{pin}
 	}
 	text, err := a.Encode()

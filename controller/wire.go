@@ -161,7 +161,7 @@ func (c *Controller) wire(parts Parts, signer *sign.Signer, book *enroll.Book, o
 	}
 	a.leases = c.leases
 	a.identities = &identities{
-		book: book, operators: operators, authority: c.authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, audit: a.audit,
+		book: book, operators: operators, authority: c.authority, fleet: c.fleet, anchors: func() proto.HostAddReply { return c.anchors(parts.Cache, signer) }, access: c.access, audit: a.audit,
 		lifetime: cfg.Enroll.Lifetime, urls: cfg.enrollURLs(), apiURLs: cfg.apiURLs(), wake: c.keeper.wake, free: c.leases.revoked, now: now, log: c.log,
 	}
 	a.identities.know()
@@ -212,13 +212,18 @@ func (c *Controller) locate(server *natsd.Server) func(uint64) string {
 	return func(id uint64) string { return c.visitors.behind(server.ClientAddress(id)) }
 }
 
+// advertised returns the URLs under which others reach NATS.
+func (c *Controller) advertised() []string {
+	cfg := c.o.Config.NATS
+	if len(cfg.Advertise) == 0 {
+		return cfg.servers()
+	}
+	return cfg.Advertise
+}
+
 // anchors returns what a new host needs besides its own credentials.
 func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddReply {
 	cfg := c.o.Config
-	servers := cfg.NATS.Advertise
-	if len(servers) == 0 {
-		servers = cfg.NATS.servers()
-	}
 	cacheKeys := []string{cache.PublicKey().String()}
 	for _, k := range cfg.Keys.Cache {
 		cacheKeys = append(cacheKeys, k.String())
@@ -226,7 +231,7 @@ func (c *Controller) anchors(cache Cache, signer *sign.Signer) proto.HostAddRepl
 	return proto.HostAddReply{
 		ReleaseKeys: signer.ReleaseKeys(), ReleaseThreshold: signer.Threshold(),
 		ControllerKeys: slices.Concat(signer.ControllerKeys(), signer.SpareKeys()),
-		CacheKeys:      cacheKeys, Servers: servers, Caches: cfg.Cache.URLs, Pins: c.pins(), RenewURLs: cfg.enrollURLs(),
+		CacheKeys:      cacheKeys, Servers: c.advertised(), Caches: cfg.Cache.URLs, Pins: c.pins(), RenewURLs: cfg.enrollURLs(),
 	}
 }
 

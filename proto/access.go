@@ -6,6 +6,9 @@ type Access struct {
 	Format  int      `json:"format"`
 	Servers []string `json:"servers"`
 	Pins    []Pin    `json:"pins,omitempty"` // of the servers' keys; empty without TLS
+	// CAFile is the path of a file, on the machine that this is kept on, with the
+	// authorities to trust in place of Pins and the system's.
+	CAFile string `json:"ca_file,omitempty"`
 }
 
 // maxAccess bounds the text of an [Access].

@@ -25,11 +25,23 @@ const (
 type APIError struct {
 	Code    Code
 	Message string
+	// Unbegun says that nothing was done, and that the same call may be made again at
+	// once, whatever it asks for.
+	Unbegun bool
 }
+
+// unbegunHeader is set in an answer that reports an unbegun call.
+const unbegunHeader = "Kedge-Unbegun"
 
 // Errorf returns an APIError with a formatted message.
 func Errorf(code Code, format string, args ...any) *APIError {
 	return &APIError{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// unbegun returns an APIError with a formatted message, of a call that might have been
+// begun at another time.
+func unbegun(format string, args ...any) *APIError {
+	return &APIError{Code: CodeUnavailable, Message: fmt.Sprintf(format, args...), Unbegun: true}
 }
 
 // Error returns the message.
@@ -40,6 +52,9 @@ func (e *APIError) answer(reply string) *nats.Msg {
 	m := nats.NewMsg(reply)
 	m.Header.Set(micro.ErrorCodeHeader, string(e.Code))
 	m.Header.Set(micro.ErrorHeader, oneLine(e.Message))
+	if e.Unbegun {
+		m.Header.Set(unbegunHeader, "true")
+	}
 	return m
 }
 
@@ -49,7 +64,7 @@ func reported(m *nats.Msg) error {
 	if code == "" {
 		return nil
 	}
-	return &APIError{Code: Code(code), Message: m.Header.Get(micro.ErrorHeader)}
+	return &APIError{Code: Code(code), Message: m.Header.Get(micro.ErrorHeader), Unbegun: m.Header.Get(unbegunHeader) == "true"}
 }
 
 // oneLine makes s fit for a header, which is one line and not empty.

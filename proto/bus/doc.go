@@ -19,5 +19,6 @@
 // Callers branch on [ErrNotConnected], [ErrTimeout] and [ErrNoResponders] (try
 // again later: [Transient]), [ErrDenied] and [ErrTooLarge] (do not),
 // [ErrConflict] (look again, then decide), [ErrNoDesired] and [ErrNotFound]
-// (there is none).
+// (there is none). What the other end reports is an [APIError]: one with
+// [CodeUnavailable] may be otherwise later, and one that is Unbegun at once.
 package bus

@@ -48,14 +48,9 @@ const defaultTimeout = 10 * time.Second
 func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	if len(o.Servers) == 0 && o.InProcess == nil {
-		errs = append(errs, errors.New("servers: at least one URL is required"))
+		errs = append(errs, fmt.Errorf("servers: %w", errNoServer))
 	}
-	for _, s := range o.Servers {
-		if err := checkServer(s); err != nil {
-			errs = append(errs, fmt.Errorf("servers: %w", err))
-		}
-	}
-	errs = append(errs, CheckServers("servers", o.Servers))
+	errs = append(errs, eachServer("servers", o.Servers))
 	errs = append(errs, o.Outbound.Problems()...)
 	if o.Name == "" {
 		errs = append(errs, errors.New("name is required"))
@@ -73,6 +68,29 @@ func (o Options) withDefaults() (Options, error) {
 	o.Servers = slices.Clone(o.Servers)
 	return o, errors.Join(errs...)
 }
+
+// ParseServers returns the URLs in text, which has commas between them. The error names
+// everything that is wrong with them; each part of it begins with key.
+func ParseServers(key, text string) ([]string, error) {
+	servers := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(servers) == 0 {
+		return nil, fmt.Errorf("%s: %w", key, errNoServer)
+	}
+	return servers, eachServer(key, servers)
+}
+
+// eachServer reports everything that is wrong with servers.
+func eachServer(key string, servers []string) error {
+	var errs []error
+	for _, s := range servers {
+		if err := checkServer(s); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	return errors.Join(append(errs, CheckServers(key, servers))...)
+}
+
+var errNoServer = errors.New("at least one URL is required")
 
 // errMixed says what the NATS client cannot do.
 var errMixed = errors.New("ws:// and wss:// cannot be mixed with nats:// and tls://")
@@ -102,7 +120,7 @@ func mixed(servers []string) bool {
 func checkServer(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
-		return errors.New("not a URL")
+		return fmt.Errorf("%q: not a URL", s[strings.LastIndexByte(s, '@')+1:])
 	}
 	if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 		return fmt.Errorf("%s: must begin with nats://, tls://, ws:// or wss://", u.Redacted())

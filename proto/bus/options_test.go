@@ -7,7 +7,7 @@ import (
 )
 
 func TestConnectNamesEverythingThatIsWrong(t *testing.T) {
-	_, err := Connect(t.Context(), Options{Servers: []string{"http://x", "nats://", "nats://user:secret@:4222", "%"}})
+	_, err := Connect(t.Context(), Options{Servers: []string{"http://x", "nats://", "nats://user:secret@:4222", "%", "nats://user:secret@%"}})
 	if err == nil {
 		t.Fatal("connected")
 	}

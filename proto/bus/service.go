@@ -205,12 +205,12 @@ func (s *Service) begin(room chan struct{}, call func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
-		return Errorf(CodeUnavailable, "the controller stops")
+		return unbegun("the controller stops")
 	}
 	select {
 	case room <- struct{}{}:
 	default:
-		return Errorf(CodeUnavailable, "%d calls are under way", maxCalls)
+		return unbegun("%d calls are under way", maxCalls)
 	}
 	s.calls.Go(func() {
 		defer func() { <-room }()

@@ -70,8 +70,8 @@ func TestViewersWhoWaitDoNotKeepAdminsOut(t *testing.T) {
 	await(t, cli, func(s State) bool { return s.Connected })
 	_, err := Call[proto.FleetRequest, proto.FleetReply](t.Context(), cli, proto.EndpointFleet, proto.FleetRequest{})
 	var known *APIError
-	if !errors.As(err, &known) || known.Code != CodeUnavailable {
-		t.Errorf("one viewer more: got %v, want code %s", err, CodeUnavailable)
+	if !errors.As(err, &known) || known.Code != CodeUnavailable || !known.Unbegun {
+		t.Errorf("one viewer more: got %#v, want code %s, and that nothing was begun", err, CodeUnavailable)
 	}
 	if _, err := Call[proto.PublishRequest, proto.PublishReply](t.Context(), cli, proto.EndpointPublish, proto.PublishRequest{}); err != nil {
 		t.Errorf("an admin: got %v", err)
@@ -166,6 +166,15 @@ func TestRequestsAreStrict(t *testing.T) {
 				t.Errorf("got %v, want code %s", err, CodeBadRequest)
 			}
 		})
+	}
+}
+
+func TestAFailureIsReportedWhole(t *testing.T) {
+	for _, e := range []*APIError{Errorf(CodeUnavailable, "read the history: no answer in time"), unbegun("the controller stops")} {
+		got := reported(e.answer("inbox"))
+		if known, ok := errors.AsType[*APIError](got); !ok || *known != *e {
+			t.Errorf("got %#v, want %#v", got, e)
+		}
 	}
 }
 

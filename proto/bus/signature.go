@@ -105,7 +105,7 @@ func (g *gatekeeper) once(publicKey, nonce string, at time.Time) error {
 	case off.Abs() > maxSkew:
 		return Errorf(CodeRefused, "the call was made at %s, and here it is %s: one of the two clocks is wrong", at.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case at.Before(g.began):
-		return Errorf(CodeUnavailable, "the call was made before this controller began to answer: make it again")
+		return unbegun("the call was made before this controller began to answer: make it again")
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -121,7 +121,7 @@ func (g *gatekeeper) once(publicKey, nonce string, at time.Time) error {
 		maps.DeleteFunc(seen, func(_ string, at time.Time) bool { return now.Sub(at) > maxSkew })
 	}
 	if len(seen) >= maxRemembered {
-		return Errorf(CodeUnavailable, "%d calls were made with this key in the last minutes", maxRemembered)
+		return unbegun("%d calls were made with this key in the last minutes", maxRemembered)
 	}
 	seen[nonce] = at
 	return nil

@@ -89,8 +89,12 @@ func TestASignatureIsOfOneCall(t *testing.T) {
 			"of the future":       {signed(eva, proto.EndpointReconcile, time.Now().Add(maxSkew+time.Second)), proto.EndpointReconcile, "one of the two clocks is wrong"},
 			"of before the start": {signed(eva, proto.EndpointReconcile, began.Add(-time.Second)), proto.EndpointReconcile, "began to answer"},
 		} {
-			if _, err := admit(tt.e, tt.m); err == nil || !strings.Contains(err.Error(), tt.want) {
+			_, err := admit(tt.e, tt.m)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: error = %v, want %q", name, err, tt.want)
+			}
+			if known, ok := errors.AsType[*APIError](err); !ok || known.Unbegun != (name == "of before the start") {
+				t.Errorf("%s: got %#v; only what comes too early is to be made again", name, err)
 			}
 		}
 

@@ -57,7 +57,7 @@ func (k *kedge) showBuildLog(ctx context.Context, conn *bus.Conn, request proto.
 		switch {
 		case ctx.Err() != nil && follow:
 			return nil // interrupted, as intended
-		case err != nil && begun && follow && bus.Transient(err):
+		case err != nil && begun && follow && passing(err):
 			out.goesOn(err)
 			pause(ctx)
 			continue

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kedge/internal/usage"
@@ -38,21 +39,22 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 	if err != nil {
 		return err
 	}
-	server, out, err := k.way(credentials)
+	servers, out, err := k.way(credentials)
 	if err != nil {
 		return err
 	}
+	where := strings.Join(servers, ", ")
 	conn, err := bus.Connect(ctx, bus.Options{
-		Servers:     []string{server},
+		Servers:     servers,
 		Outbound:    out,
 		Name:        "kedge",
 		Credentials: credentials,
 		Backoff:     bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second},
-		Timeout:     min(limit, callTimeout),
+		Timeout:     min(limit, callTimeout) / time.Duration(len(servers)), // one that says nothing leaves time for the others
 		Log:         slog.New(slog.DiscardHandler), // its news reach the user as errors
 	})
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w", server, err)
+		return fmt.Errorf("connect to %s: %w", where, err)
 	}
 	defer conn.Close()
 
@@ -61,7 +63,7 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 	connecting, stop := context.WithTimeout(within, callTimeout)
 	defer stop()
 	if err := conn.AwaitConnected(connecting); err != nil {
-		return fmt.Errorf("connect to %s with %s: %w", server, credentials, err)
+		return fmt.Errorf("connect to %s with %s: %w", where, credentials, err)
 	}
 	if !bounded {
 		return do(ctx, conn)
@@ -94,36 +96,49 @@ func (k *kedge) credentialsFile() (string, error) {
 
 // NATS that is told who is revoked has no controller for some milliseconds, and a
 // controller that is started anew is away for less than absentFor. What reached
-// nobody may be asked again, whatever it asks for.
+// nobody, and what nobody began to do, may be asked again, whatever it asks for.
 const (
 	absentFor   = 3 * time.Second
 	absentPause = 50 * time.Millisecond
 )
 
-// reach calls until somebody is there, for a moment at most.
+// reach calls until somebody is there who begins with it, for a moment at most.
 func reach(ctx context.Context, call func() error) error {
 	moment, cancel := context.WithTimeout(ctx, absentFor)
 	defer cancel()
 	for {
-		if err := call(); !errors.Is(err, bus.ErrNoResponders) || !wait(moment, absentPause) {
+		err := call()
+		said, _ := errors.AsType[*bus.APIError](err)
+		switch {
+		case errors.Is(err, bus.ErrNoResponders) && wait(moment, absentPause):
+		case said != nil && said.Unbegun && wait(moment, retryDelay): // it may have too much to do
+		default:
 			return err
 		}
 	}
 }
 
-// call makes one call. Refusals by the controller read as what it said.
+// passing reports whether the same question may be answered later: nobody answered it, or
+// the controller says that it cannot now. What was asked for may be done all the same.
+func passing(err error) bool {
+	said, ok := errors.AsType[*bus.APIError](err)
+	return bus.Transient(err) || ok && said.Code == bus.CodeUnavailable
+}
+
+// call makes one call. Refusals by the controller are a [*bus.APIError], and read as what
+// it said.
 func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, req Req) (Rep, error) {
 	var rep Rep
 	err := reach(ctx, func() (err error) {
 		rep, err = bus.Call[Req, Rep](ctx, conn, e, req)
 		return err
 	})
-	var said *bus.APIError
+	said, refused := errors.AsType[*bus.APIError](err)
 	switch {
 	case err == nil:
 		return rep, nil
-	case errors.As(err, &said):
-		return rep, errors.New(said.Message)
+	case refused:
+		return rep, said
 	case errors.Is(err, bus.ErrDenied):
 		return rep, fmt.Errorf("%s: these credentials do not allow it: %w", e.Name(), err)
 	case errors.Is(err, bus.ErrNoResponders):

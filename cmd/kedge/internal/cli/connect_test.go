@@ -14,6 +14,8 @@ import (
 func TestWhoIsAwayForAMomentIsAskedAgain(t *testing.T) {
 	away := fmt.Errorf("call host-add: %w", bus.ErrNoResponders)
 	lost := errors.New("the answer was lost")
+	stops := fmt.Errorf("call host-add: %w", &bus.APIError{Code: bus.CodeUnavailable, Message: "the controller stops", Unbegun: true})
+	halfway := fmt.Errorf("call host-add: %w", bus.Errorf(bus.CodeUnavailable, "the controller stops: audit: context canceled"))
 	for name, tt := range map[string]struct {
 		answers []error // one after the other, the last one for ever
 		calls   int
@@ -23,6 +25,9 @@ func TestWhoIsAwayForAMomentIsAskedAgain(t *testing.T) {
 		"there after a moment":      {[]error{away, away, nil}, 3, nil},
 		"asked, and not heard from": {[]error{away, lost}, 2, lost},
 		"not there":                 {[]error{away}, int(absentFor / absentPause), bus.ErrNoResponders},
+		"stops before it begins":    {[]error{stops, away, nil}, 3, nil},
+		"never begins":              {[]error{stops}, int(absentFor / retryDelay), stops},
+		"stops while it is at it":   {[]error{halfway, nil}, 1, halfway},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

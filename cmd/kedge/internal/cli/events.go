@@ -59,7 +59,7 @@ func (k *kedge) showEvents(ctx context.Context, conn *bus.Conn, first proto.Even
 		switch {
 		case ctx.Err() != nil && follow:
 			return nil // interrupted, as intended
-		case err != nil && begun && bus.Transient(err):
+		case err != nil && begun && passing(err):
 			out.goesOn(err)
 			pause(ctx)
 			continue

@@ -58,11 +58,12 @@ func Command(o Options) *cobra.Command {
 type kedge struct {
 	Options
 
-	server, credentials string
-	caFile              string
-	pins                []string
-	timeout             time.Duration
-	asJSON              bool // of an act on a rollout
+	servers     string // with commas between
+	credentials string
+	caFile      string
+	pins        []string
+	timeout     time.Duration
+	asJSON      bool // of an act on a rollout
 }
 
 func (k *kedge) command() *cobra.Command {
@@ -82,7 +83,7 @@ the time was up.`,
 	root.SetErr(k.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&k.server, "server", "", "URL of the controller's NATS server (KEDGE_SERVER; default: as the controller says beside the credentials, else "+defaultServer+")")
+	flags.StringVar(&k.servers, "server", "", "URL of the controller's NATS server, or those of several with commas between (KEDGE_SERVER; default: as the controller says beside the credentials, else "+defaultServer+")")
 	flags.StringVar(&k.caFile, "ca-file", "", "trust the authorities in this file, not the system's (KEDGE_CA_FILE)")
 	flags.StringSliceVar(&k.pins, "pin", nil, "trust the server with this key, as the controller says at its start (KEDGE_PINS)")
 	flags.StringVar(&k.credentials, "creds", "", "credentials file (KEDGE_CREDS; default "+buildHostCredentials+" if readable, else $XDG_CONFIG_HOME/kedge/creds)")

@@ -64,7 +64,7 @@ func (k *kedge) shown(ctx context.Context, conn *bus.Conn, v view, asJSON, watch
 		switch {
 		case ctx.Err() != nil && watch:
 			return nil // interrupted, as intended
-		case err != nil && watch && after != 0 && bus.Transient(err):
+		case err != nil && watch && after != 0 && passing(err):
 			out.goesOn(err)
 			pause(ctx)
 			continue

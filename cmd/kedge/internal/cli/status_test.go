@@ -25,8 +25,10 @@ func TestWatchOutlivesAnOutage(t *testing.T) {
 				state := func(context.Context, *bus.Conn, uint64, time.Duration) (shown, error) {
 					calls++
 					switch calls {
-					case 2, 3:
+					case 2:
 						return shown{}, fmt.Errorf("fleet: %w", bus.ErrNotConnected)
+					case 3:
+						return shown{}, bus.Errorf(bus.CodeUnavailable, "the controller stops")
 					case 5:
 						stop()
 					}

@@ -44,7 +44,7 @@ func (k *kedge) await(ctx context.Context, conn *bus.Conn, j judge) error {
 }
 
 // watch is await, with look to look at the fleet. A look that is not answered
-// within pollTimeout is made again.
+// within pollTimeout, or that the controller cannot answer then, is made again.
 func (k *kedge) watch(ctx context.Context, look func(context.Context, proto.FleetRequest) (proto.FleetReply, error), j judge) error {
 	var told, last []judged
 	var lastErr error
@@ -56,7 +56,7 @@ func (k *kedge) watch(ctx context.Context, look func(context.Context, proto.Flee
 			return late(ctx, last, lastErr)
 		}
 		if err != nil {
-			if !bus.Transient(err) {
+			if !passing(err) {
 				return err
 			}
 			lastErr = err

@@ -9,6 +9,7 @@ import (
 
 	"kedge/internal/usage"
 	"kedge/proto"
+	"kedge/proto/bus"
 	"kedge/proto/outbound"
 )
 
@@ -16,28 +17,31 @@ import (
 // say so beside the credentials.
 const defaultServer = "tls://127.0.0.1:4222"
 
-// way returns the server to connect to, and how: what flags and environment say,
-// else what the controller says beside these credentials.
-func (k *kedge) way(credentials string) (server string, o outbound.Options, err error) {
+// way returns the servers to connect to, of which one is enough, and how: what flags and
+// environment say, else what the controller says beside these credentials.
+func (k *kedge) way(credentials string) (servers []string, o outbound.Options, err error) {
 	o.CAFile = first(k.caFile, k.Getenv("KEDGE_CA_FILE"))
 	for _, text := range strings.FieldsFunc(first(strings.Join(k.pins, ","), k.Getenv("KEDGE_PINS")), isSeparator) {
 		pin, err := proto.ParsePin(text)
 		if err != nil {
-			return "", o, usage.Errorf("--pin: %v", err)
+			return nil, o, usage.Errorf("--pin: %v", err)
 		}
 		o.Pins = append(o.Pins, pin)
 	}
-	if server = first(k.server, k.Getenv("KEDGE_SERVER")); server != "" {
-		return server, o, nil
+	if text := first(k.servers, k.Getenv("KEDGE_SERVER")); text != "" {
+		if servers, err = bus.ParseServers("--server", text); err != nil {
+			return nil, o, &usage.Error{Err: err}
+		}
+		return servers, o, nil
 	}
 	a, err := accessBeside(credentials)
 	if err != nil || len(a.Servers) == 0 {
-		return defaultServer, o, err
+		return []string{defaultServer}, o, err
 	}
 	if !o.Trusts() {
-		o.Pins = a.Pins
+		o.Pins, o.CAFile = a.Pins, a.CAFile
 	}
-	return a.Servers[0], o, nil
+	return a.Servers, o, nil
 }
 
 func isSeparator(r rune) bool { return r == ',' || r == ' ' }
