@@ -42,6 +42,10 @@ type Deployment struct {
 	// Back.
 	Restore bool `json:"restore,omitempty"`
 
+	// Lost is true for one that begins where a way back has failed: what that left
+	// running is proven by nobody.
+	Lost bool `json:"lost,omitempty"`
+
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`
 	// Back is the specialisation of Proven that it goes back to: what of it ran at
