@@ -267,7 +267,7 @@ func decideUntouched(o Observation) Decision {
 func decideSystem(o Observation) (d Decision, done bool) {
 	s := o.Systems
 	switch {
-	case !drifted(s, o.Proven), o.runsTried():
+	case !drifted(s, o.Proven), o.runsTried(), o.movesOn():
 		return Decision{}, false
 	case s.Toplevel() == s.Profile && !s.Current.IsZero() && !o.left() && o.adopts():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true

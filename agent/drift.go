@@ -177,7 +177,10 @@ func restored(h statefile.History, system proto.StorePath) (at []time.Time) {
 // end, too.
 func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error {
 	d := deployment.Deployment{
-		Origin: deployment.OriginDrift, Reason: why.Reason, Message: why.Message, Proven: o.Proven, Lost: o.left(),
+		Origin: deployment.OriginDrift, Reason: why.Reason, Message: why.Message, Proven: o.Proven,
+	}
+	if o.left() {
+		d = after(o.Record, d)
 	}
 	d, err := restoring(d, o.Systems)
 	if err != nil {

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
 )
+
+var pathD = mustPath("/nix/store/33333333333333333333333333333333-nixos-system-d")
 
 // leftIn is a host that was booted since its way back from b to a failed, after current
 // and profile were left there.
@@ -34,6 +37,29 @@ func policyOf(p agent.DriftPolicy) func(o *agent.Observation) {
 	return func(o *agent.Observation) { o.Drift.Policy = p }
 }
 
+// running is a host whose way back from b to a failed in this boot, and that runs current
+// and is given toplevel then.
+func running(current, toplevel proto.StorePath) agent.Observation {
+	return with(lost(), func(o *agent.Observation) {
+		o.Systems.Current = current
+		o.Order.Assignment.Serial, o.Order.Release.Toplevel = 8, toplevel
+	})
+}
+
+// couldNotBeFetched is running b after the deployment of c could not begin there, a minute
+// ago.
+func couldNotBeFetched(toplevel proto.StorePath) agent.Observation {
+	return with(running(pathB, toplevel), func(o *agent.Observation) {
+		o.Record = deployment.Deployment{
+			ID: "8-x", Serial: 8, Toplevel: pathC, From: pathB, Lost: true, BootID: "this", Proven: o.Proven,
+			Phase: proto.PhaseFailed, Reason: proto.ReasonCacheUnreachable, Attempt: 1, Since: o.Now.Add(-time.Minute),
+		}
+		if toplevel != pathC {
+			o.Order.Assignment.Serial = 9
+		}
+	})
+}
+
 func TestDecideWhatAFailedWayBackLeft(t *testing.T) {
 	after := func(d time.Duration) func(o *agent.Observation) {
 		return func(o *agent.Observation) { o.Record.Since = o.Now.Add(-d) }
@@ -44,6 +70,33 @@ func TestDecideWhatAFailedWayBackLeft(t *testing.T) {
 		want   agent.Action
 		reason proto.Reason
 	}{
+		{"another system may be given to a host that runs the new one", running(pathB, pathC), agent.ActionDeploy, proto.ReasonDeploying},
+		{"but not the one that failed there", running(pathB, pathB), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"nor what is proven, to which there was no way back", running(pathB, pathA), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"nor what is in quarantine", with(running(pathB, pathC), func(o *agent.Observation) {
+			o.Quarantine = quarantine(o.Now.Add(time.Hour))
+		}), agent.ActionRest, proto.ReasonQuarantined},
+		{"nor any where the profile could not be pointed back", with(running(pathB, pathC), func(o *agent.Observation) {
+			o.Systems.Profile = pathB
+		}), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"nor in place of what somebody tests there", running(pathD, pathC), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"nor of what nobody knows", running(proto.StorePath{}, pathC), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"nor one that was not verified", with(running(pathB, pathC), func(o *agent.Observation) {
+			o.Order = nil
+		}), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"if that cannot be fetched it is tried again", couldNotBeFetched(pathC), agent.ActionDeploy, proto.ReasonDeploying},
+		{"or a third one is given", couldNotBeFetched(pathD), agent.ActionDeploy, proto.ReasonDeploying},
+		{"but still not what runs", couldNotBeFetched(pathB), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"and what is proven does not run by that", with(couldNotBeFetched(pathA), func(o *agent.Observation) {
+			o.Systems.Current, o.Record.From = pathA, proto.StorePath{}
+		}), agent.ActionRest, proto.ReasonRollbackFailed},
+		{"until it was booted", with(couldNotBeFetched(pathA), func(o *agent.Observation) {
+			o.Systems.Current, o.Record.From, o.BootID = pathA, proto.StorePath{}, "later"
+		}), agent.ActionRest, proto.ReasonConverged},
+		{"or gone back to", with(couldNotBeFetched(pathA), func(o *agent.Observation) {
+			o.Systems.Current, o.Record.Phase, o.Record.Activations, o.Record.RollbackActivations = pathA, proto.PhaseRolledBack, 1, 1
+		}), agent.ActionRest, proto.ReasonConverged},
+
 		{"what was booted is gone back from", leftIn(pathB, pathB), agent.ActionRestore, proto.ReasonDriftRestored},
 		{"also if only the boot loader led there", leftIn(pathB, pathA), agent.ActionRestore, proto.ReasonDriftRestored},
 		{"or only the profile could not be pointed back", leftIn(pathA, pathB), agent.ActionRestore, proto.ReasonDriftRestored},
@@ -120,5 +173,39 @@ func TestOneFailureDoesNotMakeWhatFailedProven(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestAnotherSystemBeginsWhereAWayBackFailed looks at the record that begins there: what
+// it goes back to is what is proven, and how well that was before.
+func TestAnotherSystemBeginsWhereAWayBackFailed(t *testing.T) {
+	w := provenAfter(t)
+	w.systems.Current = pathA
+	failed := deployment.Deployment{
+		ID: "6-x", Serial: 6, Toplevel: pathA, Phase: proto.PhaseRollbackFailed, Reason: proto.ReasonRollbackFailed, BootID: "boot", Registered: true,
+		FailedBefore: []string{"old.service"}, RestartingBefore: []string{"flaps.service"},
+	}
+	w.record(failed)
+	w.start()
+	w.assign(7, pathC)
+	d := w.awaitTransaction()
+	if d.Toplevel != pathC || d.From != pathA || d.Proven.Toplevel != pathB || d.Runs() != pathA || d.BackTo() != pathB {
+		t.Errorf("the record is %+v", d)
+	}
+	if !d.Lost || !d.Proven.Adopted || !slices.Equal(d.FailedBefore, failed.FailedBefore) || !slices.Equal(d.RestartingBefore, failed.RestartingBefore) {
+		t.Errorf("the record is %+v, want it to know that it begins after a way back that failed", d)
+	}
+}
+
+func TestALostHostSaysWhatHelps(t *testing.T) {
+	for profile, want := range map[proto.StorePath]string{
+		pathA: "reboot the host, or assign another system to it; it hangs",
+		pathB: "reboot the host; it hangs",
+	} {
+		o := running(pathB, pathB)
+		o.Systems.Profile, o.Record.Message = profile, "it hangs"
+		if got := agent.Decide(o).Message; got != want {
+			t.Errorf("with %s as the profile: %q, want %q", profile, got, want)
+		}
 	}
 }
