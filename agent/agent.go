@@ -106,7 +106,8 @@ type Link interface {
 // had, or must not be.
 type Fetcher interface {
 	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
-	// Examine is Fetch for a system that has to be here already.
+	// Examine is Fetch for a system that has to be here already. The error wraps
+	// [closure.ErrGone] if it is known not to be.
 	Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error)
 	// Brought returns the size of all store paths that fetches brought since the
 	// start, as far as it was known what was missing.

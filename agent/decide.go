@@ -73,12 +73,6 @@ func (o Observation) sameOrder() bool {
 	return o.Record.Serial == o.Order.Assignment.Serial && o.Record.Release == o.Order.Assignment.Release
 }
 
-// lostTheWay reports whether the last rollback failed and nothing healed the
-// host since: whatever the links say, it is not known what runs.
-func (o Observation) lostTheWay() bool {
-	return o.Record.Phase == proto.PhaseRollbackFailed && o.Record.BootID == o.BootID
-}
-
 // An Action is what the agent does next.
 type Action string
 
@@ -272,28 +266,17 @@ func decideUntouched(o Observation) Decision {
 // are the same.
 func decideSystem(o Observation) (d Decision, done bool) {
 	s := o.Systems
-	// What a failed way back left in place was proven by nobody, also where it could be
-	// booted since.
-	left := o.Record.Phase == proto.PhaseRollbackFailed && (s.Toplevel() == o.Record.Toplevel || s.Current == o.Record.System())
 	switch {
-	case !drifted(s, o.Proven), o.runsTried():
+	case !drifted(s, o.Proven), o.runsTried(), o.movesOn():
 		return Decision{}, false
-	case s.Toplevel() == s.Profile && !s.Current.IsZero() && !left && o.adopts():
+	case s.Toplevel() == s.Profile && !s.Current.IsZero() && !o.left() && o.adopts():
 		return Decision{Action: ActionAdopt, Reason: proto.ReasonAdopted}, true
 	case o.lostTheWay():
 		return lost(o), true
-	case left:
-		return goBack(o), true // once in a boot, whatever the policy: nobody chose it
+	case o.left():
+		return leaveFailed(o), true
 	default:
 		return decideDrift(o), true
-	}
-}
-
-// lost is for a host on which the way back failed: a person should look.
-func lost(o Observation) Decision {
-	return Decision{
-		Action: ActionRest, Reason: proto.ReasonRollbackFailed,
-		Message: "reboot the host, or assign another system to it; " + o.Record.Message,
 	}
 }
 

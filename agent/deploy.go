@@ -34,7 +34,7 @@ const idLength = 8
 func (a *Agent) begin(o Observation, attempt int) error {
 	order := *o.Order
 	now := a.Now()
-	d, err := deployment.Deployment{
+	d := deployment.Deployment{
 		ID:                order.Assignment.Serial.String() + "-" + strings.ToLower(rand.Text()[:idLength]),
 		Attempt:           attempt,
 		Interrupted:       interruptions(o),
@@ -51,7 +51,11 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		RollbackProbation: a.Config.Probation.probation(),
 		ActivationTimeout: a.Config.Activation.Timeout,
 		Started:           now,
-	}.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: now})
+	}
+	if o.lostTheWay() {
+		d = after(o.Record, d)
+	}
+	d, err := d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: now})
 	if err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (a *Agent) begin(o Observation, attempt int) error {
 }
 
 // from returns what runs in the place of the proven system, because it was only
-// tried.
+// tried, or a way back failed.
 func from(o Observation) proto.StorePath {
 	if o.Systems.Toplevel() == o.Proven.Toplevel {
 		return proto.StorePath{}

@@ -3,12 +3,14 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -177,6 +179,9 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 	d := deployment.Deployment{
 		Origin: deployment.OriginDrift, Reason: why.Reason, Message: why.Message, Proven: o.Proven,
 	}
+	if o.left() {
+		d = after(o.Record, d)
+	}
 	d, err := restoring(d, o.Systems)
 	if err != nil {
 		return err
@@ -187,6 +192,9 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 		}
 		if o.runsTried() {
 			d.From = o.Systems.Current
+		}
+		if errors.Is(err, closure.ErrGone) { // there is no way back: what runs is the policy's
+			d.Lost = false
 		}
 		if r := o.Record; r.Origin == d.Origin && r.Phase == proto.PhaseFailed && r.Toplevel == d.Toplevel {
 			d.Attempt = r.Attempt + 1

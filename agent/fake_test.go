@@ -113,7 +113,11 @@ func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetc
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if toplevel == w.absent {
-		return agent.Fetched{}, &closure.Rejection{Reason: proto.ReasonFetchFailed, Err: errors.New("it is not here")}
+		err := errors.New("it is not here")
+		if w.gone {
+			err = closure.ErrGone
+		}
+		return agent.Fetched{}, &closure.Rejection{Reason: proto.ReasonFetchFailed, Err: err}
 	}
 	got := w.fetched
 	got.Probation, got.Inhibitors = deployment.Probation{Grace: time.Second, Deadline: time.Hour}, w.inhibits

@@ -83,6 +83,7 @@ type world struct {
 	collects  int
 	fetch     func(ctx context.Context, o closure.FetchOrder) error
 	absent    proto.StorePath // is not here
+	gone      bool            // and that is known
 	switching bool            // somebody else's switch runs
 	// configured are the specialisations that systems' configurations name, and
 	// unconfigured why they cannot be read.

@@ -106,6 +106,10 @@ func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
 	return nil
 }
 
+// ErrGone is wrapped by the error of [Fetcher.Keep] for a toplevel that is known not to
+// be present: no other try finds it.
+var ErrGone = errors.New("is not in this host's store any more")
+
 // Keep keeps toplevel, to which a way back leads, by a root for that, and fails with
 // a [*Rejection] unless it is present with all that it refers to. What is staged stays
 // so, whatever comes of the way back.
@@ -118,7 +122,7 @@ func (f Fetcher) Keep(ctx context.Context, toplevel proto.StorePath) error {
 		return rejectIO(err)
 	}
 	if !present {
-		return &Rejection{Reason: proto.ReasonFetchFailed, Err: fmt.Errorf("%s is not in this host's store any more", toplevel)}
+		return &Rejection{Reason: proto.ReasonFetchFailed, Err: fmt.Errorf("%s %w", toplevel, ErrGone)}
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type fakeStore struct {
 	roots   Roots
 	there   bool // the toplevel exists, valid or not
 	valid   bool
+	unasked error // why nobody knows
 	closure proto.Closure
 	answers map[string]error // by cache; nil delivers
 	stuck   string           // the cache that delivers nothing, for ever
@@ -48,6 +49,9 @@ type fakeStore struct {
 }
 
 func (f *fakeStore) Invalid(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	if f.unasked != nil {
+		return nil, f.unasked
+	}
 	if f.valid {
 		return nil, nil
 	}
@@ -329,12 +333,22 @@ func TestKeep(t *testing.T) {
 	if err := s.roots.Stage(waits); err != nil {
 		t.Fatal(err)
 	}
-	requireReason(t, f.Keep(t.Context(), o.Toplevel), proto.ReasonFetchFailed)
+	requireGone := func(want bool) {
+		t.Helper()
+		err := f.Keep(t.Context(), o.Toplevel)
+		requireReason(t, err, proto.ReasonFetchFailed)
+		if errors.Is(err, ErrGone) != want {
+			t.Errorf("got %v, want it to be known that it is gone: %t", err, want)
+		}
+	}
+	requireGone(true)
 	if err := os.MkdirAll(filepath.Join(f.Root, toplevelText), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	requireReason(t, f.Keep(t.Context(), o.Toplevel), proto.ReasonFetchFailed) // not whole
-	s.valid = true
+	requireGone(true) // not whole
+	s.unasked = errors.New("query " + toplevelText + ": the database is locked")
+	requireGone(false)
+	s.valid, s.unasked = true, nil
 	if err := f.Keep(t.Context(), o.Toplevel); err != nil {
 		t.Error(err)
 	}

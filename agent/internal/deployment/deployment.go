@@ -42,6 +42,10 @@ type Deployment struct {
 	// Back.
 	Restore bool `json:"restore,omitempty"`
 
+	// Lost is true for one that begins where a way back has failed: what that left
+	// running is proven by nobody, and the [Baseline] is that of before.
+	Lost bool `json:"lost,omitempty"`
+
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`
 	// Back is the specialisation of Proven that it goes back to: what of it ran at
@@ -57,7 +61,7 @@ type Deployment struct {
 	Mode proto.Mode `json:"mode,omitempty"`
 	Way  Way        `json:"way,omitempty"`
 	// From is what runs at the beginning, if that is nothing of Proven: a system that
-	// was only tried.
+	// was only tried, or that a failed way back left.
 	From proto.StorePath `json:"from,omitzero"`
 	// Reboot names what of the new system takes effect with a reboot only, and
 	// Inhibitors why it cannot be switched to without one.

@@ -195,6 +195,9 @@ func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment
 	if within != h.record.Probation.Grace {
 		h.t.Errorf("restarts are noted within %s, want %s", within, h.record.Probation.Grace)
 	}
+	if h.record.Lost { // what runs is not well
+		return deployment.Baseline{Failed: []string{"app.service"}}, nil
+	}
 	return h.baseline, nil
 }
 

@@ -104,11 +104,13 @@ func (t *transaction) note(ctx context.Context, d deployment.Deployment) (deploy
 	if d.BootID, err = t.Host.BootID(); err != nil {
 		return d, err
 	}
-	b, err := t.Host.Baseline(ctx, d.Probation.Grace)
-	if err != nil {
-		return d, fmt.Errorf("note what is wrong with the units: %w", err)
+	if !d.Lost { // else it is noted: what failed since has failed with what is left
+		b, err := t.Host.Baseline(ctx, d.Probation.Grace)
+		if err != nil {
+			return d, fmt.Errorf("note what is wrong with the units: %w", err)
+		}
+		d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
 	}
-	d.FailedBefore, d.RestartingBefore = b.Failed, b.Restarting
 	err = t.tryBefore(ctx, &d)
 	return d, err
 }
