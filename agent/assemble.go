@@ -70,7 +70,7 @@ func Assemble(
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}
-	roots := closure.Roots{Dir: closure.DefaultRoots}
+	roots := closure.Roots{Dir: closure.DefaultRoots, Reserve: files.WithReserve}
 	tidier := newHostTidier(c, cli, files, log)
 	support := knownLoader(ctx, files, id.Executable, loader.Loader{}.Detect, log)
 	a, err = New(Options{
