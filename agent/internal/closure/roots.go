@@ -26,7 +26,8 @@ const rootsPerm = 0o755
 
 // Roots are the links that keep our systems from being garbage-collected,
 // whatever the system profile names. A link may be made before the path is
-// there: then it protects from the first moment. All changes are durable.
+// there: then it protects from the moment at which all of it is, and no sooner. All
+// changes are durable.
 type Roots struct {
 	Dir string // DefaultRoots on a host; made when it is missing
 	// Reserve runs write, which can be repeated, and again with room that was kept for
@@ -36,9 +37,14 @@ type Roots struct {
 }
 
 // Stage keeps p: what is fetched, or waits to be activated. It also lets go of what a
-// crash left behind.
+// crash left behind, and of what has arrived of another one.
 func (r Roots) Stage(p proto.StorePath) error {
 	r.sweep()
+	if staged, err := os.Readlink(filepath.Join(r.Dir, rootStaged)); err != nil || staged != p.String() {
+		if err := r.GiveUp(); err != nil {
+			return err
+		}
+	}
 	return r.put(rootStaged, p)
 }
 
