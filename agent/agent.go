@@ -108,6 +108,9 @@ type Fetcher interface {
 	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
 	// Examine is Fetch for a system that has to be here already.
 	Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error)
+	// GiveUp lets go of what fetches that did not succeed have brought so far; without
+	// any it does nothing.
+	GiveUp() error
 	// Brought returns the size of all store paths that fetches brought since the
 	// start, as far as it was known what was missing.
 	Brought() uint64

@@ -185,6 +185,9 @@ func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fet
 	return f.ask(toplevel)
 }
 
+// GiveUp implements [Fetcher].
+func (f hostFetcher) GiveUp() error { return f.closure.GiveUp() }
+
 // Brought implements [Fetcher].
 func (f hostFetcher) Brought() uint64 { return f.brought.Load() }
 
