@@ -109,6 +109,9 @@ type Fetcher interface {
 	// Examine is Fetch for a system that has to be here already. The error wraps
 	// [closure.ErrGone] if it is known not to be.
 	Examine(ctx context.Context, toplevel proto.StorePath) (Fetched, error)
+	// GiveUp lets go of what fetches that did not succeed have brought so far; without
+	// any it does nothing.
+	GiveUp() error
 	// Brought returns the size of all store paths that fetches brought since the
 	// start, as far as it was known what was missing.
 	Brought() uint64

@@ -70,7 +70,7 @@ func Assemble(
 	host := bus.NewHost(link, c.Host)
 	cli := &nix.CLI{Log: log}
 	gateway := closure.Gateway{CLI: cli, Ways: &closure.Ways{Outbound: c.outbound(), Pace: closure.NewPace(c.Fetch.MaxRate), Netrc: c.Fetch.NetrcFile}}
-	roots := closure.Roots{Dir: closure.DefaultRoots}
+	roots := closure.Roots{Dir: closure.DefaultRoots, Reserve: files.WithReserve}
 	tidier := newHostTidier(c, cli, files, log)
 	support := knownLoader(ctx, files, id.Executable, loader.Loader{}.Detect, log)
 	a, err = New(Options{
@@ -184,6 +184,9 @@ func (f hostFetcher) Examine(ctx context.Context, toplevel proto.StorePath) (Fet
 	}
 	return f.ask(toplevel)
 }
+
+// GiveUp implements [Fetcher].
+func (f hostFetcher) GiveUp() error { return f.closure.GiveUp() }
 
 // Brought implements [Fetcher].
 func (f hostFetcher) Brought() uint64 { return f.brought.Load() }

@@ -212,6 +212,14 @@ func (a *Agent) stopFetch() {
 	}
 }
 
+// giveUpFetch lets go of what was fetched of a system that is not wanted any more.
+func (a *Agent) giveUpFetch() error {
+	if err := a.Fetcher.GiveUp(); err != nil {
+		return fmt.Errorf("let go of what was fetched: %w", err)
+	}
+	return nil
+}
+
 // endFetch moves the record on with what a fetch came to. If that cannot be
 // recorded, the fetch begins again, but after a pause: see [Agent.startFetch].
 func (a *Agent) endFetch(r fetchResult) {

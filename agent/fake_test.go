@@ -124,6 +124,13 @@ func (w *world) Examine(_ context.Context, toplevel proto.StorePath) (agent.Fetc
 	return got, nil
 }
 
+func (w *world) GiveUp() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.givenUp++
+	return nil
+}
+
 func (w *world) Registered(number proto.Generation) (proto.StorePath, error) {
 	return map[proto.Generation]proto.StorePath{1: pathA, 2: pathB, 3: pathC}[number], nil
 }

@@ -295,6 +295,9 @@ func (a *Agent) do(ctx context.Context, d Decision, o Observation) (again bool, 
 		if o.Suspended != nil {
 			a.stopFetch()
 		}
+		if d.Reason == proto.ReasonConverged {
+			return false, a.giveUpFetch()
+		}
 		return false, nil
 	case ActionAdopt:
 		p := deployment.Proven{Toplevel: o.Systems.Toplevel(), Generation: o.Systems.Generation, Adopted: true, Since: o.Now, Previous: o.Proven.Before()}

@@ -60,7 +60,7 @@ func Transact(ctx context.Context, o TransactOptions) error {
 				Loader:  loader.Loader{},
 				Log:     o.Log,
 			}),
-			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots}},
+			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots, Reserve: files.WithReserve}},
 			Log:   o.Log,
 		},
 		read:  files.Deployment,

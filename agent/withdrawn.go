@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,10 +21,10 @@ func (a *Agent) withdrawn(r deployment.Deployment) bool {
 func (a *Agent) endWithdrawn(o Observation) error {
 	a.stopFetch()
 	a.stopHooks()
-	return a.advance(o.Record.ID, deployment.Step{
+	return errors.Join(a.giveUpFetch(), a.advance(o.Record.ID, deployment.Step{
 		Phase: proto.PhaseFailed, Reason: proto.ReasonWithdrawn,
 		Message: fmt.Sprintf("release %s was withdrawn", o.Record.Release),
-	})
+	}))
 }
 
 // runsWithdrawn is the condition Withdrawn. A system may be in several releases:

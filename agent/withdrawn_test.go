@@ -71,6 +71,7 @@ func TestAReleaseThatIsWithdrawnWhileItIsFetchedFailsForGood(t *testing.T) {
 	w.withdraw(1)
 	w.awaitStatus("its end", endedWithdrawn)
 	w.awaitClosed("the end of the fetch", cut)
+	w.await("that what was fetched is let go of", func() bool { return w.givenUp > 0 })
 
 	// Whoever leaves the list out, now or after a restart, changes nothing.
 	w.change(func() {

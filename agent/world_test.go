@@ -82,6 +82,7 @@ type world struct {
 	pruned    []deployment.Deployment // for which it was asked
 	collects  int
 	fetch     func(ctx context.Context, o closure.FetchOrder) error
+	givenUp   int             // how often what was fetched was let go of
 	absent    proto.StorePath // is not here
 	gone      bool            // and that is known
 	switching bool            // somebody else's switch runs

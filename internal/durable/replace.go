@@ -19,7 +19,8 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 }
 
 // Symlink makes path a symbolic link to target, in the place of whatever file
-// or link it is now, and durably. A directory is not replaced.
+// or link it is now, and durably. A directory is not replaced. A link that is right
+// already stays, so that it takes no room on a disk that is full.
 func Symlink(target, path string) error {
 	return disk{}.symlink(target, path)
 }
@@ -109,6 +110,13 @@ func (d disk) fill(f *os.File, data []byte, perm fs.FileMode) error {
 }
 
 func (d disk) symlink(target, path string) error {
+	if is, err := os.Readlink(path); err == nil && is == target {
+		// Sync all the same: an earlier call may not be durable yet.
+		if err := d.syncDir(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("link %s to %s: %w", path, target, err)
+		}
+		return nil
+	}
 	temp := tempName(path)
 	if err := d.do("symlink", func() error { return os.Symlink(target, temp) }); err != nil {
 		return fmt.Errorf("link %s to %s: %w", path, target, err)

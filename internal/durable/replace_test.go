@@ -146,6 +146,21 @@ func TestSymlinkPointsToOldOrNewTargetAfterACrashAtEveryStep(t *testing.T) {
 	})
 }
 
+func TestSymlinkSyncsALinkThatIsRightAndMakesNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "current")
+	if err := Symlink("target", path); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	d := crashAt(100, false, &got)
+	if err := d.symlink("target", path); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"sync directory"}, got); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
 func TestSymlinkDoesNotReplaceADirectory(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "directory")

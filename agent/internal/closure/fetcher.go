@@ -66,24 +66,23 @@ type Fetcher struct {
 }
 
 // Fetch makes o's closure present, kept by the staged root, and checks that it
-// is the one that was signed. If it is present already only that is checked.
+// is the one that was signed. If it is present already only that is checked. What has
+// arrived when it fails is kept, as far as it was known to be missing, until Fetch
+// succeeds, finds no room, is called for another one, or [Fetcher.GiveUp] is.
 // An error that is not ctx's is a [*Rejection].
 func (f Fetcher) Fetch(ctx context.Context, o FetchOrder) error {
 	if err := f.fetch(ctx, o); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("fetch %s: %w", o.Toplevel, context.Cause(ctx))
 		}
-		reason := proto.ReasonFetchFailed
-		if r, ok := errors.AsType[*Rejection](err); ok {
-			reason = r.Reason
-		}
-		return &Rejection{Reason: reason, Err: fmt.Errorf("fetch %s: %w", o.Toplevel, err)}
+		return &Rejection{Reason: reasonFor(err), Err: fmt.Errorf("fetch %s: %w", o.Toplevel, err)}
 	}
 	return nil
 }
 
 func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
-	// First the root: what arrives is kept from its first moment on.
+	// First the root: the system is kept from the moment at which it is whole. Until
+	// then Nix keeps what arrives for as long as it is at work.
 	if err := f.Roots.Stage(o.Toplevel); err != nil {
 		return rejectIO(err)
 	}
@@ -99,6 +98,7 @@ func (f Fetcher) fetch(ctx context.Context, o FetchOrder) error {
 	} else if c, err = f.bring(ctx, o); err != nil {
 		return err
 	}
+	f.letGo(ctx)
 	if got := c.Digest(); got != o.Closure {
 		return &Rejection{Reason: proto.ReasonDigestMismatch, Err: fmt.Errorf(
 			"the closure (%d paths) has digest %s, but %s was signed: a cache, or this host's store, has other bytes under the same names", len(c), got, o.Closure)}
@@ -150,6 +150,7 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 	if f.Room != nil {
 		var err error
 		if o.Missing, err = f.Room(ctx, o); err != nil {
+			f.keepArrived(ctx, nil, reasonFor(err))
 			return nil, err
 		}
 		timeout += f.Pace.takes(o.Missing.Size())
@@ -162,12 +163,10 @@ func (f Fetcher) bring(ctx context.Context, o FetchOrder) (proto.Closure, error)
 		if err == nil {
 			return c, nil
 		}
+		reason := reasonFor(err)
+		f.keepArrived(ctx, o.Missing, reason)
 		if ctx.Err() != nil {
 			return nil, err
-		}
-		reason := proto.ReasonFetchFailed
-		if r, ok := errors.AsType[*Rejection](err); ok {
-			reason = r.Reason
 		}
 		f.Log.WarnContext(ctx, "cache did not deliver", "cache", cache, "toplevel", o.Toplevel, "reason", reason, "err", err)
 		causes = append(causes, fmt.Errorf("%s: %w", cache, err))

@@ -47,6 +47,7 @@ type realCache struct {
 	server   *httptest.Server
 	key      proto.SecretKey
 	toplevel proto.StorePath
+	closure  proto.Closure // of it and of what it refers to, one path
 	digest   proto.Digest
 }
 
@@ -70,7 +71,7 @@ func newRealCache(t *testing.T, cli *nix.CLI) *realCache {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.digest = closure.Digest()
+	c.closure, c.digest = closure, closure.Digest()
 	err = cli.Copy(t.Context(), nix.CopyOptions{To: "file://" + c.dir + "?compression=zstd&secret-key=" + secret, Paths: []proto.StorePath{c.toplevel}})
 	if err != nil {
 		t.Fatal(err)

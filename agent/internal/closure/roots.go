@@ -26,16 +26,26 @@ const rootsPerm = 0o755
 
 // Roots are the links that keep our systems from being garbage-collected,
 // whatever the system profile names. A link may be made before the path is
-// there: then it protects from the first moment. All changes are durable.
+// there: then it protects from the moment at which all of it is, and no sooner. All
+// changes are durable.
 type Roots struct {
 	Dir string // DefaultRoots on a host; made when it is missing
+	// Reserve runs write, which can be repeated, and again with room that was kept for
+	// it if the disk is full; nil just runs it. It is for the way back: nothing new is
+	// begun with it.
+	Reserve func(write func() error) error
 }
 
 // Stage keeps p: what is fetched, or waits to be activated. It also lets go of what a
-// crash left behind.
+// crash left behind, and of what has arrived of another one.
 func (r Roots) Stage(p proto.StorePath) error {
 	r.sweep()
-	return r.link(rootStaged, p)
+	if staged, err := os.Readlink(filepath.Join(r.Dir, rootStaged)); err != nil || staged != p.String() {
+		if err := r.GiveUp(); err != nil {
+			return err
+		}
+	}
+	return r.put(rootStaged, p)
 }
 
 // Back keeps p: what somebody wants to go back to, whatever is staged.
@@ -49,6 +59,14 @@ func (r Roots) Current(p proto.StorePath) error { return r.link(rootCurrent, p) 
 func (r Roots) Prove(p proto.StorePath) error { return r.link(rootProven, p) }
 
 func (r Roots) link(name string, p proto.StorePath) error {
+	put := func() error { return r.put(name, p) }
+	if r.Reserve == nil {
+		return put()
+	}
+	return r.Reserve(put)
+}
+
+func (r Roots) put(name string, p proto.StorePath) error {
 	if err := durable.MkdirAll(r.Dir, rootsPerm); err != nil {
 		return err
 	}

@@ -131,8 +131,10 @@ func (m *Machine) Register(ctx context.Context, toplevel proto.StorePath) (proto
 
 // Restore implements [transaction.Host].
 func (m *Machine) Restore(ctx context.Context, p deployment.Proven) error {
-	_, err := m.profile.Restore(ctx, p.Toplevel, p.Generation)
-	return err
+	return m.files.WithReserve(func() error {
+		_, err := m.profile.Restore(ctx, p.Toplevel, p.Generation)
+		return err
+	})
 }
 
 // Drop implements [transaction.Host].

@@ -88,7 +88,7 @@ func (d Dir) Deployment() (deployment.Deployment, error) {
 
 // Save replaces the record. It is on the disk when Save returns nil.
 func (d Dir) Save(r deployment.Deployment) error {
-	return d.write(func() error { return document[deployment.Deployment](d, DeploymentFile).Write(r) })
+	return d.WithReserve(func() error { return document[deployment.Deployment](d, DeploymentFile).Write(r) })
 }
 
 // Proven returns the proven system; the zero value if none was named yet.
@@ -98,7 +98,7 @@ func (d Dir) Proven() (deployment.Proven, error) {
 
 // SaveProven replaces the proven system durably.
 func (d Dir) SaveProven(p deployment.Proven) error {
-	return d.write(func() error { return document[deployment.Proven](d, provenFile).Write(p) })
+	return d.WithReserve(func() error { return document[deployment.Proven](d, provenFile).Write(p) })
 }
 
 func document[T any](d Dir, name string) durable.Document[T] {

@@ -43,7 +43,7 @@ func (d Dir) PeekFloor() (proto.Floor, error) {
 
 // SaveFloor replaces the floor durably.
 func (d Dir) SaveFloor(f proto.Floor) error {
-	return d.write(func() error { return document[proto.Floor](d, floorFile).Write(f) })
+	return d.WithReserve(func() error { return document[proto.Floor](d, floorFile).Write(f) })
 }
 
 // hasRun reports whether an agent has left anything that it writes after its floor.

@@ -91,7 +91,7 @@ func (d Dir) Remember(p Past, first func(h History) error) error {
 	}
 	h.Deployments = append(h.Deployments, p)
 	h.Deployments = h.Deployments[max(0, len(h.Deployments)-HistoryLimit):]
-	if err := d.write(func() error { return document[History](d, historyFile).Write(h) }); err != nil {
+	if err := d.WithReserve(func() error { return document[History](d, historyFile).Write(h) }); err != nil {
 		return errors.Join(unreadable, err)
 	}
 	return unreadable

@@ -13,5 +13,5 @@ func (d Dir) Machine() (Machine, error) { return read(document[Machine](d, machi
 
 // SaveMachine names it, durably.
 func (d Dir) SaveMachine(m Machine) error {
-	return d.write(func() error { return document[Machine](d, machineFile).Write(m) })
+	return d.WithReserve(func() error { return document[Machine](d, machineFile).Write(m) })
 }

@@ -17,7 +17,7 @@ type pruning struct {
 // BeginPruning notes durably that generations are about to be deleted: until
 // [Dir.EndPruning], boot entries may name some that are gone.
 func (d Dir) BeginPruning(generations []proto.Generation) error {
-	return d.write(func() error { return document[pruning](d, pruningFile).Write(pruning{Generations: generations}) })
+	return d.WithReserve(func() error { return document[pruning](d, pruningFile).Write(pruning{Generations: generations}) })
 }
 
 // Pruning reports whether a deletion was begun and is not over. What the file

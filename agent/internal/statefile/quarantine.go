@@ -89,5 +89,5 @@ func (d Dir) changeQuarantines(now time.Time, toplevel proto.StorePath, instead 
 	all = slices.DeleteFunc(all, func(q Quarantine) bool { return q.Toplevel == toplevel })
 	all = append(all, instead...)
 	slices.SortFunc(all, func(a, b Quarantine) int { return a.Toplevel.Compare(b.Toplevel) })
-	return d.write(func() error { return document[quarantines](d, quarantineFile).Write(quarantines{Entries: all}) })
+	return d.WithReserve(func() error { return document[quarantines](d, quarantineFile).Write(quarantines{Entries: all}) })
 }

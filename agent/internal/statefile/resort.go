@@ -15,5 +15,5 @@ func (d Dir) Resort() (Resort, error) { return read(document[Resort](d, resortFi
 
 // SaveResort replaces it durably.
 func (d Dir) SaveResort(r Resort) error {
-	return d.write(func() error { return document[Resort](d, resortFile).Write(r) })
+	return d.WithReserve(func() error { return document[Resort](d, resortFile).Write(r) })
 }

@@ -44,7 +44,7 @@ func (d Dir) Suspension() (Suspension, error) {
 
 // Suspend replaces the suspension durably.
 func (d Dir) Suspend(s Suspension) error {
-	return d.write(func() error { return document[Suspension](d, suspensionFile).Write(s) })
+	return d.WithReserve(func() error { return document[Suspension](d, suspensionFile).Write(s) })
 }
 
 // Resume ends the suspension durably, also one that cannot be read. It is no

@@ -14,7 +14,8 @@ const trialLink = "trial"
 // SetTrial has kedge-trial.service run agent, the path of a kedge-agent binary,
 // in the next boots, durably.
 func (d Dir) SetTrial(agent string) error {
-	if err := durable.Symlink(agent, filepath.Join(d.State, trialLink)); err != nil {
+	err := d.WithReserve(func() error { return durable.Symlink(agent, filepath.Join(d.State, trialLink)) })
+	if err != nil {
 		return fmt.Errorf("have the next boot run a transaction: %w", err)
 	}
 	return nil
