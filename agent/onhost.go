@@ -58,7 +58,7 @@ func (a *Agent) Reconcile(ctx context.Context) error {
 func (a *Agent) Rested(ctx context.Context) (proto.Status, error) {
 	for {
 		v, changed := a.watch()
-		if v.read && v.decision.Action == ActionRest && !v.decision.passing() {
+		if v.decidedOnDesired() && v.decision.Action == ActionRest && !v.decision.passing() {
 			return a.Status(), nil
 		}
 		select {
