@@ -120,7 +120,7 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 	}
 	p := statefile.NewPast(d)
 	err := a.Files.Remember(p, func(h statefile.History) error { return a.endLoop(ctx, h, p) }) // what is remembered was looked at
-	if aside, is := errors.AsType[*statefile.UnreadableHistoryError](err); is {
+	if aside, is := errors.AsType[*statefile.AsideError](err); is {
 		err = errors.Join(err, a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()}))
 	}
 	a.tell(ctx, slog.LevelWarn, "history could not be kept", err)
