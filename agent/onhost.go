@@ -74,8 +74,8 @@ func (d Decision) passing() bool {
 	return d.Reason == proto.ReasonRetrying || d.Reason == proto.ReasonVerifying
 }
 
-// Suspend implements [control.Agent]. When it returns nil, nothing is being
-// begun or fetched.
+// Suspend implements [control.Agent]. When it returns nil, nothing is being begun, or
+// fetched but for what a disk holds up, which does not go on.
 func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefile.Suspension, error) {
 	s := r.Suspension(a.Now())
 	if err := a.Files.Suspend(s); err != nil {
