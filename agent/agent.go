@@ -102,8 +102,8 @@ type Link interface {
 }
 
 // A Fetcher makes a system present and finds out whether it can be gone to.
-// Fetch is idempotent. A *closure.Rejection says why the system cannot be
-// had, or must not be.
+// Fetch is idempotent, and called one at a time. A *closure.Rejection says why the
+// system cannot be had, or must not be.
 type Fetcher interface {
 	Fetch(ctx context.Context, o closure.FetchOrder) (Fetched, error)
 	// Examine is Fetch for a system that has to be here already. The error wraps
@@ -194,6 +194,7 @@ type Agent struct {
 	// Of the reconciler only.
 	record     deployment.Deployment // as last observed
 	fetch      *fetch                // the one under way
+	heldUp     *fetch                // the last one whose end was not waited for
 	hooking    *hookRun              // those under way
 	unrecorded error                 // why the last result of either could not be recorded
 	connects   uint64                // connections that were seen

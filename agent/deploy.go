@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
@@ -167,6 +168,7 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fetch{id: d.ID, cancel: cancel, done: make(chan struct{})}
 	a.fetch = f
+	before := a.heldUp
 	order := closure.FetchOrder{
 		Toplevel:    o.Release.Toplevel,
 		Closure:     o.Release.Closure,
@@ -175,6 +177,13 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	}
 	go func() {
 		defer close(f.done)
+		if before != nil {
+			select {
+			case <-before.done:
+			case <-ctx.Done():
+				return
+			}
+		}
 		got, err := a.fetchAfterHooks(ctx, d, order)
 		if ctx.Err() != nil {
 			return // what was cut short has no result
@@ -198,14 +207,27 @@ func caches(first, then []string) []string {
 	return all
 }
 
-// stopFetch ends the fetch under way, if any, and waits for its end.
+// fetchPatience is how long the reconciler waits for a fetch that it stopped. As a rule
+// that ends at once; a hook that does not want to may take longer.
+const fetchPatience = 3 * time.Second
+
+// stopFetch ends the fetch under way, if any, and waits for its end, but not for a disk
+// that does not answer: nobody can end a read of a file. What is held up there has no
+// result any more, and does not go on when it is let go, as its context has ended; the
+// next fetch begins after it, as there is one at a time.
 func (a *Agent) stopFetch() {
 	if a.fetch == nil {
 		return
 	}
-	a.fetch.cancel()
-	<-a.fetch.done
+	f := a.fetch
 	a.fetch = nil
+	f.cancel()
+	select {
+	case <-f.done:
+	case <-time.After(fetchPatience):
+		a.heldUp = f
+		a.Log.Warn("a fetch that was stopped has not ended; the next one waits for it", "deployment", f.id)
+	}
 	select {
 	case <-a.fetched: // of the fetch that was stopped
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kedge/agent/internal/closure"
@@ -169,4 +170,49 @@ func TestAResultThatCannotBeRecordedIsToldBeforeItIsFetchedAgain(t *testing.T) {
 		t.Errorf("startFetch = %v, want another fetch", err)
 	}
 	a.stopFetch()
+}
+
+// heldUp is a fetcher whose first fetch waits for a disk, whatever its context says.
+type heldUp struct {
+	Fetcher
+	disk   chan struct{}
+	begins chan proto.StorePath
+}
+
+func (h heldUp) Fetch(_ context.Context, o closure.FetchOrder) (Fetched, error) {
+	h.begins <- o.Toplevel
+	<-h.disk
+	return Fetched{}, nil
+}
+
+func TestAFetchThatADiskHoldsUpHoldsNobodyElseUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := heldUp{disk: make(chan struct{}), begins: make(chan proto.StorePath, 3)}
+		a := &Agent{Options: Options{Fetcher: h, Log: slog.New(slog.DiscardHandler)}, fetched: make(chan fetchResult, 1)}
+		for _, id := range []string{"7-x", "8-y", "9-z"} {
+			began := time.Now()
+			if err := a.startFetch(t.Context(), deployment.Deployment{ID: id}, proto.Order{}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > fetchPatience {
+				t.Errorf("%s: began after %s", id, took)
+			}
+			synctest.Wait()
+		}
+		if n := len(h.begins); n != 1 {
+			t.Errorf("%d fetches at once", n)
+		}
+		close(h.disk)
+		if r := <-a.fetched; r.id != "9-z" {
+			t.Errorf("%s was fetched, want only what was begun last", r.id)
+		}
+		if n := len(h.begins); n != 2 {
+			t.Errorf("%d fetches, want the first and the last", n)
+		}
+		a.stopFetch()
+		synctest.Wait()
+		if len(a.fetched) > 0 {
+			t.Errorf("%s has a result", (<-a.fetched).id)
+		}
+	})
 }

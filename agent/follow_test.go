@@ -273,3 +273,31 @@ func TestWhatIsDesiredExpires(t *testing.T) {
 		}
 	})
 }
+
+// As where the preflight of B asks a mount of a disk that went away.
+func TestADiskThatDoesNotAnswerDoesNotHoldTheReconciler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.proved()
+		disk := make(chan struct{})
+		w.fetch = func(_ context.Context, o closure.FetchOrder) error {
+			if o.Toplevel == pathB {
+				<-disk
+			}
+			return nil
+		}
+		a := w.follow()
+		w.assign(7, pathB)
+		synctest.Wait()
+		w.assign(8, pathC)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := a.Reconcile(ctx); err != nil {
+			t.Errorf("the reconciler is held up: %v", err)
+		}
+		close(disk)
+		if d := w.awaitTransaction(); d.Serial != 8 {
+			t.Errorf("deployment %s, want of assignment 8", d.ID)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"kedge/agent/internal/closure"
@@ -49,13 +48,14 @@ func newFollowedCursor(files statefile.Dir) followedCursor {
 	return followedCursor{file: durable.Document[followedEnd]{Path: filepath.Join(files.State, "hooks.json"), Format: 1}}
 }
 
-// read reads what an earlier process remembered, unless this one knows better.
+// read reads what an earlier process remembered, unless this one knows better. What
+// cannot be understood is as for [statefile.Remembered].
 func (c *followedCursor) read() error {
 	if c.last.Deployment != "" {
 		return nil
 	}
-	last, err := c.file.Read()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	last, err := statefile.Remembered(c.file)
+	if err != nil {
 		return err
 	}
 	c.last = last

@@ -58,7 +58,7 @@ func (a *Agent) Reconcile(ctx context.Context) error {
 func (a *Agent) Rested(ctx context.Context) (proto.Status, error) {
 	for {
 		v, changed := a.watch()
-		if v.read && v.decision.Action == ActionRest && !v.decision.passing() {
+		if v.decidedOnDesired() && v.decision.Action == ActionRest && !v.decision.passing() {
 			return a.Status(), nil
 		}
 		select {
@@ -74,8 +74,8 @@ func (d Decision) passing() bool {
 	return d.Reason == proto.ReasonRetrying || d.Reason == proto.ReasonVerifying
 }
 
-// Suspend implements [control.Agent]. When it returns nil, nothing is being
-// begun or fetched.
+// Suspend implements [control.Agent]. When it returns nil, nothing is being begun, or
+// fetched but for what a disk holds up, which does not go on.
 func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefile.Suspension, error) {
 	s := r.Suspension(a.Now())
 	if err := a.Files.Suspend(s); err != nil {
@@ -120,7 +120,7 @@ func (a *Agent) remember(ctx context.Context, d deployment.Deployment) {
 	}
 	p := statefile.NewPast(d)
 	err := a.Files.Remember(p, func(h statefile.History) error { return a.endLoop(ctx, h, p) }) // what is remembered was looked at
-	if aside, is := errors.AsType[*statefile.UnreadableHistoryError](err); is {
+	if aside, is := errors.AsType[*statefile.AsideError](err); is {
 		err = errors.Join(err, a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()}))
 	}
 	a.tell(ctx, slog.LevelWarn, "history could not be kept", err)

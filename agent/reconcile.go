@@ -247,7 +247,7 @@ func (a *Agent) observe(ctx context.Context, inhibitors func() vetoes) (Observat
 	if err != nil {
 		return o, err
 	}
-	if err = a.followed.read(); err != nil {
+	if err = a.beginAnew(a.followed.read()); err != nil {
 		return o, err
 	}
 	a.remember(ctx, o.Record)

@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"sync"
 
@@ -35,13 +34,13 @@ func newReportCursor(files statefile.Dir) *reportCursor {
 }
 
 // read reads what an earlier process remembered, unless this one knows better; c.mu
-// is held.
+// is held. What cannot be understood is as for [statefile.Remembered].
 func (c *reportCursor) read() error {
 	if c.last.Deployment != "" {
 		return nil
 	}
-	last, err := c.file.Read()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	last, err := statefile.Remembered(c.file)
+	if err != nil {
 		return err
 	}
 	c.last, c.kept = last, last
@@ -62,7 +61,7 @@ func (a *Agent) reportSteps(d deployment.Deployment) error {
 	c := a.reported
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.read(); err != nil {
+	if err := a.beginAnew(c.read()); err != nil {
 		return err
 	}
 	if c.last.Deployment != d.ID && len(d.History) > 0 {
@@ -119,6 +118,17 @@ func (a *Agent) keepSteps() error {
 	}
 	c.kept = c.last
 	return nil
+}
+
+// beginAnew has an event tell of a file that was set aside because of err: nothing but
+// that is forgotten. Any other err it returns.
+func (a *Agent) beginAnew(err error) error {
+	aside, is := errors.AsType[*statefile.AsideError](err)
+	if !is {
+		return err
+	}
+	a.Log.Warn("a file could not be understood, and begins anew", "err", aside)
+	return a.note(proto.Event{Reason: proto.ReasonStateUnreadable, Message: aside.Error()})
 }
 
 // letGo keeps what was not reported of d: its record goes.

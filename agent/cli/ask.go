@@ -47,15 +47,20 @@ func (h host) reconcile() *cobra.Command {
 	return cmd
 }
 
-// judge says what a host came to, and fails if that is not what it shall run.
+// judge says what a host came to, and fails if that is not what it shall run, or nobody
+// knows what that is.
 func (h host) judge(s proto.Status) error {
 	ready, _ := s.Condition(proto.ConditionReady)
 	why := terminal.Printable(because(string(ready.Reason), ready.Message))
-	if ready.Status == proto.StatusFalse {
+	switch ready.Status {
+	case proto.StatusTrue:
+		_, err := fmt.Fprintln(h.Stdout, why)
+		return err
+	case proto.StatusFalse:
 		return &badEndError{why: "not ready: " + why}
+	case proto.StatusUnknown:
 	}
-	_, err := fmt.Fprintln(h.Stdout, why)
-	return err
+	return &badEndError{why: "not known to be ready: " + why}
 }
 
 func (h host) suspend() *cobra.Command {

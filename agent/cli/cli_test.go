@@ -36,6 +36,7 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 //
 //	agent [REASON]        an agent that is not ready for REASON, or ready; in
 //	                      the place of the one before
+//	agent no-desired      likewise, of which nobody knows whether it is ready
 //	agent-busy            an agent that never rests
 //	agent-down            no agent
 //	deployed ID PHASE...  what the files say of the last deployment
@@ -198,6 +199,9 @@ func (f fake) Status() proto.Status {
 	_ = s.Host.UnmarshalText([]byte("web1")) // is a name
 	if f.reason != "" {
 		s.Conditions[0].Status, s.Conditions[0].Reason = proto.StatusFalse, f.reason
+	}
+	if f.reason == proto.ReasonNoDesired {
+		s.Conditions[0].Status = proto.StatusUnknown
 	}
 	d, _ := f.files.Deployment() // zero where there is none
 	s.Deployment = d.Status()

@@ -13,15 +13,15 @@ const (
 	ExitOK      = 0 // done
 	ExitError   = 1 // something went wrong
 	ExitUsage   = 2 // the command line was wrong; nothing was done
-	ExitBadEnd  = 3 // with --wait: the host did not come to what it shall; check: not all is well
+	ExitBadEnd  = 3 // with --wait: the host did not come to what it shall, or nobody knows what that is; check: not all is well
 	ExitTimeout = 4 // with --wait: the time was up before that was decided
 	ExitNothing = 5 // there is nothing to do it to
 )
 
 // ExitCodes says so to people.
 const ExitCodes = `Exit codes: 0 done; 1 something went wrong; 2 wrong usage, nothing was done;
-3 (--wait) the host did not come to what it shall, (check) not all is well; 4 (--wait)
-the time was up; 5 there is nothing to do it to.`
+3 (--wait) the host did not come to what it shall, or nobody knows what that is, (check)
+not all is well; 4 (--wait) the time was up; 5 there is nothing to do it to.`
 
 // ExitCode returns the code to end with after err.
 func ExitCode(err error) int {

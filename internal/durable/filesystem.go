@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,9 +24,11 @@ func SyncFileSystems(dirs ...string) error {
 }
 
 // A Syncer syncs file systems, each once in its life, whether that fails or not. The zero
-// value is ready. It is not safe for concurrent use.
+// value is ready. It is safe for concurrent use; nobody waits for a file system that
+// another one is syncing.
 type Syncer struct {
-	met    map[uint64]bool    // by device
+	mu     sync.Mutex
+	met    map[uint64]bool    // by device; guarded by mu
 	syncfs func(fd int) error // nil for unix.Syncfs
 }
 
@@ -49,19 +52,27 @@ func (s *Syncer) sync(dir string) error {
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
 		return fmt.Errorf("find the file system of %s: %w", dir, err)
 	}
-	if s.met[stat.Dev] {
+	if !s.meet(stat.Dev) {
 		return nil
 	}
-	if s.met == nil {
-		s.met = map[uint64]bool{}
+	syncfs := s.syncfs
+	if syncfs == nil {
+		syncfs = unix.Syncfs
 	}
-	s.met[stat.Dev] = true
-	sync := s.syncfs
-	if sync == nil {
-		sync = unix.Syncfs
-	}
-	if err := sync(int(f.Fd())); err != nil {
+	if err := syncfs(int(f.Fd())); err != nil {
 		return fmt.Errorf("sync the file system of %s: %w", dir, err)
 	}
 	return nil
+}
+
+// meet reports whether s meets a device for the first time.
+func (s *Syncer) meet(device uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.met == nil {
+		s.met = map[uint64]bool{}
+	}
+	first := !s.met[device]
+	s.met[device] = true
+	return first
 }

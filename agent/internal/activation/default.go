@@ -45,7 +45,8 @@ func (e *DefaultError) Unwrap() error { return e.Err }
 
 // SetDefault runs toplevel with mode boot, without pre-switch checks. What was
 // written is on the disk before that, so that the default never moves to what a
-// power cut takes away, and what the boot loader wrote is when it returns nil.
+// power cut takes away, and what the boot loader wrote is when it returns nil. A boot
+// partition that does not answer is not waited for for ever.
 //
 // toplevel must be a generation of the system profile: boot loaders list no
 // other, and some then leave the default as it was without a word.
@@ -53,7 +54,7 @@ func (e *DefaultError) Unwrap() error { return e.Err }
 func (r Runner) SetDefault(ctx context.Context, toplevel proto.StorePath) error {
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	if err := r.sync(); err != nil {
+	if err := r.sync(ctx); err != nil {
 		return &DefaultError{Toplevel: toplevel, ExitCode: -1, Err: err}
 	}
 	end, err := r.run(ctx, toplevel, modeBoot, true)
@@ -71,7 +72,7 @@ func (r Runner) SetDefault(ctx context.Context, toplevel proto.StorePath) error 
 		failure.Err = ErrBusy
 		failure.Message += r.holder()
 	case end.exitCode == exitOK:
-		if failure.Err = r.sync(); failure.Err == nil {
+		if failure.Err = r.sync(ctx); failure.Err == nil {
 			return nil
 		}
 	}

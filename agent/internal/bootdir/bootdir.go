@@ -2,6 +2,7 @@
 package bootdir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Default is where NixOS mounts a boot partition unless it is told otherwise.
@@ -39,29 +41,76 @@ func marks() [][]string {
 // its place, or all that GRUB mirrors its boots to. If there is none yet it is
 // [Default], whether that is there or not.
 func Find(root string) (dirs []string, err error) {
-	dirs, _, err = Written(root)
-	return dirs, err
+	mounted, err := mountPoints(root)
+	if err != nil {
+		return nil, err
+	}
+	return withKernels(mounted, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) }), nil
 }
 
 // Written returns everything that an installer of a boot loader writes to: boot is what
 // [Find] returns, others are the root directory, the store, and where else below root a
 // file system is mounted that something boots from. A file system on another machine is
-// none.
-func Written(root string) (boot, others []string, err error) {
+// none. A disk that does not answer is not waited for for long: what is mounted of it
+// where a boot partition usually is counts as one, what is elsewhere does not.
+func Written(ctx context.Context, root string) (boot, others []string, err error) {
 	mounted, err := mountPoints(root)
 	if err != nil {
 		return nil, nil, err
 	}
-	// These may be mounted when they are looked at.
-	for _, dir := range append([]string{Default, "/efi", "/boot/efi"}, mounted...) {
-		if !slices.Contains(boot, dir) && hasKernels(filepath.Join("/", root, dir)) {
-			boot = append(boot, dir)
+	answers := ask(ctx, append(usual(), mounted...), func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) })
+	return withKernels(mounted, func(dir string) bool { return answers[dir] }), append([]string{"/", "/nix/store"}, mounted...), nil
+}
+
+// patience is how long the disks may take to answer. These directories may be mounted
+// when they are looked at.
+const patience = 20 * time.Second
+
+// ask asks all dirs at once whether they have kernels. Who does not answer in time, or
+// before ctx ends, has some if he is one of the usual ones, and then goes on by himself
+// until the kernel lets him go.
+func ask(ctx context.Context, dirs []string, has func(dir string) bool) map[string]bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	asked := map[string]chan bool{}
+	for _, dir := range dirs {
+		if asked[dir] == nil {
+			answer := make(chan bool, 1)
+			asked[dir] = answer
+			go func() { answer <- has(dir) }()
 		}
 	}
-	if len(boot) == 0 {
-		boot = []string{Default}
+	answers := map[string]bool{}
+	for dir, answer := range asked {
+		select {
+		case answers[dir] = <-answer:
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case answers[dir] = <-answer: // it had answered
+		default:
+			answers[dir] = slices.Contains(usual(), dir)
+		}
 	}
-	return boot, append([]string{"/", "/nix/store"}, mounted...), nil
+	return answers
+}
+
+// usual are the directories where boot partitions are mounted as a rule.
+func usual() []string { return []string{Default, "/efi", "/boot/efi"} }
+
+// withKernels returns those directories that have kernels, of the usual ones and those
+// where something is mounted; Default if there is none.
+func withKernels(mounted []string, has func(dir string) bool) (dirs []string) {
+	for _, dir := range append(usual(), mounted...) {
+		if !slices.Contains(dirs, dir) && has(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 {
+		dirs = []string{Default}
+	}
+	return dirs
 }
 
 func hasKernels(dir string) bool {

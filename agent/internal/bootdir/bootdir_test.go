@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -80,11 +82,32 @@ func TestWritten(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, mountInfo), []byte(mounts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	boot, others, err := Written(root)
+	boot, others, err := Written(t.Context(), root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([][]string{{"/boot"}, {"/", "/nix/store", "/boot"}}, [][]string{boot, others}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// As where a mount of a disk that went away is asked before the one that boots.
+func TestADiskThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := make(chan struct{})
+		defer close(dead)
+		began := time.Now()
+		got := ask(t.Context(), []string{"/boot", "/efi", "/data", "/mnt/esp", "/data"}, func(dir string) bool {
+			if dir == "/data" || dir == "/efi" {
+				<-dead
+			}
+			return dir == "/mnt/esp"
+		})
+		if diff := cmp.Diff(map[string]bool{"/boot": false, "/efi": true, "/data": false, "/mnt/esp": true}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if took := time.Since(began); took != patience {
+			t.Errorf("it was waited for for %s", took)
+		}
+	})
 }

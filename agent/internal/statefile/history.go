@@ -2,14 +2,10 @@ package statefile
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"kedge/agent/internal/deployment"
-	"kedge/internal/durable"
 	"kedge/proto"
 )
 
@@ -53,35 +49,14 @@ func (d Dir) History() (History, error) {
 	return h, err
 }
 
-// An UnreadableHistoryError says that the history could not be read and was
-// set aside.
-type UnreadableHistoryError struct {
-	Aside string // the file that it is in now
-	Err   error
-}
-
-// Error implements error.
-func (e *UnreadableHistoryError) Error() string {
-	return fmt.Sprintf("the history could not be read, is kept in %s, and begins anew: %v", e.Aside, e.Err)
-}
-
-// Unwrap returns why it could not be read.
-func (e *UnreadableHistoryError) Unwrap() error { return e.Err }
-
 // Remember adds p to the history, durably, unless it is there, and forgets the
 // oldest beyond [HistoryLimit]. Unless it is there, first is called with what was
 // remembered before; if that fails, p is not added. If the history cannot be
-// understood it begins a new one, and then returns an [*UnreadableHistoryError].
+// understood it begins a new one, and then returns an [*AsideError].
 func (d Dir) Remember(p Past, first func(h History) error) error {
-	h, err := d.History()
-	var unreadable error
-	if foreign(err) {
-		if unreadable, err = d.setAside(historyFile, err); err == nil {
-			h = History{}
-		}
-	}
-	if err != nil {
-		return err
+	h, unreadable := Remembered(document[History](d, historyFile))
+	if _, anew := errors.AsType[*AsideError](unreadable); unreadable != nil && !anew {
+		return unreadable
 	}
 	if slices.ContainsFunc(h.Deployments, func(q Past) bool { return q.ID == p.ID }) {
 		return unreadable
@@ -95,24 +70,4 @@ func (d Dir) Remember(p Past, first func(h History) error) error {
 		return errors.Join(unreadable, err)
 	}
 	return unreadable
-}
-
-// setAside renames a document that cannot be understood because of why.
-func (d Dir) setAside(name string, why error) (unreadable, err error) {
-	path := filepath.Join(d.State, name)
-	aside := path + ".unreadable"
-	if err := os.Rename(path, aside); err != nil {
-		return nil, fmt.Errorf("set %s aside: %w", name, errors.Join(why, err))
-	}
-	return &UnreadableHistoryError{Aside: aside, Err: why}, nil
-}
-
-// foreign reports whether err says that a document is torn, or of another
-// version.
-func foreign(err error) bool {
-	if _, torn := errors.AsType[*durable.CorruptError](err); torn {
-		return true
-	}
-	_, other := errors.AsType[*durable.FormatError](err)
-	return other
 }

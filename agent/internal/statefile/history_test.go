@@ -80,7 +80,7 @@ func TestHistoryThatCannotBeReadIsSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := d.Remember(past("1"), unasked)
-		var aside *UnreadableHistoryError
+		var aside *AsideError
 		if !errors.As(err, &aside) {
 			t.Fatalf("%s: got %v", content, err)
 		}
