@@ -114,7 +114,7 @@ func (m *Machine) judge() health.Judge {
 
 // Recalled implements [transaction.Host].
 func (m *Machine) Recalled(ctx context.Context, id string) string {
-	if r, recalled := m.files.AwaitRecall(ctx, id); recalled {
+	if r, recalled := m.files.AwaitRecall(ctx, id, m.log); recalled {
 		return r.String()
 	}
 	return ""
