@@ -83,7 +83,16 @@ func (a *Agent) readDesired(ctx context.Context) error {
 		}
 		a.Ways.Assigned(slices.Concat(order.Assignment.Caches, a.Config.controllersCaches()), token)
 	}
-	return a.leaveReceipt(statefile.Contact{Accepted: true, Serial: order.Assignment.Serial})
+	return a.leaveReceipt(a.acceptance(order))
+}
+
+// acceptance is the receipt for a desired state that was verified. A machine that may not
+// act on it would not be heard of again: a system that made it so must not be committed.
+func (a *Agent) acceptance(order proto.Order) statefile.Contact {
+	if s := a.Keeper.State(); barredHere(s) {
+		return statefile.Contact{Serial: order.Assignment.Serial, Reason: s.Reason}
+	}
+	return statefile.Contact{Serial: order.Assignment.Serial, Accepted: true}
 }
 
 // verify decides whether d may be acted on now, and remembers, durably, what

@@ -55,11 +55,16 @@ func whose(files statefile.Dir, instance string) (was string, barred credentials
 	return m.Instance, credentials.State{}
 }
 
+// barredHere reports whether it is by what the machine found at its start that it may not
+// act, and not by what a controller says of it.
+func barredHere(s credentials.State) bool {
+	return s.Reason == proto.ReasonMachineChanged || s.Reason == proto.ReasonStateUnreadable
+}
+
 // freed reports whether somebody mended what kept this machine from acting when the
 // agent was started.
 func (a *Agent) freed() bool {
-	why := a.Keeper.State().Reason
-	if why != proto.ReasonMachineChanged && why != proto.ReasonStateUnreadable {
+	if !barredHere(a.Keeper.State()) {
 		return false
 	}
 	_, barred := whose(a.Files, a.Identity.Instance)

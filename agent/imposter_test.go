@@ -75,6 +75,33 @@ func TestAConfigurationForAnotherMachine(t *testing.T) {
 	}
 }
 
+// TestAMachineThatBarsItselfHasNoContactThatCounts: the system that made it another one
+// would be committed, and never be heard of again.
+func TestAMachineThatBarsItselfHasNoContactThatCounts(t *testing.T) {
+	for held, accepted := range map[proto.Reason]bool{
+		proto.ReasonMachineChanged:  false,
+		proto.ReasonStateUnreadable: false,
+		proto.ReasonSecondMachine:   true, // by a controller
+		proto.ReasonExpiredIdentity: true,
+		proto.ReasonRefusedIdentity: true,
+		"":                          true,
+	} {
+		w := newWorld(t)
+		w.held = credentials.State{Reason: held}
+		w.assign(7, pathB)
+		a, stop := w.startAgent()
+		w.must(a.Reconcile(t.Context()))
+		stop()
+		c, err := w.files.Contact()
+		if err != nil || c.Accepted != accepted || c.Serial != 7 {
+			t.Errorf("%s: receipt is %+v (%v), want accepted is %t", held, c, err, accepted)
+		}
+		if !accepted && c.Reason != held {
+			t.Errorf("%s: receipt is %+v, want the reason", held, c)
+		}
+	}
+}
+
 func TestWhyAnImposterBeginsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

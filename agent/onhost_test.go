@@ -324,6 +324,36 @@ func TestReconcileWaitsForAConnection(t *testing.T) {
 	})
 }
 
+// TestAReconciliationLeavesAReceiptOfItsOwn: a transaction that judges has the agent make
+// contact once more in that way.
+func TestAReconciliationLeavesAReceiptOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.startAgent()
+	w.assign(7, pathB)
+	w.awaitTransaction()
+	server, err := agent.ServeControl(t.Context(), a)
+	w.must(err)
+	defer server.Close()
+	client := control.Client{Dir: w.files.Runtime}
+	w.must(client.Reconcile(t.Context()))
+	before, err := w.files.Contact()
+	if err != nil || !before.Accepted {
+		t.Fatalf("receipt is %+v (%v)", before, err)
+	}
+	w.must(client.Reconcile(t.Context()))
+	again, err := w.files.Contact()
+	if err != nil || !again.Accepted || again.At.Equal(before.At) {
+		t.Errorf("receipt is %+v (%v), want another one than %+v", again, err, before)
+	}
+	w.change(func() { w.unread = errors.New("nobody answers") })
+	if err := client.Reconcile(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody answers") {
+		t.Errorf("Reconcile = %v, want why it could not read", err)
+	}
+	if last, err := w.files.Contact(); err != nil || !last.At.Equal(again.At) {
+		t.Errorf("receipt is %+v (%v), want what was there, %+v", last, err, again)
+	}
+}
+
 func TestReconcileAndRest(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.startAgent()

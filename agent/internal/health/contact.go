@@ -50,7 +50,38 @@ func (o *observation) restart(ctx context.Context) {
 	}
 }
 
-// awaitContact returns when there is contact, or ctx ends.
+// Asking the agent to read its desired state once more.
+const (
+	// askTimeout is longer than an agent waits for a connection before it says that
+	// it has none.
+	askTimeout = 8 * time.Second
+	// askPause is between two asks. The agent tries again by itself, too.
+	askPause = 5 * time.Second
+)
+
+// ask has the restarted agent, if it made contact, read its desired state once more: a
+// network may be lost after the contact that is on its receipt. That receipt does not
+// count any more. Whatever the agent answers, another one is the proof; it needs no clock
+// to be told from the one before.
+func (o *observation) ask(ctx context.Context) {
+	receipt, err := o.Receipts.Contact()
+	if err != nil || !o.ofRestarted(receipt) || o.isSpent(receipt) {
+		return
+	}
+	o.asked, o.spent = true, receipt
+	o.askAgain(ctx)
+}
+
+func (o *observation) askAgain(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := o.Agent.Reconcile(bounded); ctx.Err() == nil {
+		o.askErr = err
+	}
+}
+
+// awaitContact returns when there is contact, or ctx ends. Was the agent asked in
+// vain, that is contact since then.
 func (o *observation) awaitContact(ctx context.Context) {
 	changed, err := o.Receipts.WatchContact(ctx)
 	if err != nil {
@@ -69,6 +100,10 @@ func (o *observation) awaitContact(ctx context.Context) {
 			}
 			continue
 		}
+		var again <-chan time.Time
+		if o.asked {
+			again = time.After(askPause)
+		}
 		select {
 		case _, open := <-changed:
 			if !open {
@@ -76,6 +111,8 @@ func (o *observation) awaitContact(ctx context.Context) {
 			}
 		case <-restarted:
 			restarted = nil
+		case <-again:
+			o.askAgain(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -86,11 +123,22 @@ func (o *observation) awaitContact(ctx context.Context) {
 // a receipt, systemd need not be asked.
 func (o *observation) madeContact(ctx context.Context) (bool, error) {
 	receipt, err := o.Receipts.Contact()
-	if err != nil || receipt.InvocationID == o.agentBefore || receipt.BootID != o.BootID {
+	if err != nil || !o.ofRestarted(receipt) || o.isSpent(receipt) {
 		return false, err
 	}
 	made, _, err := o.contact(ctx)
 	return made, err
+}
+
+// ofRestarted reports whether the receipt may be of an agent that was started after
+// the observation began.
+func (o *observation) ofRestarted(receipt statefile.Contact) bool {
+	return receipt.InvocationID != o.agentBefore && receipt.BootID == o.BootID
+}
+
+// isSpent reports whether the receipt is the one from before the agent was asked.
+func (o *observation) isSpent(receipt statefile.Contact) bool {
+	return o.asked && receipt.InvocationID == o.spent.InvocationID && receipt.At.Equal(o.spent.At)
 }
 
 // contact reports whether the agent that runs now, started after the
@@ -118,6 +166,12 @@ func (o *observation) missing(u systemd.Unit, receipt statefile.Contact) string 
 		return AgentUnit + " was not restarted"
 	case u.InvocationID == "" || receipt.InvocationID != u.InvocationID || receipt.BootID != o.BootID:
 		return "the restarted agent did not read its desired state"
+	case o.isSpent(receipt):
+		why := "the restarted agent had contact, but none since it was asked once more"
+		if o.askErr != nil {
+			why += ": " + o.askErr.Error()
+		}
+		return why
 	case !receipt.Accepted:
 		return fmt.Sprintf("the restarted agent refused its desired state: %s", receipt.Reason)
 	}

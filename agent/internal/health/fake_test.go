@@ -32,15 +32,20 @@ type host struct {
 	// contactAfter is how long after its restart the agent makes contact; zero
 	// is never.
 	contactAfter time.Duration
-	refused      proto.Reason  // the agent's refusal; empty if it accepts
-	stopsAfter   time.Duration // the agent ends well, and is not started again
-	restartErr   error
-	restarts     int
-	asked        int                 // how often about one unit
-	counted      int                 // how often the restarts of all were
-	deaf         time.Duration       // systemd does not answer until then
-	journal      map[string][]string // systemd's own lines begin with the unit's name
-	journalErr   error
+	refused      proto.Reason // the agent's refusal; empty if it accepts
+	// reconcile is what the agent does when it is asked; nil leaves a receipt.
+	reconcile  func(ctx context.Context) error
+	asks       int // to read once more
+	reads      int
+	clock      time.Duration // what is set, of which receipts tell
+	stopsAfter time.Duration // the agent ends well, and is not started again
+	restartErr error
+	restarts   int
+	asked      int                 // how often about one unit
+	counted    int                 // how often the restarts of all were
+	deaf       time.Duration       // systemd does not answer until then
+	journal    map[string][]string // systemd's own lines begin with the unit's name
+	journalErr error
 }
 
 var errDeaf = errors.New("systemd is being re-executed")
@@ -140,13 +145,34 @@ func (h *host) contact(ctx context.Context, id string, after time.Duration) {
 	if pause(ctx, after) != nil {
 		return
 	}
+	h.leave(id)
+}
+
+// leave writes a receipt of the agent's invocation.
+func (h *host) leave(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.receipt = statefile.Contact{InvocationID: id, BootID: boot, Accepted: h.refused == "", Reason: h.refused}
+	h.reads++
+	h.receipt = statefile.Contact{
+		InvocationID: id, BootID: boot, Accepted: h.refused == "", Reason: h.refused, At: h.start.Add(h.clock + time.Duration(h.reads)),
+	}
 	select {
 	case h.changed <- struct{}{}:
 	default:
 	}
+}
+
+// Reconcile is the agent's answer.
+func (h *host) Reconcile(ctx context.Context) error {
+	h.mu.Lock()
+	h.asks++
+	id, reconcile := h.agent.InvocationID, h.reconcile
+	h.mu.Unlock()
+	if reconcile != nil {
+		return reconcile(ctx)
+	}
+	h.leave(id)
+	return nil
 }
 
 // Journal has all lines at the start: a query of later ones finds none.
@@ -173,7 +199,7 @@ func (h *host) Contact() (statefile.Contact, error) {
 func (h *host) WatchContact(context.Context) (<-chan struct{}, error) { return h.changed, nil }
 
 func (h *host) judge(t *testing.T) Judge {
-	return Judge{Units: h, Receipts: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return Judge{Units: h, Receipts: h, Agent: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // Units in states, as systemd describes them.

@@ -3,6 +3,7 @@
 package health
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -40,6 +41,19 @@ printf '{"format":1,"invocation_id":"%%s","boot_id":"%%s","pid":%%s,"accepted":t
 mv %[2]s/new %[2]s/contact.json
 exec sleep infinity
 `
+
+// A reader leaves another receipt for the stand-in that left one.
+type reader struct{ files statefile.Dir }
+
+// Reconcile implements [Agent].
+func (r reader) Reconcile(context.Context) error {
+	c, err := r.files.Contact()
+	if err != nil {
+		return err
+	}
+	c.At = time.Now()
+	return r.files.SaveContact(c)
+}
 
 func TestRealJudge(t *testing.T) {
 	tests := []struct {
@@ -93,7 +107,7 @@ func TestRealJudge(t *testing.T) {
 			}
 			units := &systemd.Client{}
 			j := Judge{
-				Units: units, Checks: check.Runner{Units: units}, Receipts: files, BootID: strings.TrimSpace(string(boot)),
+				Units: units, Checks: check.Runner{Units: units}, Receipts: files, Agent: reader{files}, BootID: strings.TrimSpace(string(boot)),
 				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			}
 			got, err := j.Judge(t.Context(), deployment.Probation{Grace: realGrace, Deadline: tt.deadline, Checks: checks}, deployment.Baseline{})

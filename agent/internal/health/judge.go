@@ -50,10 +50,18 @@ type Receipts interface {
 	WatchContact(ctx context.Context) (<-chan struct{}, error)
 }
 
+// An Agent is the one that runs on this host; control.Client asks it.
+type Agent interface {
+	// Reconcile returns when the agent has read its desired state anew, and left a
+	// receipt, or why it could not.
+	Reconcile(ctx context.Context) error
+}
+
 // A Judge judges the running system.
 type Judge struct {
 	Units    Units        // required
 	Receipts Receipts     // required
+	Agent    Agent        // required
 	Checks   check.Runner // required
 	BootID   string       // of the running boot, required
 	Log      *slog.Logger // required
@@ -66,7 +74,8 @@ type Judge struct {
 //   - at the end of the grace period or later, as soon as a check that counts has
 //     failed as often as it may;
 //   - as soon as the grace period is over, every check that counts passed, and the
-//     restarted agent made contact, by a last look at all of it;
+//     restarted agent made contact, by a last look at all of it, for which the agent
+//     makes contact once more: while it cannot, that is waited for;
 //   - at the deadline, p's or ctx's, whichever is first.
 //
 // It does not fail for what it observes. The error is for when nothing could be
@@ -88,11 +97,14 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 	}
 	for {
 		decided := o.watch(bounded)
-		if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if cancelled(ctx) {
 			return Judgement{}, fmt.Errorf("judge the system: %w", context.Cause(ctx))
 		}
 		decided = decided || bounded.Err() != nil
 		judgement, err := o.lastLook(ctx)
+		if cancelled(ctx) {
+			return Judgement{}, fmt.Errorf("judge the system: %w", context.Cause(ctx))
+		}
 		if err != nil {
 			return Judgement{}, fmt.Errorf("judge the system: %w", err)
 		}
@@ -104,12 +116,22 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 	}
 }
 
+// cancelled reports whether somebody ended ctx, and not its deadline.
+func cancelled(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
+
 // lastLook looks once more at everything, even if ctx's deadline has passed.
 func (o *observation) lastLook(ctx context.Context) (Judgement, error) {
-	ctx = context.WithoutCancel(ctx)
-	o.tryAgain(ctx) // each has a timeout of its own
-	look, cancel := context.WithTimeout(ctx, lookTimeout)
+	beyond := context.WithoutCancel(ctx)
+	o.tryAgain(beyond) // each has a timeout of its own
+	look, cancel := context.WithTimeout(beyond, lookTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if cancelled(ctx) {
+			cancel()
+		}
+	})()
 	return o.look(look)
 }
 

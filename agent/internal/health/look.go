@@ -19,18 +19,20 @@ const (
 	maxLineBytes = 200
 )
 
-// look judges the system as it is now. The error is for when systemd does not
-// answer.
+// look judges the system as it is now. If nothing else speaks against it, its agent
+// has to read its desired state once more. The error is for when systemd does not answer.
 func (o *observation) look(ctx context.Context) (Judgement, error) {
 	units, err := o.failing(ctx)
 	if err != nil {
 		return Judgement{}, err
 	}
-	made, lacks, _ := o.contact(ctx) // an error is in lacks too
-	judgement := Judgement{Contact: made}
 	failed := o.failed(ctx, units)
 	results, against, remarks := o.judged()
-	judgement.Checks = results
+	if len(failed) == 0 && len(against) == 0 {
+		o.ask(ctx)
+	}
+	made, lacks, _ := o.contact(ctx) // an error is in lacks too
+	judgement := Judgement{Contact: made, Checks: results}
 	var notes []string
 	// The first is the reason; the others may help to understand it.
 	add := func(r proto.Reason, note string) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/statefile"
 	"kedge/agent/internal/systemd"
 	"kedge/proto"
 )
@@ -23,6 +24,10 @@ type observation struct {
 	agentBefore string        // invocation of the agent before its restart
 	restarted   chan struct{} // closed when the restart job ended
 	restartErr  error         // of that job; valid once restarted is closed
+
+	asked  bool              // the agent was, to read once more
+	spent  statefile.Contact // its receipt from before; valid once asked
+	askErr error             // what it answered last; likewise
 
 	// Restart counts at the beginning and in the middle of the grace period.
 	first, middle map[string]uint32

@@ -9,6 +9,7 @@ import (
 
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/check"
+	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
 	"kedge/agent/internal/loader"
@@ -108,12 +109,12 @@ func (m *Machine) Judge(ctx context.Context, s check.Subject, p deployment.Proba
 }
 
 func (m *Machine) judge() health.Judge {
-	return health.Judge{Units: m.systemd, Receipts: m.files, Log: m.log}
+	return health.Judge{Units: m.systemd, Receipts: m.files, Agent: control.Client{Dir: m.files.Runtime}, Log: m.log}
 }
 
 // Recalled implements [transaction.Host].
 func (m *Machine) Recalled(ctx context.Context, id string) string {
-	if r, recalled := m.files.AwaitRecall(ctx, id); recalled {
+	if r, recalled := m.files.AwaitRecall(ctx, id, m.log); recalled {
 		return r.String()
 	}
 	return ""

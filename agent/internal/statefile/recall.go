@@ -2,7 +2,9 @@ package statefile
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
+	"time"
 
 	"kedge/internal/durable"
 )
@@ -27,17 +29,32 @@ func (r Recall) String() string {
 // Recall replaces the recall.
 func (d Dir) Recall(r Recall) error { return d.recall().Write(r) }
 
-// AwaitRecall waits until somebody wants the deployment called id to go back. It
-// reports whether that was before ctx ended, or the file could not be watched any
-// more. A recall that cannot be read is none.
-func (d Dir) AwaitRecall(ctx context.Context, id string) (r Recall, recalled bool) {
-	_ = d.Await(ctx, recallFile, func() (bool, error) { // what it fails for is no recall
+// recallPause is between two looks where the file cannot be watched.
+const recallPause = time.Second
+
+// AwaitRecall waits until somebody wants the deployment called id to go back, or ctx
+// ends, and reports whether it was the former; it looks once in any case. A recall that
+// cannot be read is none. Where the file cannot be watched, as another program may have
+// all that the kernel has for that, it is looked at every second, which log says once.
+func (d Dir) AwaitRecall(ctx context.Context, id string, log *slog.Logger) (r Recall, recalled bool) {
+	look := func() bool {
 		var err error
 		r, err = read(d.recall())
 		recalled = err == nil && r.Deployment == id
-		return recalled, nil
-	})
-	return r, recalled
+		return recalled
+	}
+	err := d.Await(ctx, recallFile, func() (bool, error) { return look(), nil })
+	if err != nil && ctx.Err() == nil {
+		log.WarnContext(ctx, "whether somebody wants the deployment back is looked at every now and then only", "deployment", id, "err", err)
+	}
+	for !recalled && !look() {
+		select {
+		case <-time.After(recallPause):
+		case <-ctx.Done():
+			return r, false
+		}
+	}
+	return r, true
 }
 
 func (d Dir) recall() durable.Document[Recall] {
