@@ -51,7 +51,7 @@ func (k *kedge) withController(ctx context.Context, limit time.Duration, bounded
 		Credentials: credentials,
 		Backoff:     bus.Backoff{Base: 100 * time.Millisecond, Cap: time.Second},
 		Timeout:     min(limit, callTimeout) / time.Duration(len(servers)), // one that says nothing leaves time for the others
-		Log:         slog.New(slog.DiscardHandler), // its news reach the user as errors
+		Log:         slog.New(slog.DiscardHandler),                         // its news reach the user as errors
 	})
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", where, err)
