@@ -18,6 +18,7 @@ const (
 	MaxDesired   = 16 << 10 // also the bucket's limit for a value
 	MaxStatus    = 16 << 10
 	MaxEvent     = 32 << 10
+	MaxLog       = 48 << 10
 	MaxHeartbeat = 1 << 10
 )
 

@@ -181,6 +181,15 @@ func FuzzParseEvent(f *testing.F) {
 	fuzzMessage(f, "event.json", proto.MaxEvent, proto.ParseEvent, proto.Event.Encode, func(e proto.Event) proto.HostName { return e.Host })
 }
 
+func FuzzParseLog(f *testing.F) {
+	fuzzMessage(f, "log.json", proto.MaxLog, proto.ParseLog, proto.Log.Encode, func(l proto.Log) proto.HostName {
+		if l.Deployment == "" || l.Toplevel.IsZero() || l.Part < 1 || l.Part > l.Parts || l.Parts > proto.MaxLogs {
+			return proto.HostName{}
+		}
+		return l.Host
+	})
+}
+
 func FuzzParseHeartbeat(f *testing.F) {
 	fuzzMessage(f, "heartbeat.json", proto.MaxHeartbeat, proto.ParseHeartbeat, proto.Heartbeat.Encode, func(h proto.Heartbeat) proto.HostName { return h.Host })
 }

@@ -91,6 +91,7 @@ func messages(t testing.TB) []message {
 		example("status", status, proto.Status.Encode, proto.ParseStatus),
 		example("status.new-host", proto.Status{Format: proto.Format1, Host: status.Host, Time: issued, Agent: "0.1.0", BootID: status.BootID}, proto.Status.Encode, proto.ParseStatus),
 		example("event", event, proto.Event.Encode, proto.ParseEvent),
+		example("log", exampleLog(t), proto.Log.Encode, proto.ParseLog),
 		example("heartbeat", proto.Heartbeat{Format: proto.Format1, Host: status.Host, Time: issued, Serial: 7, BootID: status.BootID}, proto.Heartbeat.Encode, proto.ParseHeartbeat),
 		example("audit-entry", proto.AuditEntry{
 			Format: proto.Format1, Time: issued, Actor: "ada", Act: proto.ActPublish, Host: status.Host, Serial: 7,
@@ -181,6 +182,10 @@ func calls(t testing.TB) []message {
 		call("events-request", proto.EventsRequest{After: 9, Host: web1, Limit: 50, Last: true, Wait: time.Second}),
 		call("events-request.all", proto.EventsRequest{}),
 		call("events-reply", proto.EventsReply{Events: []proto.NumberedEvent{{Seq: 10, Event: exampleEvent(t)}}, Next: 10}),
+		call("host-log-request", proto.HostLogRequest{Host: web1, Deployment: "7-1"}),
+		call("host-log-reply", proto.HostLogReply{Host: web1, Deployment: "7-1", Runs: []proto.HostLogRun{{
+			Toplevel: toplevel(t), Phase: proto.PhaseActivating, Mode: proto.ModeTest, Time: issued, Text: exampleLog(t).Text, Cut: true,
+		}}}),
 		call("reconcile-request", proto.ReconcileRequest{Hosts: []proto.HostName{web1}}),
 		call("reconcile-reply", proto.ReconcileReply{Sources: []proto.SourceStatus{source}, Time: issued.Add(time.Second)}),
 		call("host-add-request", proto.HostAddRequest{Host: web1, PublicKey: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}),
@@ -282,5 +287,13 @@ func exampleEvent(t testing.TB) proto.Event {
 		Revision: parsed(t, proto.ParseRevision, revisionText), Toplevel: toplevel(t),
 		Phase: proto.PhaseRolledBack, Reason: proto.ReasonUnitsFailed, Message: "nginx.service failed",
 		Failed: []proto.FailedUnit{{Name: "nginx.service", Log: []string{"exited with code 1"}}},
+	}
+}
+
+func exampleLog(t testing.TB) proto.Log {
+	t.Helper()
+	return proto.Log{
+		Format: proto.Format1, Host: host(t, "web1"), Deployment: "7-1", Toplevel: toplevel(t), Phase: proto.PhaseActivating, Mode: proto.ModeTest,
+		Time: issued, Part: 2, Parts: 3, Text: "warning: the following units failed: nginx.service\n", Cut: true,
 	}
 }

@@ -82,7 +82,7 @@ func StatusSubject(h HostName) string { return subjectRoot + "status." + h.s }
 // EventSubject is where h says what happened.
 func EventSubject(h HostName) string { return subjectRoot + "event." + h.s }
 
-// LogSubject is where h sends the log of an activation.
+// LogSubject is where h says what an activation said.
 func LogSubject(h HostName) string { return subjectRoot + "log." + h.s }
 
 // HeartbeatSubject is where h says that it lives.

@@ -9,10 +9,6 @@ import (
 	"kedge/proto"
 )
 
-// MaxLog is how many bytes of log one message of [proto.StreamLogs] may hold. Hosts
-// may write there, but do not yet.
-const MaxLog = 48 << 10
-
 // PublishStatus replaces the host's status and returns when it is stored.
 func (h *Host) PublishStatus(ctx context.Context, s proto.Status) error {
 	b, err := s.Encode()
@@ -32,6 +28,17 @@ func (h *Host) PublishEvent(ctx context.Context, e proto.Event) (uint64, error) 
 		return 0, err
 	}
 	return h.store(ctx, "event", proto.EventSubject(h.name), b)
+}
+
+// PublishLog adds l to the logs and returns when it is stored. After an error it may be
+// stored or not; publishing it again is harmless.
+func (h *Host) PublishLog(ctx context.Context, l proto.Log) error {
+	b, err := l.Encode()
+	if err != nil {
+		return err
+	}
+	_, err = h.store(ctx, "log", proto.LogSubject(h.name), b)
+	return err
 }
 
 // store publishes data and waits for the stream's acknowledgement.
