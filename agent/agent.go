@@ -89,6 +89,7 @@ type Bus interface {
 	Desired(ctx context.Context) (bus.Raw, error)
 	PublishStatus(ctx context.Context, s proto.Status) error
 	PublishEvent(ctx context.Context, e proto.Event) (uint64, error)
+	PublishLog(ctx context.Context, l proto.Log) error
 	Heartbeat(ctx context.Context, h proto.Heartbeat) error
 }
 
@@ -187,6 +188,7 @@ type Agent struct {
 	followed followedCursor
 
 	report  chan struct{} // something that a status says may have changed
+	told    chan struct{} // all events that there were may be published by now
 	fetched chan fetchResult
 	hooked  chan hookResult
 	asks    chan ask
@@ -270,6 +272,7 @@ func New(o Options) (*Agent, error) {
 		reported: newReportCursor(o.Files),
 		followed: newFollowedCursor(o.Files),
 		report:   make(chan struct{}, 1),
+		told:     make(chan struct{}, 1),
 		fetched:  make(chan fetchResult, 1),
 		asks:     make(chan ask),
 		hooked:   make(chan hookResult, 1),
@@ -310,6 +313,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"reporter":   a.reportStatus,
 		"verifier":   a.verifyStore,
 		"outbox":     a.drainOutbox,
+		"outputs":    a.sendOutputs,
 		"heartbeat":  a.heartbeat,
 		"tidier":     a.tidy,
 		"keeper":     a.Keeper.Keep,

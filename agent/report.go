@@ -51,7 +51,9 @@ func (a *Agent) drainOutbox(ctx context.Context) error {
 		more := false // was added since, and is published at once
 		if state.Connected && !a.Keeper.State().Imposter() {
 			err := a.Outbox.Drain(ctx, a.publishEvent)
-			more = err == nil && a.Outbox.Len() > 0
+			if more = err == nil && a.Outbox.Len() > 0; err == nil && !more {
+				ring(a.told)
+			}
 			if err != nil && ctx.Err() == nil {
 				a.Log.DebugContext(ctx, "events could not be published and are kept", "err", err)
 				retry = time.After(jitter(publishRetry))

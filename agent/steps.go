@@ -47,6 +47,13 @@ func (c *reportCursor) read() error {
 	return nil
 }
 
+// has reports whether it is known that every step of d was handed on.
+func (c *reportCursor) has(d deployment.Deployment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(d.History) == 0 || c.last.Deployment == d.ID && c.last.Steps >= len(d.History)
+}
+
 // resting reports whether what was handed on may be kept.
 func (c *reportCursor) resting() bool {
 	c.mu.Lock()
@@ -68,6 +75,7 @@ func (a *Agent) reportSteps(d deployment.Deployment) error {
 		c.last = reportedSteps{Deployment: d.ID}
 	}
 	if c.last.Steps >= len(d.History) {
+		ring(a.told) // maybe it is only known now
 		return nil
 	}
 	for ; c.last.Steps < len(d.History); c.last.Steps++ {

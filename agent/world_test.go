@@ -95,6 +95,8 @@ type world struct {
 	events       []proto.Event
 	untold       error  // why no event can be published
 	published    func() // runs after each that was; nil for nothing
+	logs         []proto.Log
+	unlogged     func(l proto.Log) error // why a log cannot be published; nil if any can
 	held         credentials.State
 	changed      chan struct{} // closed when something below mu changed
 }

@@ -38,6 +38,9 @@ type Runner struct {
 	OutputDir string
 	// Log gets the output, afterwards. Required.
 	Log *slog.Logger
+	// Ran is called after each run but one that somebody else's switch kept from
+	// beginning. Nil: nobody wants to know.
+	Ran func(ctx context.Context, toplevel proto.StorePath, mode proto.Mode, output []string)
 	// Environ defaults to the process's own. PATH, LANG and LOCALE_ARCHIVE are
 	// passed on and nothing else: what else systemd gave to us is not for it.
 	Environ []string
@@ -112,6 +115,9 @@ func (r Runner) run(ctx context.Context, toplevel proto.StorePath, mode string, 
 	end.unheard = unheard
 	err = errors.Join(err, out.file.Close())
 	logLines(ctx, r.Log, end.output)
+	if s := read(end.output); r.Ran != nil && err == nil && (s.touched || end.exitCode != exitLocked && !s.locked) {
+		r.Ran(ctx, toplevel, proto.Mode(mode), end.output)
+	}
 	return end, err
 }
 

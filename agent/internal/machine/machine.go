@@ -59,7 +59,7 @@ var _ transaction.Host = (*Machine)(nil)
 
 // New returns the host.
 func New(o Options) *Machine {
-	return &Machine{
+	m := &Machine{
 		root:    o.Root,
 		files:   o.Files,
 		systemd: o.Systemd,
@@ -67,6 +67,20 @@ func New(o Options) *Machine {
 		runner:  activation.Runner{Root: o.Root, OutputDir: o.Files.Runtime, Log: o.Log},
 		loader:  o.Loader,
 		log:     o.Log,
+	}
+	m.runner.Ran = m.keepOutput
+	return m
+}
+
+// keepOutput keeps for the agent what a run of the deployment in the record said. The
+// journal has it, too: that it cannot be kept is in nobody's way.
+func (m *Machine) keepOutput(ctx context.Context, toplevel proto.StorePath, mode proto.Mode, lines []string) {
+	d, err := m.files.Deployment()
+	if err == nil {
+		err = m.files.KeepOutput(statefile.NewOutput(d, toplevel, mode, lines, time.Now()))
+	}
+	if err != nil {
+		m.log.WarnContext(ctx, "output of the activation is not kept for the controller", "err", err)
 	}
 }
 

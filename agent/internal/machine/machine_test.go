@@ -97,6 +97,37 @@ func TestBootID(t *testing.T) {
 	}
 }
 
+// TestWhatARunSaidIsKept: with the deployment that it was of, but not that somebody else
+// was switching.
+func TestWhatARunSaidIsKept(t *testing.T) {
+	root, files := t.TempDir(), statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+	toplevel := parse(t, toplevelText)
+	program := filepath.Join(root, toplevelText, "bin/switch-to-configuration")
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Save(deployment.Deployment{ID: "7-x", Phase: proto.PhaseActivating}); err != nil {
+		t.Fatal(err)
+	}
+	m := New(Options{Root: root, Files: files, Log: slog.New(slog.DiscardHandler)})
+	for _, script := range []string{"echo 'app.service failed'; exit 4", "echo 'Could not acquire lock' >&2; exit 11"} {
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Activate(t.Context(), toplevel, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := files.Outputs()
+	if err != nil || len(got) != 1 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	want := statefile.Output{Deployment: "7-x", Toplevel: toplevel, Phase: proto.PhaseActivating, Mode: proto.ModeTest, Text: "app.service failed", Time: got[0].Time}
+	if diff := cmp.Diff(want, got[0], cmp.AllowUnexported(proto.StorePath{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestStore(t *testing.T) {
 	s := Store{
 		Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()},
