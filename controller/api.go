@@ -15,9 +15,10 @@ import (
 	"kedge/proto/bus"
 )
 
-// history is the hosts' events, and their doorbells; see [bus.Fleet].
+// history is the hosts' events and logs, and their doorbells; see [bus.Fleet].
 type history interface {
 	Events(ctx context.Context, r proto.EventsRequest) (proto.EventsReply, error)
+	HostLog(ctx context.Context, r proto.HostLogRequest) (proto.HostLogReply, error)
 	Ring(ctx context.Context, host proto.HostName) error
 	Audit(ctx context.Context, e proto.AuditEntry) error
 	ReadAudit(ctx context.Context, r proto.AuditRequest) (proto.AuditReply, error)
@@ -46,6 +47,7 @@ func (a *api) register(s *bus.Service) {
 	handle(a, s, proto.EndpointFleet, a.fleetCall)
 	handle(a, s, proto.EndpointHost, a.hostCall)
 	handle(a, s, proto.EndpointEvents, a.eventsCall)
+	handle(a, s, proto.EndpointHostLog, a.hostLogCall)
 	handle(a, s, proto.EndpointBuildLog, a.buildLogCall)
 	handle(a, s, proto.EndpointReconcile, a.reconcileCall)
 	handle(a, s, proto.EndpointHostAdd, a.identities.add)

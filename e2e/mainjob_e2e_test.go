@@ -47,6 +47,34 @@ func TestMainJob(t *testing.T) {
 	}
 	awaitRollout(t, f, third, "halted by its budget", func(r proto.RolloutShowReply) bool { return r.Rollout.State == proto.RolloutHalted })
 	requireMetrics(t, f)
+	requireLog(t, f, "web2", "activating  test", "broken.service", "rolling-back  test")
+}
+
+// requireLog waits until what a host's activations said can be read, and fails unless that
+// has all of these, in this order.
+func requireLog(t *testing.T, f *fleet.Fleet, host string, says ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		log, err := f.Kedge(ctx, "host", "log", host)
+		rest, all := log, err == nil
+		for _, s := range says {
+			var is bool
+			_, rest, is = strings.Cut(rest, s)
+			all = all && is
+		}
+		if all {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("`kedge host log %s` says %q (%v), want %q in it", host, log, err, says)
+		}
+	}
 }
 
 // requireExample fails unless the flake that hosts were installed with is the example

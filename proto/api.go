@@ -15,6 +15,7 @@ const (
 	EndpointFleet          Endpoint = "viewer.fleet"          // FleetRequest → FleetReply
 	EndpointHost           Endpoint = "viewer.host"           // HostRequest → HostReply
 	EndpointEvents         Endpoint = "viewer.events"         // EventsRequest → EventsReply
+	EndpointHostLog        Endpoint = "viewer.host-log"       // HostLogRequest → HostLogReply
 	EndpointLeaseList      Endpoint = "viewer.lease-list"     // LeaseListRequest → LeaseListReply
 	EndpointWithdrawals    Endpoint = "viewer.withdrawals"    // WithdrawalsRequest → WithdrawalsReply
 	EndpointKeyStatus      Endpoint = "viewer.key-status"     // KeyStatusRequest → KeyStatusReply
@@ -44,7 +45,7 @@ const (
 // Endpoints returns every call.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointFleet, EndpointHost, EndpointEvents, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
+		EndpointFleet, EndpointHost, EndpointEvents, EndpointHostLog, EndpointLeaseList, EndpointWithdrawals, EndpointKeyStatus, EndpointAudit,
 		EndpointBuildLog,
 		EndpointRolloutList, EndpointRolloutShow, EndpointRolloutPlan,
 		EndpointReconcile, EndpointRolloutAct,

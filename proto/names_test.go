@@ -75,10 +75,10 @@ func TestEachRoleMayCallWhatTheOnesBelowItMay(t *testing.T) {
 		role proto.Role
 		want []string
 	}{
-		{proto.RoleViewer, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan"}},
-		{proto.RoleOperator, []string{"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan", "reconcile", "rollout-act"}},
+		{proto.RoleViewer, []string{"fleet", "host", "events", "host-log", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan"}},
+		{proto.RoleOperator, []string{"fleet", "host", "events", "host-log", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan", "reconcile", "rollout-act"}},
 		{proto.RoleAdmin, []string{
-			"fleet", "host", "events", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan", "reconcile", "rollout-act",
+			"fleet", "host", "events", "host-log", "lease-list", "withdrawals", "key-status", "audit", "build-log", "rollout-list", "rollout-show", "rollout-plan", "reconcile", "rollout-act",
 			"host-add", "host-revoke", "host-token", "host-reset", "operator-add", "operator-token", "operator-list", "operator-revoke", "nats-config",
 			"publish", "withdraw", "key-add", "key-retire", "lease-free",
 		}},

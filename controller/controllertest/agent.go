@@ -12,7 +12,8 @@ import (
 	"kedge/proto/outbound"
 )
 
-// An Agent is a host that deploys whatever it verified by saying that it did.
+// An Agent is a host that deploys whatever it verified by saying that it did. Of a
+// deployment that ends badly it also sends a log.
 type Agent struct {
 	Host        proto.HostName
 	Server      string // URL
@@ -95,6 +96,9 @@ func (a *Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error
 		ready.Status, ready.Reason = proto.StatusFalse, proto.ReasonGaveUp
 		s.Deployment.Reason, s.Deployment.Message = proto.ReasonUnitsFailed, "app.service failed"
 		s.Deployment.Failed = []proto.FailedUnit{{Name: "app.service", Log: []string{"app: cannot listen"}}}
+		if err := a.sendLog(ctx, host, s.Deployment); err != nil {
+			return err
+		}
 	}
 	s.Conditions = []proto.Condition{ready, {Type: proto.ConditionAccepted, Status: proto.StatusTrue}}
 	if _, err := host.PublishEvent(ctx, proto.Event{
@@ -105,4 +109,22 @@ func (a *Agent) look(ctx context.Context, host *bus.Host, s *proto.Status) error
 		return err
 	}
 	return host.PublishStatus(ctx, *s)
+}
+
+// sendLog sends what the activations of d said, the way back cut short, all of it twice.
+func (a *Agent) sendLog(ctx context.Context, host *bus.Host, d proto.DeploymentStatus) error {
+	forward := proto.Log{
+		Host: a.Host, Deployment: d.ID, Toplevel: d.Toplevel, Phase: proto.PhaseActivating, Mode: proto.ModeTest, Time: d.Started,
+		Text: "warning: the following units failed: app.service\n\x1b[31mapp: cannot listen\n",
+	}
+	back := forward
+	back.Phase, back.Time, back.Text, back.Cut = proto.PhaseRollingBack, d.Started.Add(time.Second), "starting app.service", true
+	for _, l := range []proto.Log{forward, back, forward, back} {
+		for _, part := range l.Split() {
+			if err := host.PublishLog(ctx, part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

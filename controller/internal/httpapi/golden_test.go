@@ -38,6 +38,7 @@ func everyCall(t *testing.T, calls chan<- call) *httpapi.Handler {
 	answer[proto.FleetRequest, proto.FleetReply](on, proto.EndpointFleet)
 	answer[proto.HostRequest, proto.HostReply](on, proto.EndpointHost)
 	answer[proto.EventsRequest, proto.EventsReply](on, proto.EndpointEvents)
+	answer[proto.HostLogRequest, proto.HostLogReply](on, proto.EndpointHostLog)
 	answer[proto.LeaseListRequest, proto.LeaseListReply](on, proto.EndpointLeaseList)
 	answer[proto.BuildLogRequest, proto.BuildLogReply](on, proto.EndpointBuildLog)
 	answer[proto.RolloutListRequest, proto.RolloutListReply](on, proto.EndpointRolloutList)

@@ -21,7 +21,7 @@ func (k *kedge) host() *cobra.Command {
 		Use:   "host",
 		Short: "Add hosts, list them, and let them in no more",
 	}
-	cmd.AddCommand(k.hostAdd(), k.hostToken(), k.hostRevoke(), k.hostList(), k.hostShow(), k.hostReset())
+	cmd.AddCommand(k.hostAdd(), k.hostToken(), k.hostRevoke(), k.hostList(), k.hostShow(), k.hostLog(), k.hostReset())
 	return cmd
 }
 
