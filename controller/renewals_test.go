@@ -41,6 +41,7 @@ func newOffice(t *testing.T, dir string) *office {
 	now := func() time.Time { return o.clock }
 	o.identities = &identities{
 		anchors: func() proto.HostAddReply { return proto.HostAddReply{} },
+		access:  func() proto.Access { return proto.Access{} },
 		book:    book, operators: operators, authority: o, fleet: NewFleet(now), lifetime: 30 * 24 * time.Hour, wake: func() { o.woken++ }, now: now, log: slog.New(slog.DiscardHandler),
 		audit: func(_ context.Context, e proto.AuditEntry) { o.audits = append(o.audits, e) },
 		free:  func(context.Context, proto.HostName, string) error { return nil },
