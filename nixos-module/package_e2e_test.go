@@ -55,7 +55,6 @@ func TestVendorHash(t *testing.T) {
 // what its stdenv does with manual pages between the two: it collects them in the first output, where
 // folders become one only if they have none in common, and compresses them.
 const nixpkgsHooks = `set -eu
-shopt -s nullglob
 out=$1 agent=$2
 installManPage() { install -D --mode=444 --target-directory="$out/share/man/man1" "$@"; }
 installShellCompletion() {
@@ -68,6 +67,7 @@ moveToOutput() {
 	for output in "$out" "$agent"; do
 		[ "$output" != "$2" ] || continue
 		for file in "$output"/$1; do
+			[ -e "$file" ] || continue
 			to=$2/${file#"$output"/}
 			if [ -d "$file" ] && [ -d "$to" ]; then
 				mv -t "$to" "$file"/*
