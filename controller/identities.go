@@ -140,19 +140,23 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 }
 
 // revoke lets a host in no more. It is in the book when NATS is told, and so kept
-// out after any restart. A reboot lease that it has is free for others then.
+// out after any restart. A reboot lease that it has is free for others then. When it is
+// repeated, what did not go well before is done.
 func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRevokeRequest) (proto.HostRevokeReply, error) {
 	if req.Host.IsZero() {
 		return proto.HostRevokeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
 	}
 	now := i.now().UTC()
-	if err := i.book.Revoke(req.Host, now, c.Name); err != nil {
+	counted, err := i.book.Revoke(req.Host, now, c.Name)
+	if err != nil {
 		return proto.HostRevokeReply{}, refused(err)
 	}
 	i.show(req.Host)
 	k, _ := i.book.Newest(req.Host)
-	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostRevoke, Host: req.Host, Message: k.PublicKey})
-	i.log.WarnContext(ctx, "host revoked", "host", req.Host, "key", k.PublicKey, "by", c.Name)
+	if counted {
+		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostRevoke, Host: req.Host, Message: k.PublicKey})
+		i.log.WarnContext(ctx, "host revoked", "host", req.Host, "key", k.PublicKey, "by", c.Name)
+	}
 	if err := i.tell(ctx); err != nil {
 		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and NATS does not know yet: %w", req.Host, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -106,7 +107,7 @@ func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto
 	if err != nil {
 		return proto.OperatorRevokeReply{}, err
 	}
-	keys, oneself := false, false
+	keys, oneself := len(revoked) == 0, false // what was revoked before may have had a key
 	for _, op := range revoked {
 		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActOperatorRevoke, Message: op.Name + ", " + op.Credential()})
 		i.log.WarnContext(ctx, "operator revoked", "name", op.Name, "key", op.Credential(), "by", c.Name)
@@ -114,7 +115,6 @@ func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto
 			keys, oneself = true, oneself || op.PublicKey == c.PublicKey
 		}
 	}
-	last := len(revoked) - 1
 	switch {
 	case oneself:
 		bus.AfterReply(ctx, func() {
@@ -127,5 +127,9 @@ func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto
 			return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", req.Name, err)
 		}
 	}
+	if len(revoked) == 0 {
+		revoked = slices.DeleteFunc(i.operators.List(), func(op proto.Operator) bool { return op.Name != req.Name })
+	}
+	last := len(revoked) - 1
 	return proto.OperatorRevokeReply{Operator: revoked[last], Others: revoked[:last]}, nil
 }

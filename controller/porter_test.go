@@ -58,7 +58,7 @@ func testPorter(t *testing.T, keys func(*enroll.Book, string) func(proto.HostNam
 	if got, err := p.Admit(passes.Issue(parseHost(t, "db1"), now).Reveal()); err != nil || got != nil {
 		t.Errorf("a host that was given nothing reads %v, %v", got, err)
 	}
-	if err := book.Revoke(web1, now, "admin"); err != nil {
+	if _, err := book.Revoke(web1, now, "admin"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Admit(token); !errors.Is(err, enroll.ErrRevoked) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nkeys"
 
 	"kedge/controller/internal/enroll"
@@ -22,6 +24,7 @@ type office struct {
 	clock  time.Time
 	audits []proto.AuditEntry
 	told   natsd.Revoked
+	deaf   error // what NATS says to it
 	issued int
 	woken  int
 }
@@ -65,8 +68,10 @@ func (o *office) OperatorJWT(role proto.Role, name, key string, _ time.Time) (st
 }
 
 func (o *office) Revoke(_ context.Context, r natsd.Revoked) error {
-	o.told = r
-	return nil
+	if o.deaf == nil {
+		o.told = r
+	}
+	return o.deaf
 }
 
 func userKey(t *testing.T) string {
@@ -154,5 +159,42 @@ func TestRenewalsAreRefusedToWhoDoesNotCount(t *testing.T) {
 	}
 	if _, err := o.renew(t.Context(), web1, proto.RenewRequest{PublicKey: second, Expires: o.clock}); err == nil {
 		t.Error("a revoked key is renewed")
+	}
+}
+
+// TestWhoIsRevokedAgainIsToldToNATSAgain revokes while NATS does not listen, and once more
+// when it does.
+func TestWhoIsRevokedAgainIsToldToNATSAgain(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	ada, web1, key, eva := bus.Caller{Name: "ada"}, host(t, "web1"), userKey(t), userKey(t)
+	if _, err := o.add(t.Context(), ada, proto.HostAddRequest{Host: web1, PublicKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.addOperator(t.Context(), ada, proto.OperatorAddRequest{Name: "eva", Role: proto.RoleViewer, PublicKey: eva}); err != nil {
+		t.Fatal(err)
+	}
+	revoke := func(by string) (proto.HostKey, []proto.Operator, error) {
+		h, err := o.revoke(t.Context(), bus.Caller{Name: by}, proto.HostRevokeRequest{Host: web1})
+		r, again := o.revokeOperator(t.Context(), bus.Caller{Name: by}, proto.OperatorRevokeRequest{Name: "eva"})
+		return h.Key, append(r.Others, r.Operator), errors.Join(err, again)
+	}
+	o.deaf = natsd.ErrPending
+	_, _, err := revoke("ada")
+	for _, want := range []string{"host web1 is revoked, and NATS does not know yet", "operator eva is revoked, and NATS does not know yet"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v, want %q in it", err, want)
+		}
+	}
+	o.deaf = nil
+	acts := len(o.audits)
+	host, operators, err := revoke("bob")
+	if err != nil || host.PublicKey != key || host.RevokedBy != "ada" || len(operators) != 1 || operators[0].PublicKey != eva || operators[0].RevokedBy != "ada" {
+		t.Errorf("again: %+v, %+v, error %v; want them as ada revoked them", host, operators, err)
+	}
+	if want := (natsd.Revoked{Hosts: []string{key}, Operators: []string{eva}}); !cmp.Equal(want, o.told) {
+		t.Errorf("NATS was told %+v, want %+v", o.told, want)
+	}
+	if len(o.audits) != acts {
+		t.Errorf("what was so already is in the audit: %+v", o.audits[acts:])
 	}
 }

@@ -112,20 +112,19 @@ func (b *Book) Enrol(host proto.HostName, k Key) error {
 	})
 }
 
-// Revoke revokes, durably, every key and token of host. The error wraps
-// [ErrUnknownHost], or [ErrRevoked] if there is none that counts.
-func (b *Book) Revoke(host proto.HostName, at time.Time, by string) error {
-	return b.change(host, func(e *entry) error {
+// Revoke revokes, durably, every key and token of host, and reports whether any of them
+// counted until now. It may be repeated. The error wraps [ErrUnknownHost].
+func (b *Book) Revoke(host proto.HostName, at time.Time, by string) (counted bool, err error) {
+	err = b.change(host, func(e *entry) error {
 		offered := e.Offer != nil
 		e.Offer = nil
-		switch counted := e.revoke(at, by); {
-		case len(e.Keys) == 0 && !offered:
+		counted = e.revoke(at, by) || offered
+		if len(e.Keys) == 0 && !offered {
 			return ErrUnknownHost
-		case !counted && !offered:
-			return fmt.Errorf("%w already", ErrRevoked)
 		}
 		return nil
 	})
+	return counted, err
 }
 
 // Renew returns the key of host that counts, which has to be publicKey. If less than

@@ -79,12 +79,18 @@ func TestRevokedKeysAreKnownAfterARestart(t *testing.T) {
 	b := open(t, dir)
 	check(t, b.Enrol(web1, Key{PublicKey: "UA", Added: noon, By: "ada", Expires: noon.Add(time.Hour)}))
 	check(t, b.Enrol(db1, Key{PublicKey: "UB", Added: noon, By: "ada"}))
-	check(t, b.Revoke(web1, noon.Add(time.Minute), "eva"))
-	check(t, b.Revoke(db1, noon.Add(time.Minute), "eva"))
-	if err := b.Revoke(web1, noon, "eva"); !errors.Is(err, ErrRevoked) {
-		t.Errorf("revoked twice: error = %v, want %v", err, ErrRevoked)
+	for _, h := range []proto.HostName{web1, db1} {
+		if counted, err := b.Revoke(h, noon.Add(time.Minute), "eva"); err != nil || !counted {
+			t.Errorf("revoke %s: counted %t, error %v", h, counted, err)
+		}
 	}
-	if err := b.Revoke(host(t, "nosuch"), noon, "eva"); !errors.Is(err, ErrUnknownHost) {
+	if counted, err := b.Revoke(web1, noon.Add(time.Hour), "ada"); err != nil || counted {
+		t.Errorf("revoked twice: counted %t, error %v", counted, err)
+	}
+	if k, _ := b.Newest(web1); k.RevokedBy != "eva" || !k.Revoked.Equal(noon.Add(time.Minute)) {
+		t.Errorf("revoked twice: %+v", k)
+	}
+	if _, err := b.Revoke(host(t, "nosuch"), noon, "eva"); !errors.Is(err, ErrUnknownHost) {
 		t.Errorf("a host without keys: error = %v, want %v", err, ErrUnknownHost)
 	}
 
@@ -109,7 +115,7 @@ func TestWhatCannotBeWrittenIsNotSo(t *testing.T) {
 	b := open(t, dir)
 	check(t, b.Enrol(web1, Key{PublicKey: "UA", Added: noon, By: "ada"}))
 	check(t, os.Rename(dir, dir+".away"))
-	if err := b.Revoke(web1, noon, "eva"); err == nil {
+	if _, err := b.Revoke(web1, noon, "eva"); err == nil {
 		t.Error("revoked without a disk")
 	}
 	if k, _ := b.Newest(web1); k.IsRevoked() {
@@ -155,7 +161,7 @@ func TestAKeyIsRevokedForAsLongAsAnyOfItsCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.Revoke(web1, noon, "ada"); err != nil {
+	if _, err := b.Revoke(web1, noon, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	for before, want := range map[time.Time]int{year: 1, year.Add(time.Second): 0} {

@@ -72,12 +72,13 @@ func (o *Operators) Add(op proto.Operator) error {
 }
 
 // Revoke takes back, durably, all credentials of the operator called name, and returns
-// those that counted, the newest last. The error wraps [ErrUnknownOperator] if there are
-// none.
+// those that counted until now, the newest last: none, when it is repeated. The error
+// wraps [ErrUnknownOperator] if nobody of that name is known.
 func (o *Operators) Revoke(name string, at time.Time, by string) (revoked []proto.Operator, err error) {
 	err = o.change(func(r *roll) error {
-		revoked = r.revoke(at, by, func(op proto.Operator) bool { return op.Name == name })
-		if len(revoked) == 0 {
+		named := func(op proto.Operator) bool { return op.Name == name }
+		revoked = r.revoke(at, by, named)
+		if !slices.ContainsFunc(r.Operators, named) {
 			return fmt.Errorf("operator %q %w", name, ErrUnknownOperator)
 		}
 		return nil
