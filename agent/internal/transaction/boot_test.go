@@ -46,13 +46,7 @@ func TestNothingBeginsAmidABoot(t *testing.T) {
 // TestBoots goes ways through a trial boot that no crash leads to.
 func TestBoots(t *testing.T) {
 	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
-	for _, tt := range []struct {
-		name   string
-		setUp  func(h *fakeHost)
-		want   proto.Phase
-		reason proto.Reason
-		also   func(h *fakeHost) bool // what else must hold at the end
-	}{
+	walk(t, []way{
 		{"a good trial boot activates nothing, and boots once", reboots, proto.PhaseCommitted, "", func(h *fakeHost) bool {
 			return len(h.activated) == 0 && h.boots == 1 && h.record.Trial && h.oneShot.IsZero() && h.blessed == h.boot && h.record.Uptime >= 24*time.Hour
 		}},
@@ -192,20 +186,7 @@ func TestBoots(t *testing.T) {
 			h.unitsFail, h.record.Boots.LastResort, h.stays = true, true, 100
 			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial, partial, partial, partial, partial, partial, partial, partial}}
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.boots == 0 && h.record.RollbackBoots == 1 }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newFakeHost(t)
-			tt.setUp(h)
-			d := h.settle()
-			if d.Phase != tt.want || d.Reason != tt.reason {
-				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
-			}
-			if !tt.also(h) {
-				t.Errorf("not as it should be: current %s, profile %s, boot default %s, next %s, boots %d, activated %v, quarantined %v, %+v",
-					h.current, h.profile, h.bootDefault, h.oneShot, h.boots, h.activated, h.quarantined, h.record)
-			}
-		})
-	}
+	})
 }
 
 // armed is the host as it waits for the trial boot.

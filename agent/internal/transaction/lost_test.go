@@ -19,48 +19,34 @@ func (h *fakeHost) lost() {
 // TestAnotherSystemAfterAWayBackThatFailed begins where that left the host.
 func TestAnotherSystemAfterAWayBackThatFailed(t *testing.T) {
 	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
-	for _, tt := range []struct {
-		name   string
-		setUp  func(h *fakeHost)
-		want   proto.Phase
-		reason proto.Reason
-		also   func(h *fakeHost) bool // what else must hold at the end
-	}{
-		{"a good one commits", func(*fakeHost) {}, proto.PhaseCommitted, "", func(h *fakeHost) bool {
+	walk(t, []way{
+		{"a good one commits", (*fakeHost).lost, proto.PhaseCommitted, "", func(h *fakeHost) bool {
 			return h.current == newSystem && h.profile == newSystem && h.bootDefault == newSystem && h.proven.Toplevel == newSystem
 		}},
-		{"a bad one goes back to the proven one", func(h *fakeHost) { h.unitsFail = true }, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
+		{"a bad one goes back to the proven one", func(h *fakeHost) {
+			h.lost()
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
 			return h.back() && slices.Contains(h.quarantined, newSystem)
 		}},
 		{"one that refuses leaves what ran, and the boot default is the proven one", func(h *fakeHost) {
+			h.lost()
 			h.activates = activation.Result{Effect: activation.Untouched, Reason: proto.ReasonCheckRefused}
 		}, proto.PhaseFailed, proto.ReasonCheckRefused, func(h *fakeHost) bool {
 			return h.current == foreign && h.profile == oldSystem && h.bootDefault == oldSystem
 		}},
 		{"a second way back that fails leaves a boot that leads to the proven one", func(h *fakeHost) {
+			h.lost()
 			h.unitsFail = true
 			h.results = map[proto.StorePath][]activation.Result{oldSystem: {partial, partial, partial}}
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool {
 			return h.current == newSystem && h.profile == oldSystem && h.bootDefault == oldSystem && h.proven.Toplevel == oldSystem
 		}},
 		{"a proven one that is less well than before that is no good way back", func(h *fakeHost) {
+			h.lost()
 			h.unitsFail, h.provenFails = true, true
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, (*fakeHost).back},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newFakeHost(t)
-			h.lost()
-			tt.setUp(h)
-			d := h.settle()
-			if d.Phase != tt.want || d.Reason != tt.reason {
-				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
-			}
-			if !tt.also(h) {
-				t.Errorf("not as it should be: current %s, profile %s, boot default %s, proven %s, activated %v, quarantined %v",
-					h.current, h.profile, h.bootDefault, h.proven.Toplevel, h.activated, h.quarantined)
-			}
-		})
-	}
+	})
 }
 
 // TestACrashAfterAWayBackThatFailed ends the process, or the power, at every call of a

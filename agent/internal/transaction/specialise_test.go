@@ -124,13 +124,7 @@ func specialScenarios() []scenario {
 // TestSpecialisations goes single ways that lead through specialisations.
 func TestSpecialisations(t *testing.T) {
 	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
-	for _, tt := range []struct {
-		name   string
-		setUp  func(h *fakeHost)
-		want   proto.Phase
-		reason proto.Reason
-		also   func(h *fakeHost) bool // what else must hold at the end
-	}{
+	walk(t, []way{
 		{"what is activated, judged and proven is the specialisation", specialised, proto.PhaseCommitted, "", func(h *fakeHost) bool {
 			return h.tried(newSpecial) == 1 && len(h.activated) == 1 && h.judgedAll(newSpecial) && h.proven.Specialisation == docked(newSpecial)
 		}},
@@ -246,20 +240,7 @@ func TestSpecialisations(t *testing.T) {
 			specialised(h)
 			h.intruder = func(h *fakeHost) { h.current = newSystem }
 		}, proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return h.current == newSystem && h.profile == oldSystem }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newFakeHost(t)
-			tt.setUp(h)
-			d := h.settle()
-			if d.Phase != tt.want || d.Reason != tt.reason {
-				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
-			}
-			if !tt.also(h) {
-				t.Errorf("not as it should be: current %s, booted %s, profile %s, boots %d, activated %v, judged %v, proven %+v, quarantined %v",
-					h.current, h.booted, h.profile, h.boots, h.activated, h.judged, h.proven, h.quarantined)
-			}
-		})
-	}
+	})
 }
 
 // refused is a loader that must not be asked.

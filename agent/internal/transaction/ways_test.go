@@ -14,17 +14,39 @@ import (
 	"kedge/proto"
 )
 
+// A way is one way through the state machine.
+type way struct {
+	name   string
+	setUp  func(h *fakeHost)
+	want   proto.Phase
+	reason proto.Reason
+	also   func(h *fakeHost) bool // what else must hold at the end
+}
+
+// walk goes each way to its end.
+func walk(t *testing.T, ways []way) {
+	t.Helper()
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			w.setUp(h)
+			d := h.settle()
+			if d.Phase != w.want || d.Reason != w.reason {
+				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, w.want, w.reason)
+			}
+			if !w.also(h) {
+				t.Errorf("not as it should be: current %s, booted %s, profile %s, boot default %s, next %s, boots %d, activated %v, judged %v, proven %+v, quarantined %v, %+v",
+					h.current, h.booted, h.profile, h.bootDefault, h.oneShot, h.boots, h.activated, h.judged, h.proven, h.quarantined, h.record)
+			}
+		})
+	}
+}
+
 // TestWays goes single ways through the state machine that no crash leads to.
 func TestWays(t *testing.T) {
 	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
 	refused := activation.Result{Effect: activation.Untouched, Reason: proto.ReasonCheckRefused}
-	for _, tt := range []struct {
-		name   string
-		setUp  func(h *fakeHost)
-		want   proto.Phase
-		reason proto.Reason
-		also   func(h *fakeHost) bool // what else must hold at the end
-	}{
+	walk(t, []way{
 		{
 			"a profile that somebody moved is seen before anything is begun", func(h *fakeHost) { h.profile = foreign },
 			proto.PhaseSuperseded, proto.ReasonThirdParty, func(h *fakeHost) bool { return !h.went(proto.PhaseActivating) },
@@ -207,20 +229,7 @@ func TestWays(t *testing.T) {
 		{"a loader that refuses the proven system, too", func(h *fakeHost) {
 			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("no space left on /boot") }
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.current == oldSystem }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newFakeHost(t)
-			tt.setUp(h)
-			d := h.settle()
-			if d.Phase != tt.want || d.Reason != tt.reason {
-				t.Errorf("ended %s because of %q: %s; want %s because of %q", d.Phase, d.Reason, d.Message, tt.want, tt.reason)
-			}
-			if !tt.also(h) {
-				t.Errorf("not as it should be: current %s, profile %s, boot default %s, proven %s, activated %v, quarantined %v",
-					h.current, h.profile, h.bootDefault, h.proven.Toplevel, h.activated, h.quarantined)
-			}
-		})
-	}
+	})
 }
 
 // refuseAfterwards is a loader that fails for the new system after it has
