@@ -52,23 +52,38 @@ func Find(root string) (dirs []string, err error) {
 // [Find] returns, others are the root directory, the store, and where else below root a
 // file system is mounted that something boots from. A file system on another machine is
 // none. A disk that does not answer is not waited for for long: what is mounted of it
-// where a boot partition usually is counts as one, what is elsewhere does not.
+// where a boot partition usually is counts as one, what is elsewhere does not, and
+// neither does what is yet to be mounted.
 func Written(ctx context.Context, root string) (boot, others []string, err error) {
+	return written(ctx, root, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) })
+}
+
+func written(ctx context.Context, root string, has func(dir string) bool) (boot, others []string, err error) {
 	mounted, err := mountPoints(root)
 	if err != nil {
 		return nil, nil, err
 	}
-	answers := ask(ctx, append(usual(), mounted...), func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) })
-	return withKernels(mounted, func(dir string) bool { return answers[dir] }), append([]string{"/", "/nix/store"}, mounted...), nil
+	answers := ask(ctx, append(usual(), mounted...), has)
+	// Once more: some are mounted only now, as they were looked at.
+	if mounted, err = mountPoints(root); err != nil {
+		return nil, nil, err
+	}
+	boot = withKernels(mounted, func(dir string) bool {
+		if kernels, answered := answers[dir]; answered {
+			return kernels
+		}
+		return slices.Contains(usual(), dir) && slices.Contains(mounted, dir)
+	})
+	return boot, append([]string{"/", "/nix/store"}, mounted...), nil
 }
 
 // patience is how long the disks may take to answer. These directories may be mounted
 // when they are looked at.
 const patience = 20 * time.Second
 
-// ask asks all dirs at once whether they have kernels. Who does not answer in time, or
-// before ctx ends, has some if he is one of the usual ones, and then goes on by himself
-// until the kernel lets him go.
+// ask asks all dirs at once whether they have kernels, and returns the answers. Who does
+// not answer in time, or before ctx ends, has none in it, and goes on by himself until
+// the kernel lets him go.
 func ask(ctx context.Context, dirs []string, has func(dir string) bool) map[string]bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -90,7 +105,6 @@ func ask(ctx context.Context, dirs []string, has func(dir string) bool) map[stri
 		select {
 		case answers[dir] = <-answer: // it had answered
 		default:
-			answers[dir] = slices.Contains(usual(), dir)
 		}
 	}
 	return answers

@@ -93,21 +93,54 @@ func TestWritten(t *testing.T) {
 
 // As where a mount of a disk that went away is asked before the one that boots.
 func TestADiskThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dead := make(chan struct{})
-		defer close(dead)
-		began := time.Now()
-		got := ask(t.Context(), []string{"/boot", "/efi", "/data", "/mnt/esp", "/data"}, func(dir string) bool {
-			if dir == "/data" || dir == "/efi" {
-				<-dead
-			}
-			return dir == "/mnt/esp"
+	const (
+		others  = "36 22 8:1 / /mnt/esp rw - vfat /dev/sda1 rw\n37 22 8:17 / /data rw - ext4 /dev/sdb1 rw\n"
+		waits   = "38 22 0:53 / /efi rw - autofs systemd-1 rw\n" // for a look at it, to mount its disk
+		mounted = "39 38 8:33 / /efi rw - vfat /dev/sdc1 rw\n"
+	)
+	for _, tt := range []struct {
+		name          string
+		before, after string // what is mounted besides, and once it was looked at
+		want          []string
+	}{
+		{"an automount of a disk that is not there", waits, waits, []string{"/mnt/esp"}},
+		{"an EFI system partition that hangs", mounted, mounted, []string{"/efi", "/mnt/esp"}},
+		{"one that hangs once it is mounted for the look", waits, waits + mounted, []string{"/efi", "/mnt/esp"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := t.TempDir()
+				if err := os.MkdirAll(filepath.Join(root, "proc/self"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				mount := func(lines string) {
+					if err := os.WriteFile(filepath.Join(root, mountInfo), []byte(others+lines), 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+				mount(tt.before)
+				dead := make(chan struct{})
+				defer close(dead)
+				began := time.Now()
+				boot, _, err := written(t.Context(), root, func(dir string) bool {
+					if dir == "/efi" {
+						mount(tt.after)
+					}
+					if dir == "/efi" || dir == "/data" {
+						<-dead
+					}
+					return dir == "/mnt/esp"
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, boot); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if took := time.Since(began); took != patience {
+					t.Errorf("it was waited for for %s", took)
+				}
+			})
 		})
-		if diff := cmp.Diff(map[string]bool{"/boot": false, "/efi": true, "/data": false, "/mnt/esp": true}, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		if took := time.Since(began); took != patience {
-			t.Errorf("it was waited for for %s", took)
-		}
-	})
+	}
 }
