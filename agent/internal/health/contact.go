@@ -78,6 +78,7 @@ func (o *observation) askAgain(ctx context.Context) {
 	if err := o.Agent.Reconcile(bounded); ctx.Err() == nil {
 		o.askErr = err
 	}
+	o.answered = time.Now()
 }
 
 // awaitContact returns when there is contact, or ctx ends. Was the agent asked in
@@ -93,16 +94,12 @@ func (o *observation) awaitContact(ctx context.Context) {
 		if made || ctx.Err() != nil {
 			return
 		}
+		var look, again <-chan time.Time
 		if err != nil || changed == nil {
-			// Nobody tells when it is worth looking again.
-			if pause(ctx, retryPause) != nil {
-				return
-			}
-			continue
+			look = time.After(retryPause) // nobody tells when it is worth looking again
 		}
-		var again <-chan time.Time
 		if o.asked {
-			again = time.After(askPause)
+			again = time.After(askPause - time.Since(o.answered))
 		}
 		select {
 		case _, open := <-changed:
@@ -111,6 +108,7 @@ func (o *observation) awaitContact(ctx context.Context) {
 			}
 		case <-restarted:
 			restarted = nil
+		case <-look:
 		case <-again:
 			o.askAgain(ctx)
 		case <-ctx.Done():

@@ -83,6 +83,24 @@ func TestContactIsMadeOnceMore(t *testing.T) {
 			},
 		},
 		{
+			name: "the agent does not answer the first time, and nobody tells of its receipts", good: true, at: grace + askTimeout + askPause, lag: retryPause, asks: 2,
+			prepare: func(h *host) {
+				h.watchErr = errors.New("too many open files")
+				h.reconcile = func(ctx context.Context) error {
+					h.reconcile = nil
+					<-ctx.Done()
+					return ctx.Err()
+				}
+			},
+		},
+		{
+			name: "the network is lost, and nobody tells of receipts", at: deadline, asks: 3, messages: errOffline.Error(),
+			prepare: func(h *host) {
+				h.watchErr = errors.New("too many open files")
+				h.cut(4*time.Second, time.Hour)
+			},
+		},
+		{
 			name: "the agent is replaced when it is asked", good: true, at: grace + 3*time.Second, asks: 2,
 			prepare: func(h *host) {
 				h.reconcile = func(context.Context) error {

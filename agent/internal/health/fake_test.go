@@ -26,6 +26,8 @@ type host struct {
 	agent   systemd.Unit
 	receipt statefile.Contact
 	changed chan struct{}
+	// watchErr is why nobody tells of receipts; nil if somebody does.
+	watchErr error
 
 	// units returns all but the agent's, at a time since the start.
 	units func(at time.Duration) systemd.Units
@@ -196,7 +198,12 @@ func (h *host) Contact() (statefile.Contact, error) {
 	return h.receipt, nil
 }
 
-func (h *host) WatchContact(context.Context) (<-chan struct{}, error) { return h.changed, nil }
+func (h *host) WatchContact(context.Context) (<-chan struct{}, error) {
+	if h.watchErr != nil {
+		return nil, h.watchErr
+	}
+	return h.changed, nil
+}
 
 func (h *host) judge(t *testing.T) Judge {
 	return Judge{Units: h, Receipts: h, Agent: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}

@@ -25,9 +25,10 @@ type observation struct {
 	restarted   chan struct{} // closed when the restart job ended
 	restartErr  error         // of that job; valid once restarted is closed
 
-	asked  bool              // the agent was, to read once more
-	spent  statefile.Contact // its receipt from before; valid once asked
-	askErr error             // what it answered last; likewise
+	asked    bool              // the agent was, to read once more
+	spent    statefile.Contact // its receipt from before; valid once asked
+	askErr   error             // what it answered last; likewise
+	answered time.Time         // when it did, or was not waited for any longer; likewise
 
 	// Restart counts at the beginning and in the middle of the grace period.
 	first, middle map[string]uint32
