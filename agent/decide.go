@@ -20,6 +20,8 @@ type Observation struct {
 	// Refusal says why.
 	Order   *proto.Order
 	Refusal *proto.RefusalError
+	// HeldUp is what a fetch has to wait for; empty for nothing.
+	HeldUp string
 	// Withdrawn is true if the release of a record that has touched nothing yet was
 	// withdrawn.
 	Withdrawn bool
@@ -258,7 +260,7 @@ func decideUntouched(o Observation) Decision {
 	case o.Record.Phase == proto.PhaseFetched:
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
 	default:
-		return Decision{Action: ActionFetch, Reason: proto.ReasonDeploying}
+		return Decision{Action: ActionFetch, Reason: proto.ReasonDeploying, Message: o.HeldUp}
 	}
 }
 

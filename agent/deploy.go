@@ -16,9 +16,30 @@ import (
 
 // A fetch is the fetching of one deployment's closure.
 type fetch struct {
-	id     string
-	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended
+	id      string
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when it has ended
+	stopped time.Time     // when it was to end before that
+}
+
+// lingers says that f, which may be nil, was stopped and has not ended; empty if nothing
+// is to be said.
+func (f *fetch) lingers() string {
+	if f == nil {
+		return ""
+	}
+	select {
+	case <-f.done:
+		return ""
+	default:
+		return f.String()
+	}
+}
+
+// String says that f was stopped and has not ended.
+func (f *fetch) String() string {
+	return fmt.Sprintf("the fetch of deployment %s, which was to be stopped at %s, has not ended: something on this host does not answer (see the journal)",
+		f.id, f.stopped.UTC().Format(time.RFC3339))
 }
 
 type fetchResult struct {
@@ -177,14 +198,7 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 	}
 	go func() {
 		defer close(f.done)
-		if before != nil {
-			select {
-			case <-before.done:
-			case <-ctx.Done():
-				return
-			}
-		}
-		got, err := a.fetchAfterHooks(ctx, d, order)
+		got, err := a.fetchAfter(ctx, before, d, order)
 		if ctx.Err() != nil {
 			return // what was cut short has no result
 		}
@@ -194,6 +208,21 @@ func (a *Agent) startFetch(ctx context.Context, d deployment.Deployment, o proto
 		}
 	}()
 	return nil
+}
+
+// fetchAfter is the work of one fetch, once before, if there is one, has ended: that is
+// waited for for as long as a fetch may take from one cache.
+func (a *Agent) fetchAfter(ctx context.Context, before *fetch, d deployment.Deployment, o closure.FetchOrder) (Fetched, error) {
+	if before != nil {
+		select {
+		case <-before.done:
+		case <-time.After(a.Config.Fetch.Timeout):
+			return Fetched{}, fmt.Errorf("it waited for fetch.timeout, %s: %s", a.Config.Fetch.Timeout, before)
+		case <-ctx.Done():
+			return Fetched{}, ctx.Err()
+		}
+	}
+	return a.fetchAfterHooks(ctx, d, o)
 }
 
 // caches returns both lists, one after the other, each cache once.
@@ -214,13 +243,13 @@ const fetchPatience = 3 * time.Second
 // stopFetch ends the fetch under way, if any, and waits for its end, but not for a disk
 // that does not answer: nobody can end a read of a file. What is held up there has no
 // result any more, and does not go on when it is let go, as its context has ended; the
-// next fetch begins after it, as there is one at a time.
+// next fetch begins after it, as there is one at a time, or fails: see [Agent.fetchAfter].
 func (a *Agent) stopFetch() {
 	if a.fetch == nil {
 		return
 	}
 	f := a.fetch
-	a.fetch = nil
+	a.fetch, f.stopped = nil, a.Now()
 	f.cancel()
 	select {
 	case <-f.done:

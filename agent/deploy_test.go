@@ -148,7 +148,7 @@ func TestHooksThatAreCutShortHaveNoResult(t *testing.T) {
 
 func TestAResultThatCannotBeRecordedIsToldBeforeItIsFetchedAgain(t *testing.T) {
 	a := &Agent{
-		Options: Options{Fetcher: cutShort{}, Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}},
+		Options: Options{Fetcher: cutShort{}, Files: statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}, Now: time.Now},
 		fetched: make(chan fetchResult, 1),
 	}
 	d := deployment.Deployment{ID: "7-x"}
@@ -188,7 +188,10 @@ func (h heldUp) Fetch(_ context.Context, o closure.FetchOrder) (Fetched, error) 
 func TestAFetchThatADiskHoldsUpHoldsNobodyElseUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := heldUp{disk: make(chan struct{}), begins: make(chan proto.StorePath, 3)}
-		a := &Agent{Options: Options{Fetcher: h, Log: slog.New(slog.DiscardHandler)}, fetched: make(chan fetchResult, 1)}
+		a := &Agent{
+			Options: Options{Config: DefaultConfig(), Fetcher: h, Log: slog.New(slog.DiscardHandler), Now: time.Now},
+			fetched: make(chan fetchResult, 1),
+		}
 		for _, id := range []string{"7-x", "8-y", "9-z"} {
 			began := time.Now()
 			if err := a.startFetch(t.Context(), deployment.Deployment{ID: id}, proto.Order{}); err != nil {

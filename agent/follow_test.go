@@ -3,10 +3,12 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kedge/agent"
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
@@ -205,6 +207,51 @@ func TestOnlySomebodyWhoAsksShortensAPause(t *testing.T) {
 		w.ring() // by somebody
 		if got := attempts(); got != 2 {
 			t.Errorf("%d attempts, want the second", got)
+		}
+	})
+}
+
+// As where a hook of the deployment before is in a read that nobody can end.
+func TestAFetchWaitsNoLongerForAnotherThanItMayTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 10 * time.Minute
+		w := newWorld(t)
+		w.configure = func(c *agent.Config) { c.Fetch.Timeout = timeout }
+		disk := make(chan struct{})
+		w.fetch = func(_ context.Context, o closure.FetchOrder) error {
+			if o.Toplevel == pathB {
+				<-disk
+			}
+			return nil
+		}
+		a := w.follow()
+		after := func(d time.Duration) deployment.Deployment {
+			time.Sleep(d)
+			synctest.Wait()
+			record, err := w.files.Deployment()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return record
+		}
+		w.assign(7, pathB)
+		held := after(0)
+		w.assign(8, pathC)
+		stopped := time.Now()
+		why := "the fetch of deployment " + held.ID + ", which was to be stopped at " + stopped.UTC().Format(time.RFC3339) + ", has not ended"
+		waits := after(5 * time.Second)
+		if got := condition(a.Status(), proto.ConditionReady); waits.Serial != 8 || waits.Phase != proto.PhaseAccepted || !strings.Contains(got.Message, why) {
+			t.Errorf("serial %s is %s, ready is %+v, want 8 accepted, and %q said at once", waits.Serial, waits.Phase, got, why)
+		}
+		if got := after(timeout); got.ID != waits.ID || got.Phase != proto.PhaseFailed || got.Reason != proto.ReasonFetchFailed || !strings.Contains(got.Message, why) {
+			t.Errorf("%s is %s, %s: %q, want %s failed because %q", got.ID, got.Phase, got.Reason, got.Message, waits.ID, why)
+		}
+		close(disk)
+		if got := after(time.Minute); got.Serial != 8 || got.Attempt != 2 || got.Phase != proto.PhaseFetched {
+			t.Errorf("attempt %d at serial %s is %s, want the second at 8 fetched", got.Attempt, got.Serial, got.Phase)
+		}
+		if got := condition(a.Status(), proto.ConditionReady); got.Message != "" {
+			t.Errorf("ready is %+v, want nothing to be waited for", got)
 		}
 	})
 }

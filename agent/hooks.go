@@ -85,7 +85,7 @@ func (a *Agent) runHooks(ctx context.Context, c hook.Call) error {
 	return err
 }
 
-// fetchAfterHooks is the work of one fetch.
+// fetchAfterHooks is the work of one fetch, when its turn has come.
 func (a *Agent) fetchAfterHooks(ctx context.Context, d deployment.Deployment, o closure.FetchOrder) (Fetched, error) {
 	if err := a.runHooks(ctx, a.hooks(hook.PreFetch, d)); err != nil {
 		return Fetched{}, &closure.Rejection{Reason: proto.ReasonHookRefused, Err: err}

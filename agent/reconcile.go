@@ -229,7 +229,7 @@ func (a *Agent) observe(ctx context.Context, inhibitors func() vetoes) (Observat
 	o := Observation{
 		Order: v.order, Refusal: v.refusal, Now: now, BootID: a.Identity.BootID,
 		InhibitMax: a.Config.Inhibit.Max, ConfirmAfter: a.Config.Policy.ConfirmAfter, Opens: a.Config.Reboot.opens(now),
-		Verifying: v.verifying, Barred: a.Keeper.State(),
+		Verifying: v.verifying, Barred: a.Keeper.State(), HeldUp: a.heldUp.lingers(),
 	}
 	var err error
 	if o.Record, err = a.Files.Deployment(); err != nil {
