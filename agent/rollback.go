@@ -63,7 +63,7 @@ func (a *Agent) lookBack() (p lookback, err error) {
 
 // wayBack returns the deployment that goes back: to the generation, or without
 // one to what is proven and does not run, or not in its specialisation, or else to
-// what was proven before.
+// what was proven before, unless the last deployment went back for somebody already.
 func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Deployment, err error) {
 	to := r.To
 	d.Proven = p.proven
@@ -91,6 +91,12 @@ func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Dep
 		if before := p.proven.Previous; d.Toplevel == before.Toplevel {
 			d.Revision = before.Revision
 		}
+	case !r.Reboot && isBack(p.record, p.proven): // which --reboot never asks for
+		did := "was taken back"
+		if p.record.Restore {
+			did = "brought back what was proven"
+		}
+		return d, fmt.Errorf("%w: deployment %s %s already; name a generation with --to to go further", control.ErrNothing, p.record.ID, did)
 	default:
 		before := p.proven.Previous
 		if d.Toplevel, d.Revision = before.Toplevel, before.Revision; d.Toplevel.IsZero() {

@@ -80,6 +80,37 @@ func TestRollBackGoesToWhatWasProvenBefore(t *testing.T) {
 	})
 }
 
+// again is the answer to who asks for what he has.
+const again = "nothing to do: deployment 7-x was taken back already; name a generation with --to"
+
+// takenBack leaves a record that somebody on the host ended by these phases, from
+// fetched on.
+func takenBack(phases ...proto.Phase) func(w *world) {
+	return func(w *world) { w.record(endedByHand(w, deployment.Deployment{}, phases...)) }
+}
+
+// endedByHand returns d, of pathC, as somebody on the host ended it.
+func endedByHand(w *world, d deployment.Deployment, phases ...proto.Phase) deployment.Deployment {
+	w.t.Helper()
+	var err error
+	d.Proven, err = w.files.Proven()
+	w.must(err)
+	d.ID, d.Toplevel, d.Phase = "7-x", pathC, proto.PhaseFetched
+	for i, p := range phases {
+		s := deployment.Step{Phase: p}
+		if p == proto.PhaseProbation {
+			d.Phase = proto.PhaseActivating
+		}
+		if p == proto.PhaseRollingBack || p == proto.PhaseSuperseded {
+			s.Reason, s.Message = proto.ReasonRolledBackByHand, "by ada"
+		}
+		if d, err = d.Advance(s); err != nil {
+			w.t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	return d
+}
+
 func TestRollBackChoosesOrSaysWhyNot(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -102,6 +133,29 @@ func TestRollBackChoosesOrSaysWhyNot(t *testing.T) {
 		{"during a deployment", func(w *world) {
 			w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathC, Phase: proto.PhaseProbation})
 		}, 0, proto.StorePath{}, "deployment 7-x is under way"},
+		{"again, what was on probation", takenBack(proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseRolledBack), 0, proto.StorePath{}, again},
+		{"again, without contact", takenBack(proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseInconclusive), 0, proto.StorePath{}, again},
+		{"again, what was staged", takenBack(proto.PhaseStaging, proto.PhaseStaged, proto.PhaseSuperseded), 0, proto.StorePath{}, again},
+		{"again, what was held", func(w *world) {
+			w.record(endedByHand(w, deployment.Deployment{Way: deployment.WayHold}, proto.PhaseSuperseded))
+		}, 0, proto.StorePath{}, again},
+		{"again, when what was proven is back", func(w *world) {
+			w.record(endedByHand(w, deployment.Deployment{Origin: deployment.OriginHand, Restore: true}, proto.PhaseRollingBack, proto.PhaseRolledBack))
+		}, 0, proto.StorePath{}, "nothing to do: deployment 7-x brought back what was proven already; name a generation with --to"},
+		{"again, and further", takenBack(proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseRolledBack), 1, pathA, ""},
+		{"when the way back could not be gone", func(w *world) {
+			d := endedByHand(w, deployment.Deployment{}, proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseRollbackFailed)
+			d.Reason = proto.ReasonRollbackFailed
+			w.record(d)
+		}, 0, pathA, ""},
+		{"when what waited was overtaken, and no more came of it", takenBack(proto.PhaseSuperseded), 0, pathA, ""},
+		{"when something else was adopted since", func(w *world) {
+			takenBack(proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseRolledBack)(w)
+			p, err := w.files.Proven()
+			w.must(err)
+			p.Since = p.Since.Add(time.Hour)
+			w.prove(p)
+		}, 0, pathA, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := provenAfter(t)

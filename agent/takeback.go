@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kedge/agent/internal/closure"
 	"kedge/agent/internal/control"
@@ -17,6 +18,19 @@ import (
 // take it back.
 func awaitsSomebody(d deployment.Deployment, boot string) bool {
 	return d.Fetched() && d.Way == deployment.WayHold || d.Phase == proto.PhaseStaged || d.AwaitsBoot(boot)
+}
+
+// isBack reports whether d ended on p because somebody on the host wanted that, and
+// nothing was proven since: who asks once more may not have heard of it. What a way
+// back overtook that never began is not that.
+func isBack(d deployment.Deployment, p deployment.Proven) bool {
+	switch {
+	case d.Reason != proto.ReasonRolledBackByHand || d.Proven.Toplevel != p.Toplevel || !d.Proven.Since.Equal(p.Since):
+		return false
+	case d.Phase == proto.PhaseSuperseded: // as takeBack leaves what was held or staged
+		return d.Way == deployment.WayHold || slices.ContainsFunc(d.History, func(s deployment.Step) bool { return s.Phase == proto.PhaseStaged })
+	}
+	return d.Phase == proto.PhaseRolledBack || d.Phase == proto.PhaseInconclusive
 }
 
 // takeBack ends a deployment that awaits somebody, and keeps its system away. The

@@ -34,7 +34,10 @@ If a deployment waits for the next boot, for the time of its reboot, or for some
 to confirm it, that is taken back instead.
 
 While a deployment is being activated or on probation, that goes back; this needs no
-agent.`,
+agent.
+
+Asked again after any of these two, or after what was proven was brought back, it goes
+no further: name a generation with --to.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
