@@ -86,6 +86,8 @@ func (i *identities) turnedAway(ctx context.Context, r proto.EnrollRequest, from
 	switch {
 	case errors.Is(err, enroll.ErrToken):
 		status, text = http.StatusForbidden, enroll.ErrToken.Error()
+	case r.Token != "" && (errors.Is(err, enroll.ErrRevoked) || errors.Is(err, enroll.ErrTaken)):
+		status, text = proto.EnrollOtherKey, "the controller does not vouch for this key; make another one"
 	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken):
 		status, text = http.StatusForbidden, "the controller does not vouch for this key; see kedge host token"
 	case errors.Is(err, enroll.ErrOther):

@@ -69,6 +69,52 @@ func TestATokenIsUsedOnce(t *testing.T) {
 	}
 }
 
+// TestATokenIsNotSpentOnAKeyThatCannotCount: the holder of a token whose key was given
+// away, or taken back, hears that, and enrols with another one.
+func TestATokenIsNotSpentOnAKeyThatCannotCount(t *testing.T) {
+	for name, spoil := range map[string]func(o *office, key string) error{
+		"revoked": func(o *office, key string) error {
+			if _, err := o.redeem(t, o.offer(t, "web1", time.Hour), key); err != nil {
+				return err
+			}
+			_, err := o.revoke(t.Context(), bus.Caller{Name: "eva"}, proto.HostRevokeRequest{Host: host(t, "web1")})
+			return err
+		},
+		"revoked by another one": func(o *office, key string) error {
+			if _, err := o.redeem(t, o.offer(t, "web1", time.Hour), key); err != nil {
+				return err
+			}
+			_, err := o.add(t.Context(), bus.Caller{Name: "eva"}, proto.HostAddRequest{Host: host(t, "web1"), PublicKey: userKey(t)})
+			return err
+		},
+		"another host's": func(o *office, key string) error {
+			_, err := o.redeem(t, o.offer(t, "web2", time.Hour), key)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t, t.TempDir())
+			key := userKey(t)
+			if err := spoil(o, key); err != nil {
+				t.Fatal(err)
+			}
+			token := o.offer(t, "web1", time.Hour)
+			for range 2 {
+				_, err := o.redeem(t, token, key)
+				if r, ok := errors.AsType[*enroll.RefusalError](err); !ok || r.Status != proto.EnrollOtherKey {
+					t.Errorf("with that key: error = %v, want a refusal with %d", err, proto.EnrollOtherKey)
+				}
+			}
+			other := userKey(t)
+			if r, err := o.redeem(t, token, other); err != nil || !strings.HasPrefix(r.JWT, "web1 "+other) {
+				t.Errorf("with another one: %+v, %v", r, err)
+			}
+			_, err := o.redeem(t, token, key)
+			mustBeForbidden(t, "with that key again, once the token was used", err)
+		})
+	}
+}
+
 func TestATokenThatIsUsedAgainAndAgainDoesNotFillTheAudit(t *testing.T) {
 	o := newOffice(t, t.TempDir())
 	token, key := o.offer(t, "web1", time.Hour), userKey(t)

@@ -14,6 +14,10 @@ import (
 // [EnrollChallenge], POST takes an [EnrollRequest].
 const EnrollPath = "/enroll"
 
+// EnrollOtherKey is the status of HTTP by which a token is not taken for a key that is
+// revoked, or another host's. The token is good for another key.
+const EnrollOtherKey = 410 // Gone
+
 // MaxEnroll limits what is said there, in bytes.
 const MaxEnroll = 16 << 10
 

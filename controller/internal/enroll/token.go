@@ -34,7 +34,7 @@ func (b *Book) Offer(host proto.HostName, o Offer) error {
 
 // Redeem makes k the key of host, as [Book.Enrol] does, if t is the token of its
 // offer; who made that is then who vouched for k. Of two who race with one token one
-// loses. Errors wrap [ErrToken], or are those of Enrol.
+// loses. Errors wrap [ErrToken], or are those of Enrol, which use no token up.
 func (b *Book) Redeem(t proto.Token, k Key) error {
 	return b.change(t.Host(), func(e *entry) error {
 		var o Offer
