@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +50,8 @@ func (h host) enroll() *cobra.Command {
 made. URL is that of the controller's /enroll. The private half of the key never leaves
 this host. What the host has to trust goes to standard output, or to a file, as a piece
 of the agent's configuration: compare it with what you know before you deploy it.
-Credentials that there are already are replaced. If the answer is lost, run it again:
-the token is good for the same key until it expires.`,
+Credentials that there are already are replaced. If it fails, or the answer is lost, run
+it again: the token is good for the same key until it expires.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), enrollTimeout)
@@ -81,11 +82,15 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 		return err
 	}
 	defer client.CloseIdleConnections()
+	pending := pendingFile(o.out)
+	if err := o.refuseConfig(pending); err != nil {
+		return err
+	}
 	token, err := h.token(o.tokenFile)
 	if err != nil {
 		return err
 	}
-	id, pending, err := pendingKey(o.out)
+	id, err := pendingKey(pending)
 	if err != nil {
 		return err
 	}
@@ -97,24 +102,40 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 		Client: client, URL: to, Host: token.Host(), Identity: id, Instance: instance,
 	}
 	r, err := a.Apply(ctx, token)
+	if errors.Is(err, credentials.ErrOtherKey) { // as that of an enrolment whose answer was lost may be
+		fmt.Fprintf(h.Stderr, "the controller does not vouch for the key in %s; another one is made\n", pending)
+		if a.Identity, err = newKey(pending); err != nil {
+			return err
+		}
+		r, err = a.Apply(ctx, token)
+	}
 	if err != nil {
 		return err
 	}
-	text, err := bus.FormatCredentials(r.JWT, id.Seed)
+	if err := h.keep(a, r, o); err != nil {
+		return err
+	}
+	// Last of all: until then the token is good for this key.
+	if err := durable.Remove(pending); err != nil {
+		return fmt.Errorf("key of %s: %w", token.Host(), err)
+	}
+	fmt.Fprintf(h.Stderr, "%s is enrolled; its credentials are in %s and renew themselves\n", token.Host(), o.out)
+	return nil
+}
+
+// keep keeps what a was given, durably, and says whom to trust. It may be repeated.
+func (h host) keep(a credentials.Applicant, r proto.EnrollReply, o enrollOptions) error {
+	text, err := bus.FormatCredentials(r.JWT, a.Identity.Seed)
 	if err != nil {
 		return err
 	}
 	if err := durable.WriteFile(o.out, text, 0o600); err != nil {
-		return fmt.Errorf("credentials of %s: %w", token.Host(), err)
+		return fmt.Errorf("credentials of %s: %w", a.Host, err)
 	}
-	if err := durable.Remove(pending); err != nil {
-		return fmt.Errorf("key of %s: %w", token.Host(), err)
-	}
-	if err := h.place().files().SaveMachine(statefile.Machine{Instance: instance}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := h.place().files().SaveMachine(statefile.Machine{Instance: a.Instance}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err // else the agent never ran here
 	}
-	fmt.Fprintf(h.Stderr, "%s is enrolled; its credentials are in %s and renew themselves\n", token.Host(), o.out)
-	return h.say(o.config, hostconfig.Text(token.Host(), o.out, []string{to}, r.HostAddReply))
+	return h.say(o.config, hostconfig.Text(a.Host, o.out, []string{a.URL}, r.HostAddReply))
 }
 
 // client returns how to reach the controller.
@@ -161,37 +182,70 @@ func (h host) token(file string) (proto.Token, error) {
 	return proto.ParseToken(string(b))
 }
 
-// pendingKey returns the key that an enrolment which did not end made, or a new one,
-// and the file that it is in, beside the credentials to be.
-func pendingKey(out string) (id bus.Identity, file string, err error) {
-	file = filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".enrolling")
-	seed, err := os.ReadFile(file)
-	if err == nil {
-		id, err = bus.ParseIdentity([]byte(strings.TrimSpace(string(seed))))
-		return id, file, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return id, file, err
-	}
-	if err := durable.MkdirAll(filepath.Dir(out), 0o700); err != nil {
-		return id, file, err
-	}
-	if id, err = bus.NewIdentity(); err != nil {
-		return id, file, err
-	}
-	return id, file, durable.WriteFile(file, id.Seed, 0o600)
+// pendingFile is where the key is until it is enrolled, beside the credentials to be.
+func pendingFile(out string) string {
+	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".enrolling")
 }
 
-// say writes text to a new file, or to standard output without one.
+// pendingKey returns the key in file, of an enrolment that did not end, or a new one,
+// which is there then.
+func pendingKey(file string) (bus.Identity, error) {
+	seed, err := os.ReadFile(file)
+	if err == nil {
+		return bus.ParseIdentity([]byte(strings.TrimSpace(string(seed))))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return bus.Identity{}, err
+	}
+	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return bus.Identity{}, err
+	}
+	return newKey(file)
+}
+
+// newKey makes a key, and puts it into file durably, in the place of another one.
+func newKey(file string) (bus.Identity, error) {
+	id, err := bus.NewIdentity()
+	if err != nil {
+		return id, err
+	}
+	return id, durable.WriteFile(file, id.Seed, 0o600)
+}
+
+// refuseConfig refuses what say would, as far as that can be known before there is
+// anything to say. While a key is pending the file may be there, from an enrolment that
+// did not end.
+func (o enrollOptions) refuseConfig(pending string) error {
+	if o.config == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(o.config)); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if _, err := os.Lstat(pending); err == nil {
+		return nil
+	}
+	if _, err := os.Lstat(o.config); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("configuration: %s: %w", o.config, cmp.Or(err, fs.ErrExist))
+	}
+	return nil
+}
+
+// say writes text to a new file, durably, or to standard output without one. A file
+// that has that text already is as good.
 func (h host) say(file, text string) error {
 	if file == "" {
 		_, err := io.WriteString(h.Stdout, text)
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	switch is, err := os.ReadFile(file); {
+	case err == nil && string(is) != text:
+		return fmt.Errorf("configuration: %s: %w", file, fs.ErrExist)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("configuration: %w", err)
 	}
-	_, err = io.WriteString(f, text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err := durable.WriteFile(file, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return nil
 }

@@ -25,6 +25,9 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the controller refuses (%d): %s", e.Status, e.Text)
 }
 
+// ErrOtherKey says that a token is good, but not for the applicant's key.
+var ErrOtherKey = errors.New("another key is needed")
+
 // An Applicant is a host that asks for credentials over HTTP.
 type Applicant struct {
 	Client   *http.Client
@@ -36,8 +39,8 @@ type Applicant struct {
 
 // Apply returns credentials for the applicant's key: with a token those of a new
 // host, without one those that follow on what it had. What it returns is for that key
-// and that host. Applying again is harmless. The error is a [*RefusedError] if the
-// controller said no.
+// and that host. Applying again is harmless. The error wraps a [*RefusedError] if the
+// controller said no, and [ErrOtherKey] if it said that of the key alone.
 func (a Applicant) Apply(ctx context.Context, token proto.Token) (proto.EnrollReply, error) {
 	b, err := a.exchange(ctx, http.MethodGet, nil)
 	if err != nil {
@@ -58,7 +61,11 @@ func (a Applicant) Apply(ctx context.Context, token proto.Token) (proto.EnrollRe
 	if err != nil {
 		return proto.EnrollReply{}, err
 	}
-	if b, err = a.exchange(ctx, http.MethodPost, body); err != nil {
+	b, err = a.exchange(ctx, http.MethodPost, body)
+	if said, ok := errors.AsType[*RefusedError](err); ok && said.Status == proto.EnrollOtherKey {
+		return proto.EnrollReply{}, fmt.Errorf("%w: %w", ErrOtherKey, err)
+	}
+	if err != nil {
 		return proto.EnrollReply{}, err
 	}
 	reply, err := proto.ParseEnrollReply(b)
