@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,9 @@ import (
 func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest) (proto.RolloutActReply, error) {
 	if n := len(req.Reason); n > proto.MaxActReason {
 		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "reason: must have at most %d bytes, has %d", proto.MaxActReason, n)
+	}
+	if req.Promotes != nil && req.Act != proto.RolloutActPromote {
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "promotes: is for promote alone")
 	}
 	switch req.Act {
 	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw:
@@ -82,7 +86,7 @@ func (r *runner) change(ctx context.Context, req proto.RolloutActRequest, a roll
 	case proto.RolloutActResume:
 		next, err = next.Resume(a)
 	case proto.RolloutActPromote:
-		next, err = next.Promote(r.observe(), a)
+		next, err = next.Promote(r.observe(), req.Promotes, a)
 	case proto.RolloutActAbort:
 		next, err = next.Abort(a)
 	case proto.RolloutActRetry:
@@ -90,6 +94,9 @@ func (r *runner) change(ctx context.Context, req proto.RolloutActRequest, a roll
 	case proto.RolloutActRevert:
 		next, err = next.Revert(a)
 	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw: // concern no rollout
+	}
+	if errors.Is(err, rollout.ErrOther) {
+		return bus.Errorf(bus.CodeConflict, "%v; see kedge rollout show", err)
 	}
 	if err != nil {
 		return bus.Errorf(bus.CodeRefused, "%v; %s", err, advice(r.rollout.State))

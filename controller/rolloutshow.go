@@ -24,7 +24,9 @@ func (r *runner) show() {
 	for i, h := range hosts {
 		hosts[i].Changes = r.fleet.changes(h.Host, h.Toplevel)
 	}
-	r.fleet.Rolled(proto.RolloutShowReply{Rollout: viewOf(r.rollout, plans), Hosts: hosts})
+	view := viewOf(r.rollout, plans)
+	view.Promotes = r.rollout.Promotion(fleet, r.now())
+	r.fleet.Rolled(proto.RolloutShowReply{Rollout: view, Hosts: hosts})
 }
 
 // hostViews returns how far a rollout has come with each host, in the order of plans.

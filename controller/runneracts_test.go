@@ -154,6 +154,43 @@ func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 	}
 }
 
+// TestWhoPromotesSaysWhat: what a rollout waits for is shown, and whoever sends that back
+// promotes nothing else.
+func TestWhoPromotesSaysWhat(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.deployAs(t, "2", `{"rollout": {"waves": [{"name": "first", "hosts": "web1", "soak": "1h"}, {"name": "second", "hosts": "web2", "approval": true}]}}`, fleetOf(t, "b"))
+	r.says(t, "web1", proto.PhaseCommitted)
+	soak := r.fleet.Rollout("main").Rollout.Promotes
+	if want := (proto.RolloutPromotion{Ends: proto.RolloutPauseSoak}); soak != want {
+		t.Fatalf("while the first wave soaks, what may be promoted is %+v, want %+v", soak, want)
+	}
+	promote := func(name string) (proto.RolloutView, error) {
+		req := proto.RolloutActRequest{Act: proto.RolloutActPromote, Promotes: &soak}
+		return r.act(t.Context(), bus.Caller{Name: name}, req, r.current().ID)
+	}
+	shown, err := promote("ada")
+	if want := (proto.RolloutPromotion{Wave: 1, Ends: proto.RolloutPauseApproval}); err != nil || shown.Promotes != want {
+		t.Errorf("after that, what may be promoted is %+v, %v; want %+v", shown.Promotes, err, want)
+	}
+	r.publisher.published = nil
+	_, err = promote("eva")
+	if refusal, ok := errors.AsType[*bus.APIError](err); !ok || refusal.Code != bus.CodeConflict || !strings.Contains(refusal.Message, "the approval of wave second") {
+		t.Errorf("the same again: error = %v, want a conflict with the approval of wave second", err)
+	}
+	r.mustLook(t)
+	r.mustHavePublished(t, "nobody approved")
+	if len(*r.audits) != 1 {
+		t.Errorf("audit = %+v, want the first promotion alone", *r.audits)
+	}
+	soak = r.fleet.Rollout("main").Rollout.Promotes
+	if _, err := promote("eva"); err != nil {
+		t.Fatal(err)
+	}
+	r.mustLook(t)
+	r.mustHavePublished(t, "approved", "web2=b")
+}
+
 func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
 	started := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
 	now, since := started.Add(2*time.Hour), started.Add(time.Hour)

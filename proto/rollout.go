@@ -68,6 +68,9 @@ type RolloutView struct {
 	// Left is how many hosts go with no wave: they were held until the last one had
 	// started, or the rollout ended before it came to them.
 	Left int `json:"left,omitempty"`
+	// Promotes is what a promotion would do now; zero if there is nothing that a person may
+	// spare it.
+	Promotes RolloutPromotion `json:"promotes,omitzero"`
 }
 
 // Total counts the hosts of all waves together; it has no name and no times.
@@ -229,6 +232,47 @@ func (a *RolloutAct) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// A RolloutPromotion is what [RolloutActPromote] does: it ends one pause of one wave. Zero
+// is nothing.
+type RolloutPromotion struct {
+	Wave int          `json:"wave"`           // its index
+	Ends RolloutPause `json:"ends,omitempty"` // approval, canary-soak or soak
+}
+
+// A RolloutPause is what a wave waits for that a person may spare it.
+type RolloutPause string
+
+// The pauses.
+const (
+	RolloutPauseApproval   RolloutPause = "approval"
+	RolloutPauseCanarySoak RolloutPause = "canary-soak"
+	RolloutPauseSoak       RolloutPause = "soak"
+)
+
+// RolloutPauses returns every pause.
+func RolloutPauses() []RolloutPause {
+	return []RolloutPause{RolloutPauseApproval, RolloutPauseCanarySoak, RolloutPauseSoak}
+}
+
+// Of names the pause of a wave, in words.
+func (p RolloutPause) Of(wave string) string {
+	what := string(p)
+	if p == RolloutPauseCanarySoak {
+		what = "soak of the canary"
+	}
+	return "the " + what + " of wave " + wave
+}
+
+// UnmarshalText refuses a pause that is not known.
+func (p *RolloutPause) UnmarshalText(b []byte) error {
+	v, err := parseEnum("pause", b, RolloutPauses())
+	if err != nil {
+		return err
+	}
+	*p = v
+	return nil
+}
+
 // MaxActReason limits the reason of an act, in bytes: it is shown with every host that it
 // holds back.
 const MaxActReason = 1 << 10
@@ -245,6 +289,10 @@ type RolloutActRequest struct {
 	// To is what to revert to: the ID of an earlier rollout of the channel, or its
 	// revision, in whole or the beginning of it. Empty is what the hosts had before.
 	To string `json:"to,omitempty"`
+	// Promotes is what to promote, as [RolloutView] has it: if the rollout waits for
+	// something else by then, that is a conflict, and nothing is done. So two people, or
+	// two tries, who want the same do it once. Nil is whatever it waits for.
+	Promotes *RolloutPromotion `json:"promotes,omitempty"`
 }
 
 // A RolloutActReply says how things stand after the act.

@@ -25,6 +25,8 @@ func rolloutCalls(t testing.TB) []message {
 	t.Helper()
 	web1 := host(t, "web1")
 	view := rolloutView(t)
+	soaking := view
+	soaking.State, soaking.Promotes = proto.RolloutRunning, proto.RolloutPromotion{Wave: 1, Ends: proto.RolloutPauseSoak}
 	hosts := []proto.RolloutHost{
 		{Host: web1, Wave: "web", State: proto.RolloutHostSettled, Toplevel: toplevel(t), Serial: 7, Verdict: proto.VerdictRolledBack, Since: issued, Before: parsed(t, proto.ParseStorePath, otherText)},
 		{Host: host(t, "web2"), State: proto.RolloutHostWaiting, Toplevel: toplevel(t), Since: issued, Waits: &proto.RolloutWait{
@@ -39,11 +41,14 @@ func rolloutCalls(t testing.TB) []message {
 		call("rollout-list-request", proto.RolloutListRequest{Channel: "main"}),
 		call("rollout-list-reply", proto.RolloutListReply{Rollouts: []proto.RolloutView{view}, Holds: holds}),
 		call("rollout-show-request", proto.RolloutShowRequest{Rollout: view.ID, After: 41, Wait: time.Second, Limit: 100, Continue: hosts[0].Host}),
-		call("rollout-show-reply", proto.RolloutShowReply{Version: 42, Rollout: view, Hosts: hosts, Continue: hosts[0].Host}),
+		call("rollout-show-reply", proto.RolloutShowReply{Version: 42, Rollout: soaking, Hosts: hosts, Continue: hosts[0].Host}),
 		call("rollout-plan-request", proto.RolloutPlanRequest{Rollout: "main", Limit: 100, Continue: hosts[0].Host}),
 		call("rollout-plan-reply", proto.RolloutPlanReply{Rollout: view, Hosts: hosts[1:], Continue: hosts[0].Host, Holds: holds}),
 		call("rollout-act-request", proto.RolloutActRequest{Act: proto.RolloutActRevert, Rollout: "main", Reason: "it is slow", To: "89abcdef"}),
 		call("rollout-act-request.hold", proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1}, Reason: "being debugged"}),
+		call("rollout-act-request.promote", proto.RolloutActRequest{
+			Act: proto.RolloutActPromote, Rollout: view.ID, Promotes: &proto.RolloutPromotion{Wave: 1, Ends: proto.RolloutPauseCanarySoak},
+		}),
 		call("rollout-act-reply", proto.RolloutActReply{Rollout: &view, Holds: holds}),
 	}
 }

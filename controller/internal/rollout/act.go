@@ -14,6 +14,7 @@ import (
 var (
 	ErrState   = errors.New("that is not possible in its state")
 	ErrNoPause = errors.New("it waits for no approval, and for the end of no soak")
+	ErrOther   = errors.New("it waits for something else by now")
 	// errDeferred is ErrNoPause where there is something else to do.
 	errDeferred = fmt.Errorf("%w: its canary waits for something of its own (see kedge rollout plan)", ErrNoPause)
 )
@@ -55,27 +56,58 @@ func (r Rollout) Abort(a Act) (Rollout, error) { return r.enter("abort", Aborted
 // place.
 func (r Rollout) Supersede(a Act) (Rollout, error) { return r.enter("supersede", Superseded, a) }
 
+// Promotion returns what [Rollout.Promote] would do now; zero if that is nothing.
+func (r Rollout) Promotion(f Fleet, now time.Time) proto.RolloutPromotion {
+	p, err := view{r, f, now}.promotion()
+	if err != nil {
+		return proto.RolloutPromotion{}
+	}
+	return p
+}
+
+// promotion returns what may be promoted now, or why there is nothing.
+func (v view) promotion() (proto.RolloutPromotion, error) {
+	p := proto.RolloutPromotion{Wave: v.Wave}
+	if v.State != Running || v.Wave == len(v.Waves) {
+		return p, ErrState
+	}
+	wave := v.Waves[v.Wave]
+	soaked, through := v.soaked(wave)
+	switch {
+	case v.unapproved(wave):
+		p.Ends = proto.RolloutPauseApproval
+	case v.deferred(wave) != "":
+		return p, errDeferred
+	case wave.Started.IsZero() || !through || !v.now.Before(soaked):
+		return p, ErrNoPause
+	case wave.canarying():
+		p.Ends = proto.RolloutPauseCanarySoak
+	default:
+		p.Ends = proto.RolloutPauseSoak
+	}
+	return p, nil
+}
+
 // Promote returns r, which is running, with what it waits for now and a person may
 // spare it: its approval and that of its wave, the soak of a canary, or the soak of
-// a wave. Verdicts, windows, holds and freezes are waited for all the same.
-func (r Rollout) Promote(f Fleet, a Act) (Rollout, error) {
-	if r.State != Running || r.Wave == len(r.Waves) {
-		return r, r.refuse("promote", ErrState)
+// a wave. Verdicts, windows, holds and freezes are waited for all the same. Unless only
+// is nil, it has to be that: whoever asks again promotes nothing that came after it.
+func (r Rollout) Promote(f Fleet, only *proto.RolloutPromotion, a Act) (Rollout, error) {
+	p, err := view{r, f, a.At}.promotion()
+	if err == nil && only != nil && *only != p {
+		err = fmt.Errorf("%w: %s", ErrOther, p.Ends.Of(r.Waves[p.Wave].Name))
+	}
+	if err != nil {
+		return r, r.refuse("promote", err)
 	}
 	next := r.clone()
-	wave := &next.Waves[r.Wave]
-	v := view{r, f, a.At}
-	soaked, through := v.soaked(*wave)
-	switch {
-	case v.unapproved(*wave):
+	wave := &next.Waves[p.Wave]
+	switch p.Ends {
+	case proto.RolloutPauseApproval:
 		next.Approved, wave.Approved = a, a
-	case v.deferred(*wave) != "":
-		return r, r.refuse("promote", errDeferred)
-	case wave.Started.IsZero() || !through || !a.At.Before(soaked):
-		return r, r.refuse("promote", ErrNoPause)
-	case wave.canarying():
+	case proto.RolloutPauseCanarySoak:
 		wave.Widened = a.At
-	default:
+	case proto.RolloutPauseSoak:
 		wave.Ended = a.At
 		next.Wave++
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/controller/internal/rollout"
+	"kedge/internal/spec"
 	"kedge/proto"
 )
 
@@ -68,7 +69,7 @@ func TestActsAreRefused(t *testing.T) {
 	acts := map[string]func(rollout.Rollout) (rollout.Rollout, error){
 		"pause":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Pause(a) },
 		"resume":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Resume(a) },
-		"promote":   func(r rollout.Rollout) (rollout.Rollout, error) { return r.Promote(rollout.Fleet{}, a) },
+		"promote":   func(r rollout.Rollout) (rollout.Rollout, error) { return r.Promote(rollout.Fleet{}, nil, a) },
 		"abort":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Abort(a) },
 		"retry":     func(r rollout.Rollout) (rollout.Rollout, error) { return r.Retry(a) },
 		"revert":    func(r rollout.Rollout) (rollout.Rollout, error) { return r.Revert(a) },
@@ -120,13 +121,51 @@ func TestPromoteSparesNoVerdict(t *testing.T) {
 	r.Waves[0].CanarySoak = time.Hour
 	r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}, Canary: []proto.HostName{web1}}, 0)
 	r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
-	if _, err := r.Promote(rollout.Fleet{}, rollout.Act{At: start}); !errors.Is(err, rollout.ErrNoPause) {
+	if _, err := r.Promote(rollout.Fleet{}, nil, rollout.Act{At: start}); !errors.Is(err, rollout.ErrNoPause) {
 		t.Errorf("while web1 is at work: %v, want %v", err, rollout.ErrNoPause)
 	}
 	r = applied(t, r, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0)
-	r, err := r.Promote(rollout.Fleet{}, rollout.Act{At: start})
+	r, err := r.Promote(rollout.Fleet{}, nil, rollout.Act{At: start})
 	if err != nil || r.Waves[0].Widened.IsZero() {
 		t.Errorf("while its canary soaks: %v, widened %s", err, r.Waves[0].Widened)
+	}
+}
+
+// TestPromoteTwiceDoesItOnce: whoever asks for a promotion again, because the answer was
+// lost, or somebody else asked for it at the same time, promotes nothing that comes after.
+func TestPromoteTwiceDoesItOnce(t *testing.T) {
+	web1 := host(t, "web1")
+	r := three(t)
+	r.Waves[0].Canary, r.Waves[0].CanarySize, r.Waves[0].Soak = nil, spec.Amount{}, time.Hour
+	r.Waves = append(r.Waves[:1], rollout.Wave{Name: "two", Hosts: []proto.HostName{host(t, "db1")}, Approval: true})
+	r = applied(t, r, rollout.Action{Kind: rollout.StartWave, Hosts: []proto.HostName{web1}}, 0)
+	r = applied(t, r, rollout.Action{Kind: rollout.Publish, Host: web1}, 7)
+	if got := r.Promotion(rollout.Fleet{}, start); got != (proto.RolloutPromotion{}) {
+		t.Errorf("while web1 is at work there is %+v to promote, want nothing", got)
+	}
+	early := r.Promotion(rollout.Fleet{}, start)
+	r = applied(t, r, rollout.Action{Kind: rollout.Settle, Host: web1, Verdict: proto.VerdictSucceeded}, 0)
+	if _, err := r.Promote(rollout.Fleet{}, &early, rollout.Act{At: start}); !errors.Is(err, rollout.ErrOther) {
+		t.Errorf("of nothing, once wave one soaks: %v, want %v", err, rollout.ErrOther)
+	}
+	soak := r.Promotion(rollout.Fleet{}, start)
+	if want := (proto.RolloutPromotion{Ends: proto.RolloutPauseSoak}); soak != want {
+		t.Fatalf("while wave one soaks there is %+v to promote, want %+v", soak, want)
+	}
+	r, err := r.Promote(rollout.Fleet{}, &soak, rollout.Act{By: "ada", At: start})
+	if err != nil || r.Wave != 1 {
+		t.Fatalf("the first: %v, in wave %d, want the second one", err, r.Wave)
+	}
+	r, err = r.Promote(rollout.Fleet{}, &soak, rollout.Act{By: "eva", At: start})
+	if !errors.Is(err, rollout.ErrOther) || !strings.Contains(err.Error(), "the approval of wave two") {
+		t.Errorf("the second: %v, want that wave two waits for an approval by now", err)
+	}
+	if by := r.Waves[1].Approved.By; by != "" {
+		t.Errorf("wave two is approved by %s, who asked for the end of a soak", by)
+	}
+	approval := proto.RolloutPromotion{Wave: 1, Ends: proto.RolloutPauseApproval}
+	if r, err = r.Promote(rollout.Fleet{}, &approval, rollout.Act{By: "eva", At: start}); err != nil || r.Waves[1].Approved.By != "eva" {
+		t.Errorf("of the approval: %v, approved by %q", err, r.Waves[1].Approved.By)
 	}
 }
 

@@ -259,7 +259,7 @@ func (w *world) interfere() {
 	case 1, 2:
 		w.act(r.Resume(a))
 	case 3, 4:
-		w.act(r.Promote(w.seen(), a))
+		w.act(r.Promote(w.seen(), nil, a))
 	case 5, 6, 7:
 		w.retry()
 	case 8:
@@ -352,7 +352,7 @@ func (w *world) calmDown() {
 	}
 	a := rollout.Act{By: "alice", At: w.now}
 	w.act(w.rollout.Resume(a))
-	w.act(w.rollout.Promote(w.seen(), a))
+	w.act(w.rollout.Promote(w.seen(), nil, a))
 	switch w.IntN(3) {
 	case 0:
 		w.retry()

@@ -151,7 +151,7 @@ func (p *player) acts() map[string]func(rollout.Act) (rollout.Rollout, error) {
 	r := p.rollout
 	return map[string]func(rollout.Act) (rollout.Rollout, error){
 		"pause": r.Pause, "resume": r.Resume, "abort": r.Abort, "retry": r.Retry, "revert": r.Revert,
-		"promote": func(a rollout.Act) (rollout.Rollout, error) { return r.Promote(p.seen(), a) },
+		"promote": func(a rollout.Act) (rollout.Rollout, error) { return r.Promote(p.seen(), nil, a) },
 	}
 }
 
