@@ -52,6 +52,9 @@ func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequ
 		return proto.RolloutView{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)
 	}
 	before := r.rollout
+	if on, err := r.onItsWayTo(req.To); on || err != nil {
+		return r.fleet.Rollout(r.channel).Rollout, err
+	}
 	if err := r.change(ctx, req, rollout.Act{By: c.Name, At: r.now().UTC(), Why: req.Reason}); err != nil {
 		return proto.RolloutView{}, err
 	}
@@ -162,6 +165,18 @@ func (r *runner) goBackTo(ctx context.Context, name string, a rollout.Act) error
 		back.Waves[i].MaxInFlight = strictest(now.Waves)
 	}
 	return r.succeed(ctx, back, nil)
+}
+
+// onItsWayTo reports whether the rollout goes back already to what name means, as
+// [runner.goBackTo] has it, which is then done: another one would forget who went with this
+// one, and how that ended. The caller holds r.mu.
+func (r *runner) onItsWayTo(name string) (bool, error) {
+	now := r.rollout
+	if name == "" || now.Instead.IsZero() || now.State.Ended() || now.State == rollout.Reverting {
+		return false, nil
+	}
+	rev, _, err := r.formerly(name)
+	return rev == now.Revision, err
 }
 
 // minNamed is how much of a revision names it at least.

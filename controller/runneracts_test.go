@@ -191,6 +191,44 @@ func TestWhoPromotesSaysWhat(t *testing.T) {
 	r.mustHavePublished(t, "approved", "web2=b")
 }
 
+// TestGoingBackTwiceIsOnce: whoever asks again for an earlier revision that hosts go back to
+// already begins nothing anew, so that those who went count; unless they do not go there any
+// more.
+func TestGoingBackTwiceIsOnce(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	first := r.current().ID
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.deployAs(t, "2", `{"rollout": {"waves": [{"name": "one", "hosts": "all", "maxInFlight": 1}], "budget": {"failed": 0}}}`, fleetOf(t, "b"))
+	for _, h := range []string{"web1", "web2", "web3"} {
+		r.says(t, h, proto.PhaseCommitted)
+	}
+	r.publisher.published = nil
+	r.must(t, proto.RolloutActRevert, revision(t, "1").String())
+	r.mustHavePublished(t, "back", "web1=a")
+	back := r.current()
+	for _, name := range []string{revision(t, "1").String(), first} {
+		r.must(t, proto.RolloutActRevert, name)
+		r.mustHavePublished(t, "back to "+name+" again")
+		if got := r.current().ID; got != back.ID {
+			t.Errorf("back to %s again: the rollout is %s, want %s, which is under way", name, got, back.ID)
+		}
+	}
+	if len(*r.audits) != 1 {
+		t.Errorf("audit = %+v, want the first of three", *r.audits)
+	}
+	r.says(t, "web1", proto.PhaseRolledBack)
+	r.mustBe(t, "who went back badly counts", rollout.Halted)
+	r.must(t, proto.RolloutActRevert, "")
+	r.mustBe(t, "the way back is taken back", rollout.Reverting)
+	r.must(t, proto.RolloutActRevert, first)
+	if got := r.current(); got.ID == back.ID || got.Revision != revision(t, "1") {
+		t.Errorf("back to %s after that: the rollout is %s, want another one", first, got.ID)
+	}
+}
+
 func TestNobodysSilenceCountsWithoutNATS(t *testing.T) {
 	started := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
 	now, since := started.Add(2*time.Hour), started.Add(time.Hour)

@@ -273,6 +273,9 @@ func TestRunnerGoesBackToAnEarlierRevision(t *testing.T) {
 	again := r.restarted()
 	again.deployAs(t, "3", "", fleetOf(t, "c"))
 	again.mustHavePublished(t, "the revision that ada went back from")
+	for _, h := range []string{"web1", "web2", "web3"} {
+		again.says(t, h, proto.PhaseCommitted)
+	}
 	if err := again.asks(t, proto.RolloutActRevert, first.ID); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("once more: error = %v, want that everybody is there", err)
 	}
