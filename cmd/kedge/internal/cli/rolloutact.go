@@ -21,7 +21,9 @@ with it, as always.`)
 	resume := k.rolloutAct(proto.RolloutActResume, "End a pause", "")
 	promote := k.rolloutAct(proto.RolloutActPromote, "End a soak, or approve a wave",
 		`End the soak that the rollout is in, or let the wave go that waits for an approval;
-one of them, and nothing else. Budgets and windows hold all the same.`)
+one of them, and nothing else. kedge says which; if the rollout waits for something else
+when the controller hears of it, nothing is promoted. Budgets and windows hold all the
+same.`)
 	abort := k.rolloutAct(proto.RolloutActAbort, "End a rollout; hosts keep what they have",
 		`End a rollout: nobody else gets its revision. Hosts keep what they have; kedge rollout
 revert has them go back. The next revision begins a rollout as ever.`)
@@ -135,7 +137,14 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 	if n := len(req.Reason); n > proto.MaxActReason {
 		return usage.Errorf("--reason: must have at most %d bytes, has %d", proto.MaxActReason, n)
 	}
-	return k.withController(ctx, callTimeout, true, func(ctx context.Context, conn *bus.Conn) error {
+	return k.withController(ctx, callTimeout, true, func(ctx context.Context, conn *bus.Conn) (err error) {
+		switch req.Act {
+		case proto.RolloutActPause, proto.RolloutActResume, proto.RolloutActPromote, proto.RolloutActAbort, proto.RolloutActRetry, proto.RolloutActRevert:
+			if req, err = k.meant(ctx, conn, req); err != nil {
+				return err
+			}
+		case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw: // concern no rollout
+		}
 		r, err := call[proto.RolloutActRequest, proto.RolloutActReply](ctx, conn, proto.EndpointRolloutAct, req)
 		if err != nil {
 			return err
@@ -150,4 +159,25 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 		drawHolds(k.Stdout, r.Holds, k.Now())
 		return nil
 	})
+}
+
+// meant returns req with the ID of the rollout that it names now and, to promote, with what
+// that waits for now; and says what these are. So it is done to no rollout, and to no wave,
+// that comes in between, and once if two people ask for it at once.
+func (k *kedge) meant(ctx context.Context, conn *bus.Conn, req proto.RolloutActRequest) (proto.RolloutActRequest, error) {
+	r, err := call[proto.RolloutShowRequest, proto.RolloutShowReply](ctx, conn, proto.EndpointRolloutShow, proto.RolloutShowRequest{Rollout: req.Rollout, Limit: 1})
+	if err != nil {
+		return req, err
+	}
+	now := r.Rollout
+	req.Rollout = now.ID
+	said := fmt.Sprintf("%s rollout %s of channel %s", req.Act, now.ID, now.Channel)
+	if req.Act == proto.RolloutActPromote {
+		req.Promotes = &now.Promotes
+		if p := now.Promotes; p.Ends != "" && p.Wave < len(now.Waves) {
+			said += ": " + p.Ends.Of(now.Waves[p.Wave].Name)
+		}
+	}
+	_, err = fmt.Fprintln(k.Stderr, terminal.Printable(said))
+	return req, err
 }
