@@ -21,7 +21,8 @@ import (
 // maxOperatorName limits the name of an operator, in bytes.
 const maxOperatorName = 128
 
-// addOperator vouches for an operator's key.
+// addOperator vouches for an operator's key. Who takes another one himself is answered
+// before NATS is told of the one from before.
 func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.OperatorAddRequest) (proto.OperatorAddReply, error) {
 	if err := checkOperator(req.Name, req.Role, req.For); err != nil {
 		return proto.OperatorAddReply{}, err
@@ -42,7 +43,7 @@ func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.Op
 		Time: now, Actor: c.Name, Act: proto.ActOperatorAdd, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.PublicKey),
 	})
 	i.log.InfoContext(ctx, "operator added", "name", op.Name, "role", op.Role, "key", op.PublicKey, "by", c.Name)
-	if err := i.tellLater(ctx); err != nil {
+	if err := i.shutOut(ctx, c, i.tellLater); err != nil {
 		return proto.OperatorAddReply{}, err
 	}
 	return proto.OperatorAddReply{JWT: jwt, Operator: op, Access: i.access()}, nil
@@ -96,8 +97,22 @@ func (i *identities) listOperators(context.Context, bus.Caller, proto.OperatorLi
 	return proto.OperatorListReply{Operators: i.operators.List()}, nil
 }
 
-// revokeOperator lets an operator in no more, who may be the caller: then the answer is
-// sent before NATS is told, which cuts the caller off.
+// shutOut has tell tell NATS who is revoked; if that cuts off the caller, whose key does not
+// count any more, then once the answer is sent.
+func (i *identities) shutOut(ctx context.Context, c bus.Caller, tell func(context.Context) error) error {
+	if _, err := i.operators.Holder(c.PublicKey, i.now()); !errors.Is(err, enroll.ErrRevoked) {
+		return tell(ctx)
+	}
+	bus.AfterReply(ctx, func() {
+		if err := tell(ctx); err != nil {
+			i.log.ErrorContext(ctx, "NATS does not know yet that an operator's key is revoked", "name", c.Name, "key", c.PublicKey, "err", err)
+		}
+	})
+	return nil
+}
+
+// revokeOperator lets an operator in no more, who may be the caller. Of tokens NATS knows
+// nothing.
 func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto.OperatorRevokeRequest) (proto.OperatorRevokeReply, error) {
 	now := i.now().UTC()
 	revoked, err := i.operators.Revoke(req.Name, now, c.Name)
@@ -107,28 +122,17 @@ func (i *identities) revokeOperator(ctx context.Context, c bus.Caller, req proto
 	if err != nil {
 		return proto.OperatorRevokeReply{}, err
 	}
-	keys, oneself := len(revoked) == 0, false // what was revoked before may have had a key
 	for _, op := range revoked {
 		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActOperatorRevoke, Message: op.Name + ", " + op.Credential()})
 		i.log.WarnContext(ctx, "operator revoked", "name", op.Name, "key", op.Credential(), "by", c.Name)
-		if op.PublicKey != "" {
-			keys, oneself = true, oneself || op.PublicKey == c.PublicKey
-		}
-	}
-	switch {
-	case oneself:
-		bus.AfterReply(ctx, func() {
-			if err := i.tell(ctx); err != nil {
-				i.log.ErrorContext(ctx, "NATS does not know yet that an operator is revoked", "name", req.Name, "err", err)
-			}
-		})
-	case keys: // of a token NATS knows nothing
-		if err := i.tell(ctx); err != nil {
-			return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", req.Name, err)
-		}
 	}
 	if len(revoked) == 0 {
 		revoked = slices.DeleteFunc(i.operators.List(), func(op proto.Operator) bool { return op.Name != req.Name })
+	}
+	if slices.ContainsFunc(revoked, func(op proto.Operator) bool { return op.PublicKey != "" }) {
+		if err := i.shutOut(ctx, c, i.tell); err != nil {
+			return proto.OperatorRevokeReply{}, fmt.Errorf("operator %s is revoked, and NATS does not know yet: %w", req.Name, err)
+		}
 	}
 	last := len(revoked) - 1
 	return proto.OperatorRevokeReply{Operator: revoked[last], Others: revoked[:last]}, nil

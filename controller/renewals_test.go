@@ -198,3 +198,36 @@ func TestWhoIsRevokedAgainIsToldToNATSAgain(t *testing.T) {
 		t.Errorf("what was so already is in the audit: %+v", o.audits[acts:])
 	}
 }
+
+// TestWhoTakesAnotherKeyIsOutWithTheOneBefore: NATS is told, and whoever runs it need not
+// have told it for the answer to come.
+func TestWhoTakesAnotherKeyIsOutWithTheOneBefore(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	first, second := userKey(t), userKey(t)
+	for _, key := range []string{first, second} {
+		if _, err := o.addOperator(t.Context(), bus.Caller{Name: "ada", PublicKey: first}, proto.OperatorAddRequest{Name: "ada", Role: proto.RoleAdmin, PublicKey: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (natsd.Revoked{Operators: []string{first}}); !cmp.Equal(want, o.told) {
+		t.Errorf("NATS was told %+v, want %+v", o.told, want)
+	}
+	o.deaf = natsd.ErrPending
+	if _, err := o.addOperator(t.Context(), bus.Caller{Name: "ada", PublicKey: second}, proto.OperatorAddRequest{Name: "ada", Role: proto.RoleAdmin, PublicKey: userKey(t)}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestATokenIsRevokedAgainWhereNATSIsOthers: it has no part in tokens.
+func TestATokenIsRevokedAgainWhereNATSIsOthers(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	o.authority = foreignNATS{}
+	if _, err := o.addToken(t.Context(), ada(), proto.OperatorTokenRequest{Name: "grafana", Role: proto.RoleViewer, Hash: proto.NewOperatorToken().Hash()}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, err := o.revokeOperator(t.Context(), ada(), proto.OperatorRevokeRequest{Name: "grafana"}); err != nil || r.Operator.Name != "grafana" {
+			t.Errorf("revoked: %+v, %v", r, err)
+		}
+	}
+}
