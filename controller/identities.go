@@ -182,14 +182,15 @@ func keyView(k enroll.Key) proto.HostKey {
 	}
 }
 
-// refused returns what the book has against something as callers are told.
+// refused returns what the books have against something as callers are told.
 func refused(err error) error {
 	switch {
 	case errors.Is(err, enroll.ErrUnknownHost):
 		return bus.Errorf(bus.CodeNotFound, "%v; see kedge host list", err)
 	case errors.Is(err, enroll.ErrOther):
 		return bus.Errorf(bus.CodeConflict, "%v; %s", err, enrolAgain)
-	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken):
+	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken),
+		errors.Is(err, enroll.ErrOtherRole), errors.Is(err, enroll.ErrExpired):
 		return bus.Errorf(bus.CodeRefused, "%v", err)
 	}
 	return err

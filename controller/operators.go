@@ -21,8 +21,9 @@ import (
 // maxOperatorName limits the name of an operator, in bytes.
 const maxOperatorName = 128
 
-// addOperator vouches for an operator's key. Who takes another one himself is answered
-// before NATS is told of the one from before.
+// addOperator vouches for an operator's key. It may be repeated: a key that counts stays as
+// it is. Who takes another one himself is answered before NATS is told of the one from
+// before.
 func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.OperatorAddRequest) (proto.OperatorAddReply, error) {
 	if err := checkOperator(req.Name, req.Role, req.For); err != nil {
 		return proto.OperatorAddReply{}, err
@@ -32,21 +33,32 @@ func (i *identities) addOperator(ctx context.Context, c bus.Caller, req proto.Op
 	}
 	now := i.now().UTC()
 	op := proto.Operator{Name: req.Name, Role: req.Role, PublicKey: req.PublicKey, Added: now, By: c.Name, Expires: until(now, req.For)}
-	jwt, err := i.authority.OperatorJWT(op.Role, op.Name, op.PublicKey, op.Expires)
+	jwt, err := i.operatorJWT(op) // before anything is done: it may be that others vouch
 	if err != nil {
 		return proto.OperatorAddReply{}, err
 	}
-	if err := i.operators.Add(op); err != nil {
+	op, added, err := i.operators.Add(op)
+	switch {
+	case err != nil:
 		return proto.OperatorAddReply{}, refused(err)
+	case added:
+		i.audit(ctx, proto.AuditEntry{
+			Time: now, Actor: c.Name, Act: proto.ActOperatorAdd, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.PublicKey),
+		})
+		i.log.InfoContext(ctx, "operator added", "name", op.Name, "role", op.Role, "key", op.PublicKey, "by", c.Name)
+	default: // it expires as was said the first time
+		if jwt, err = i.operatorJWT(op); err != nil {
+			return proto.OperatorAddReply{}, err
+		}
 	}
-	i.audit(ctx, proto.AuditEntry{
-		Time: now, Actor: c.Name, Act: proto.ActOperatorAdd, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.PublicKey),
-	})
-	i.log.InfoContext(ctx, "operator added", "name", op.Name, "role", op.Role, "key", op.PublicKey, "by", c.Name)
 	if err := i.shutOut(ctx, c, i.tellLater); err != nil {
 		return proto.OperatorAddReply{}, err
 	}
 	return proto.OperatorAddReply{JWT: jwt, Operator: op, Access: i.access()}, nil
+}
+
+func (i *identities) operatorJWT(op proto.Operator) (string, error) {
+	return i.authority.OperatorJWT(op.Role, op.Name, op.PublicKey, op.Expires)
 }
 
 // checkOperator says what is wrong with an operator who is to be added.
@@ -72,8 +84,8 @@ func until(now time.Time, lifetime time.Duration) time.Time {
 	return now.Add(lifetime).Truncate(time.Second)
 }
 
-// addToken lets whoever has a token, which never came here, call the API over HTTP. NATS
-// has no part in that.
+// addToken lets whoever has a token, which never came here, call the API over HTTP. It may
+// be repeated, as addOperator may. NATS has no part in that.
 func (i *identities) addToken(ctx context.Context, c bus.Caller, req proto.OperatorTokenRequest) (proto.OperatorTokenReply, error) {
 	if err := checkOperator(req.Name, req.Role, req.For); err != nil {
 		return proto.OperatorTokenReply{}, err
@@ -83,13 +95,16 @@ func (i *identities) addToken(ctx context.Context, c bus.Caller, req proto.Opera
 	}
 	now := i.now().UTC()
 	op := proto.Operator{Name: req.Name, Role: req.Role, TokenHash: req.Hash, Added: now, By: c.Name, Expires: until(now, req.For)}
-	if err := i.operators.Add(op); err != nil {
+	op, added, err := i.operators.Add(op)
+	if err != nil {
 		return proto.OperatorTokenReply{}, refused(err)
 	}
-	i.audit(ctx, proto.AuditEntry{
-		Time: now, Actor: c.Name, Act: proto.ActOperatorToken, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.TokenHash),
-	})
-	i.log.InfoContext(ctx, "token of an operator made", "name", op.Name, "role", op.Role, "hash", op.TokenHash, "by", c.Name, "expires", op.Expires)
+	if added {
+		i.audit(ctx, proto.AuditEntry{
+			Time: now, Actor: c.Name, Act: proto.ActOperatorToken, Message: fmt.Sprintf("%s as %s, %s", op.Name, op.Role, op.TokenHash),
+		})
+		i.log.InfoContext(ctx, "token of an operator made", "name", op.Name, "role", op.Role, "hash", op.TokenHash, "by", c.Name, "expires", op.Expires)
+	}
 	return proto.OperatorTokenReply{Operator: op, URLs: i.apiURLs, Pins: i.anchors().Pins}, nil
 }
 

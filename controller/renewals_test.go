@@ -63,8 +63,8 @@ func (o *office) HostJWT(h proto.HostName, key string, expires time.Time) (strin
 func (o *office) Config(natsd.Revoked, bool) (string, error) { return "", nil }
 
 // OperatorJWT implements [Authority].
-func (o *office) OperatorJWT(role proto.Role, name, key string, _ time.Time) (string, error) {
-	return string(role) + " " + name + " " + key, nil
+func (o *office) OperatorJWT(role proto.Role, name, key string, expires time.Time) (string, error) {
+	return string(role) + " " + name + " " + key + " " + expires.Format(time.RFC3339), nil
 }
 
 func (o *office) Revoke(_ context.Context, r natsd.Revoked) error {
@@ -197,6 +197,61 @@ func TestWhoIsRevokedAgainIsToldToNATSAgain(t *testing.T) {
 	if len(o.audits) != acts {
 		t.Errorf("what was so already is in the audit: %+v", o.audits[acts:])
 	}
+}
+
+// TestWhoIsAddedAgainHasWhatWasMade asks for the same once more, as who did not hear the
+// answer does.
+func TestWhoIsAddedAgainHasWhatWasMade(t *testing.T) {
+	o := newOffice(t, t.TempDir())
+	eva, mallory, hash := userKey(t), userKey(t), proto.NewOperatorToken().Hash()
+	add := func(name string, role proto.Role, key string) (proto.OperatorAddReply, error) {
+		return o.addOperator(t.Context(), ada(), proto.OperatorAddRequest{Name: name, Role: role, PublicKey: key, For: time.Hour})
+	}
+	token := func(name string, role proto.Role) (proto.OperatorTokenReply, error) {
+		return o.addToken(t.Context(), ada(), proto.OperatorTokenRequest{Name: name, Role: role, Hash: hash, For: time.Hour})
+	}
+	key, err := add("eva", proto.RoleViewer, eva)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer, err := token("eva", proto.RoleViewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := len(o.audits)
+	o.clock = o.clock.Add(time.Minute)
+	if again, err := add("eva", proto.RoleViewer, eva); err != nil || again.JWT != key.JWT || again.Operator != key.Operator {
+		t.Errorf("the key again: %+v, %v; want %+v", again, err, key)
+	}
+	if again, err := token("eva", proto.RoleViewer); err != nil || again.Operator != bearer.Operator {
+		t.Errorf("the token again: %+v, %v; want %+v", again, err, bearer)
+	}
+	if len(o.operators.List()) != 2 || len(o.audits) != acts {
+		t.Errorf("there are %+v, and in the audit is %+v", o.operators.List(), o.audits[acts:])
+	}
+
+	refuses := func(what, because string, err error) {
+		t.Helper()
+		if said, ok := errors.AsType[*bus.APIError](err); !ok || said.Code != bus.CodeRefused || !strings.Contains(said.Message, because) {
+			t.Errorf("%s: error = %v, want a refusal: %s", what, err, because)
+		}
+	}
+	_, err = add("eve", proto.RoleViewer, eva)
+	refuses("the key for somebody else", "is somebody else's", err)
+	_, err = add("eva", proto.RoleAdmin, eva)
+	refuses("the key for more", "has another role", err)
+	_, err = token("eve", proto.RoleViewer)
+	refuses("the token for somebody else", "is somebody else's", err)
+	_, err = token("eva", proto.RoleAdmin)
+	refuses("the token for more", "has another role", err)
+	o.clock = key.Operator.Expires
+	_, err = add("eva", proto.RoleViewer, eva)
+	refuses("the key when it has expired", "has expired", err)
+	if _, err := add("eva", proto.RoleViewer, mallory); err != nil {
+		t.Fatal(err)
+	}
+	_, err = add("eva", proto.RoleViewer, eva)
+	refuses("the key that another one replaced", "is revoked", err)
 }
 
 // TestWhoTakesAnotherKeyIsOutWithTheOneBefore: NATS is told, and whoever runs it need not

@@ -33,6 +33,7 @@ func credentialsNow(t *testing.T, _ *takeoverWorld, c *crew) string {
 func identityActs(t *testing.T) []takeoverAct {
 	t.Helper()
 	key, token := userKey(t), proto.NewToken(host(t, "web1"))
+	operatorKey, operatorToken := userKey(t), proto.NewOperatorToken()
 	add := func(t *testing.T, _ *takeoverWorld, c *crew) error {
 		t.Helper()
 		_, err := c.add(t.Context(), ada(), proto.HostAddRequest{Host: host(t, "web1"), PublicKey: key})
@@ -44,8 +45,13 @@ func identityActs(t *testing.T) []takeoverAct {
 		return err
 	}
 	operator := func(t *testing.T, _ *takeoverWorld, c *crew) error {
-		t.Helper() // kedge makes a key each time
-		_, err := c.addOperator(t.Context(), ada(), proto.OperatorAddRequest{Name: "bob", Role: proto.RoleViewer, PublicKey: userKey(t)})
+		t.Helper()
+		_, err := c.addOperator(t.Context(), ada(), proto.OperatorAddRequest{Name: "bob", Role: proto.RoleViewer, PublicKey: operatorKey})
+		return err
+	}
+	bearer := func(t *testing.T, _ *takeoverWorld, c *crew) error {
+		t.Helper()
+		_, err := c.addToken(t.Context(), ada(), proto.OperatorTokenRequest{Name: "bob", Role: proto.RoleViewer, Hash: operatorToken.Hash()})
 		return err
 	}
 	return []takeoverAct{
@@ -72,6 +78,7 @@ func identityActs(t *testing.T) []takeoverAct {
 			before: `web1 by "ada", revoked false, 0 keys revoked, 0 operators`, after: `web1 by "ada", revoked true, 1 keys revoked, 0 operators`,
 		},
 		{name: "an operator is added", do: operator, is: credentialsNow, before: "0 keys revoked, 0 operators", after: "0 keys revoked, 1 operators"},
+		{name: "a token of an operator is made", do: bearer, is: credentialsNow, before: "0 keys revoked, 0 operators", after: "0 keys revoked, 1 operators"},
 		{
 			name: "an operator is revoked", prepare: operator, is: credentialsNow,
 			do: func(t *testing.T, _ *takeoverWorld, c *crew) error {

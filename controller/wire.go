@@ -267,7 +267,7 @@ func (c *Controller) writeAdminCredentials(ctx context.Context, book *enroll.Boo
 	if err != nil {
 		return fmt.Errorf("make credentials for the administrator: %w", err)
 	}
-	if err := operators.Add(admin); err != nil { // one that was lost is revoked with this
+	if _, _, err := operators.Add(admin); err != nil { // one that was lost is revoked with this
 		return err
 	}
 	if err := durable.WriteFile(path, text, 0o600); err != nil {

@@ -30,7 +30,7 @@ var (
 	ErrRevoked     = errors.New("is revoked")
 	ErrUnknownKey  = errors.New("is not a key of this host")
 	ErrOther       = errors.New("is another machine")
-	ErrTaken       = errors.New("is another host's")
+	ErrTaken       = errors.New("is somebody else's")
 )
 
 // A Key is a public key that credentials were made for.

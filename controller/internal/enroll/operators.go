@@ -22,6 +22,9 @@ var ErrUnknownOperator = errors.New("has no credentials that count")
 // ErrExpired says that an operator's credentials have expired.
 var ErrExpired = errors.New("has expired")
 
+// ErrOtherRole says that an operator has credentials for another role.
+var ErrOtherRole = errors.New("has another role")
+
 // Why a token does not let its bearer in.
 var (
 	ErrUnknownToken = errors.New("the token is nobody's")
@@ -54,21 +57,49 @@ func OpenOperators(path string) (*Operators, error) {
 	return o, nil
 }
 
-// Add adds an operator, durably. Other keys of the same name do not count any more; or,
-// where op has a token, other tokens.
-func (o *Operators) Add(op proto.Operator) error {
-	return o.change(func(r *roll) error {
+// Add adds an operator, durably, unless these very credentials count already, with the same
+// name and role: then what is there stays, and added is false. Other keys of the same name
+// do not count any more; or, where op has a token, other tokens. It returns what is there.
+// The error wraps [ErrTaken], [ErrOtherRole], [ErrRevoked] or [ErrExpired].
+func (o *Operators) Add(op proto.Operator) (there proto.Operator, added bool, err error) {
+	err = o.change(func(r *roll) error {
+		there, added = op, true
 		for _, other := range r.Operators {
-			if other.Credential() == op.Credential() {
-				return fmt.Errorf("key %s %w: make another one", op.Credential(), ErrTaken)
+			if other.Credential() != op.Credential() {
+				continue
 			}
+			if err := again(other, op); err != nil {
+				return fmt.Errorf("%s %w: make another one", op.Credential(), err)
+			}
+			there, added = other, false
 		}
 		r.revoke(op.Added, op.By, func(other proto.Operator) bool {
-			return other.Name == op.Name && (other.TokenHash == "") == (op.TokenHash == "")
+			return other.Name == op.Name && (other.TokenHash == "") == (op.TokenHash == "") && other.Credential() != op.Credential()
 		})
-		r.Operators = append(r.Operators, op)
+		if added {
+			r.Operators = append(r.Operators, op)
+		}
 		return nil
 	})
+	if err != nil {
+		return proto.Operator{}, false, err
+	}
+	return there, added, nil
+}
+
+// again says why op, whose credentials are those of before, is not what is there.
+func again(before, op proto.Operator) error {
+	switch {
+	case before.Name != op.Name:
+		return ErrTaken
+	case !before.Revoked.IsZero():
+		return ErrRevoked
+	case before.Role != op.Role:
+		return ErrOtherRole
+	case !before.Expires.IsZero() && !op.Added.Before(before.Expires):
+		return ErrExpired
+	}
+	return nil
 }
 
 // Revoke takes back, durably, all credentials of the operator called name, and returns

@@ -28,7 +28,7 @@ func TestATokenCountsUntilItIsRevokedOrExpires(t *testing.T) {
 	add := func(op proto.Operator) {
 		t.Helper()
 		op.Added, op.By = now, "admin"
-		if err := o.Add(op); err != nil {
+		if _, _, err := o.Add(op); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,7 +56,7 @@ func TestATokenCountsUntilItIsRevokedOrExpires(t *testing.T) {
 	if got := o.Revoked(now); len(got) != 0 {
 		t.Errorf("NATS is told of %q, want nobody: the key of eva counts, and tokens are no keys", got)
 	}
-	if err := o.Add(proto.Operator{Name: "eve", TokenHash: other.Hash()}); !errors.Is(err, enroll.ErrTaken) {
+	if _, _, err := o.Add(proto.Operator{Name: "eve", TokenHash: other.Hash()}); !errors.Is(err, enroll.ErrTaken) {
 		t.Errorf("the token of adam for eve: error = %v, want %v", err, enroll.ErrTaken)
 	}
 
@@ -96,7 +96,7 @@ func TestAKeyCountsUntilItIsRevokedOrExpires(t *testing.T) {
 		{Name: "eva", TokenHash: proto.NewOperatorToken().Hash()},
 	} {
 		op.Added, op.By = now, "admin"
-		if err := o.Add(op); err != nil {
+		if _, _, err := o.Add(op); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,5 +114,59 @@ func TestAKeyCountsUntilItIsRevokedOrExpires(t *testing.T) {
 		if op, err := o.Holder(tt.key, tt.at); !errors.Is(err, tt.want) || err == nil && op.PublicKey != tt.key {
 			t.Errorf("%q at %s: got %+v, %v; want %v", tt.key, tt.at, op, err, tt.want)
 		}
+	}
+}
+
+func TestWhoIsAddedAgainStaysAsHeWas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "operators.json")
+	o, err := enroll.OpenOperators(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 26, 21, 0, 0, 0, time.UTC)
+	token := proto.NewOperatorToken().Hash()
+	key := proto.Operator{Name: "eva", Role: proto.RoleViewer, PublicKey: "UEVA", Added: now, By: "ada", Expires: now.Add(time.Hour)}
+	bearer := proto.Operator{Name: "eva", Role: proto.RoleAdmin, TokenHash: token, Added: now, By: "ada"}
+	for _, first := range []bool{true, false} {
+		for _, op := range []proto.Operator{key, bearer} {
+			want := op
+			if !first {
+				op.Added, op.By, op.Expires = now.Add(time.Minute), "bob", now.Add(time.Minute+time.Hour)
+			}
+			if there, added, err := o.Add(op); err != nil || added != first || there != want {
+				t.Errorf("%s: there is %+v, added %t, %v; want %+v, added %t", op.Credential(), there, added, err, want, first)
+			}
+		}
+		if o, err = enroll.OpenOperators(path); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.List(); !slices.Equal(got, []proto.Operator{key, bearer}) {
+			t.Errorf("in the list are %+v", got)
+		}
+	}
+
+	if _, _, err := o.Add(proto.Operator{Name: "adam", Role: proto.RoleViewer, PublicKey: "UOLD", Added: now}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := o.Add(proto.Operator{Name: "adam", Role: proto.RoleViewer, PublicKey: "UNEW", Added: now}); err != nil {
+		t.Fatal(err)
+	}
+	before := o.List()
+	for name, tt := range map[string]struct {
+		op   proto.Operator
+		want error
+	}{
+		"of somebody else":    {proto.Operator{Name: "adam", Role: proto.RoleViewer, PublicKey: "UEVA", Added: now}, enroll.ErrTaken},
+		"with another role":   {proto.Operator{Name: "eva", Role: proto.RoleAdmin, PublicKey: "UEVA", Added: now}, enroll.ErrOtherRole},
+		"that was replaced":   {proto.Operator{Name: "adam", Role: proto.RoleViewer, PublicKey: "UOLD", Added: now}, enroll.ErrRevoked},
+		"that expired":        {proto.Operator{Name: "eva", Role: proto.RoleViewer, PublicKey: "UEVA", Added: now.Add(time.Hour)}, enroll.ErrExpired},
+		"a token of somebody": {proto.Operator{Name: "adam", Role: proto.RoleAdmin, TokenHash: token, Added: now}, enroll.ErrTaken},
+	} {
+		if _, _, err := o.Add(tt.op); !errors.Is(err, tt.want) {
+			t.Errorf("%s: error = %v, want %v", name, err, tt.want)
+		}
+	}
+	if got := o.List(); !slices.Equal(got, before) {
+		t.Errorf("who was refused changed the list to %+v", got)
 	}
 }
