@@ -140,8 +140,8 @@ func (i *identities) add(ctx context.Context, c bus.Caller, req proto.HostAddReq
 }
 
 // revoke lets a host in no more. It is in the book when NATS is told, and so kept
-// out after any restart. A reboot lease that it has is free for others then. When it is
-// repeated, what did not go well before is done.
+// out after any restart. A reboot lease that it has is free for others then, whether or not
+// NATS could be told. When it is repeated, what did not go well before is done.
 func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRevokeRequest) (proto.HostRevokeReply, error) {
 	if req.Host.IsZero() {
 		return proto.HostRevokeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
@@ -157,13 +157,26 @@ func (i *identities) revoke(ctx context.Context, c bus.Caller, req proto.HostRev
 		i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostRevoke, Host: req.Host, Message: k.PublicKey})
 		i.log.WarnContext(ctx, "host revoked", "host", req.Host, "key", k.PublicKey, "by", c.Name)
 	}
-	if err := i.tell(ctx); err != nil {
-		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and NATS does not know yet: %w", req.Host, err)
+	told, freed := i.tell(ctx), i.free(ctx, req.Host, c.Name) // the one is no reason to leave the other
+	if told != nil {
+		told = fmt.Errorf("host %s is revoked, and NATS does not know yet: %w", req.Host, told)
 	}
-	if err := i.free(ctx, req.Host, c.Name); err != nil {
-		return proto.HostRevokeReply{}, fmt.Errorf("host %s is revoked, and may have a reboot lease still, see kedge lease list: %w", req.Host, err)
+	if freed != nil {
+		freed = fmt.Errorf("host %s is revoked, and may have a reboot lease still, see kedge lease list: %w", req.Host, freed)
+	}
+	if err := errors.Join(told, freed); err != nil {
+		return proto.HostRevokeReply{}, inFull(err)
 	}
 	return proto.HostRevokeReply{Key: keyView(k)}, nil
+}
+
+// inFull returns err such that callers are told all of it, and not only of the refusal that
+// it wraps, if it does.
+func inFull(err error) error {
+	if said, ok := errors.AsType[*bus.APIError](err); ok {
+		return bus.Errorf(said.Code, "%v", err)
+	}
+	return err
 }
 
 // foreign reports whether who may connect is decided elsewhere.

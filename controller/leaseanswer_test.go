@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"kedge/controller/internal/lease"
+	"kedge/controller/internal/natsd"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -104,9 +105,11 @@ func TestARevokedHostHoldsUpNobody(t *testing.T) {
 	if d := cmp.Diff(want, acts); d != "" {
 		t.Errorf("audit (-want +got):\n%s", d)
 	}
-	k.err = bus.ErrTimeout
-	if _, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web2}); err == nil || !strings.Contains(err.Error(), "kedge lease list") {
-		t.Errorf("where nobody knows who has a lease: %v", err)
+	k.err, o.deaf = bus.ErrTimeout, natsd.ErrPending
+	_, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web2})
+	said, ok := errors.AsType[*bus.APIError](err)
+	if !ok || said.Code != bus.CodeUnavailable || !strings.Contains(said.Message, "NATS does not know yet") || !strings.Contains(said.Message, "kedge lease list") {
+		t.Errorf("where nobody can be told, and nobody knows who has a lease: %v", err)
 	}
 }
 

@@ -173,6 +173,11 @@ func TestWhoIsRevokedAgainIsToldToNATSAgain(t *testing.T) {
 	if _, err := o.addOperator(t.Context(), ada, proto.OperatorAddRequest{Name: "eva", Role: proto.RoleViewer, PublicKey: eva}); err != nil {
 		t.Fatal(err)
 	}
+	freed := 0
+	o.free = func(context.Context, proto.HostName, string) error {
+		freed++
+		return nil
+	}
 	revoke := func(by string) (proto.HostKey, []proto.Operator, error) {
 		h, err := o.revoke(t.Context(), bus.Caller{Name: by}, proto.HostRevokeRequest{Host: web1})
 		r, again := o.revokeOperator(t.Context(), bus.Caller{Name: by}, proto.OperatorRevokeRequest{Name: "eva"})
@@ -184,6 +189,9 @@ func TestWhoIsRevokedAgainIsToldToNATSAgain(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %q in it", err, want)
 		}
+	}
+	if freed != 1 {
+		t.Errorf("its lease was taken back %d times, want once: that has nothing to do with who listens", freed)
 	}
 	o.deaf = nil
 	acts := len(o.audits)
