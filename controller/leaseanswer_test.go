@@ -21,8 +21,9 @@ import (
 
 // oneKey keeps the record of leases.
 type oneKey struct {
-	raw bus.Raw
-	err error // of both calls
+	raw  bus.Raw
+	err  error // of both calls
+	lost error // instead of the next answer to a write, which is kept
 }
 
 // GetControl implements [lease.Bus].
@@ -30,10 +31,16 @@ func (k *oneKey) GetControl(context.Context, string) (bus.Raw, error) { return k
 
 // PutControl implements [lease.Bus].
 func (k *oneKey) PutControl(_ context.Context, _ string, data []byte, last uint64) (uint64, error) {
-	if k.err == nil {
-		k.raw = bus.Raw{Data: data, Seq: last + 1}
+	switch {
+	case k.err != nil:
+		return 0, k.err
+	case last != k.raw.Seq:
+		return 0, bus.ErrConflict
 	}
-	return k.raw.Seq, k.err
+	k.raw = bus.Raw{Data: data, Seq: last + 1}
+	err := k.lost
+	k.lost = nil
+	return k.raw.Seq, err
 }
 
 // lessor answers from k, with a clock and an audit.
@@ -110,6 +117,26 @@ func TestARevokedHostHoldsUpNobody(t *testing.T) {
 	said, ok := errors.AsType[*bus.APIError](err)
 	if !ok || said.Code != bus.CodeUnavailable || !strings.Contains(said.Message, "NATS does not know yet") || !strings.Contains(said.Message, "kedge lease list") {
 		t.Errorf("where nobody can be told, and nobody knows who has a lease: %v", err)
+	}
+}
+
+// TestALeaseIsFreedAlthoughNATSDoesNotSaySo: the lease is gone, and who freed it is told,
+// and in the audit.
+func TestALeaseIsFreedAlthoughNATSDoesNotSaySo(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	var audit []proto.AuditEntry
+	k := &oneKey{}
+	l := lessor(k, lease.Rules{Slots: 1}, &now, &audit)
+	if r, err := l.answer(t.Context(), host(t, "web1"), proto.LeaseRequest{Action: proto.LeaseAcquire, Deployment: "7-1"}); err != nil || !r.Granted {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	audit, k.lost = nil, bus.ErrTimeout
+	r, err := l.free(t.Context(), ada(), proto.LeaseFreeRequest{Host: host(t, "web1")})
+	if err != nil || r.Freed.Deployment != "7-1" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if len(audit) != 1 || audit[0].Act != proto.ActLeaseFree || audit[0].Actor != "ada" {
+		t.Errorf("in the audit is %+v, want that ada freed it", audit)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -155,10 +156,31 @@ func (l *Ledger) write(ctx context.Context, r record, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.o.Bus.PutControl(ctx, proto.KeyLeases, data, seq); err != nil {
+	if err := l.put(ctx, data, seq); err != nil {
 		return err
 	}
 	l.remember(r)
+	return nil
+}
+
+// put puts data in the place of the version seq, and does so once more if nobody said what
+// came of it. What the first attempt did put is ours.
+func (l *Ledger) put(ctx context.Context, data []byte, seq uint64) error {
+	_, err := l.o.Bus.PutControl(ctx, proto.KeyLeases, data, seq)
+	if !bus.Transient(err) {
+		return err
+	}
+	_, err = l.o.Bus.PutControl(ctx, proto.KeyLeases, data, seq)
+	if !errors.Is(err, bus.ErrConflict) {
+		return err
+	}
+	raw, got := l.o.Bus.GetControl(ctx, proto.KeyLeases)
+	if got != nil {
+		return got
+	}
+	if !bytes.Equal(raw.Data, data) {
+		return err
+	}
 	return nil
 }
 

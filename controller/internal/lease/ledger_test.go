@@ -118,14 +118,60 @@ func TestALedgerThatIsAlwaysOvertakenGivesUp(t *testing.T) {
 }
 
 func TestALedgerIsNotSureAfterAnError(t *testing.T) {
-	f := &fakeBus{after: bus.ErrTimeout}
+	f := &fakeBus{after: errors.New("bad luck")}
 	l := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}})
-	if _, err := l.Acquire(t.Context(), host(t, "web1"), "1"); !errors.Is(err, bus.ErrTimeout) {
-		t.Fatalf("got %v, want %v", err, bus.ErrTimeout)
+	if _, err := l.Acquire(t.Context(), host(t, "web1"), "1"); !errors.Is(err, f.after) {
+		t.Fatalf("got %v, want %v", err, f.after)
 	}
 	f.after = nil
 	mustAcquire(t, l, "web2", false) // it was written
 	mustAcquire(t, l, "web1", true)
+}
+
+// TestALedgerKnowsWhatItWroteItself hears of no write that is kept, once.
+func TestALedgerKnowsWhatItWroteItself(t *testing.T) {
+	f := &fakeBus{after: bus.ErrTimeout}
+	l := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}})
+	if a := mustAcquire(t, l, "web1", true); !a.New || f.writes != 1 {
+		t.Errorf("got %+v after %d writes, want a new lease after one", a, f.writes)
+	}
+	if holders, known := l.Known(); !known || len(holders) != 1 {
+		t.Errorf("known: %v, %t", holders, known)
+	}
+	mustRelease(t, l, "web1", true)
+}
+
+// TestALedgerDoesNotTakeAnothersWriteForItsOwn: of two who give back the same lease one
+// had it.
+func TestALedgerDoesNotTakeAnothersWriteForItsOwn(t *testing.T) {
+	f := &fakeBus{}
+	l := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}})
+	mustAcquire(t, l, "web1", true)
+	gone, err := record{}.encode() // just as l would write it
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.before = func() error {
+		f.before = nil
+		f.raw = bus.Raw{Data: gone, Seq: f.raw.Seq + 1}
+		return nil
+	}
+	mustRelease(t, l, "web1", false)
+}
+
+func TestALedgerTriesAgainWhatNobodyHeardOf(t *testing.T) {
+	f := &fakeBus{}
+	f.before = func() error {
+		f.before = nil
+		return bus.ErrTimeout
+	}
+	if a := mustAcquire(t, NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}}), "web1", true); !a.New || f.writes != 1 {
+		t.Errorf("got %+v after %d writes, want a new lease after one", a, f.writes)
+	}
+	f.before = func() error { return bus.ErrTimeout }
+	if _, _, err := NewLedger(Options{Bus: f, Rules: Rules{Slots: 1}}).Release(t.Context(), host(t, "web1")); !errors.Is(err, bus.ErrTimeout) {
+		t.Errorf("when nobody ever answers: %v, want %v", err, bus.ErrTimeout)
+	}
 }
 
 func TestALedgerGivesNothingOutOfWhatItCannotRead(t *testing.T) {
