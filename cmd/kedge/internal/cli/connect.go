@@ -125,6 +125,15 @@ func passing(err error) bool {
 	return bus.Transient(err) || ok && said.Code == bus.CodeUnavailable
 }
 
+// inDoubt reports whether a call that failed may have been done all the same: nobody heard
+// what came of it, or something went wrong halfway.
+func inDoubt(err error) bool {
+	if said, ok := errors.AsType[*bus.APIError](err); ok {
+		return !said.Unbegun && (said.Code == bus.CodeUnavailable || said.Code == bus.CodeInternal)
+	}
+	return errors.Is(err, bus.ErrTimeout) || errors.Is(err, bus.ErrNotConnected) || errors.Is(err, context.Canceled)
+}
+
 // call makes one call. Refusals by the controller are a [*bus.APIError], and read as what
 // it said.
 func call[Req, Rep any](ctx context.Context, conn *bus.Conn, e proto.Endpoint, req Req) (Rep, error) {

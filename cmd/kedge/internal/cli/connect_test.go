@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,5 +47,27 @@ func TestWhoIsAwayForAMomentIsAskedAgain(t *testing.T) {
 	cancel()
 	if err := reach(ctx, func() error { return away }); !errors.Is(err, bus.ErrNoResponders) {
 		t.Errorf("an interrupted call ends with %v", err)
+	}
+}
+
+func TestWhoMayHaveBeenAddedIsToBeAddedAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err     error
+		inDoubt bool
+	}{
+		"the answer was lost":    {fmt.Errorf("operator-add: %w", bus.ErrTimeout), true},
+		"the connection was":     {fmt.Errorf("operator-add: %w", bus.ErrNotConnected), true},
+		"nobody waited for it":   {fmt.Errorf("operator-add: %w", context.Canceled), true},
+		"it went wrong halfway":  {bus.Errorf(bus.CodeInternal, "disk full"), true},
+		"it stopped halfway":     {bus.Errorf(bus.CodeUnavailable, "the controller stops"), true},
+		"it was not begun":       {&bus.APIError{Code: bus.CodeUnavailable, Message: "the controller stops", Unbegun: true}, false},
+		"it was refused":         {bus.Errorf(bus.CodeRefused, "U… is somebody else's"), false},
+		"nobody was there":       {fmt.Errorf("operator-add: %w", bus.ErrNoResponders), false},
+		"NATS does not allow it": {fmt.Errorf("operator-add: %w", bus.ErrDenied), false},
+	} {
+		err := addAgain(tt.err, "ada")
+		if !errors.Is(err, tt.err) || strings.Contains(err.Error(), "add ada again") != tt.inDoubt {
+			t.Errorf("%s: %v, want that says to add ada again: %t", name, err, tt.inDoubt)
+		}
 	}
 }

@@ -88,7 +88,7 @@ func makeOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddReques
 	r.PublicKey = id.PublicKey
 	reply, err := call[proto.OperatorAddRequest, proto.OperatorAddReply](ctx, conn, proto.EndpointOperatorAdd, r)
 	if err != nil {
-		return proto.Access{}, err
+		return proto.Access{}, addAgain(err, r.Name)
 	}
 	text, err := bus.FormatCredentials(reply.JWT, id.Seed)
 	if err != nil {
@@ -98,6 +98,15 @@ func makeOperator(ctx context.Context, conn *bus.Conn, r proto.OperatorAddReques
 		return proto.Access{}, fmt.Errorf("write credentials of %s: %w", r.Name, err)
 	}
 	return reply.Access, nil
+}
+
+// addAgain returns err, of a call to add an operator, with what to do if that may be done: a
+// key without what the controller says of it is of no use, and another one takes its place.
+func addAgain(err error, name string) error {
+	if !inDoubt(err) {
+		return err
+	}
+	return fmt.Errorf("%w; if it was done, the credentials that %s had count no more: add %s again, as an admin who is still let in", err, name, name)
 }
 
 // writeAccess writes how to reach the controller to a file of its own, or says it and what
