@@ -81,7 +81,7 @@ func (k *keyAPI) reset(ctx context.Context, c bus.Caller, req proto.HostResetReq
 func refusal(err error) error {
 	for _, why := range []error{
 		proto.ErrUnknownKey, proto.ErrBadSignature, proto.ErrMalformed, proto.ErrUnknownFormat,
-		publish.ErrOlder, publish.ErrTooFar, publish.ErrForgets, publish.ErrWithdrawn, publish.ErrNothing, publish.ErrNotWaitedFor,
+		publish.ErrOlder, publish.ErrUsed, publish.ErrTooFar, publish.ErrForgets, publish.ErrWithdrawn, publish.ErrNothing, publish.ErrNotWaitedFor,
 		sign.ErrHoldsNone, sign.ErrLastKey, sign.ErrNoSuchKey, sign.ErrTooManyKeys,
 	} {
 		if errors.Is(err, why) {

@@ -29,14 +29,14 @@ type takeoverAct struct {
 // or itself start again. What it did is there as a whole, or not at all; doing it again is
 // safe; and no host is told two things under one serial.
 func TestALeaderThatIsKilledInAnActLeavesItDoneOrNot(t *testing.T) {
-	signer, ci := takeoverKeys(t)
+	keys := newTakeoverKeys(t)
 	for _, act := range slices.Concat(rolloutActs(), identityActs(t), statementActs()) {
 		t.Run(act.name, func(t *testing.T) {
 			t.Parallel()
 			borders := 0
 			for _, applied := range []bool{false, true} {
 				for _, restarts := range []bool{false, true} {
-					for n := 0; act.killedAt(t, newTakeoverWorld(t, signer, ci), n, applied, restarts); n++ {
+					for n := 0; act.killedAt(t, newTakeoverWorld(t, keys), n, applied, restarts); n++ {
 						borders++
 					}
 				}

@@ -138,19 +138,27 @@ type crew struct {
 
 // A takeoverWorld is what the controllers have in common.
 type takeoverWorld struct {
-	bus    *fenceBus
-	told   *statementsTold
-	key    []byte
-	signer *sign.Signer
-	ci     proto.SecretKey
-	clock  time.Time
+	takeoverKeys
+
+	bus   *fenceBus
+	told  *statementsTold
+	key   []byte
+	clock time.Time
 }
 
-func newTakeoverWorld(t *testing.T, signer *sign.Signer, ci proto.SecretKey) *takeoverWorld {
+// takeoverKeys are the keys that all controllers of a test have, and, of somebody else's,
+// a release key and a spare one.
+type takeoverKeys struct {
+	signer    *sign.Signer
+	ci, spare proto.SecretKey
+}
+
+func newTakeoverWorld(t *testing.T, keys takeoverKeys) *takeoverWorld {
 	t.Helper()
 	return &takeoverWorld{
-		bus: &fenceBus{values: map[string]bus.Raw{}, signer: signer}, told: &statementsTold{all: map[proto.HostName][]proto.Target{}},
-		key: make([]byte, 32), signer: signer, ci: ci, clock: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC),
+		takeoverKeys: keys,
+		bus:          &fenceBus{values: map[string]bus.Raw{}, signer: keys.signer}, told: &statementsTold{all: map[proto.HostName][]proto.Target{}},
+		key: make([]byte, 32), clock: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -256,17 +264,24 @@ func (s *statementsTold) check() error {
 	return nil
 }
 
-// takeoverKeys returns the keys that all controllers of a test have, and a release key of
-// somebody else's.
-func takeoverKeys(t *testing.T) (*sign.Signer, proto.SecretKey) {
+// newTakeoverKeys makes them.
+func newTakeoverKeys(t *testing.T) takeoverKeys {
 	t.Helper()
-	ci, err := proto.GenerateKey("ci-1", rand.Reader)
+	made := map[string]proto.SecretKey{}
+	for _, name := range []string{"ci-1", "spare-1"} {
+		key, err := proto.GenerateKey(name, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[name] = key
+	}
+	k := takeoverKeys{ci: made["ci-1"], spare: made["spare-1"]}
+	var err error
+	k.signer, err = sign.Open(sign.Options{
+		Dir: t.TempDir(), Name: "test", Trusted: []proto.PublicKey{k.ci.Public()}, Spare: []proto.PublicKey{k.spare.Public()}, Rand: rand.Reader,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := sign.Open(sign.Options{Dir: t.TempDir(), Name: "test", Trusted: []proto.PublicKey{ci.Public()}, Rand: rand.Reader})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer, ci
+	return k
 }

@@ -7,11 +7,13 @@ import (
 	"kedge/proto"
 )
 
-// ErrOlder is wrapped when a release, or a list, is older than one that was published
-// before, and ErrTooFar when its serial is too far ahead of that one's.
+// ErrOlder is wrapped when a release, a list or an assignment is older than one that was
+// published before, ErrUsed when it is another one under the same serial, and ErrTooFar
+// when its serial is too far ahead of that one's.
 var (
 	ErrOlder  = errors.New("older than what was published before")
 	ErrTooFar = errors.New("serial is too far ahead")
+	ErrUsed   = errors.New("serial was published before")
 )
 
 // takes reports why r, which is in o, cannot follow what b says, or nil. The
@@ -24,7 +26,9 @@ func (p *Publisher) takes(r proto.Release, o Order, b Record) error {
 		return fmt.Errorf("%w: %s", ErrWithdrawn, digest)
 	case !o.Newer || same:
 		return nil
-	case r.Serial <= b.Release:
+	case r.Serial == b.Release: // it may be one that was gone back from
+		return fmt.Errorf("release %s: one with this %w: sign it anew under a new serial, or publish it with --downgrade", r.Serial, ErrUsed)
+	case r.Serial < b.Release:
 		return fmt.Errorf("release %s is %w, which was %s: sign it anew under a new serial, or publish it with --downgrade", r.Serial, ErrOlder, b.Release)
 	case r.Serial-b.Release > proto.MaxSerialJump:
 		return fmt.Errorf("%w: release %s comes after %s, and the next ones would have to be higher still", ErrTooFar, r.Serial, b.Release)
@@ -33,7 +37,7 @@ func (p *Publisher) takes(r proto.Release, o Order, b Record) error {
 }
 
 // spared returns the record that follows before, with r assigned by o's
-// assignment, which a spare key signed.
+// assignment, which a spare key signed: before itself, if that says so already.
 func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, error) {
 	a, err := p.o.Signer.OpenAssignment(*o.Assignment)
 	if err != nil {
@@ -43,12 +47,16 @@ func (p *Publisher) spared(r proto.Release, o Order, before Record) (Record, err
 	switch {
 	case a.Host != r.Host || a.Release != proto.DigestOf(o.Release.Payload):
 		return Record{}, fmt.Errorf("%w: assignment %s of %s is not of this release", proto.ErrMalformed, a.Serial, a.Host)
-	case a.Serial <= before.Target.Serial:
+	case !now.Before(a.Expires):
+		return Record{}, fmt.Errorf("assignment %s of %s has expired", a.Serial, a.Host)
+	case before.has(*o.Assignment):
+		return before, nil
+	case a.Serial == before.Target.Serial:
+		return Record{}, fmt.Errorf("assignment %s: another one with this %w", a.Serial, ErrUsed)
+	case a.Serial < before.Target.Serial:
 		return Record{}, fmt.Errorf("assignment %s is %w, which was %s", a.Serial, ErrOlder, before.Target.Serial)
 	case a.Serial-before.Target.Serial > proto.MaxSerialJump:
 		return Record{}, fmt.Errorf("%w: assignment %s comes after %s", ErrTooFar, a.Serial, before.Target.Serial)
-	case !now.Before(a.Expires):
-		return Record{}, fmt.Errorf("assignment %s of %s has expired", a.Serial, a.Host)
 	}
 	next := p.assign(Record{
 		Host:    r.Host,

@@ -122,7 +122,8 @@ func Open(o Options) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish says to the release's host that it shall run it, under a new serial.
+// Publish says to the release's host that it shall run it, under a new serial, or
+// under that of the order's assignment: what that says already is said again.
 // When it returns nil that is durable, and on its way: if the bus cannot be
 // reached then [Publisher.Sync] puts it there later. The actor is for the audit
 // trail.
@@ -141,10 +142,13 @@ func (p *Publisher) Publish(ctx context.Context, actor string, o Order) (proto.S
 	if h.record.newer(known) && h.record.says(r, o) {
 		return h.record.Target.Serial, nil // it was published, and that was forgotten here
 	}
+	before := h.record
 	if err := p.publish(ctx, h, r, o); err != nil {
 		return 0, fmt.Errorf("publish %s for %s: %w", r.Toplevel.Base(), r.Host, err)
 	}
-	p.audit(ctx, actor, h.record)
+	if h.record.newer(before) {
+		p.audit(ctx, actor, h.record)
+	}
 	return h.record.Target.Serial, nil
 }
 

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,6 +95,11 @@ func (r Record) newer(o Record) bool {
 // says reports whether r is what o, whose release is release, would have said.
 func (r Record) says(release proto.Release, o Order) bool {
 	return o.Assignment == nil && r.Target.Toplevel == release.Toplevel && r.Mode == o.Mode
+}
+
+// has reports whether an assignment, with the release that it names, is what r says.
+func (r Record) has(assignment proto.Envelope) bool {
+	return bytes.Equal(assignment.Payload, r.Desired.Assignment.Payload)
 }
 
 // A Shelf keeps records, and the list of withdrawals, which is nil before the

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,24 +59,29 @@ func (w *withdrawals) serial() proto.Serial {
 	return w.what.Serial
 }
 
-// take makes a list that was verified durable, and the one that counts.
-func (w *withdrawals) take(s Shelf, signed proto.Envelope, what proto.Withdrawals) error {
+// take makes a list that was verified durable, and the one that counts. It reports
+// whether it was not already: then nothing is left to do.
+func (w *withdrawals) take(s Shelf, signed proto.Envelope, what proto.Withdrawals) (taken bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lacks := slices.DeleteFunc(slices.Clone(w.what.Releases), what.Has)
 	switch {
-	case what.Serial <= w.what.Serial:
-		return fmt.Errorf("list of withdrawals %s is %w, which was %s", what.Serial, ErrOlder, w.what.Serial)
+	case w.signed != nil && bytes.Equal(signed.Payload, w.signed.Payload):
+		return false, nil
+	case what.Serial == w.what.Serial:
+		return false, fmt.Errorf("list of withdrawals %s: another one with this %w", what.Serial, ErrUsed)
+	case what.Serial < w.what.Serial:
+		return false, fmt.Errorf("list of withdrawals %s is %w, which was %s", what.Serial, ErrOlder, w.what.Serial)
 	case what.Serial-w.what.Serial > proto.MaxSerialJump:
-		return fmt.Errorf("list of withdrawals %s: %w: it comes after %s", what.Serial, ErrTooFar, w.what.Serial)
+		return false, fmt.Errorf("list of withdrawals %s: %w: it comes after %s", what.Serial, ErrTooFar, w.what.Serial)
 	case len(lacks) > 0:
-		return fmt.Errorf("%w: %d releases, such as %s; sign it with --list", ErrForgets, len(lacks), lacks[0])
+		return false, fmt.Errorf("%w: %d releases, such as %s; sign it with --list", ErrForgets, len(lacks), lacks[0])
 	}
 	if err := s.SaveWithdrawals(signed); err != nil {
-		return fmt.Errorf("save what was withdrawn: %w", err)
+		return false, fmt.Errorf("save what was withdrawn: %w", err)
 	}
 	w.signed, w.what = &signed, what
-	return nil
+	return true, nil
 }
 
 // countersign adds, durably, the signatures of keys of ours that have not signed the
@@ -101,7 +107,8 @@ func (w *withdrawals) countersign(s Shelf, by Signer) error {
 // nothing was withdrawn.
 func (p *Publisher) Withdrawals() *proto.Envelope { return p.withdrawals.list() }
 
-// Withdraw takes a list of withdrawals, which has all that the one before it has.
+// Withdraw takes a list of withdrawals, which has all that the one before it has, or is
+// that one.
 // When it returns nil that is durable, nothing on the list is assigned any more,
 // and [Publisher.Renew] adds it to what every host is told. It returns the hosts
 // that were assigned something on the list.
@@ -110,7 +117,8 @@ func (p *Publisher) Withdraw(ctx context.Context, actor string, list proto.Envel
 	if err != nil {
 		return what, nil, err
 	}
-	if err := p.withdrawals.take(p.o.Shelf, list, what); err != nil {
+	taken, err := p.withdrawals.take(p.o.Shelf, list, what)
+	if err != nil {
 		return what, nil, err
 	}
 	var hosts []proto.HostName
@@ -121,6 +129,9 @@ func (p *Publisher) Withdraw(ctx context.Context, actor string, list proto.Envel
 			hosts = append(hosts, name)
 		}
 		h.mu.Unlock()
+	}
+	if !taken { // the audit has who took it
+		return what, hosts, nil
 	}
 	err = p.o.Bus.Audit(ctx, proto.AuditEntry{
 		Format: proto.Format1, Time: p.o.Now().UTC(), Actor: actor, Act: proto.ActWithdraw, Serial: what.Serial,
@@ -142,7 +153,7 @@ func (p *Publisher) learn(list *proto.Envelope) {
 	if err != nil || what.Serial <= p.withdrawals.serial() {
 		return
 	}
-	if err := p.withdrawals.take(p.o.Shelf, *list, what); err != nil {
+	if _, err := p.withdrawals.take(p.o.Shelf, *list, what); err != nil {
 		p.o.Log.Warn("withdrawals on the bus are newer than ours and cannot be taken", "serial", what.Serial, "err", err)
 		return
 	}
