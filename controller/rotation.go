@@ -69,18 +69,40 @@ func committedTrust(v proto.HostView) proto.TrustStatus {
 	return s.Trust
 }
 
-// add makes a further key. What was assigned is signed with it at once.
+// add makes a further key, unless there is one that no host is known to trust yet: whoever
+// made that may not have heard of it. What was assigned is signed with it at once. It is
+// in the audit each time: no key that signs may be missing there.
 func (k *keyAPI) add(ctx context.Context, c bus.Caller, req proto.KeyAddRequest) (proto.KeyAddReply, error) {
 	k.rotating.Lock()
 	defer k.rotating.Unlock()
-	key, err := k.signer.Add(sign.Role(req.Role))
-	if err != nil {
-		return proto.KeyAddReply{}, refused(err)
+	key, again := k.untrusted(req.Role)
+	if !again {
+		var err error
+		if key, err = k.signer.Add(sign.Role(req.Role)); err != nil {
+			return proto.KeyAddReply{}, refused(err)
+		}
 	}
 	k.wake()
 	k.audit(ctx, proto.AuditEntry{Time: k.now().UTC(), Actor: c.Name, Act: proto.ActKeyAdd, Message: key.String()})
-	k.log.WarnContext(ctx, "key added", "role", req.Role, "key", key, "by", c.Name)
-	return proto.KeyAddReply{Key: key}, nil
+	k.log.WarnContext(ctx, "key added", "role", req.Role, "key", key, "again", again, "by", c.Name)
+	return proto.KeyAddReply{Key: key, Again: again}, nil
+}
+
+// untrusted returns the newest key that was added to those of a role, if no host is known
+// to trust it yet.
+func (k *keyAPI) untrusted(role proto.KeyRole) (proto.PublicKey, bool) {
+	var held []proto.PublicKey
+	switch role {
+	case proto.KeyRelease:
+		held = k.signer.OwnReleaseKeys()
+	case proto.KeyController:
+		held = k.signer.ControllerKeys()
+	}
+	if len(held) < 2 {
+		return proto.PublicKey{}, false
+	}
+	newest := held[len(held)-1]
+	return newest, judgeKey(newest, role, held, letIn(k.fleet.View().Hosts)).Trusted == 0
 }
 
 // retire destroys a key, once everything that was assigned is signed by the others.

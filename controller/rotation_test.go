@@ -1,9 +1,12 @@
 package controller
 
 import (
+	"context"
 	"crypto/rand"
+	"slices"
 	"testing"
 
+	"kedge/controller/internal/sign"
 	"kedge/proto"
 )
 
@@ -36,4 +39,74 @@ func TestTrustCountsOnceItIsProven(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAKeyThatNobodyTrustsYetIsNotFollowedByAnother: the answer of the first call may
+// have been lost, and its entry in the audit; or two admins do the same at once.
+func TestAKeyThatNobodyTrustsYetIsNotFollowedByAnother(t *testing.T) {
+	k := newKeyAPI(t, sign.Options{})
+	for _, role := range []proto.KeyRole{proto.KeyController, proto.KeyRelease} {
+		key := k.mustAdd(t, role, false)
+		if again := k.mustAdd(t, role, true); again != key {
+			t.Errorf("%s: added %s, then %s; want the same", role, key.Name(), again.Name())
+		}
+		k.trusted(t, key)
+		next := k.mustAdd(t, role, false)
+		if next == key {
+			t.Errorf("%s: %s is trusted, and was not followed by another", role, key.Name())
+		}
+		if _, err := k.retire(t.Context(), ada(), proto.KeyRetireRequest{Name: next.Name(), Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		if another := k.mustAdd(t, role, false); another == next {
+			t.Errorf("%s: %s was retired, and added again", role, next.Name())
+		}
+	}
+	added := slices.DeleteFunc(k.audited, func(e proto.AuditEntry) bool { return e.Act != proto.ActKeyAdd })
+	if len(added) != 8 || added[1].Message != added[0].Message || added[1].Actor != "ada" {
+		t.Errorf("in the audit are %+v; want one for each time", added)
+	}
+}
+
+// A testKeyAPI is one of a controller that only signs, with a host web1.
+type testKeyAPI struct {
+	*keyAPI
+
+	audited []proto.AuditEntry
+}
+
+func newKeyAPI(t *testing.T, o sign.Options) *testKeyAPI {
+	t.Helper()
+	o.Dir, o.Name = t.TempDir(), "test"
+	signer, err := sign.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTakeoverWorld(t, takeoverKeys{signer: signer}).lead(t, t.TempDir())
+	k := &testKeyAPI{keyAPI: c.keys}
+	k.audit = func(_ context.Context, e proto.AuditEntry) { k.audited = append(k.audited, e) }
+	return k
+}
+
+// mustAdd adds a key, which was made before or not.
+func (k *testKeyAPI) mustAdd(t *testing.T, role proto.KeyRole, before bool) proto.PublicKey {
+	t.Helper()
+	r, err := k.add(t.Context(), ada(), proto.KeyAddRequest{Role: role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Again != before {
+		t.Errorf("%s was made before: %t, want %t", r.Key.Name(), r.Again, before)
+	}
+	return r.Key
+}
+
+// trusted has web1 run what trusts a key, for whatever it is.
+func (k *testKeyAPI) trusted(t *testing.T, key proto.PublicKey) {
+	t.Helper()
+	keys := []proto.PublicKey{key}
+	k.fleet.Apply(proto.Status{
+		Host: host(t, "web1"), Systems: proto.Systems{Current: storePath(t, "a"), Profile: storePath(t, "a"), Proven: storePath(t, "a")},
+		Trust: proto.Trust{ReleaseKeys: keys, ControllerKeys: keys}.Status(),
+	}, k.now())
 }

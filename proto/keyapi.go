@@ -75,7 +75,8 @@ type KeyStatus struct {
 const MaxKeyHosts = 100
 
 // A KeyAddRequest asks the controller to make a further key, which signs beside
-// the others.
+// the others. It may be repeated: one that no host is known to trust yet is not
+// followed by another.
 type KeyAddRequest struct {
 	Role KeyRole `json:"role"`
 }
@@ -83,6 +84,8 @@ type KeyAddRequest struct {
 // A KeyAddReply has the public half. The secret half stays where it was made.
 type KeyAddReply struct {
 	Key PublicKey `json:"key"`
+	// Again is true if it was made before, and no host is known to trust it yet.
+	Again bool `json:"again,omitempty"`
 }
 
 // A KeyRetireRequest asks to destroy the secret half of a key. It is refused while

@@ -106,7 +106,10 @@ func (k *kedge) keyAdd() *cobra.Command {
 		Short: "Have the controller make a further key, which signs beside the others",
 		Long: `Have the controller make a further key, and print its public half: for every host's
 configuration. The secret half stays where it is made. From then on it signs beside
-the others, so that hosts that trust any of them are served.`,
+the others, so that hosts that trust any of them are served.
+
+It may be repeated: a key that was made before, and that no host is known to trust yet,
+is printed again. To have another one made, retire that one first.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			role := proto.KeyRole(args[0])
@@ -117,6 +120,10 @@ the others, so that hosts that trust any of them are served.`,
 				r, err := call[proto.KeyAddRequest, proto.KeyAddReply](ctx, conn, proto.EndpointKeyAdd, proto.KeyAddRequest{Role: role})
 				if err != nil {
 					return err
+				}
+				if r.Again {
+					fmt.Fprintf(k.Stderr, "%s was made before, and no host is known to trust it yet; to have another one made, retire it first\n",
+						terminal.Printable(r.Key.Name()))
 				}
 				_, err = fmt.Fprintln(k.Stdout, r.Key)
 				return err
