@@ -79,7 +79,7 @@ func (k *keyAPI) add(ctx context.Context, c bus.Caller, req proto.KeyAddRequest)
 	if !again {
 		var err error
 		if key, err = k.signer.Add(sign.Role(req.Role)); err != nil {
-			return proto.KeyAddReply{}, refused(err)
+			return proto.KeyAddReply{}, refusal(err)
 		}
 	}
 	k.wake()
@@ -122,7 +122,7 @@ func (k *keyAPI) retire(ctx context.Context, c bus.Caller, req proto.KeyRetireRe
 		return proto.KeyRetireReply{}, fmt.Errorf("sign everything with the other keys: %w", err)
 	}
 	if err := k.signer.Retire(req.Name); err != nil {
-		return proto.KeyRetireReply{}, refused(err)
+		return proto.KeyRetireReply{}, refusal(err)
 	}
 	k.rollouts.forgetReleases()
 	k.wake()

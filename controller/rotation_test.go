@@ -3,11 +3,14 @@ package controller
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"kedge/controller/internal/sign"
 	"kedge/proto"
+	"kedge/proto/bus"
 )
 
 // Whom a host trusts counts once what it runs is proven, in whatever specialisation.
@@ -65,6 +68,44 @@ func TestAKeyThatNobodyTrustsYetIsNotFollowedByAnother(t *testing.T) {
 	added := slices.DeleteFunc(k.audited, func(e proto.AuditEntry) bool { return e.Act != proto.ActKeyAdd })
 	if len(added) != 8 || added[1].Message != added[0].Message || added[1].Actor != "ada" {
 		t.Errorf("in the audit are %+v; want one for each time", added)
+	}
+}
+
+// TestWhatCannotBeRotatedIsRefused: that is no fault of the controller's.
+func TestWhatCannotBeRotatedIsRefused(t *testing.T) {
+	add := func(role proto.KeyRole) func(*testing.T, *testKeyAPI) error {
+		return func(t *testing.T, k *testKeyAPI) error {
+			t.Helper()
+			_, err := k.add(t.Context(), ada(), proto.KeyAddRequest{Role: role})
+			return err
+		}
+	}
+	for name, c := range map[string]struct {
+		options sign.Options
+		do      func(*testing.T, *testKeyAPI) error
+		want    error
+	}{
+		"the last key is retired": {want: sign.ErrLastKey, do: func(t *testing.T, k *testKeyAPI) error {
+			t.Helper()
+			_, err := k.retire(t.Context(), ada(), proto.KeyRetireRequest{Name: k.signer.ControllerKeys()[0].Name(), Force: true})
+			return err
+		}},
+		"a release key is added where none is held": {options: sign.Options{NoRelease: true}, want: sign.ErrHoldsNone, do: add(proto.KeyRelease)},
+		"a key is added to many": {want: sign.ErrTooManyKeys, do: func(t *testing.T, k *testKeyAPI) error {
+			t.Helper()
+			for range 3 {
+				k.trusted(t, k.mustAdd(t, proto.KeyController, false))
+			}
+			return add(proto.KeyController)(t, k)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.do(t, newKeyAPI(t, c.options))
+			said, ok := errors.AsType[*bus.APIError](err)
+			if !ok || said.Code != bus.CodeRefused || !strings.Contains(said.Message, c.want.Error()) {
+				t.Errorf("got %v, want it refused: %v", err, c.want)
+			}
+		})
 	}
 }
 
