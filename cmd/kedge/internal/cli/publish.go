@@ -98,6 +98,9 @@ func parsePublications(args []string, mode proto.Mode, downgrade bool) (publicat
 	for _, a := range args {
 		problems = append(problems, p.add(a))
 	}
+	if len(p.withdrawals) > 1 { // once the last one is published, the others are too old to repeat it all
+		problems = append(problems, errors.New("several lists of withdrawals: the last one has all that those before it have, and is enough"))
+	}
 	for i := range p.targets {
 		p.targets[i].Mode, p.targets[i].Downgrade = mode, downgrade
 	}
