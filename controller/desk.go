@@ -40,13 +40,20 @@ func (i *identities) token(ctx context.Context, c bus.Caller, req proto.HostToke
 func (i *identities) Redeem(ctx context.Context, t proto.Token, r proto.EnrollRequest, from string) (proto.EnrollReply, error) {
 	now := i.now().UTC()
 	k := enroll.Key{PublicKey: r.PublicKey, Added: now, From: from, Instance: r.Instance, Expires: now.Add(i.lifetime).Truncate(time.Second)}
+	before, _ := i.book.Newest(r.Host)
 	if err := i.book.Redeem(t, k); err != nil {
 		return proto.EnrollReply{}, i.turnedAway(ctx, r, from, err)
 	}
 	i.show(r.Host)
 	i.wake()
 	k, _ = i.book.Newest(r.Host)
-	if leftOut, entry := i.redeemed.enter(r.Host, now); entry { // a token is good for the same key again
+	// Another key takes another token, which somebody made, and is always in the audit; for
+	// the same key a token is good again and again.
+	leftOut, entry := 0, true
+	if before.PublicKey == k.PublicKey {
+		leftOut, entry = i.redeemed.enter(r.Host, now)
+	}
+	if entry {
 		i.audit(ctx, proto.AuditEntry{
 			Time: now, Actor: k.By, Act: proto.ActHostEnroll, Host: r.Host, From: from, Message: afterGap(k.PublicKey+", with a token", leftOut),
 		})

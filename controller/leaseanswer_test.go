@@ -24,6 +24,8 @@ type oneKey struct {
 	raw  bus.Raw
 	err  error // of both calls
 	lost error // instead of the next answer to a write, which is kept
+
+	onWrite func() // called before a write; nil for nothing
 }
 
 // GetControl implements [lease.Bus].
@@ -31,6 +33,9 @@ func (k *oneKey) GetControl(context.Context, string) (bus.Raw, error) { return k
 
 // PutControl implements [lease.Bus].
 func (k *oneKey) PutControl(_ context.Context, _ string, data []byte, last uint64) (uint64, error) {
+	if k.onWrite != nil {
+		k.onWrite()
+	}
 	switch {
 	case k.err != nil:
 		return 0, k.err
@@ -86,7 +91,7 @@ func TestARevokedHostHoldsUpNobody(t *testing.T) {
 	o := newOffice(t, t.TempDir())
 	k := &oneKey{}
 	l := lessor(k, lease.Rules{Slots: 1}, &o.clock, &o.audits)
-	o.free = l.revoked
+	o.free, l.fleet = l.revoked, o.fleet
 	web1, web2 := host(t, "web1"), host(t, "web2")
 	for _, h := range []proto.HostName{web1, web2} {
 		if _, err := o.add(t.Context(), bus.Caller{Name: "ada"}, proto.HostAddRequest{Host: h, PublicKey: userKey(t)}); err != nil {
@@ -100,6 +105,9 @@ func TestARevokedHostHoldsUpNobody(t *testing.T) {
 	o.audits = nil
 	if _, err := o.revoke(t.Context(), bus.Caller{Name: "ada"}, proto.HostRevokeRequest{Host: web1}); err != nil {
 		t.Fatal(err)
+	}
+	if r, err := l.answer(t.Context(), web1, acquire); err != nil || r.Granted || r.Reason != proto.ReasonNoLease {
+		t.Errorf("it asks, as NATS has not cut it off: got %+v, %v", r, err)
 	}
 	if r, err := l.answer(t.Context(), web2, acquire); err != nil || !r.Granted {
 		t.Errorf("the next host: got %+v, %v", r, err)
@@ -117,6 +125,22 @@ func TestARevokedHostHoldsUpNobody(t *testing.T) {
 	said, ok := errors.AsType[*bus.APIError](err)
 	if !ok || said.Code != bus.CodeUnavailable || !strings.Contains(said.Message, "NATS does not know yet") || !strings.Contains(said.Message, "kedge lease list") {
 		t.Errorf("where nobody can be told, and nobody knows who has a lease: %v", err)
+	}
+}
+
+// TestAHostThatIsRevokedWhileItAsksHasNoLease revokes it when its request has been read.
+func TestAHostThatIsRevokedWhileItAsksHasNoLease(t *testing.T) {
+	now := time.Now()
+	var audit []proto.AuditEntry
+	k := &oneKey{}
+	l := lessor(k, lease.Rules{Slots: 1}, &now, &audit)
+	web1 := host(t, "web1")
+	k.onWrite = func() { l.fleet.Enrolled(web1, proto.HostKey{PublicKey: "UA", Revoked: now}) }
+	if r, err := l.answer(t.Context(), web1, proto.LeaseRequest{Action: proto.LeaseAcquire, Deployment: "7-1"}); err != nil || r.Granted {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if holders, err := l.ledger.Holders(t.Context()); err != nil || len(holders) > 0 {
+		t.Errorf("leases are held: %+v, %v", holders, err)
 	}
 }
 

@@ -60,10 +60,19 @@ func (l *leases) answer(ctx context.Context, host proto.HostName, r proto.LeaseR
 	return reply, nil
 }
 
+// acquire grants host a lease, unless it is revoked: it would not be heard of again. Who is
+// revoked meanwhile has none in the end, either: it is known before [leases.revoked].
 func (l *leases) acquire(ctx context.Context, host proto.HostName, deployment string) (reply proto.LeaseReply, result string, err error) {
+	if l.isRevoked(host) {
+		return noLease("this host is revoked"), leaseRefused, nil
+	}
 	a, err := l.ledger.Acquire(ctx, host, deployment)
 	if err != nil {
 		return proto.LeaseReply{}, "", err
+	}
+	if a.Granted && l.isRevoked(host) {
+		_, _, err := l.ledger.Release(ctx, host)
+		return noLease("this host is revoked"), leaseRefused, err
 	}
 	rules := l.ledger.Rules()
 	for _, h := range a.Expired {
@@ -71,15 +80,22 @@ func (l *leases) acquire(ctx context.Context, host proto.HostName, deployment st
 		l.note(ctx, proto.ServiceName, proto.ActLeaseExpire, h)
 	}
 	if !a.Granted {
-		return proto.LeaseReply{
-			Reason: proto.ReasonNoLease, Message: fmt.Sprintf("%d of %d reboot leases are held", a.Held, rules.Slots),
-		}, leaseRefused, nil
+		return noLease(fmt.Sprintf("%d of %d reboot leases are held", a.Held, rules.Slots)), leaseRefused, nil
 	}
 	if a.New {
 		l.log.InfoContext(ctx, "reboot lease granted", "host", host, "deployment", deployment, "held", a.Held, "slots", rules.Slots)
 		l.noteOwn(ctx, proto.ActLeaseAcquire, a.Lease)
 	}
 	return proto.LeaseReply{Granted: true, Since: a.Lease.Since, Expires: rules.Expires(a.Lease)}, leaseGranted, nil
+}
+
+func noLease(why string) proto.LeaseReply {
+	return proto.LeaseReply{Reason: proto.ReasonNoLease, Message: why}
+}
+
+func (l *leases) isRevoked(host proto.HostName) bool {
+	r, known := l.fleet.Host(host)
+	return known && r.Host.Revoked()
 }
 
 func (l *leases) release(ctx context.Context, host proto.HostName) (result string, err error) {
