@@ -23,11 +23,12 @@ type LeaseState struct {
 const leaseRetry = time.Minute
 
 // runsTried reports whether the host runs what the record only tried; or what one
-// before it did, and the record has left running.
+// before it did, and the record has left running. What a failed way back left is not
+// that.
 func (o Observation) runsTried() bool {
 	r, s := o.Record, o.Systems
 	tried := r.Phase == proto.PhaseTried && s.Current == r.System() || !r.From.IsZero() && s.Current == r.From
-	return tried && s.Profile == o.Proven.Toplevel && !o.lostTheWay()
+	return tried && s.Profile == o.Proven.Toplevel && !o.lostTheWay() && !o.left()
 }
 
 // runsNow reports whether m makes a system run now, and not at the next boot.

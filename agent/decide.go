@@ -249,6 +249,8 @@ func decideUntouched(o Observation) Decision {
 	switch {
 	case !o.Record.Ordered():
 		return Decision{Action: ActionSettle, Reason: proto.ReasonDeploying}
+	case o.left() && !o.lostTheWay():
+		return Decision{Action: ActionSupersede, Reason: proto.ReasonNotProven, Message: differences(o.Systems, o.Proven) + ": that is gone back from first"}
 	case o.Order == nil && o.Withdrawn:
 		return Decision{Action: ActionWithdraw, Reason: proto.ReasonWithdrawn}
 	case o.Order == nil:

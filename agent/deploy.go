@@ -74,10 +74,7 @@ func (a *Agent) begin(o Observation, attempt int) error {
 		ActivationTimeout: a.Config.Activation.Timeout,
 		Started:           now,
 	}
-	if o.lostTheWay() {
-		d = after(o.Record, d)
-	}
-	d, err := d.Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: now})
+	d, err := o.after(d).Advance(deployment.Step{Phase: proto.PhaseAccepted, Time: now})
 	if err != nil {
 		return err
 	}

@@ -176,13 +176,9 @@ func restored(h statefile.History, system proto.StorePath) (at []time.Time) {
 // restore begins to bring back what was proven. That it cannot be gone to is an
 // end, too.
 func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error {
-	d := deployment.Deployment{
+	d, err := restoring(o.after(deployment.Deployment{
 		Origin: deployment.OriginDrift, Reason: why.Reason, Message: why.Message, Proven: o.Proven,
-	}
-	if o.left() {
-		d = after(o.Record, d)
-	}
-	d, err := restoring(d, o.Systems)
+	}), o.Systems)
 	if err != nil {
 		return err
 	}
@@ -194,7 +190,7 @@ func (a *Agent) restore(ctx context.Context, o Observation, why Decision) error 
 			d.From = o.Systems.Current
 		}
 		if errors.Is(err, closure.ErrGone) { // there is no way back: what runs is the policy's
-			d.Lost = false
+			d.Lost, d.LostTo = false, nil
 		}
 		if r := o.Record; r.Origin == d.Origin && r.Phase == proto.PhaseFailed && r.Toplevel == d.Toplevel {
 			d.Attempt = r.Attempt + 1

@@ -12,7 +12,26 @@ import (
 // deployment has begun heals nothing, as long as it has not touched the host.
 func (o Observation) lostTheWay() bool {
 	r := o.Record
-	return (r.Phase == proto.PhaseRollbackFailed || r.Lost && !r.Restore && idle(r)) && r.BootID == o.BootID
+	return (r.Phase == proto.PhaseRollbackFailed || r.Lost && !r.Restore && idle(r)) && lostIn(r) == o.BootID
+}
+
+// lostIn returns the boot in which the way back failed, of r or before it.
+func lostIn(r deployment.Deployment) string {
+	if r.Phase == proto.PhaseRollbackFailed {
+		return r.BootID
+	}
+	return r.LostIn
+}
+
+// lostTo returns the systems that ways back which failed have left, of r or before it.
+// Of one that was to bring back a specialisation, all are of the proven system.
+func lostTo(r deployment.Deployment) []proto.StorePath {
+	if r.Phase != proto.PhaseRollbackFailed || r.Respecialises() {
+		return r.LostTo
+	}
+	all := append(slices.Clone(r.LostTo), r.Toplevel, r.System())
+	slices.SortFunc(all, proto.StorePath.Compare)
+	return slices.Compact(all)
 }
 
 // idle reports whether r has not touched what runs.
@@ -44,18 +63,18 @@ func (o Observation) movesOn() bool {
 
 // left reports whether a failed way back left in place what differs from what was
 // proven: nobody proved or chose that, also where it could be booted since, and where
-// going back once more could not begin.
+// going back once more, or another deployment, could not begin.
 func (o Observation) left() bool {
-	r, s := o.Record, o.Systems
-	failed := r.Phase == proto.PhaseRollbackFailed || r.Phase == proto.PhaseFailed && r.Restore && r.Lost
-	return failed && (s.Toplevel() == r.Toplevel || s.Current == r.System() || s.Profile == r.Toplevel)
+	s := o.Systems
+	there := []proto.StorePath{s.Toplevel(), s.Current, s.Profile}
+	return slices.ContainsFunc(lostTo(o.Record), func(p proto.StorePath) bool { return slices.Contains(there, p) })
 }
 
 // leaveFailed brings back what was proven in place of what a failed way back left:
 // once in a boot, whatever the policy. If that could not begin, it is tried again as any
 // fetch that failed.
 func leaveFailed(o Observation) Decision {
-	if o.Record.Phase == proto.PhaseFailed {
+	if r := o.Record; r.Restore && r.Phase == proto.PhaseFailed {
 		if d := decideAgain(o); d.Action == ActionRest {
 			return d
 		}
@@ -64,10 +83,16 @@ func leaveFailed(o Observation) Decision {
 	return goBack(o)
 }
 
-// after has d begin where the way back of r has failed: what was wrong with the units
-// before r counts for d, and what r may have made the boot default is not known.
-func after(r, d deployment.Deployment) deployment.Deployment {
-	d.Lost, d.BootID = true, r.BootID
+// after has d begin after o's record. Where a way back has failed, what was wrong with the
+// units before counts for d, and what that way back may have made the boot default is not
+// known.
+func (o Observation) after(d deployment.Deployment) deployment.Deployment {
+	r := o.Record
+	d.Lost, d.LostTo = o.lostTheWay() || o.left(), lostTo(r)
+	if !d.Lost && len(d.LostTo) == 0 {
+		return d
+	}
+	d.LostIn = lostIn(r)
 	d.FailedBefore, d.RestartingBefore = r.FailedBefore, r.RestartingBefore
 	d.Proven.Adopted = d.Proven.Adopted || r.Registered || r.Proven.Adopted
 	return d

@@ -26,7 +26,7 @@ func leftIn(current, profile proto.StorePath) agent.Observation {
 func couldNotBegin(attempt int) agent.Observation {
 	return with(leftIn(pathB, pathB), func(o *agent.Observation) {
 		o.Record = deployment.Deployment{
-			ID: "drift-x", Origin: deployment.OriginDrift, Restore: true, Lost: true, Toplevel: pathB, Proven: o.Proven,
+			ID: "drift-x", Origin: deployment.OriginDrift, Restore: true, Lost: true, LostTo: []proto.StorePath{pathB}, Toplevel: pathB, Proven: o.Proven,
 			Phase: proto.PhaseFailed, Reason: proto.ReasonFetchFailed, Attempt: attempt, Since: o.Now.Add(-time.Second),
 		}
 	})
@@ -51,12 +51,21 @@ func running(current, toplevel proto.StorePath) agent.Observation {
 func couldNotBeFetched(toplevel proto.StorePath) agent.Observation {
 	return with(running(pathB, toplevel), func(o *agent.Observation) {
 		o.Record = deployment.Deployment{
-			ID: "8-x", Serial: 8, Toplevel: pathC, From: pathB, Lost: true, BootID: "this", Proven: o.Proven,
+			ID: "8-x", Serial: 8, Toplevel: pathC, From: pathB, Lost: true, LostIn: "this", LostTo: []proto.StorePath{pathB}, Proven: o.Proven,
 			Phase: proto.PhaseFailed, Reason: proto.ReasonCacheUnreachable, Attempt: 1, Since: o.Now.Add(-time.Minute),
 		}
 		if toplevel != pathC {
 			o.Order.Assignment.Serial = 9
 		}
+	})
+}
+
+// bootedAfter is couldNotBeFetched of c, on a host that a ran on then, and that was booted
+// into b since.
+func bootedAfter(change func(o *agent.Observation)) agent.Observation {
+	return with(couldNotBeFetched(pathC), func(o *agent.Observation) {
+		o.Systems.Booted, o.Record.From, o.BootID = pathB, proto.StorePath{}, "later"
+		change(o)
 	})
 }
 
@@ -111,11 +120,44 @@ func TestDecideWhatAFailedWayBackLeft(t *testing.T) {
 			o.Drift.Restored = []time.Time{o.Now.Add(-30 * time.Minute), o.Now.Add(-20 * time.Minute), o.Now.Add(-10 * time.Minute)}
 		}), agent.ActionRestore, proto.ReasonDriftRestored},
 		{"until it is known that there is no way back", with(couldNotBegin(1), func(o *agent.Observation) {
-			o.Record.Lost = false
+			o.Record.Lost, o.Record.LostTo = false, nil
 		}), agent.ActionAdopt, proto.ReasonAdopted},
 		{"what somebody registered meanwhile is adopted", with(couldNotBegin(1), func(o *agent.Observation) {
 			o.Systems.Current, o.Systems.Profile = pathC, pathC
 		}), agent.ActionAdopt, proto.ReasonAdopted},
+
+		{"it is gone back from also after a deployment that could not begin", bootedAfter(func(*agent.Observation) {}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"and never will", bootedAfter(func(o *agent.Observation) {
+			o.Record.Reason = proto.ReasonNotAToplevel
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"or that ran into it", bootedAfter(func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason = proto.PhaseSuperseded, proto.ReasonThirdParty
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"or was to begin from it", bootedAfter(func(o *agent.Observation) {
+			o.Record.From, o.Order = pathB, nil
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"and may be tried again", bootedAfter(func(o *agent.Observation) {
+			o.Record.From = pathB
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"or that began after another boot", bootedAfter(func(o *agent.Observation) {
+			o.Record.Lost, o.Record.LostIn = false, ""
+		}), agent.ActionRestore, proto.ReasonDriftRestored},
+		{"one that is to begin is overtaken by that", bootedAfter(func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason = proto.PhaseAccepted, ""
+		}), agent.ActionSupersede, proto.ReasonNotProven},
+		{"also if it may not begin now", bootedAfter(func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason, o.Order = proto.PhaseFetched, "", nil
+		}), agent.ActionSupersede, proto.ReasonNotProven},
+		{"but not in the boot in which the way back failed", with(couldNotBeFetched(pathC), func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason = proto.PhaseAccepted, ""
+		}), agent.ActionFetch, proto.ReasonDeploying},
+		{"nor where what is proven was booted", bootedAfter(func(o *agent.Observation) {
+			o.Systems.Current, o.Record.Phase, o.Record.Reason = pathA, proto.PhaseAccepted, ""
+		}), agent.ActionFetch, proto.ReasonDeploying},
+		{"a boot heals the host also while it is armed for another one", bootedAfter(func(o *agent.Observation) {
+			o.Systems.Current, o.Record.Phase, o.Record.BootID = pathA, proto.PhaseSuperseded, "later"
+			o.Order.Release.Toplevel = pathA
+		}), agent.ActionRest, proto.ReasonConverged},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := agent.Decide(tt.o); got.Action != tt.want || got.Reason != tt.reason {
@@ -168,7 +210,7 @@ func TestOneFailureDoesNotMakeWhatFailedProven(t *testing.T) {
 				w.change(func() { w.absent = proto.StorePath{} })
 				time.Sleep(11 * time.Minute)
 				synctest.Wait()
-				if d, err := w.files.Deployment(); err != nil || !d.Fetched() || !d.Restore || d.Toplevel != pathC || d.Proven.Toplevel != pathB {
+				if d, err := w.files.Deployment(); err != nil || !d.Fetched() || !d.Restore || d.Toplevel != pathC || d.Proven.Toplevel != pathB || !d.Lost || !slices.Equal(d.LostTo, []proto.StorePath{pathC}) {
 					t.Errorf("once it is in reach, it is %+v, %v", d, err)
 				}
 			})
@@ -194,6 +236,30 @@ func TestAnotherSystemBeginsWhereAWayBackFailed(t *testing.T) {
 	}
 	if !d.Lost || !d.Proven.Adopted || !slices.Equal(d.FailedBefore, failed.FailedBefore) || !slices.Equal(d.RestartingBefore, failed.RestartingBefore) {
 		t.Errorf("the record is %+v, want it to know that it begins after a way back that failed", d)
+	}
+	if d.LostIn != failed.BootID || !slices.Equal(d.LostTo, []proto.StorePath{pathA}) {
+		t.Errorf("the record is %+v, want it to know where and to what", d)
+	}
+}
+
+// TestABootDoesNotForgetWhatAFailedWayBackLeft has one deployment after the other begin
+// once the host was booted into what is proven: the next boot may lead elsewhere still.
+func TestABootDoesNotForgetWhatAFailedWayBackLeft(t *testing.T) {
+	for _, last := range []deployment.Deployment{
+		{Phase: proto.PhaseRollbackFailed, Reason: proto.ReasonRollbackFailed, Toplevel: pathA, BootID: "before", Registered: true},
+		{
+			Phase: proto.PhaseFailed, Reason: proto.ReasonReadOnly, Toplevel: pathD,
+			Lost: true, LostIn: "before", LostTo: []proto.StorePath{pathA}, Proven: deployment.Proven{Adopted: true},
+		},
+	} {
+		w := provenAfter(t)
+		last.ID, last.Serial = "6-x", 6
+		w.record(last)
+		w.start()
+		w.assign(7, pathC)
+		if d := w.awaitTransaction(); d.Lost || !slices.Equal(d.LostTo, []proto.StorePath{pathA}) || !d.Proven.Adopted || !d.From.IsZero() {
+			t.Errorf("after %s the record is %+v", last.Phase, d)
+		}
 	}
 }
 

@@ -42,9 +42,13 @@ type Deployment struct {
 	// Back.
 	Restore bool `json:"restore,omitempty"`
 
-	// Lost is true for one that begins where a way back has failed: what that left
-	// running is proven by nobody, and the [Baseline] is that of before.
-	Lost bool `json:"lost,omitempty"`
+	// Lost is true for one that begins where a way back has failed, in the boot LostIn:
+	// what that left running is proven by nobody, and the [Baseline] is that of before.
+	Lost   bool   `json:"lost,omitempty"`
+	LostIn string `json:"lost_in,omitempty"`
+	// LostTo are the systems that ways back which failed have left, and a boot may lead to,
+	// until one after them was judged good, or gone back from.
+	LostTo []proto.StorePath `json:"lost_to,omitempty"`
 
 	// Proven is the rollback target, named before the first effect.
 	Proven Proven `json:"proven"`

@@ -162,6 +162,9 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 		proven.Adopted = len(wrong) > known // so that it is tried again before anything else is begun
 		try("keep the proven system", profileTimeout, func(context.Context) error { return t.Store.Prove(proven) })
 	}
+	if len(wrong) == 0 && (t.d.Registered || !t.d.Restore) { // else the boot default was left alone
+		t.d.LostTo = nil // saved with what comes next
+	}
 	return wrong
 }
 

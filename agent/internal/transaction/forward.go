@@ -197,6 +197,7 @@ func (t *transaction) judge(ctx context.Context) (deployment.Step, error) {
 	if _, err := t.look(func(s proto.Systems) bool { return s.Current == t.d.System() && t.ours(s) }); err != nil {
 		return deployment.Step{}, err
 	}
+	t.d.LostTo = nil
 	t.d.Checks = j.Checks // saved with the step
 	next := proto.PhaseTried
 	if t.d.Way != deployment.WayTest {

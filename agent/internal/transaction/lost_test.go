@@ -1,10 +1,12 @@
 package transaction_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
 	"kedge/agent/internal/activation"
+	"kedge/agent/internal/deployment"
 	"kedge/proto"
 )
 
@@ -13,6 +15,7 @@ import (
 func (h *fakeHost) lost() {
 	h.current, h.whole, h.agent, h.bootDefault = foreign, foreign, foreign, foreign
 	h.record.Lost, h.record.From, h.record.Proven.Adopted = true, foreign, true
+	h.record.LostIn, h.record.LostTo = "a", []proto.StorePath{foreign}
 	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
 }
 
@@ -46,6 +49,45 @@ func TestAnotherSystemAfterAWayBackThatFailed(t *testing.T) {
 			h.lost()
 			h.unitsFail, h.provenFails = true, true
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, (*fakeHost).back},
+
+		{"what was left is forgotten once another one is good", (*fakeHost).lost, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.record.LostTo == nil }},
+		{"also if that is only tried", func(h *fakeHost) {
+			h.lost()
+			h.record.Way = deployment.WayTest
+		}, proto.PhaseTried, "", func(h *fakeHost) bool { return h.record.LostTo == nil }},
+		{"or gone back from", func(h *fakeHost) {
+			h.lost()
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.record.LostTo == nil }},
+		{"but not if that refuses", func(h *fakeHost) {
+			h.lost()
+			h.activates = activation.Result{Effect: activation.Untouched, Reason: proto.ReasonCheckRefused}
+		}, proto.PhaseFailed, proto.ReasonCheckRefused, func(h *fakeHost) bool { return slices.Equal(h.record.LostTo, []proto.StorePath{foreign}) }},
+		{"nor where the boot loader does", func(h *fakeHost) {
+			h.lost()
+			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("/boot is read-only") }
+		}, proto.PhaseFailed, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return slices.Equal(h.record.LostTo, []proto.StorePath{foreign}) }},
+		{"nor where it was only asked what it would change", func(h *fakeHost) {
+			h.lost()
+			h.record.Way = deployment.WayDry
+		}, proto.PhaseTried, "", func(h *fakeHost) bool { return slices.Equal(h.record.LostTo, []proto.StorePath{foreign}) }},
+		{"it is forgotten, too, once what was proven is back", func(h *fakeHost) {
+			h.drift()
+			h.record.LostTo = []proto.StorePath{newSystem}
+		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, func(h *fakeHost) bool { return h.back() && h.record.LostTo == nil }},
+		{"but not if only a specialisation of that is", func(h *fakeHost) {
+			h.lost()
+			h.current, h.whole, h.agent = oldSystem, oldSystem, oldSystem
+			h.record.Restore, h.record.Toplevel, h.record.From = true, oldSystem, proto.StorePath{}
+			h.record.Origin, h.record.Reason = deployment.OriginDrift, proto.ReasonSpecialised
+		}, proto.PhaseRolledBack, proto.ReasonSpecialised, func(h *fakeHost) bool {
+			return h.bootDefault == foreign && slices.Equal(h.record.LostTo, []proto.StorePath{foreign})
+		}},
+		{"nor while the boot loader refuses it", func(h *fakeHost) {
+			h.drift()
+			h.record.LostTo = []proto.StorePath{newSystem}
+			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("/boot is read-only") }
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return slices.Equal(h.record.LostTo, []proto.StorePath{newSystem}) }},
 	})
 }
 
