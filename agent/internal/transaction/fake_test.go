@@ -195,7 +195,7 @@ func (h *fakeHost) Baseline(_ context.Context, within time.Duration) (deployment
 	if within != h.record.Probation.Grace {
 		h.t.Errorf("restarts are noted within %s, want %s", within, h.record.Probation.Grace)
 	}
-	if h.record.Lost { // what runs is not well
+	if h.record.Lost && (!h.isOld(h.current) || !h.isOld(h.booted)) { // what was left is not well
 		return deployment.Baseline{Failed: []string{"app.service"}}, nil
 	}
 	return h.baseline, nil

@@ -104,6 +104,9 @@ func (t *transaction) note(ctx context.Context, d deployment.Deployment) (deploy
 	if d.BootID, err = t.Host.BootID(); err != nil {
 		return d, err
 	}
+	if d.Lost, err = t.lost(d); err != nil {
+		return d, err
+	}
 	if !d.Lost { // else it is noted: what failed since has failed with what is left
 		b, err := t.Host.Baseline(ctx, d.Probation.Grace)
 		if err != nil {
@@ -113,6 +116,17 @@ func (t *transaction) note(ctx context.Context, d deployment.Deployment) (deploy
 	}
 	err = t.tryBefore(ctx, &d)
 	return d, err
+}
+
+// lost reports whether d, whose BootID is that of this boot, still begins where a way back
+// has failed. A boot into the proven system heals the host: what fails there now is no fault
+// of d's. One that is to be brought back is judged as it was before it was left.
+func (t *transaction) lost(d deployment.Deployment) (bool, error) {
+	if !d.Lost || d.Restore || d.BootID == d.LostIn {
+		return d.Lost, nil
+	}
+	s, err := t.look(t.ours)
+	return !t.ofProven(s.Booted) || !t.ofProven(s.Current), err
 }
 
 // activate runs the new system. An activation that was interrupted is run

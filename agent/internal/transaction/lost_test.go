@@ -19,6 +19,14 @@ func (h *fakeHost) lost() {
 	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
 }
 
+// healed has the host of a deployment that began after a way back that failed be booted into
+// the proven system since. What failed there failed with the other one, too.
+func (h *fakeHost) healed() {
+	h.record.Lost, h.record.LostIn, h.record.LostTo, h.record.Proven.Adopted = true, "a", []proto.StorePath{foreign}, true
+	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
+	h.baseline.Failed, h.boot = append(h.baseline.Failed, "disk.mount"), 1
+}
+
 // TestAnotherSystemAfterAWayBackThatFailed begins where that left the host.
 func TestAnotherSystemAfterAWayBackThatFailed(t *testing.T) {
 	partial := activation.Result{Effect: activation.Partial, Message: "it crashed"}
@@ -49,6 +57,32 @@ func TestAnotherSystemAfterAWayBackThatFailed(t *testing.T) {
 			h.lost()
 			h.unitsFail, h.provenFails = true, true
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, (*fakeHost).back},
+
+		{"what failed in a boot into the proven one since is no fault of the next", (*fakeHost).healed, proto.PhaseCommitted, "", func(h *fakeHost) bool {
+			return h.proven.Toplevel == newSystem && !h.record.Lost
+		}},
+		{"nor of the proven one", func(h *fakeHost) {
+			h.healed()
+			h.unitsFail = true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, (*fakeHost).back},
+		{"nor of one that waited for its boot meanwhile", func(h *fakeHost) {
+			h.healed()
+			h.record.Phase, h.record.Way, h.record.BootID = proto.PhaseStaged, deployment.WayReboot, "a"
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.proven.Toplevel == newSystem && !h.record.Lost }},
+		{"what failed in a boot that led to what was left counts", func(h *fakeHost) {
+			h.lost()
+			h.booted, h.boot = foreign, 1
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.proven.Toplevel == newSystem && h.record.Lost }},
+		{"and so does what failed in the proven one, run again in such a boot", func(h *fakeHost) {
+			h.lost()
+			h.booted, h.boot = foreign, 1
+			h.current, h.whole, h.agent = oldSystem, oldSystem, oldSystem
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.proven.Toplevel == newSystem && h.record.Lost }},
+		{"and what failed where what was proven is to be brought back", func(h *fakeHost) {
+			h.drift()
+			h.record.Lost, h.record.LostIn, h.boot = true, "a", 1
+			h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
+		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, (*fakeHost).back},
 
 		{"what was left is forgotten once another one is good", (*fakeHost).lost, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.record.LostTo == nil }},
 		{"also if that is only tried", func(h *fakeHost) {
