@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kedge/agent"
+	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/proto"
 )
@@ -260,6 +261,38 @@ func TestABootDoesNotForgetWhatAFailedWayBackLeft(t *testing.T) {
 		if d := w.awaitTransaction(); d.Lost || !slices.Equal(d.LostTo, []proto.StorePath{pathA}) || !d.Proven.Adopted || !d.From.IsZero() {
 			t.Errorf("after %s the record is %+v", last.Phase, d)
 		}
+	}
+}
+
+// TestOneGoesBackByHandWhereAWayBackFailed looks at the record of that: what it brings back
+// is judged by how well it was before.
+func TestOneGoesBackByHandWhereAWayBackFailed(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		current proto.StorePath
+		to      proto.Generation
+	}{
+		{"to what is proven", pathC, 0},
+		{"to a generation, from what is proven", pathB, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := provenAfter(t)
+			w.systems.Current = tt.current
+			failed := deployment.Deployment{
+				ID: "6-x", Serial: 6, Toplevel: pathC, Phase: proto.PhaseRollbackFailed, Reason: proto.ReasonRollbackFailed, BootID: "boot", Registered: true,
+				FailedBefore: []string{"old.service"}, RestartingBefore: []string{"flaps.service"},
+			}
+			w.record(failed)
+			a, _ := w.startAgent()
+			if _, err := a.RollBack(t.Context(), control.RollBackRequest{To: tt.to, By: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			d := w.awaitByHand()
+			if d.Restore != (tt.current == pathC) || !d.Lost || d.LostIn != "boot" || !slices.Equal(d.LostTo, []proto.StorePath{pathC}) || !d.Proven.Adopted ||
+				!slices.Equal(d.FailedBefore, failed.FailedBefore) || !slices.Equal(d.RestartingBefore, failed.RestartingBefore) {
+				t.Errorf("the record is %+v, want it to know that it begins after a way back that failed", d)
+			}
+		})
 	}
 }
 

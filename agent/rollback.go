@@ -67,6 +67,7 @@ func (a *Agent) lookBack() (p lookback, err error) {
 func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Deployment, err error) {
 	to := r.To
 	d.Proven = p.proven
+	d = Observation{Record: p.record, Proven: p.proven, Systems: p.systems, BootID: a.Identity.BootID}.after(d)
 	switch {
 	case p.record.Parked && !p.record.Terminal():
 		return d, fmt.Errorf("deployment %s waits for the next boot: take that back first, without --to and --reboot", p.record.ID)
