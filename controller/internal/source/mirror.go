@@ -20,14 +20,16 @@ const fetchedRef = "refs/kedge/fetched"
 
 // Fetch brings revision into our copy, with little history unless there is a policy. Errors wrap
 // [ErrUnreachable] or [ErrRevisionGone], unless ctx ended or our disk failed.
-// A copy that is damaged is made anew.
-func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) error {
+// A copy that is damaged is made anew. What took too long has more time at the next call: how
+// much a push brings, or a repository in the place of another one, nobody knows before.
+func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() { r.overran = errors.Is(err, errNoEnd) }()
 	if r.fetched == revision {
 		return nil
 	}
-	err := r.fetch(ctx, revision)
+	err = r.fetch(ctx, revision)
 	if err != nil && ctx.Err() == nil && r.damaged(ctx, r.mirror) {
 		r.log.WarnContext(ctx, "copy of the repository is damaged, made anew", "dir", r.mirror.dir, "err", err)
 		r.seen = ""
@@ -63,7 +65,7 @@ func (r *Repository) fetch(ctx context.Context, revision proto.Revision) error {
 func (r *Repository) fetchInto(ctx context.Context, revision proto.Revision, ref string, depth ...string) error {
 	r.untidy = true
 	g := r.mirror
-	g.patient = r.policy.needsHistory() || r.isFirst(ctx)
+	g.patient = r.policy.needsHistory() || r.overran || r.isFirst(ctx)
 	err := r.transfer(ctx, r.location, r.creds, theSource, g, append(depth,
 		"--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
 		"--", r.location.url, revision.String()+":"+ref)...)

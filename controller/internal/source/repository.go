@@ -33,9 +33,12 @@ var (
 	ErrNoFlake = errors.New("there is nothing to evaluate")
 )
 
+// errNoEnd: a git command took longer than it may.
+var errNoEnd = errors.New("no end")
+
 const (
 	defaultTimeout             = 2 * time.Minute
-	patientTimes               = 15 // as long may a fetch take that brings a whole repository, or history
+	patientTimes               = 15 // as long may a fetch take that brings a whole repository, or history, or for which the usual time was too short
 	dirPerm        fs.FileMode = 0o700
 )
 
@@ -51,7 +54,7 @@ type Options struct {
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
 	Policy      Policy
-	Timeout     time.Duration // of one git command; defaults to 2 min; 15 times as long for the first fetch
+	Timeout     time.Duration // of one git command; defaults to 2 min; 15 times as long for the first fetch, and after one that took too long
 	Log         *slog.Logger  // required
 }
 
@@ -87,6 +90,7 @@ type Repository struct {
 	fetched proto.Revision  // the last one
 	seen    string          // the last one, or tree, that was seen to have what is evaluated
 	line    []string        // the last one that was looked for among borrowed ones, and its parents
+	overran bool            // the last Fetch took longer than it might
 	untidy  bool            // something was fetched since Tidy
 	used    map[string]bool // references of the submodules of the last revision; nil before the first
 }
@@ -202,7 +206,7 @@ func (r *Repository) run(ctx context.Context, g git, args ...string) (string, er
 	if g.patient {
 		timeout *= patientTimes
 	}
-	inTime, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no end within %s", timeout))
+	inTime, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %s", errNoEnd, timeout))
 	defer cancel()
 	start := time.Now()
 	out, err := g.run(inTime, args...)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/controller/internal/source"
 	"kedge/proto"
@@ -26,10 +27,11 @@ func line(t *testing.T, through string) {
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 }
 
-// These let all through, and less than half a MiB.
+// These let all through, less than half a MiB, and all of it after a second.
 const (
 	whole  = "cat"
 	broken = "dd bs=65536 count=7 2>/dev/null"
+	late   = "{ sleep 1; cat; }"
 )
 
 // large returns text that cannot be packed.
@@ -117,14 +119,60 @@ func TestAFirstFetchIsGivenTime(t *testing.T) {
 			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		})
 		checkout(t, r, c.revision)
-		var got []string
-		for said := range strings.Lines(log.String()) {
-			if _, rest, found := strings.Cut(said, " timeout="); found && strings.Contains(said, "command=fetch") {
-				got = append(got, strings.Fields(rest)[0])
-			}
-		}
-		if !slices.Equal(got, c.want) {
+		if got := given(log.String()); !slices.Equal(got, c.want) {
 			t.Errorf("%s: fetches may take %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// given returns how long each fetch might take, as a log says.
+func given(log string) (times []string) {
+	for said := range strings.Lines(log) {
+		if _, rest, found := strings.Cut(said, " timeout="); found && strings.Contains(said, "command=fetch") {
+			times = append(times, strings.Fields(rest)[0])
+		}
+	}
+	return times
+}
+
+// TestAFetchThatTookTooLongIsGivenTime: that the branch is there says nothing of how much
+// is new. Once it is there, too, the next one has no more time than others.
+func TestAFetchThatTookTooLongIsGivenTime(t *testing.T) {
+	a, b := newOrigin(t), newOrigin(t)
+	first, other := a.commit("flake.nix", "{ }"), b.commit("flake.nix", "{ } # b")
+	for name, c := range map[string]struct {
+		at   *origin
+		then func() proto.Revision
+	}{
+		"of another repository":       {b, func() proto.Revision { return other }},
+		"of a push that brings a lot": {a, func() proto.Revision { return a.commit("large", large()) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := t.TempDir()
+			line(t, whole)
+			r := newRepository(t, source.Options{URL: "ssh://git@example.org" + a.dir, Branch: "main", Dir: state})
+			if err := r.Fetch(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			line(t, late)
+			var log bytes.Buffer
+			r = newRepository(t, source.Options{
+				URL: "ssh://git@example.org" + c.at.dir, Branch: "main", Dir: state, Timeout: 500 * time.Millisecond,
+				Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			})
+			revision := c.then()
+			if err := r.Fetch(t.Context(), revision); !errors.Is(err, source.ErrUnreachable) || !strings.Contains(err.Error(), "no end within 500ms") {
+				t.Fatalf("got error %v, want that it took too long", err)
+			}
+			if err := r.Fetch(t.Context(), revision); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Fetch(t.Context(), c.at.commit("a", "1")); err == nil {
+				t.Error("the one after it was given time, too")
+			}
+			if got, want := given(log.String()), []string{"500ms", "7.5s", "500ms"}; !slices.Equal(got, want) {
+				t.Errorf("fetches may take %v, want %v", got, want)
+			}
+		})
 	}
 }
