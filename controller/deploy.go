@@ -93,9 +93,9 @@ type claimSaver interface {
 }
 
 // Deploy implements [Deployer].
-func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Time) error {
+func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Time, fetched func()) error {
 	watch := d.metrics.watch(since, d.now)
-	missed, err := d.deploy(ctx, rev, watch)
+	missed, err := d.deploy(ctx, rev, watch, fetched)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		d.metrics.revisions.WithLabelValues(d.channel, resultSuperseded).Inc()
@@ -119,7 +119,7 @@ func (d *deployer) Deploy(ctx context.Context, rev proto.Revision, since time.Ti
 
 // deploy returns what of the revision is not published. The error is for all of
 // it.
-func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwatch) (*missedError, error) {
+func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwatch, fetched func()) (*missedError, error) {
 	if err := d.source.Fetch(ctx, rev); err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
@@ -130,6 +130,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err != nil {
 		return nil, fmt.Errorf("check out: %w", err)
 	}
+	fetched()
 	watch.lap(stageSource)
 	evaluations, err := d.builder.Evaluate(ctx, tree.FlakeRef)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,7 +113,7 @@ func TestDeployEndsThoughNATSDoesNotAnswer(t *testing.T) {
 				ctx, stop := context.WithCancelCause(t.Context())
 				defer stop(nil)
 				ended := make(chan error)
-				go func() { ended <- d.Deploy(ctx, revision(t, "1"), time.Now()) }()
+				go func() { ended <- d.Deploy(ctx, revision(t, "1"), time.Now(), func() {}) }()
 				<-stuck.asked
 				start := time.Now()
 				if c.stop {
@@ -175,7 +176,7 @@ func TestDeployKeepsWhatIsNotPublishedYet(t *testing.T) {
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 	}
-	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now()); err != nil {
+	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now(), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustHavePublished(t, "the first wave", "web1=a", "web1=b", "web2=a", "web3=a")
@@ -260,14 +261,14 @@ func TestARevisionOfWhichNothingIsBuiltTakesNobodysPlace(t *testing.T) {
 		differ:  differ{closures: parts, fleet: r.fleet, log: slog.New(slog.DiscardHandler)},
 		metrics: newMetrics(prometheus.NewRegistry()), now: time.Now, log: slog.New(slog.DiscardHandler),
 	}
-	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now()); err != nil {
+	if err := d.Deploy(t.Context(), revision(t, "2"), time.Now(), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustHavePublished(t, "the first wave", "web1=b")
 	two := r.current().ID
 	parts.broken = true
 	for _, rev := range []string{"3", "2"} { // the second, as after a restart
-		err := d.Deploy(t.Context(), revision(t, rev), time.Now())
+		err := d.Deploy(t.Context(), revision(t, rev), time.Now(), func() {})
 		if missed, ok := errors.AsType[*missedError](err); !ok || missed.reason() != proto.ReasonDiskFull {
 			t.Errorf("revision %s: error = %v, want that it was missed, as the disk is full", rev, err)
 		}
@@ -311,11 +312,46 @@ func TestARevisionOfTheSameHostsIsOneWriteOfItsChannel(t *testing.T) {
 	}
 	for i, want := range []int{2, 1} { // the first time its hosts are new
 		parts.saved = 0
-		if err := d.Deploy(t.Context(), revision(t, fmt.Sprint(i)), time.Now()); err != nil {
+		if err := d.Deploy(t.Context(), revision(t, fmt.Sprint(i)), time.Now(), func() {}); err != nil {
 			t.Fatal(err)
 		}
 		if parts.saved != want {
 			t.Errorf("revision %d: its channel was saved %d times, want %d", i, parts.saved, want)
 		}
+	}
+}
+
+// slowSource notes what is asked of it and of the builder, which fails.
+type slowSource struct {
+	*instantParts
+	log []string
+}
+
+func (s *slowSource) Fetch(context.Context, proto.Revision) error {
+	s.log = append(s.log, "fetch")
+	return nil
+}
+
+func (s *slowSource) Checkout(context.Context, proto.Revision) (source.Tree, error) {
+	s.log = append(s.log, "check out")
+	return source.Tree{}, nil
+}
+
+func (s *slowSource) Evaluate(context.Context, string) (build.Evaluations, error) {
+	s.log = append(s.log, "evaluate")
+	return build.Evaluations{}, errors.New("syntax error")
+}
+
+// TestDeploySaysThatItHasFetched once it has the submodules, too, and before anything is
+// made of them.
+func TestDeploySaysThatItHasFetched(t *testing.T) {
+	parts := &slowSource{instantParts: &instantParts{}}
+	d := &deployer{channel: "main", source: parts, builder: parts, metrics: newMetrics(prometheus.NewRegistry()), now: time.Now}
+	err := d.Deploy(t.Context(), revision(t, "1"), time.Now(), func() { parts.log = append(parts.log, "fetched") })
+	if err == nil {
+		t.Fatal("it was deployed")
+	}
+	if got, want := strings.Join(parts.log, ", "), "fetch, check out, fetched, evaluate"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

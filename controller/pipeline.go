@@ -23,11 +23,13 @@ const (
 var errSuperseded = errors.New("superseded by a newer revision")
 
 // A Deployer brings one revision to the hosts, which was looked for since some
-// instant. Deploy is idempotent. After ctx has ended it returns soon: what runs is
-// stopped, which may take seconds, and what is being published has a little more
-// time. Its error says what kept the revision, or a part of it, from the hosts.
+// instant. Deploy is idempotent. It calls fetched once all of the revision is there:
+// what is ended before that begins from nothing the next time. After ctx has ended it
+// returns soon: what runs is stopped, which may take seconds, and what is being
+// published has a little more time. Its error says what kept the revision, or a part
+// of it, from the hosts.
 type Deployer interface {
-	Deploy(ctx context.Context, rev proto.Revision, since time.Time) error
+	Deploy(ctx context.Context, rev proto.Revision, since time.Time, fetched func()) error
 }
 
 // A Looker finds the newest revision.
@@ -49,12 +51,14 @@ type PipelineOptions struct {
 }
 
 // A Pipeline watches the source of one channel and keeps one deployment of it under
-// way at most: that of the newest revision.
+// way at most: that of the newest revision, or of an older one that is still fetched.
+// That comes to its end first, as pushes may come more often than a fetch takes.
 type Pipeline struct {
 	o        PipelineOptions
 	trigger  chan struct{} // asked to look
 	redo     atomic.Bool   // asked to begin anew, whatever became of the newest revision
-	finished chan ended    // from the goroutine of running
+	fetched  chan *work    // from the goroutine of running, as is the next one
+	finished chan ended
 
 	// What follows belongs to the goroutine of Run.
 	running *work
@@ -65,13 +69,15 @@ type Pipeline struct {
 
 // NewPipeline returns a pipeline that does nothing yet.
 func NewPipeline(o PipelineOptions) *Pipeline {
-	return &Pipeline{o: o, trigger: make(chan struct{}, 1), finished: make(chan ended, 1)}
+	return &Pipeline{o: o, trigger: make(chan struct{}, 1), fetched: make(chan *work, 1), finished: make(chan ended, 1)}
 }
 
 // work is the deployment under way.
 type work struct {
 	revision proto.Revision
 	cancel   context.CancelCauseFunc
+	fetching bool // nothing else is begun in its place yet
+	overdue  bool // something is to be
 }
 
 // ended is how the work on a revision ended.
@@ -109,9 +115,19 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.look(ctx, true)
 		case <-timer.C:
 			p.look(ctx, false)
+		case w := <-p.fetched:
+			w.fetching = false
+			if w != p.running || !w.overdue {
+				continue
+			}
+			w.overdue = false
+			p.look(ctx, false)
 		case e := <-p.finished:
+			overdue := p.running.overdue
 			p.settle(ctx, e)
-			if e.err == nil {
+			if overdue {
+				p.look(ctx, false)
+			} else if e.err == nil {
 				continue
 			}
 		}
@@ -129,8 +145,9 @@ func (p *Pipeline) next() time.Duration {
 	return wait
 }
 
-// look finds the newest revision and starts on it, if there is something to do.
-// asked is true when somebody waits for it.
+// look finds the newest revision and starts on it, if there is something to do; or has
+// that looked at again once what is under way has fetched. asked is true when somebody
+// waits for it.
 func (p *Pipeline) look(ctx context.Context, asked bool) {
 	started := p.o.Now()
 	rev, err := p.o.Source.Check(ctx)
@@ -154,7 +171,12 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 	if known := p.o.Fleet.SourceStatus(p.o.Channel); known.Revision == rev {
 		s.Found = known.Found
 	}
-	begin := p.redo.Swap(false) || p.wanted(rev, asked)
+	begin := false
+	if w := p.running; w != nil && w.fetching {
+		w.overdue = p.redo.Load() || p.wanted(rev, asked)
+	} else {
+		begin = p.redo.Swap(false) || p.wanted(rev, asked)
+	}
 	s.Working = begin || p.running != nil
 	if p.last.revision == rev && p.last.err != nil && p.running == nil && !begin {
 		s.Error, s.Reason = p.last.err.Error(), sourceReason(p.last.err) // still so, until it is tried again
@@ -187,10 +209,17 @@ func (p *Pipeline) wanted(rev proto.Revision, asked bool) bool {
 
 func (p *Pipeline) start(ctx context.Context, rev proto.Revision, since time.Time) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	p.running = &work{revision: rev, cancel: cancel}
+	w := &work{revision: rev, cancel: cancel, fetching: true}
+	p.running = w
 	p.o.Log.InfoContext(ctx, "revision found", "revision", rev, "looked_for", p.o.Now().Sub(since))
 	go func() { // waited for by stop or settle, through finished
-		p.finished <- ended{revision: rev, err: p.o.Deployer.Deploy(ctx, rev, since)}
+		err := p.o.Deployer.Deploy(ctx, rev, since, func() {
+			select {
+			case p.fetched <- w:
+			case <-ctx.Done():
+			}
+		})
+		p.finished <- ended{revision: rev, err: err}
 	}()
 }
 

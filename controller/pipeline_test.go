@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kedge/controller/internal/source"
 	"kedge/proto"
 )
 
@@ -59,10 +60,12 @@ func (r *fakeRepository) slow(takes time.Duration) {
 
 // fakeDeployer notes what it does, takes some time over it, and may fail.
 type fakeDeployer struct {
-	mu    sync.Mutex // guards what follows
-	takes time.Duration
-	err   error
-	log   []string
+	mu        sync.Mutex // guards what follows
+	fetches   time.Duration
+	unfetched error
+	takes     time.Duration
+	err       error
+	log       []string
 }
 
 func (d *fakeDeployer) set(takes time.Duration, err error) {
@@ -85,13 +88,41 @@ func (d *fakeDeployer) did() []string {
 	return slices.Clone(d.log)
 }
 
-func (d *fakeDeployer) Deploy(ctx context.Context, rev proto.Revision, _ time.Time) error {
-	takes, _ := d.note("begin %s", rev.String()[:1])
-	if !sleep(ctx, takes) {
-		d.note("end %s: %v", rev.String()[:1], context.Cause(ctx))
+// slow makes each fetch take that long, and end so.
+func (d *fakeDeployer) slow(fetches time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fetches, d.unfetched = fetches, err
+}
+
+// fetch is the first part of Deploy.
+func (d *fakeDeployer) fetch(ctx context.Context, rev proto.Revision) error {
+	d.mu.Lock()
+	fetches, err := d.fetches, d.unfetched
+	d.mu.Unlock()
+	if !sleep(ctx, fetches) {
 		return context.Cause(ctx)
 	}
-	_, err := d.note("end %s", rev.String()[:1])
+	if fetches > 0 && err == nil {
+		d.note("fetched %s", rev.String()[:1])
+	}
+	return err
+}
+
+func (d *fakeDeployer) Deploy(ctx context.Context, rev proto.Revision, _ time.Time, fetched func()) error {
+	takes, _ := d.note("begin %s", rev.String()[:1])
+	err := d.fetch(ctx, rev)
+	if err == nil {
+		fetched()
+		if !sleep(ctx, takes) {
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		d.note("end %s: %v", rev.String()[:1], err)
+		return err
+	}
+	_, err = d.note("end %s", rev.String()[:1])
 	return err
 }
 
@@ -191,6 +222,58 @@ func TestPipelineTakesTheNewestOnly(t *testing.T) {
 		p.Trigger() // nothing new: b goes on
 		time.Sleep(2 * time.Second)
 		p.did(t, "begin a", "end a: superseded by a newer revision", "begin b", "end b")
+	})
+}
+
+// TestPipelineLetsAFetchComeToItsEnd: where pushes come more often than a fetch takes, none
+// would ever be deployed.
+func TestPipelineLetsAFetchComeToItsEnd(t *testing.T) {
+	var d *fakeDeployer
+	inBubble(t, func(t *testing.T, p pipelineTest) {
+		d = p.deployer
+		time.Sleep(2 * time.Second)
+		p.deployer.slow(10*time.Minute, nil)
+		p.deployer.set(time.Second, nil)
+		for _, digit := range []string{"b", "c", "d", "e"} {
+			p.repository.set(revision(t, digit), nil)
+			p.Trigger()
+			time.Sleep(3 * time.Minute)
+		}
+		p.did(t, "begin b", "fetched b", "end b: superseded by a newer revision", "begin e")
+		p.deployer.set(time.Second, nil)
+		time.Sleep(10 * time.Minute)
+		p.did(t, "fetched e", "end e")
+
+		p.deployer.set(time.Second, nil)
+		p.Redo()
+		time.Sleep(time.Minute)
+		p.Redo() // waits, too, and is not forgotten
+		time.Sleep(time.Hour)
+		p.did(t, "begin e", "fetched e", "end e: superseded by a newer revision", "begin e", "fetched e", "end e")
+		p.deployer.set(time.Second, nil)
+		p.Redo()
+		time.Sleep(time.Minute)
+		p.did(t, "begin e")
+	})
+	if got, want := d.did(), []string{"begin e", "end e: context canceled"}; !slices.Equal(got, want) {
+		t.Errorf("when Run ended: got %q, want %q", got, want)
+	}
+}
+
+// TestPipelineGoesOnWithTheNewestAfterAFetchThatFailed, whenever the failed one would be
+// tried again: a push is told of once.
+func TestPipelineGoesOnWithTheNewestAfterAFetchThatFailed(t *testing.T) {
+	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.deployer.slow(time.Minute, source.ErrUnreachable)
+		p.deployer.set(time.Second, nil)
+		p.repository.set(revision(t, "b"), nil)
+		p.Trigger()
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "c"), nil)
+		p.Trigger()
+		time.Sleep(time.Minute)
+		p.did(t, "begin b", "end b: the repository cannot be read", "begin c")
 	})
 }
 
