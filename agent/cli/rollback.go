@@ -36,8 +36,8 @@ to confirm it, that is taken back instead.
 While a deployment is being activated or on probation, that goes back; this needs no
 agent.
 
-Asked again after any of these two, or after what was proven was brought back, it goes
-no further: name a generation with --to.`,
+Asked again it goes no further, whether that is under way or done: name a generation
+with --to.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
@@ -83,10 +83,15 @@ func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (i
 	return s.ID, err
 }
 
-// recall makes a deployment go back that is under way.
+// recall makes a deployment go back that is under way. One that somebody asked for in the
+// same way is what is wanted: it must not be gone back from because its answer was lost.
 func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) error {
+	plain := r.To == 0 && !r.Reboot
 	switch {
-	case r.To != 0 || r.Reboot:
+	case plain && wantedBack(d):
+		_, err := fmt.Fprintf(h.Stdout, "%s: goes back already\n", terminal.Printable(d.ID))
+		return err
+	case !plain:
 		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to and --reboot", d.ID)
 	case d.Phase == proto.PhaseRollingBack: // it does already
 	case d.Phase != proto.PhaseActivating && d.Phase != proto.PhaseProbation:
@@ -98,6 +103,11 @@ func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.Rol
 	}
 	_, err := fmt.Fprintf(h.Stdout, "%s: goes back to %s\n", terminal.Printable(d.ID), d.Proven.Toplevel)
 	return err
+}
+
+// wantedBack reports whether d is on its way to where a rollback without --to goes.
+func wantedBack(d deployment.Deployment) bool {
+	return d.ByHand() && d.Phase != proto.PhaseRollingBack && (d.Restore || d.Toplevel == d.Proven.Previous.Toplevel)
 }
 
 // awaitBack waits for the end of a deployment, and fails unless it left the host

@@ -2,10 +2,14 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
 	"kedge/proto"
@@ -70,6 +74,56 @@ func TestAwaitBack(t *testing.T) {
 			err := <-ended
 			if bad := new(*badEndError); (err == nil) != tt.good || err != nil && !errors.As(err, bad) {
 				t.Errorf("got %v, want a good end: %t", err, tt.good)
+			}
+		})
+	}
+}
+
+// TestRecall asks for a way back while a deployment is under way, which may be one already.
+func TestRecall(t *testing.T) {
+	path := func(name string) proto.StorePath {
+		p, err := proto.ParseStorePath("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system-" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	now, before, other := path("now"), path("before"), path("other")
+	d := deployment.Deployment{ID: "7-x", Phase: proto.PhaseProbation, Toplevel: other, Proven: deployment.Proven{Toplevel: now, Previous: deployment.Previous{Toplevel: before}}}
+	for _, tt := range []struct {
+		name   string
+		change func(d *deployment.Deployment)
+		to     proto.Generation
+		want   string // said, or the error
+		recall bool
+	}{
+		{"an assignment", func(*deployment.Deployment) {}, 0, "7-x: goes back to " + now.String(), true},
+		{"the same way back", func(d *deployment.Deployment) { d.Origin, d.Toplevel = deployment.OriginHand, before }, 0, "7-x: goes back already", false},
+		{"the same, which is committed", func(d *deployment.Deployment) {
+			d.Origin, d.Toplevel, d.Phase = deployment.OriginHand, before, proto.PhaseCommitting
+		}, 0, "7-x: goes back already", false},
+		{"what was proven is brought back", func(d *deployment.Deployment) {
+			d.Origin, d.Toplevel, d.Restore = deployment.OriginHand, now, true
+		}, 0, "7-x: goes back already", false},
+		{"a way to some generation", func(d *deployment.Deployment) { d.Origin = deployment.OriginHand }, 0, "7-x: goes back to " + now.String(), true},
+		{"the same, which is gone back from", func(d *deployment.Deployment) {
+			d.Origin, d.Toplevel, d.Phase = deployment.OriginHand, before, proto.PhaseRollingBack
+		}, 0, "7-x: goes back to " + now.String(), false},
+		{"with a generation", func(*deployment.Deployment) {}, 3, "can only go back to what was proven", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
+			d := d
+			tt.change(&d)
+			var out bytes.Buffer
+			err := host{Options{Stdout: &out}}.recall(files, d, control.RollBackRequest{To: tt.to, By: "eva"})
+			if said := strings.TrimSpace(out.String()); err == nil && said != tt.want || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("says %q, error %v; want %q", said, err, tt.want)
+			}
+			once, cancel := context.WithCancel(t.Context())
+			cancel()
+			if r, recalled := files.AwaitRecall(once, d.ID, slog.New(slog.DiscardHandler)); recalled != tt.recall {
+				t.Errorf("recalled %t: %+v; want %t", recalled, r, tt.recall)
 			}
 		})
 	}
