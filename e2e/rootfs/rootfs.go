@@ -76,15 +76,16 @@ func ready(dir string) bool {
 	return err == nil
 }
 
-// lockInterval is how often the lock is tried while another process makes the root file system: flock has no way to wait
+// lockInterval is how often a lock is tried that another process has: flock has no way to wait
 // that a context can end.
 const lockInterval = 500 * time.Millisecond
 
-// lock takes the exclusive lock on the file name, which vanishes with the process that holds it.
+// lock takes the exclusive lock on the file name, which vanishes with the process that holds it. If it has to wait for
+// another one it says so.
 func lock(ctx context.Context, name string, log func(string)) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock root file system cache: %w", err)
+		return nil, fmt.Errorf("lock: %w", err)
 	}
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()
@@ -96,7 +97,7 @@ func lock(ctx context.Context, name string, log func(string)) (unlock func(), er
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
 		}
 		if !waiting {
-			log("root file system: waiting for another process that makes it")
+			log("waiting for another process that has " + name)
 		}
 		select {
 		case <-again.C:

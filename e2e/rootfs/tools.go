@@ -55,6 +55,18 @@ func ensureTools(ctx context.Context, needed []tool, log func(string)) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
 	}
+	if len(missingPackages(needed, find)) == 0 {
+		return nil
+	}
+	// Tests of several packages may want theirs at the same time, and apt-get waits for nobody.
+	if err := os.MkdirAll(Cache, 0o755); err != nil {
+		return fmt.Errorf("install tools: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(Cache, "apt.lock"), log)
+	if err != nil {
+		return fmt.Errorf("install tools: %w", err)
+	}
+	defer unlock()
 	missing := missingPackages(needed, find)
 	if len(missing) == 0 {
 		return nil
@@ -68,7 +80,7 @@ func ensureTools(ctx context.Context, needed []tool, log func(string)) error {
 	if _, err := command.Run(ctx, command.Command{Args: []string{"apt-get", "update"}, Env: env}); err != nil {
 		return fmt.Errorf("install %s: %w", names, err)
 	}
-	args := append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, missing...)
+	args := append([]string{"apt-get", "install", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=600"}, missing...)
 	if _, err := command.Run(ctx, command.Command{Args: args, Env: env}); err != nil {
 		return fmt.Errorf("install %s: %w", names, err)
 	}
