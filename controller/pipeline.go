@@ -65,6 +65,7 @@ type Pipeline struct {
 	last    ended
 	retryAt time.Time
 	delay   time.Duration
+	unseen  bool // something is to be begun, and which revision is not known yet
 }
 
 // NewPipeline returns a pipeline that does nothing yet.
@@ -121,11 +122,12 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				continue
 			}
 			w.overdue = false
+			p.unseen = true
 			p.look(ctx, false)
 		case e := <-p.finished:
-			overdue := p.running.overdue
+			p.unseen = p.unseen || p.running.overdue
 			p.settle(ctx, e)
-			if overdue {
+			if p.unseen {
 				p.look(ctx, false)
 			} else if e.err == nil {
 				continue
@@ -141,6 +143,9 @@ func (p *Pipeline) next() time.Duration {
 	wait := jitter(p.o.Poll)
 	if retry := p.retryAt.Sub(p.o.Now()); p.running == nil && p.last.err != nil && retry > 0 {
 		wait = min(wait, retry)
+	}
+	if p.unseen {
+		wait = min(wait, firstRetry)
 	}
 	return wait
 }
@@ -166,6 +171,7 @@ func (p *Pipeline) look(ctx context.Context, asked bool) {
 		p.o.Log.WarnContext(ctx, "source could not be looked at", "err", err, "again_in", p.o.Poll)
 		return
 	}
+	p.unseen = false
 	s := sourceStatus(p.o.Channel, p.o.Source)
 	s.Revision, s.Checked, s.Found = rev, started, started
 	if known := p.o.Fleet.SourceStatus(p.o.Channel); known.Revision == rev {

@@ -277,6 +277,28 @@ func TestPipelineGoesOnWithTheNewestAfterAFetchThatFailed(t *testing.T) {
 	})
 }
 
+// TestPipelineLooksAgainForWhatItDidNotSee: what was pushed during a fetch is not forgotten
+// where the look after it fails.
+func TestPipelineLooksAgainForWhatItDidNotSee(t *testing.T) {
+	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.deployer.slow(time.Minute, nil)
+		p.deployer.set(time.Second, nil)
+		p.repository.set(revision(t, "b"), nil)
+		p.Trigger()
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "c"), nil)
+		p.Trigger()
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "c"), source.ErrUnreachable)
+		time.Sleep(2 * time.Minute)
+		p.did(t, "begin b", "fetched b", "end b")
+		p.repository.set(revision(t, "c"), nil)
+		time.Sleep(time.Minute)
+		p.did(t, "begin b", "fetched b", "end b", "begin c")
+	})
+}
+
 func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		p.deployer.set(time.Second, errors.New("does not build"))

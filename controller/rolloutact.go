@@ -176,6 +176,9 @@ func (r *runner) onItsWayTo(name string) (bool, error) {
 		return false, nil
 	}
 	rev, _, err := r.formerly(name)
+	if err == nil && rev == now.Revision && now.State != rollout.Running {
+		err = bus.Errorf(bus.CodeRefused, "rollout %s goes back to that already, and is %s; %s", now.ID, now.State, advice(now.State))
+	}
 	return rev == now.Revision, err
 }
 

@@ -75,9 +75,11 @@ func committedTrust(v proto.HostView) proto.TrustStatus {
 func (k *keyAPI) add(ctx context.Context, c bus.Caller, req proto.KeyAddRequest) (proto.KeyAddReply, error) {
 	k.rotating.Lock()
 	defer k.rotating.Unlock()
-	key, again := k.untrusted(req.Role)
+	key, again, err := k.untrusted(req.Role)
+	if err != nil {
+		return proto.KeyAddReply{}, err
+	}
 	if !again {
-		var err error
 		if key, err = k.signer.Add(sign.Role(req.Role)); err != nil {
 			return proto.KeyAddReply{}, refusal(err)
 		}
@@ -89,8 +91,8 @@ func (k *keyAPI) add(ctx context.Context, c bus.Caller, req proto.KeyAddRequest)
 }
 
 // untrusted returns the newest key that was added to those of a role, if no host is known
-// to trust it yet.
-func (k *keyAPI) untrusted(role proto.KeyRole) (proto.PublicKey, bool) {
+// to trust it yet. That is not to be said before everything was heard that hosts said.
+func (k *keyAPI) untrusted(role proto.KeyRole) (key proto.PublicKey, is bool, err error) {
 	var held []proto.PublicKey
 	switch role {
 	case proto.KeyRelease:
@@ -99,10 +101,13 @@ func (k *keyAPI) untrusted(role proto.KeyRole) (proto.PublicKey, bool) {
 		held = k.signer.ControllerKeys()
 	}
 	if len(held) < 2 {
-		return proto.PublicKey{}, false
+		return proto.PublicKey{}, false, nil
+	}
+	if !k.fleet.IsCaughtUp() {
+		return proto.PublicKey{}, false, bus.Errorf(bus.CodeUnavailable, "not everything is heard yet that hosts said, such as which keys they trust: make it again in a moment")
 	}
 	newest := held[len(held)-1]
-	return newest, judgeKey(newest, role, held, letIn(k.fleet.View().Hosts)).Trusted == 0
+	return newest, judgeKey(newest, role, held, letIn(k.fleet.View().Hosts)).Trusted == 0, nil
 }
 
 // retire destroys a key, once everything that was assigned is signed by the others.

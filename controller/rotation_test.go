@@ -71,6 +71,19 @@ func TestAKeyThatNobodyTrustsYetIsNotFollowedByAnother(t *testing.T) {
 	}
 }
 
+// TestWhoTrustsAKeyIsNotSaidBeforeItIsKnown, as right after a start.
+func TestWhoTrustsAKeyIsNotSaidBeforeItIsKnown(t *testing.T) {
+	k := newKeyAPI(t, sign.Options{})
+	k.mustAdd(t, proto.KeyController, false)
+	k.fleet = NewFleet(k.now)
+	_, err := k.add(t.Context(), ada(), proto.KeyAddRequest{Role: proto.KeyController})
+	if said, ok := errors.AsType[*bus.APIError](err); !ok || said.Code != bus.CodeUnavailable {
+		t.Errorf("error = %v, want that it is to be made again", err)
+	}
+	k.fleet.CaughtUp()
+	k.mustAdd(t, proto.KeyController, true)
+}
+
 // TestWhatCannotBeRotatedIsRefused: that is no fault of the controller's.
 func TestWhatCannotBeRotatedIsRefused(t *testing.T) {
 	add := func(role proto.KeyRole) func(*testing.T, *testKeyAPI) error {

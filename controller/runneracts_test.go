@@ -221,6 +221,10 @@ func TestGoingBackTwiceIsOnce(t *testing.T) {
 	}
 	r.says(t, "web1", proto.PhaseRolledBack)
 	r.mustBe(t, "who went back badly counts", rollout.Halted)
+	said, ok := errors.AsType[*bus.APIError](r.asks(t, proto.RolloutActRevert, first))
+	if !ok || said.Code != bus.CodeRefused || !strings.Contains(said.Message, "is halted; it can be retried") {
+		t.Errorf("back to %s again, where that is halted: error = %v, want what to do", first, said)
+	}
 	r.must(t, proto.RolloutActRevert, "")
 	r.mustBe(t, "the way back is taken back", rollout.Reverting)
 	r.must(t, proto.RolloutActRevert, first)
