@@ -31,7 +31,7 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
-	d.Origin, d.Reason = deployment.OriginHand, proto.ReasonRolledBackByHand
+	d.Origin, d.Reason, d.Plain = deployment.OriginHand, proto.ReasonRolledBackByHand, r.To == 0 && !r.Reboot
 	d.Message = statefile.Recall{By: r.By, Reason: r.Reason}.String()
 	d, found, err := a.prepare(ctx, d)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestRollBackGoesToWhatWasProvenBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := w.awaitByHand()
-	if d.ID != s.ID || d.Toplevel != pathA || d.Restore || d.Proven.Toplevel != pathB || d.Phase != proto.PhaseFetched || d.Serial != 0 ||
+	if d.ID != s.ID || d.Toplevel != pathA || d.Restore || d.Proven.Toplevel != pathB || d.Phase != proto.PhaseFetched || d.Serial != 0 || !d.Plain ||
 		d.Probation.Deadline != time.Hour || d.RollbackProbation.Deadline == 0 || d.RollbackProbation.Deadline == time.Hour || d.Agent == "" || d.ActivationTimeout == 0 {
 		t.Errorf("the record is %+v", d)
 	}

@@ -83,6 +83,9 @@ func (h host) enrol(ctx context.Context, to string, o enrollOptions) error {
 	}
 	defer client.CloseIdleConnections()
 	pending := pendingFile(o.out)
+	if err := durable.MkdirAll(filepath.Dir(o.out), 0o700); err != nil { // the configuration may be to go there, too
+		return err
+	}
 	if err := o.refuseConfig(pending); err != nil {
 		return err
 	}
@@ -195,9 +198,6 @@ func pendingKey(file string) (bus.Identity, error) {
 		return bus.ParseIdentity([]byte(strings.TrimSpace(string(seed))))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return bus.Identity{}, err
-	}
-	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return bus.Identity{}, err
 	}
 	return newKey(file)

@@ -105,10 +105,9 @@ func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.Rol
 	return err
 }
 
-// wantedBack reports whether d is on its way to where a rollback without --to goes.
-func wantedBack(d deployment.Deployment) bool {
-	return d.ByHand() && d.Phase != proto.PhaseRollingBack && (d.Restore || d.Toplevel == d.Proven.Previous.Toplevel)
-}
+// wantedBack reports whether d goes where somebody wanted who asked for a rollback without
+// --to and --reboot.
+func wantedBack(d deployment.Deployment) bool { return d.Plain && d.Phase != proto.PhaseRollingBack }
 
 // awaitBack waits for the end of a deployment, and fails unless it left the host
 // where somebody wanted it.

@@ -98,16 +98,17 @@ func TestRecall(t *testing.T) {
 		recall bool
 	}{
 		{"an assignment", func(*deployment.Deployment) {}, 0, "7-x: goes back to " + now.String(), true},
-		{"the same way back", func(d *deployment.Deployment) { d.Origin, d.Toplevel = deployment.OriginHand, before }, 0, "7-x: goes back already", false},
+		{"the same way back", func(d *deployment.Deployment) { d.Origin, d.Toplevel, d.Plain = deployment.OriginHand, before, true }, 0, "7-x: goes back already", false},
 		{"the same, which is committed", func(d *deployment.Deployment) {
-			d.Origin, d.Toplevel, d.Phase = deployment.OriginHand, before, proto.PhaseCommitting
+			d.Origin, d.Toplevel, d.Plain, d.Phase = deployment.OriginHand, before, true, proto.PhaseCommitting
 		}, 0, "7-x: goes back already", false},
 		{"what was proven is brought back", func(d *deployment.Deployment) {
-			d.Origin, d.Toplevel, d.Restore = deployment.OriginHand, now, true
+			d.Origin, d.Toplevel, d.Plain, d.Restore = deployment.OriginHand, now, true, true
 		}, 0, "7-x: goes back already", false},
+		{"a way to the same system, named as a generation", func(d *deployment.Deployment) { d.Origin, d.Toplevel = deployment.OriginHand, before }, 0, "7-x: goes back to " + now.String(), true},
 		{"a way to some generation", func(d *deployment.Deployment) { d.Origin = deployment.OriginHand }, 0, "7-x: goes back to " + now.String(), true},
 		{"the same, which is gone back from", func(d *deployment.Deployment) {
-			d.Origin, d.Toplevel, d.Phase = deployment.OriginHand, before, proto.PhaseRollingBack
+			d.Origin, d.Toplevel, d.Plain, d.Phase = deployment.OriginHand, before, true, proto.PhaseRollingBack
 		}, 0, "7-x: goes back to " + now.String(), false},
 		{"with a generation", func(*deployment.Deployment) {}, 3, "can only go back to what was proven", false},
 	} {

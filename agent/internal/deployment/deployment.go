@@ -41,6 +41,9 @@ type Deployment struct {
 	// registered, in the place of Proven; or a specialisation of it in the place of
 	// Back.
 	Restore bool `json:"restore,omitempty"`
+	// Plain is true for one that somebody asked for who named neither a generation nor a
+	// reboot: who asks so once more wants the same.
+	Plain bool `json:"plain,omitempty"`
 
 	// Lost is true for one that begins where a way back has failed, in the boot LostIn:
 	// what that left running is proven by nobody, and the [Baseline] is that of before.

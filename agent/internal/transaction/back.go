@@ -144,7 +144,7 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 		}
 	}
 	try("point the profile back", profileTimeout, func(ctx context.Context) error { return t.Host.Restore(ctx, proven) })
-	if t.d.Armed {
+	if t.d.Armed || len(t.d.LostTo) > 0 { // what was left may be armed still
 		if err := t.disarm(ctx); err != nil {
 			wrong = append(wrong, err.Error())
 		}

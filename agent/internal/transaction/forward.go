@@ -31,6 +31,15 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	if d.Way == deployment.WayDry {
 		return t.dryActivate(ctx)
 	}
+	if len(d.LostTo) > 0 {
+		err := t.disarm(ctx) // no boot may lead to what was left
+		if ctx.Err() != nil {
+			return deployment.Step{}, context.Cause(ctx)
+		}
+		if err != nil {
+			return because(proto.PhaseFailed, proto.ReasonRegisterFailed, "%v", err), nil
+		}
+	}
 	if d.Proven.Adopted {
 		// A system that we did not commit: its boot default is not known.
 		err := t.retry(ctx, "make the running system the boot default, so that there is a way back", loaderTimeout, func(ctx context.Context) error {

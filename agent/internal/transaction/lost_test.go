@@ -84,6 +84,14 @@ func TestAnotherSystemAfterAWayBackThatFailed(t *testing.T) {
 			h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
 		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, (*fakeHost).back},
 
+		{"what was left is not booted, either, where it was to be booted once", func(h *fakeHost) {
+			h.lost()
+			h.oneShot = foreign
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.oneShot.IsZero() }},
+		{"nor where what was proven is brought back", func(h *fakeHost) {
+			h.drift()
+			h.record.LostTo, h.oneShot = []proto.StorePath{newSystem}, newSystem
+		}, proto.PhaseRolledBack, proto.ReasonDriftRestored, func(h *fakeHost) bool { return h.back() && h.oneShot.IsZero() }},
 		{"what was left is forgotten once another one is good", (*fakeHost).lost, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.record.LostTo == nil }},
 		{"also if that is only tried", func(h *fakeHost) {
 			h.lost()
