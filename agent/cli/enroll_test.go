@@ -247,6 +247,13 @@ func TestEnrolRefusesBeforeItAsks(t *testing.T) {
 	}
 }
 
+// TestEnrolMakesTheDirectoryForBoth: on a host that never had an agent there is none.
+func TestEnrolMakesTheDirectoryForBoth(t *testing.T) {
+	e := newEnrollee(t)
+	e.must(e.enrol("--out", e.path("new/host.creds"), "--write-config", e.path("new/web1.yaml")))
+	e.mustHave("new/web1.yaml", "wss://build.example/nats")
+}
+
 // TestEnrolIsCompletedByAskingAgain: wherever it was cut off once the token was used, the
 // same command, with the same token, ends it.
 func TestEnrolIsCompletedByAskingAgain(t *testing.T) {
