@@ -9,7 +9,7 @@ import (
 )
 
 // tools are the programs in every toplevel, commands of this folder.
-var tools = [...]string{"switch-to-configuration", "install-bootloader", "check-inhibitors", "app"}
+var tools = [...]string{"switch-to-configuration", "install-bootloader", "check-inhibitors", "setup-etc", "make-tree", "app"}
 
 // BuildTools compiles the programs of the toplevels into dir/bin. dir, once added to a store, is what
 // Fleet.Tools names. It needs Go and runs anywhere in the module's tree.

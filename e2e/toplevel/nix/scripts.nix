@@ -41,14 +41,7 @@ in
     if [[ ! -L /etc/systemd/system && -d /etc/systemd/system ]]; then
       mv -T /etc/systemd/system /etc/systemd/system.debian
     fi
-    ln -sfn "$systemConfig/etc" /etc/static.tmp
-    mv -T /etc/static.tmp /etc/static
-    while IFS= read -r _path; do
-      if [[ -L /etc/$_path && /etc/$_path -ef /etc/static/$_path ]]; then continue; fi
-      if [[ $_path == */* ]]; then mkdir -p "/etc/''${_path%/*}"; fi
-      ln -sfn "/etc/static/$_path" "/etc/$_path.tmp" && mv -T "/etc/$_path.tmp" "/etc/$_path"
-    done < "$systemConfig/etc-links"
-    find /etc -lname '/etc/static/*' -xtype l -printf 'removing obsolete symlink ‘%p’...\n' -delete >&2
+    ${tools}/bin/setup-etc "$systemConfig"
     : >> /etc/NIXOS
 
     ${each snippet snippets}

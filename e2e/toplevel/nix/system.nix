@@ -10,25 +10,26 @@ let
   unit = import ./unit.nix;
   static = import ./static.nix { inherit system shell; };
   scripts = import ./scripts.nix { inherit text tools; };
-  inherit (text)
-    lines
-    quote
-    unique
-    words
-    writeFiles
-    ;
+  inherit (text) lines words;
 
+  # A derivation that is a folder of files and links, which one process makes (e2e/toplevel/tree).
   build =
-    name: script:
+    name: tree:
     derivation {
       inherit name system;
-      builder = shell;
-      args = [
-        "-euc"
-        script
-      ];
-      PATH = "/usr/bin:/bin";
+      builder = "${tools}/bin/make-tree";
+      tree = builtins.toJSON tree;
+      passAsFile = [ "tree" ];
     };
+
+  under =
+    folder: attrs:
+    builtins.listToAttrs (
+      map (name: {
+        name = "${folder}/${name}";
+        value = attrs.${name};
+      }) (builtins.attrNames attrs)
+    );
 
   # The files of /etc, with the units among them.
   mkEtc =
@@ -39,31 +40,23 @@ let
       systemConf,
     }:
     let
-      unitFiles = builtins.attrNames units;
       wanted = builtins.concatMap (
-        file: map (link: { inherit file link; }) (unit.links file units.${file})
-      ) unitFiles;
-      folders = unique (map (w: builtins.dirOf w.link) wanted);
-      files =
-        etc
-        // builtins.listToAttrs (
-          map (file: {
-            name = "systemd/system/${file}";
-            value = unit.render file units.${file};
-          }) unitFiles
-        );
+        file:
+        map (link: {
+          name = link;
+          value = "../${file}";
+        }) (unit.links file units.${file})
+      ) (builtins.attrNames units);
     in
-    build "etc-${host}" ''
-      dir="$out/etc"
-      ${writeFiles ''"$dir"'' files}
-      mkdir -p "$dir/systemd/system"
-      cd "$dir/systemd/system"
-      ln -s ${static.targets}/* .
-      ln -s multi-user.target default.target
-      ${if folders == [ ] then "" else "mkdir -p ${builtins.concatStringsSep " " (map quote folders)}"}
-      ${lines (map (w: "ln -s ${quote "../${w.file}"} ${quote w.link}") wanted)}
-      ln -s ${static.systemConf systemConf} ../system.conf
-    '';
+    build "etc-${host}" {
+      files = under "etc" etc // under "etc/systemd/system" (builtins.mapAttrs unit.render units);
+      linkAll."etc/systemd/system" = [ static.targets ];
+      links =
+        under "etc/systemd/system" (builtins.listToAttrs wanted // { "default.target" = "multi-user.target"; })
+        // {
+          "etc/systemd/system.conf" = static.systemConf systemConf;
+        };
+    };
 in
 {
   host,
@@ -123,34 +116,55 @@ let
       ]
     );
   };
-  program = path: ''
-    { printf '#!/bin/bash\nsystemConfig=%s\n' "$out"; printf '%s' ${quote programs.${path}}; } > "$out/${path}"
-  '';
+  # What a program that the system runs begins with. It knows where it lies.
+  out = builtins.placeholder "out";
+  program = text: "#!/bin/bash\nsystemConfig=${out}\n${text}";
+
+  bootspec = {
+    "org.nixos.bootspec.v1" = {
+      inherit system;
+      init = "${out}/init";
+      initrd = "${kernel}/initrd";
+      kernel = "${kernel}/bzImage";
+      kernelParams = words kernelParams;
+      label = "NixOS ${label}";
+      toplevel = out;
+    };
+    "org.nixos.specialisation.v1" = { };
+  };
 in
-build "nixos-system-${host}-${label}" ''
-  ${if buildError == null then "" else "echo ${quote buildError} >&2; exit 1"}
-  : ${builtins.concatStringsSep " " (map toString checks)}
-  ${if buildWaits == null then "" else "test ! -p ${quote buildWaits} || cat ${quote buildWaits}"}
-  mkdir -p "$out/bin" "$out/sw/bin" "$out/specialisation"
-  ${writeFiles ''"$out"'' files}
-  ${lines (map program (builtins.attrNames programs))}
-  cd "$out"
-  chmod 0555 ${builtins.concatStringsSep " " (builtins.attrNames programs)}
-  printf '{"org.nixos.bootspec.v1":{"init":"%s/init","initrd":"%s","kernel":"%s","kernelParams":%s,"label":"%s","system":"%s","toplevel":"%s"},"org.nixos.specialisation.v1":{}}\n' \
-    "$out" ${kernel}/initrd ${kernel}/bzImage ${quote (builtins.toJSON (words kernelParams))} ${quote "NixOS ${label}"} ${system} "$out" > boot.json
-  ln -s ${etcTree}/etc etc
-  ln -s ${kernel}/bzImage kernel
-  ln -s ${kernel}/initrd initrd
-  ln -s ${kernel} kernel-modules
-  ln -s /usr systemd
-  ${lines (
-    builtins.attrValues (
-      builtins.mapAttrs (
-        name: special: "ln -s ${special} ${quote "specialisation/${name}"}"
-      ) specialisation
+build "nixos-system-${host}-${label}" {
+  waits = buildWaits;
+  fails = buildError;
+  checks = map toString checks;
+  files = files // {
+    "boot.json" = builtins.toJSON bootspec + "\n";
+  };
+  programs = builtins.mapAttrs (_: program) programs;
+  folders = [ "specialisation" ];
+  links = {
+    etc = "${etcTree}/etc";
+    kernel = "${kernel}/bzImage";
+    initrd = "${kernel}/initrd";
+    kernel-modules = kernel;
+    systemd = "/usr";
+  }
+  // under "specialisation" specialisation
+  // under "sw/bin" (
+    builtins.listToAttrs (
+      map
+        (name: {
+          inherit name;
+          value = "/usr/bin/${name}";
+        })
+        [
+          "nix"
+          "nix-env"
+          "nix-store"
+          "systemctl"
+          "journalctl"
+        ]
     )
-  )}
-  ln -s /usr/bin/nix /usr/bin/nix-env /usr/bin/nix-store /usr/bin/systemctl /usr/bin/journalctl ${
-    builtins.concatStringsSep " " (map (p: "${p}/bin/*") packages)
-  } sw/bin/
-''
+  );
+  linkAll."sw/bin" = map (p: "${p}/bin") packages;
+}

@@ -32,11 +32,11 @@ type collector struct {
 // not come from the system's own folder, generated ones for example, are none of its business.
 func (c *collector) collect() error {
 	for name, u := range c.active {
-		if !u.running() || !strings.HasPrefix(c.fragment(u), unitDir) {
+		if !u.running() {
 			continue
 		}
 		l := locate(name, c.oldDir, c.newDir)
-		if !exists(l.oldBase) {
+		if !exists(l.oldBase) || !strings.HasPrefix(c.fragment(u), unitDir) {
 			continue
 		}
 		if err := c.unit(l); err != nil {

@@ -1,6 +1,7 @@
 package stc
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -65,12 +66,16 @@ func hasDropIn(dir string) bool {
 
 // exists follows links: a dangling one does not exist.
 func exists(file string) bool {
-	_, err := filepath.EvalSymlinks(file)
+	_, err := os.Stat(file)
 	return err == nil
 }
 
 // gone tells whether a unit file is missing, dangling, or masked by a link to /dev/null.
 func gone(file string) bool {
-	target, err := filepath.EvalSymlinks(file)
-	return err != nil || target == "/dev/null"
+	unit, err := os.Stat(file)
+	if err != nil {
+		return true
+	}
+	null, err := os.Stat(os.DevNull)
+	return err == nil && os.SameFile(unit, null)
 }
