@@ -1,7 +1,7 @@
 # mkSystem: a host's options to its toplevel, a system as NixOS makes them, on top of a machine that
 # brings its own systemd and tools. Two derivations a host, so that a change is built in no time.
 {
-  tools, # store path of the stand-ins: bin/{switch-to-configuration,install-bootloader,check-inhibitors}
+  tools, # store path of the stand-ins, the commands beside this folder: bin/switch-to-configuration and so on
   system ? "x86_64-linux",
 }:
 let
@@ -22,6 +22,7 @@ let
       passAsFile = [ "tree" ];
     };
 
+  # The attributes by paths below a folder.
   under =
     folder: attrs:
     builtins.listToAttrs (
