@@ -26,14 +26,24 @@ func TestSpecialisationsOnDisk(t *testing.T) {
 	if b, err = json.Marshal(d); err != nil {
 		t.Fatal(err)
 	}
-	const text = `{"name":"docked","system":"/nix/store/00000000000000000000000000000000-nixos-system-a"}`
-	for _, member := range []string{`"specialisation":`, `"back":`} {
-		if !strings.Contains(string(b), member) {
-			t.Errorf("%s is not in %s", member, b)
-		}
+	type member struct {
+		Name   string `json:"name"`
+		System string `json:"system"`
 	}
-	if n := strings.Count(string(b), text); n != 3 {
-		t.Errorf("%d of 3 are as they should be in %s", n, b)
+	type members struct {
+		Specialisation member `json:"specialisation"`
+		Back           member `json:"back"`
+	}
+	var written struct {
+		members
+		Proven members `json:"proven"`
+	}
+	if err := json.Unmarshal(b, &written); err != nil {
+		t.Fatal(err)
+	}
+	want := member{s.Name, p.String()}
+	if written.Specialisation != want || written.Back != want || written.Proven.Specialisation != want {
+		t.Errorf("not all three are as they should be in %s", b)
 	}
 	var got deployment.Deployment
 	if err := json.Unmarshal(b, &got); err != nil || got.Specialisation != s || got.Back != s || got.Proven.Specialisation != s {
