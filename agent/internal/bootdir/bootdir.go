@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Default is where NixOS mounts a boot partition unless it is told otherwise.
@@ -45,7 +47,7 @@ func Find(root string) (dirs []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return withKernels(mounted, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) }), nil
+	return withKernels(mounted, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir), os.Stat) }), nil
 }
 
 // Written returns everything that an installer of a boot loader writes to: boot is what
@@ -55,7 +57,7 @@ func Find(root string) (dirs []string, err error) {
 // where a boot partition usually is counts as one, what is elsewhere does not, and
 // neither does what is yet to be mounted.
 func Written(ctx context.Context, root string) (boot, others []string, err error) {
-	return written(ctx, root, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir)) })
+	return written(ctx, root, func(dir string) bool { return hasKernels(filepath.Join("/", root, dir), os.Stat) })
 }
 
 func written(ctx context.Context, root string, has func(dir string) bool) (boot, others []string, err error) {
@@ -127,9 +129,16 @@ func withKernels(mounted []string, has func(dir string) bool) (dirs []string) {
 	return dirs
 }
 
-func hasKernels(dir string) bool {
+// hasKernels reports whether dir has them. Of a directory whose disk should be mounted for
+// the look at it, and is not there, it asks once: each time waits for that disk anew.
+func hasKernels(dir string, stat func(name string) (fs.FileInfo, error)) bool {
+	gone := false
 	there := func(name string) bool {
-		_, err := os.Stat(filepath.Join(dir, name))
+		if gone {
+			return false
+		}
+		_, err := stat(filepath.Join(dir, name))
+		gone = errors.Is(err, unix.ENODEV)
 		return err == nil
 	}
 	return slices.ContainsFunc(marks(), func(mark []string) bool {

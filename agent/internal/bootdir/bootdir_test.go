@@ -1,6 +1,7 @@
 package bootdir
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestFind(t *testing.T) {
@@ -88,6 +90,24 @@ func TestWritten(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]string{{"/boot"}, {"/", "/nix/store", "/boot"}}, [][]string{boot, others}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// systemd waits for the disk of an automount for 90 s, each time that it is looked for
+// something below it.
+func TestADiskThatIsNotThereIsWaitedForOnce(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{{unix.ENODEV, 1}, {fs.ErrNotExist, len(marks())}, {unix.EIO, len(marks())}} {
+		asked := 0
+		has := hasKernels("/efi", func(name string) (fs.FileInfo, error) {
+			asked++
+			return nil, &fs.PathError{Op: "stat", Path: name, Err: tt.err}
+		})
+		if has || asked != tt.want {
+			t.Errorf("%v: has kernels: %t, asked %d times; want %d", tt.err, has, asked, tt.want)
+		}
 	}
 }
 
