@@ -62,7 +62,7 @@ func decideBoot(o Observation) Decision {
 		case r.Ordered() && o.Order == nil && o.Refusal != nil:
 			return Decision{Action: ActionAbandon, Reason: o.Refusal.Reason, Message: o.Refusal.Error()}
 		}
-		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingBoot, Message: "takes effect when the host is booted, also while it is suspended; `kedge-agent rollback` takes it back"}
+		return Decision{Action: ActionRest, Reason: proto.ReasonAwaitingBoot, Message: "takes effect when the host is booted, also while it is suspended; `" + takesBack(r, o.Proven) + "` takes it back"}
 	}
 	switch {
 	case newer:

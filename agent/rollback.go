@@ -24,8 +24,13 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
-	if r.To == 0 && !r.Reboot && awaitsSomebody(seen.record, a.Identity.BootID) {
-		return a.takeBack(ctx, seen.record, r)
+	if awaitsSomebody(seen.record, a.Identity.BootID) {
+		switch plain := r.To == 0 && !r.Reboot; {
+		case plain && seen.record.Plain: // who asks once more may not have heard of it
+			return seen.record.Status(), nil
+		case plain, r.To != 0 && r.To == seen.proven.Generation && !r.Reboot:
+			return a.takeBack(ctx, seen.record, r)
+		}
 	}
 	d, err := a.wayBack(seen, r)
 	if err != nil {
@@ -70,7 +75,7 @@ func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Dep
 	d = Observation{Record: p.record, Proven: p.proven, Systems: p.systems, BootID: a.Identity.BootID}.after(d)
 	switch {
 	case p.record.Parked && !p.record.Terminal():
-		return d, fmt.Errorf("deployment %s waits for the next boot: take that back first, without --to and --reboot", p.record.ID)
+		return d, fmt.Errorf("deployment %s waits for the next boot: take that back first, by `%s`", p.record.ID, takesBack(p.record, p.proven))
 	case p.record.InTransaction():
 		return d, fmt.Errorf("deployment %s is under way: ask again", p.record.ID)
 	case p.proven.Toplevel.IsZero():

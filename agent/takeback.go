@@ -20,6 +20,15 @@ func awaitsSomebody(d deployment.Deployment, boot string) bool {
 	return d.Fetched() && d.Way == deployment.WayHold || d.Phase == proto.PhaseStaged || d.AwaitsBoot(boot)
 }
 
+// takesBack is the command that takes back d, which waits on a host where p is proven:
+// to ask once more for a rollback does not, but to ask for what is proven does.
+func takesBack(d deployment.Deployment, p deployment.Proven) string {
+	if d.Plain {
+		return fmt.Sprintf("kedge-agent rollback --to %s", p.Generation)
+	}
+	return "kedge-agent rollback"
+}
+
 // isBack reports whether d ended on p because somebody on the host wanted that, and
 // nothing was proven since: who asks once more may not have heard of it. What a way
 // back overtook that never began is not that.

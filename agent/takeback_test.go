@@ -1,14 +1,17 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kedge/agent"
 	"kedge/agent/internal/control"
 	"kedge/agent/internal/deployment"
+	"kedge/agent/internal/hook"
 	"kedge/proto"
 )
 
@@ -18,11 +21,13 @@ func TestWhatWaitsIsTakenBack(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		record deployment.Deployment
+		to     proto.Generation
 		want   proto.Phase
 	}{
-		{"held", deployment.Deployment{Phase: proto.PhaseFetched, Way: deployment.WayHold}, proto.PhaseSuperseded},
-		{"staged", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, proto.PhaseSuperseded},
-		{"armed", deployment.Deployment{Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true}, proto.PhaseRollingBack},
+		{"held", deployment.Deployment{Phase: proto.PhaseFetched, Way: deployment.WayHold}, 0, proto.PhaseSuperseded},
+		{"staged", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, 0, proto.PhaseSuperseded},
+		{"staged, for what is proven", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, 2, proto.PhaseSuperseded},
+		{"armed", deployment.Deployment{Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true}, 0, proto.PhaseRollingBack},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := provenAfter(t)
@@ -30,7 +35,7 @@ func TestWhatWaitsIsTakenBack(t *testing.T) {
 			d.ID, d.Serial, d.Toplevel, d.BootID, d.Proven = "7-x", 7, pathC, "boot", deployment.Proven{Toplevel: pathB}
 			w.record(d)
 			a, _ := w.startAgent()
-			s, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada", Reason: "not today"})
+			s, err := a.RollBack(t.Context(), control.RollBackRequest{To: tt.to, By: "ada", Reason: "not today"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,14 +60,61 @@ func TestWhatWaitsIsTakenBack(t *testing.T) {
 }
 
 func TestWhatIsArmedIsTakenBackFirst(t *testing.T) {
-	for _, r := range []control.RollBackRequest{{To: 1}, {Reboot: true}} {
-		w := provenAfter(t)
-		w.record(deployment.Deployment{ID: "7-x", Serial: 7, Toplevel: pathC, Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true, BootID: "boot"})
-		a, _ := w.startAgent()
-		if _, err := a.RollBack(t.Context(), r); err == nil || !strings.Contains(err.Error(), "without --to and --reboot") {
-			t.Errorf("RollBack(%+v) = %v", r, err)
+	for _, r := range []control.RollBackRequest{{To: 1}, {Reboot: true}, {To: 2, Reboot: true}} {
+		for plain, want := range map[bool]string{false: "`kedge-agent rollback`", true: "`kedge-agent rollback --to 2`"} {
+			w := provenAfter(t)
+			w.record(deployment.Deployment{
+				ID: "x", Toplevel: pathC, Plain: plain, Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true, BootID: "boot",
+			})
+			a, _ := w.startAgent()
+			if _, err := a.RollBack(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("RollBack(%+v) = %v, want it to name %s", r, err, want)
+			}
 		}
 	}
+}
+
+// TestAWayBackThatWaitsIsNotTakenBackByAskingAgain has somebody ask twice for a system that
+// is gone to in a boot: its system would be left, and kept away.
+func TestAWayBackThatWaitsIsNotTakenBackByAskingAgain(t *testing.T) {
+	byHand := deployment.Deployment{
+		ID: "by-hand-x", Origin: deployment.OriginHand, Plain: true, Toplevel: pathA, Reason: proto.ReasonRolledBackByHand,
+		BootID: "boot", Proven: deployment.Proven{Toplevel: pathB},
+	}
+	staged, armed := byHand, byHand
+	staged.Phase, staged.Way = proto.PhaseStaged, deployment.WayReboot
+	armed.Phase, armed.Way, armed.Armed, armed.Parked = proto.PhaseArmed, deployment.WayBoot, true, true
+	for _, d := range []deployment.Deployment{staged, armed} {
+		t.Run(string(d.Phase), func(t *testing.T) {
+			w := provenAfter(t)
+			w.hooks.PreReboot = []agent.HookConfig{{Exec: []string{"/bin/drain"}, Timeout: time.Hour}}
+			w.hook = func(ctx context.Context, _ hook.Call) error { <-ctx.Done(); return ctx.Err() }
+			w.record(d)
+			a, _ := w.startAgent()
+			s, err := a.RollBack(t.Context(), control.RollBackRequest{By: "eva"})
+			if err != nil || s.ID != d.ID || s.Phase != d.Phase {
+				t.Errorf("RollBack = %+v, %v; want it to wait as it did", s, err)
+			}
+			if q, err := w.files.Quarantines(time.Now()); err != nil || len(q) > 0 {
+				t.Errorf("kept away is %v, %v; want nothing", q, err)
+			}
+			if d, err := w.files.Deployment(); err != nil || d.ID != s.ID || d.Phase != s.Phase {
+				t.Errorf("the record is %s, %s, %v", d.ID, d.Phase, err)
+			}
+		})
+	}
+	t.Run("but by asking for what is proven", func(t *testing.T) {
+		w := provenAfter(t)
+		w.record(armed)
+		a, _ := w.startAgent()
+		w.awaitStatus("it to say so", func(s proto.Status) bool {
+			return strings.Contains(condition(s, proto.ConditionReady).Message, "`kedge-agent rollback --to 2` takes it back")
+		})
+		s, err := a.RollBack(t.Context(), control.RollBackRequest{To: 2, By: "eva"})
+		if err != nil || s.ID != armed.ID || s.Phase != proto.PhaseRollingBack || s.Reason != proto.ReasonRolledBackByHand {
+			t.Errorf("RollBack = %+v, %v; want it to be taken back", s, err)
+		}
+	})
 }
 
 // TestRollBackByAReboot has somebody go back to a system that must not be switched to

@@ -236,9 +236,12 @@ func (f fake) Confirm(_ context.Context, by string) (proto.DeploymentStatus, err
 	return d.Status(), f.files.Confirm(statefile.Confirmation{Deployment: d.ID, By: by, At: noon})
 }
 
-// RollBack is over at once: well, unless the agent is not ready for a reason. No
-// generation is above 9.
+// RollBack is over at once: well, unless the agent is not ready for a reason, or it waits
+// for its boot already. No generation is above 9.
 func (f fake) RollBack(_ context.Context, r control.RollBackRequest) (proto.DeploymentStatus, error) {
+	if d, err := f.files.Deployment(); err != nil || d.Phase == proto.PhaseStaged {
+		return d.Status(), err
+	}
 	if r.To > 9 {
 		return proto.DeploymentStatus{}, control.ErrNothing
 	}

@@ -31,13 +31,14 @@ else runs than what was proven, that is brought back. The system that is left is
 deployed here again until it is lifted, or for a day.
 
 If a deployment waits for the next boot, for the time of its reboot, or for somebody
-to confirm it, that is taken back instead.
+to confirm it, that is taken back instead. A way back that waits is taken back by naming
+the generation that is proven with --to.
 
 While a deployment is being activated or on probation, that goes back; this needs no
 agent.
 
-Asked again it goes no further, whether that is under way or done: name a generation
-with --to.`,
+Asked again it goes no further, whether that waits, is under way or done: name a
+generation with --to.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
@@ -76,7 +77,10 @@ func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (i
 		return "", err
 	}
 	does := "goes back"
-	if s.ID == d.ID {
+	switch {
+	case s.ID == d.ID && (s.Phase == proto.PhaseStaged || s.Phase == proto.PhaseArmed):
+		does = "goes back already, and waits for its boot"
+	case s.ID == d.ID:
 		does = "is taken back"
 	}
 	_, err = fmt.Fprintf(h.Stdout, "%s: %s\n", terminal.Printable(s.ID), does)

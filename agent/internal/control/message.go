@@ -52,7 +52,8 @@ type Agent interface {
 	Confirm(ctx context.Context, by string) (proto.DeploymentStatus, error)
 	// RollBack takes back a deployment that waits for somebody, or for its time; else
 	// it begins one of what was proven before, or of a generation. It returns that
-	// deployment; [ErrNothing] if there is no such system.
+	// deployment; [ErrNothing] if there is no such system. Asked again for what was
+	// proven before, it returns the deployment that waits to go there.
 	RollBack(ctx context.Context, r RollBackRequest) (proto.DeploymentStatus, error)
 }
 
