@@ -164,11 +164,15 @@ func (a *Agent) edit(change func(d deployment.Deployment) (deployment.Deployment
 func (a *Agent) logStep(on, d deployment.Deployment) {
 	switch {
 	case d.ID != on.ID:
-		a.Log.Info("deployment begins", "deployment", d.ID, "attempt", d.Attempt, "phase", d.Phase, "toplevel", d.Toplevel,
-			"revision", d.Revision.String(), "reason", d.Reason, "detail", d.Message)
+		begins := []any{"deployment", d.ID, "attempt", d.Attempt, "phase", d.Phase, "toplevel", d.Toplevel}
+		if !d.Revision.IsZero() {
+			begins = append(begins, "revision", d.Revision.String())
+		}
+		a.Log.Info("deployment begins", append(begins, deployment.Why(d.Reason, d.Message)...)...)
 	case d.Phase != on.Phase:
 		s := d.History[len(d.History)-1]
-		a.Log.Info("deployment advanced", "deployment", d.ID, "from", on.Phase, "to", d.Phase, "reason", s.Reason, "detail", s.Message)
+		advanced := []any{"deployment", d.ID, "from", on.Phase, "to", d.Phase}
+		a.Log.Info("deployment advanced", append(advanced, deployment.Why(s.Reason, s.Message)...)...)
 	}
 }
 

@@ -217,7 +217,7 @@ func (a *Agent) decided(ctx context.Context, d Decision, o Observation) {
 	if d.Reason == proto.ReasonDeploying {
 		level = slog.LevelDebug // the deployment's own steps are told
 	}
-	a.Log.Log(ctx, level, "decided", "action", d.Action, "reason", d.Reason, "detail", d.Message)
+	a.Log.Log(ctx, level, "decided", append([]any{"action", d.Action}, deployment.Why(d.Reason, d.Message)...)...)
 }
 
 // observe reads everything that Decide wants to know, and hands what is new in

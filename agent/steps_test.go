@@ -157,9 +157,9 @@ func TestADeploymentLogsLittle(t *testing.T) {
 			got = append(got, strings.TrimSpace(line))
 		}
 		want := []string{
-			`level=INFO msg="deployment begins" deployment=` + d.ID + " attempt=1 phase=accepted toplevel=" + pathB.String() + ` revision="" reason="" detail=""`,
-			`level=INFO msg="deployment advanced" deployment=` + d.ID + ` from=accepted to=fetched reason="" detail=""`,
-			`level=INFO msg=decided action=rest reason=converged detail=""`,
+			`level=INFO msg="deployment begins" deployment=` + d.ID + " attempt=1 phase=accepted toplevel=" + pathB.String(),
+			`level=INFO msg="deployment advanced" deployment=` + d.ID + ` from=accepted to=fetched`,
+			`level=INFO msg=decided action=rest reason=converged`,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("logged (-want +got):\n%s", diff)

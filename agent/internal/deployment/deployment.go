@@ -187,6 +187,18 @@ type Step struct {
 	Failed  []proto.FailedUnit `json:"failed,omitempty"`
 }
 
+// Why returns what a line of the log says of a step's, or a decision's, reason and message:
+// nothing of what is empty.
+func Why(r proto.Reason, message string) (attributes []any) {
+	if r != "" {
+		attributes = append(attributes, "reason", r)
+	}
+	if message != "" {
+		attributes = append(attributes, "detail", message)
+	}
+	return attributes
+}
+
 // Baseline returns what was wrong before d's activation.
 func (d Deployment) Baseline() Baseline {
 	return Baseline{Failed: d.FailedBefore, Restarting: d.RestartingBefore}

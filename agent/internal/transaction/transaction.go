@@ -164,8 +164,8 @@ func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
 	} else if err := t.save(d); err != nil {
 		return err
 	}
-	t.Log.InfoContext(ctx, "deployment advanced", "deployment", d.ID, "from", from, "to", d.Phase,
-		"reason", s.Reason, "detail", s.Message)
+	advanced := []any{"deployment", d.ID, "from", from, "to", d.Phase}
+	t.Log.InfoContext(ctx, "deployment advanced", append(advanced, deployment.Why(s.Reason, s.Message)...)...)
 	return nil
 }
 
