@@ -22,6 +22,9 @@ func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRe
 	if req.Promotes != nil && req.Act != proto.RolloutActPromote {
 		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "promotes: is for promote alone")
 	}
+	if req.To != "" && req.Act != proto.RolloutActRevert {
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeBadRequest, "to: is for revert alone")
+	}
 	switch req.Act {
 	case proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw:
 		return o.holdBack(ctx, c, req)

@@ -164,6 +164,7 @@ func TestRolloutCallsAreRefusedWithWhatToDo(t *testing.T) {
 		"a thaw of nothing frozen":   {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "main"}, bus.CodeRefused, "kedge.rollout.freeze"},
 		"an early resume":            {proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}, bus.CodeRefused, "reverted"},
 		"a pause that promotes":      {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", Promotes: &proto.RolloutPromotion{}}, bus.CodeBadRequest, "promotes: is for promote alone"},
+		"a pause that goes back":     {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", To: "x"}, bus.CodeBadRequest, "to: is for revert alone"},
 		"a pause for a long reason":  {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", Reason: long}, bus.CodeBadRequest, "reason: must have at most 1024 bytes"},
 		"a freeze for a long reason": {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Reason: long}, bus.CodeBadRequest, "reason: must have at most 1024 bytes"},
 		"no act":                     {proto.RolloutActRequest{}, bus.CodeBadRequest, "act"},
