@@ -29,7 +29,7 @@ func (i *identities) token(ctx context.Context, c bus.Caller, req proto.HostToke
 	now := i.now().UTC()
 	o := enroll.Offer{Hash: req.Hash, Made: now, By: c.Name, Expires: now.Add(req.For)}
 	if err := i.book.Offer(req.Host, o); err != nil {
-		return proto.HostTokenReply{}, err
+		return proto.HostTokenReply{}, refused(err)
 	}
 	i.audit(ctx, proto.AuditEntry{Time: now, Actor: c.Name, Act: proto.ActHostToken, Host: req.Host, Message: "until " + o.Expires.Format(time.RFC3339)})
 	i.log.InfoContext(ctx, "enrolment token made", "host", req.Host, "by", c.Name, "expires", o.Expires)

@@ -69,6 +69,50 @@ func TestATokenIsUsedOnce(t *testing.T) {
 	}
 }
 
+// TestAskingAgainForATokenThatWasUsedIsRefused: it would count once more. One that was not
+// used may be asked for again, such as when the answer was lost.
+func TestAskingAgainForATokenThatWasUsedIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	o := newOffice(t, dir)
+	token := proto.NewToken(host(t, "web1"))
+	ask := func() (proto.HostTokenReply, error) {
+		return o.token(t.Context(), bus.Caller{Name: "ada"}, proto.HostTokenRequest{Host: token.Host(), Hash: token.Hash(), For: time.Hour})
+	}
+	first, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ask(); err != nil || !again.Expires.Equal(first.Expires) {
+		t.Errorf("again, before it was used: %+v, %v; want %+v", again, err, first)
+	}
+	key := userKey(t)
+	if _, err := o.redeem(t, token, key); err != nil {
+		t.Fatal(err)
+	}
+	audited := len(o.audits)
+	for _, when := range []string{"once it was used", "after a restart"} {
+		_, err = ask()
+		if said, ok := errors.AsType[*bus.APIError](err); !ok || said.Code != bus.CodeRefused || !strings.Contains(said.Message, "host web1: the token was used: make another one") {
+			t.Errorf("again, %s: error = %v, want it refused, with what to do", when, err)
+		}
+		_, err = o.redeem(t, token, userKey(t))
+		mustBeForbidden(t, "with another key, "+when, err)
+		if _, err := o.redeem(t, token, key); err != nil {
+			t.Errorf("with the key that it was used for, %s: %v", when, err)
+		}
+		if when == "once it was used" {
+			if len(o.audits) != audited+1 || o.audits[audited].Act != proto.ActHostEnroll {
+				t.Errorf("audit = %+v, want that it was used again alone", o.audits[audited:])
+			}
+			o = newOffice(t, dir)
+		}
+	}
+	other := userKey(t)
+	if _, err := o.redeem(t, o.offer(t, "web1", time.Hour), other); err != nil {
+		t.Errorf("with another token: %v", err)
+	}
+}
+
 // TestATokenIsNotSpentOnAKeyThatCannotCount: the holder of a token whose key was given
 // away, or taken back, hears that, and enrols with another one.
 func TestATokenIsNotSpentOnAKeyThatCannotCount(t *testing.T) {

@@ -203,7 +203,7 @@ func refused(err error) error {
 	case errors.Is(err, enroll.ErrOther):
 		return bus.Errorf(bus.CodeConflict, "%v; %s", err, enrolAgain)
 	case errors.Is(err, enroll.ErrRevoked), errors.Is(err, enroll.ErrUnknownKey), errors.Is(err, enroll.ErrTaken),
-		errors.Is(err, enroll.ErrOtherRole), errors.Is(err, enroll.ErrExpired):
+		errors.Is(err, enroll.ErrOtherRole), errors.Is(err, enroll.ErrExpired), errors.Is(err, enroll.ErrTokenUsed):
 		return bus.Errorf(bus.CodeRefused, "%v", err)
 	}
 	return err

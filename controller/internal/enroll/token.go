@@ -13,6 +13,9 @@ import (
 // used. Whoever holds it is not told which.
 var ErrToken = errors.New("the token is not valid, or not any more")
 
+// ErrTokenUsed says that a token was used already: it is not offered anew.
+var ErrTokenUsed = errors.New("the token was used")
+
 // An Offer is a token that was made for a host. Only its hash is kept.
 type Offer struct {
 	Hash    string    `json:"hash"`
@@ -24,9 +27,14 @@ type Offer struct {
 	UsedFor string `json:"used_for,omitempty"`
 }
 
-// Offer lets whoever has a token enrol host, in the place of the offer before.
+// Offer lets whoever has a token enrol host, in the place of the offer before. It may be
+// repeated until the token is used; then the error wraps [ErrTokenUsed], for it would count
+// once more.
 func (b *Book) Offer(host proto.HostName, o Offer) error {
 	return b.change(host, func(e *entry) error {
+		if e.Offer != nil && e.Offer.Hash == o.Hash && e.Offer.UsedFor != "" {
+			return fmt.Errorf("%w: make another one", ErrTokenUsed)
+		}
 		e.Offer = &o
 		return nil
 	})
