@@ -39,34 +39,46 @@ func (o *rollouts) act(ctx context.Context, c bus.Caller, req proto.RolloutActRe
 	if now := r.current(); now.ID != known.ID {
 		return proto.RolloutActReply{}, bus.Errorf(bus.CodeRefused, "rollout %s has ended: it is %s; that of channel %s is %s now", known.ID, known.State, r.channel, now.ID)
 	}
-	view, err := r.act(ctx, c, req, known.ID)
-	if err != nil {
-		return proto.RolloutActReply{}, err
-	}
-	return proto.RolloutActReply{Rollout: &view}, nil
+	return r.act(ctx, c, req, known.ID)
 }
 
 // act does what a person asks for with the rollout that has an ID, unless another one
 // took its place meanwhile.
-func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest, id string) (proto.RolloutView, error) {
+func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequest, id string) (proto.RolloutActReply, error) {
 	r.lock()
 	defer r.unlock()
 	if r.rollout.ID != id {
-		return proto.RolloutView{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)
+		return proto.RolloutActReply{}, bus.Errorf(bus.CodeConflict, "rollout %s took the place of %s", r.rollout.ID, id)
 	}
 	before := r.rollout
-	if on, err := r.onItsWayTo(req.To); on || err != nil {
-		return r.fleet.Rollout(r.channel).Rollout, err
+	if on, err := r.onItsWayTo(req.To); err != nil {
+		return proto.RolloutActReply{}, err
+	} else if on || r.isSoAlready(req.Act) {
+		return r.stands(true), nil
 	}
 	if err := r.change(ctx, req, rollout.Act{By: c.Name, At: r.now().UTC(), Why: req.Reason}); err != nil {
-		return proto.RolloutView{}, err
+		return proto.RolloutActReply{}, err
 	}
 	r.audit(ctx, proto.AuditEntry{
 		Time: r.now().UTC(), Actor: c.Name, Act: req.Act.Audit(), Revision: r.rollout.Revision, Message: traceOf(before.ID, req),
 	})
 	r.log.InfoContext(ctx, "a person acted on the rollout", "act", req.Act, "rollout", r.rollout.ID, "by", c.Name, "reason", req.Reason, "was", before.State, "is", r.rollout.State)
 	r.show()
-	return r.fleet.Rollout(r.channel).Rollout, nil
+	return r.stands(false), nil
+}
+
+// stands answers how the rollout stands after an act; again says that it stood so before.
+func (r *runner) stands(again bool) proto.RolloutActReply {
+	view := r.fleet.Rollout(r.channel).Rollout
+	return proto.RolloutActReply{Rollout: &view, Again: again}
+}
+
+// isSoAlready reports whether the rollout is in the state that an act asks for: whoever asks
+// again, because the answer was lost, is not refused, and whoever was first stays named. The
+// caller holds r.mu.
+func (r *runner) isSoAlready(act proto.RolloutAct) bool {
+	return act == proto.RolloutActPause && r.rollout.State == rollout.Paused ||
+		act == proto.RolloutActResume && r.rollout.State == rollout.Running
 }
 
 // traceOf is what the audit says of an act on a rollout.
@@ -232,6 +244,12 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 	if err := o.checkHold(req); err != nil {
 		return proto.RolloutActReply{}, err
 	}
+	if o.isFree(req) {
+		return proto.RolloutActReply{Holds: o.holds.list(""), Again: true}, nil
+	}
+	if err := o.checkHeld(req); err != nil {
+		return proto.RolloutActReply{}, err
+	}
 	h := hold{Reason: req.Reason, By: c.Name, Since: o.now().UTC()}
 	if err := o.holds.change(func(b *heldBack) { b.apply(req, h) }); err != nil {
 		return proto.RolloutActReply{}, fmt.Errorf("save what is held: %w", err)
@@ -279,6 +297,33 @@ func (o *rollouts) checkHold(req proto.RolloutActRequest) error {
 			return unknownHost(host)
 		}
 	}
+	return nil
+}
+
+// isFree reports whether an act is to let go what nothing holds back, neither a person nor,
+// as its current rollout has it, the flake: then there is nothing to do.
+func (o *rollouts) isFree(req proto.RolloutActRequest) bool {
+	switch req.Act {
+	case proto.RolloutActRelease:
+		return !slices.ContainsFunc(req.Hosts, func(host proto.HostName) bool {
+			return o.holds.host(host) != nil || slices.ContainsFunc(o.channels(), func(channel string) bool {
+				return o.runners[channel].current().Hosts[host].Hold != ""
+			})
+		})
+	case proto.RolloutActThaw:
+		return !o.holds.frozen(req.Rollout) && !slices.ContainsFunc(o.channels(), func(channel string) bool {
+			meant := req.Rollout == "" || req.Rollout == channel
+			return meant && (o.holds.freeze(channel) != nil || o.runners[channel].current().Freeze != "")
+		})
+	case proto.RolloutActHold, proto.RolloutActFreeze, proto.RolloutActPause, proto.RolloutActResume,
+		proto.RolloutActPromote, proto.RolloutActAbort, proto.RolloutActRetry, proto.RolloutActRevert: // let nothing go
+	}
+	return false
+}
+
+// checkHeld reports what a person cannot let go, because no person holds it back: not all
+// of it, or something else does.
+func (o *rollouts) checkHeld(req proto.RolloutActRequest) error {
 	if names := o.holds.missing(req.Hosts); req.Act == proto.RolloutActRelease && names != "" {
 		return bus.Errorf(bus.CodeRefused, "not held by anybody: %s; one that its flake holds (kedge.hosts.NAME.hold) is released there", names)
 	}

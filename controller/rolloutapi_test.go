@@ -34,6 +34,21 @@ func (c *controllerTest) act(t *testing.T, req proto.RolloutActRequest) (proto.R
 	return bus.Call[proto.RolloutActRequest, proto.RolloutActReply](t.Context(), c.conn, proto.EndpointRolloutAct, req)
 }
 
+// acts returns what the audit says that the admin did about rollouts.
+func (c *controllerTest) acts(t *testing.T) (acts []string) {
+	t.Helper()
+	trail, err := bus.Call[proto.AuditRequest, proto.AuditReply](t.Context(), c.conn, proto.EndpointAudit, proto.AuditRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range trail.Entries {
+		if e.Entry.Actor == "admin" && strings.HasPrefix(string(e.Entry.Act), "rollout-") {
+			acts = append(acts, string(e.Entry.Act)+" "+e.Entry.Host.String()+" "+e.Entry.Message)
+		}
+	}
+	return acts
+}
+
 // agent runs a host that ends every deployment in a phase, until the test ends.
 func (c *controllerTest) agent(t *testing.T, name string, phase proto.Phase) {
 	t.Helper()
@@ -103,16 +118,7 @@ func TestRolloutActs(t *testing.T) {
 	if got := hostIn(r, web1).Want.Revision; got != one {
 		t.Errorf("web1 is to run revision %s, want %s: it is what it was", got, one)
 	}
-	trail, err := bus.Call[proto.AuditRequest, proto.AuditReply](t.Context(), c.conn, proto.EndpointAudit, proto.AuditRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var acts []string
-	for _, e := range trail.Entries {
-		if e.Entry.Actor == "admin" && strings.HasPrefix(string(e.Entry.Act), "rollout-") {
-			acts = append(acts, string(e.Entry.Act)+" "+e.Entry.Host.String()+" "+e.Entry.Message)
-		}
-	}
+	acts := c.acts(t)
 	if want := []string{"rollout-hold web2 being debugged", "rollout-revert  " + second.Rollout.ID + " to " + one.String() + ": it is slow"}; !slices.Equal(acts, want) {
 		t.Errorf("audit = %q, want %q", acts, want)
 	}
@@ -159,9 +165,9 @@ func TestRolloutCallsAreRefusedWithWhatToDo(t *testing.T) {
 		"a hold of nobody":           {proto.RolloutActRequest{Act: proto.RolloutActHold, Reason: "so"}, bus.CodeBadRequest, "hosts"},
 		"a hold without a reason":    {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{web1}}, bus.CodeBadRequest, "reason"},
 		"a hold of a stranger":       {proto.RolloutActRequest{Act: proto.RolloutActHold, Hosts: []proto.HostName{hostName(t, "web9")}, Reason: "so"}, bus.CodeNotFound, "kedge host list"},
-		"a release of nobody held":   {proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{web1}}, bus.CodeRefused, "kedge.hosts.NAME.hold"},
 		"a freeze of no channel":     {proto.RolloutActRequest{Act: proto.RolloutActFreeze, Rollout: "x", Reason: "so"}, bus.CodeNotFound, "channel"},
-		"a thaw of nothing frozen":   {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "main"}, bus.CodeRefused, "kedge.rollout.freeze"},
+		"a release of a stranger":    {proto.RolloutActRequest{Act: proto.RolloutActRelease, Hosts: []proto.HostName{hostName(t, "web9")}}, bus.CodeNotFound, "kedge host list"},
+		"a thaw of no channel":       {proto.RolloutActRequest{Act: proto.RolloutActThaw, Rollout: "x"}, bus.CodeNotFound, "channel"},
 		"an early resume":            {proto.RolloutActRequest{Act: proto.RolloutActResume, Rollout: "main"}, bus.CodeRefused, "reverted"},
 		"a pause that promotes":      {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", Promotes: &proto.RolloutPromotion{}}, bus.CodeBadRequest, "promotes: is for promote alone"},
 		"a pause that goes back":     {proto.RolloutActRequest{Act: proto.RolloutActPause, Rollout: "main", To: "x"}, bus.CodeBadRequest, "to: is for revert alone"},
@@ -172,6 +178,77 @@ func TestRolloutCallsAreRefusedWithWhatToDo(t *testing.T) {
 		if _, err := c.act(t, tt.req); code(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: error = %v, want %s that says %q", name, err, tt.code, tt.says)
 		}
+	}
+}
+
+// TestWhatIsNotHeldBackIsLetGoAlready: whoever releases or thaws once more, because the
+// answer was lost, is not refused; unless somebody, or the flake, keeps it from going out.
+func TestWhatIsNotHeldBackIsLetGoAlready(t *testing.T) {
+	c := twoChannels(t)
+	web1, web2, test1, one := hostName(t, "web1"), hostName(t, "web2"), hostName(t, "test1"), toplevel(t, "one")
+	c.world.Push(controllertest.Flake{
+		Toplevels: map[proto.HostName]proto.StorePath{web1: one, web2: one}, Kedge: `{"hosts": {"web2": {"hold": "it is old"}}}`,
+	})
+	c.world.PushTo("testing", flake(map[proto.HostName]proto.StorePath{test1: one}))
+	c.await(t, "both channels", func(r proto.FleetReply) bool { return wants(web1, 1, one)(r) && wants(test1, 1, one)(r) })
+	act := func(a proto.RolloutAct, channel string, hosts ...proto.HostName) proto.RolloutActRequest {
+		return proto.RolloutActRequest{Act: a, Rollout: channel, Hosts: hosts, Reason: "so"}
+	}
+	release, thaw := proto.RolloutActRelease, proto.RolloutActThaw
+	type step struct {
+		name  string
+		req   proto.RolloutActRequest
+		again bool   // it is so already
+		says  string // of a refusal
+	}
+	walk := func(steps ...step) {
+		t.Helper()
+		for _, s := range steps {
+			reply, err := c.act(t, s.req)
+			switch {
+			case s.says != "" && (code(err) != bus.CodeRefused || !strings.Contains(err.Error(), s.says)):
+				t.Errorf("%s: error = %v, want a refusal that says %q", s.name, err, s.says)
+			case s.says == "" && (err != nil || reply.Again != s.again):
+				t.Errorf("%s: %+v, %v; want that it was so already: %t", s.name, reply, err, s.again)
+			}
+		}
+	}
+	walk([]step{
+		{name: "nobody is held", req: act(release, "", web1, test1), again: true},
+		{name: "the flake holds it", req: act(release, "", web2), says: "kedge.hosts.NAME.hold"},
+		{name: "web1 is held", req: act(proto.RolloutActHold, "", web1)},
+		{name: "one of two is held", req: act(release, "", web1, test1), says: "not held by anybody: test1"},
+		{name: "web1 is released", req: act(release, "", web1)},
+		{name: "and again", req: act(release, "", web1), again: true},
+		{name: "nothing is frozen", req: act(thaw, "main"), again: true},
+		{name: "nothing at all is frozen", req: act(thaw, ""), again: true},
+		{name: "all are frozen", req: act(proto.RolloutActFreeze, "")},
+		{name: "one of all", req: act(thaw, "main"), says: "nothing of that is frozen"},
+		{name: "main is frozen, too", req: act(proto.RolloutActFreeze, "main")},
+		{name: "all are thawed", req: act(thaw, "")},
+		{name: "main is not", req: act(thaw, ""), says: "nothing of that is frozen"},
+		{name: "main is thawed", req: act(thaw, "main")},
+		{name: "main again", req: act(thaw, "main"), again: true},
+		{name: "all again", req: act(thaw, ""), again: true},
+	}...)
+	c.world.PushTo("testing", controllertest.Flake{
+		Toplevels: map[proto.HostName]proto.StorePath{test1: toplevel(t, "two")}, Kedge: `{"rollout": {"freeze": "holidays"}}`,
+	})
+	c.await(t, "a freeze by the flake", func(r proto.FleetReply) bool {
+		w := hostIn(r, test1).Waits
+		return w != nil && w.For == proto.ReasonFrozen
+	})
+	walk(
+		step{name: "the flake freezes it", req: act(thaw, "testing"), says: "kedge.rollout.freeze"},
+		step{name: "the flake freezes one of them", req: act(thaw, ""), says: "kedge.rollout.freeze"},
+		step{name: "the flake freezes another one", req: act(thaw, "main"), again: true},
+	)
+	want := []string{
+		"rollout-hold web1 so", "rollout-release web1 so",
+		"rollout-freeze  so", "rollout-freeze  channel main: so", "rollout-thaw  so", "rollout-thaw  channel main: so",
+	}
+	if acts := c.acts(t); !slices.Equal(acts, want) {
+		t.Errorf("audit = %q, want %q", acts, want)
 	}
 }
 

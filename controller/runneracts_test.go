@@ -146,11 +146,52 @@ func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 				t.Fatalf("%s is not reached, but %s", state, got)
 			}
 			err := r.asks(t, act, "")
-			said := strings.Contains(advice(state), verb)
+			said := strings.Contains(advice(state), verb) || state == rollout.Paused && act == proto.RolloutActPause ||
+				state == rollout.Running && act == proto.RolloutActResume // it is so already
 			if refusal, ok := errors.AsType[*bus.APIError](err); (err == nil) != said || err != nil && (!ok || refusal.Code != bus.CodeRefused || !strings.Contains(refusal.Message, advice(state))) {
 				t.Errorf("%s a rollout that is %s: error = %v; the advice is %q", act, state, err, advice(state))
 			}
 		}
+	}
+}
+
+// TestWhatIsSoAlreadyIsDoneOnce: whoever asks again for a pause, or for its end, because the
+// answer was lost, is not refused, and changes nothing: not even who was first.
+func TestWhatIsSoAlreadyIsDoneOnce(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	ask := func(name string, act proto.RolloutAct) proto.RolloutActReply {
+		t.Helper()
+		req := proto.RolloutActRequest{Act: act, Reason: "as " + name + " says"}
+		reply, err := r.act(t.Context(), bus.Caller{Name: name}, req, r.current().ID)
+		if err != nil {
+			t.Fatalf("%s by %s: %v", act, name, err)
+		}
+		return reply
+	}
+	if reply := ask("eva", proto.RolloutActResume); !reply.Again || reply.Rollout.State != proto.RolloutRunning || reply.Rollout.By != "" {
+		t.Errorf("a resume of what runs: %+v, want that it runs already, by nobody", reply)
+	}
+	if reply := ask("ada", proto.RolloutActPause); reply.Again || reply.Rollout.By != "ada" {
+		t.Errorf("a pause: %+v", reply)
+	}
+	first := r.current()
+	r.saver.err = syscall.ENOSPC // nothing is to be saved
+	if reply := ask("eva", proto.RolloutActPause); !reply.Again || reply.Rollout.By != "ada" || reply.Rollout.Why != "as ada says" {
+		t.Errorf("another pause: %+v, want that ada paused it already", reply)
+	}
+	r.saver.err = nil
+	if got := r.current(); got.State != rollout.Paused || got.Entered != first.Entered {
+		t.Errorf("after another pause: it is %s by %+v, want %+v", got.State, got.Entered, first.Entered)
+	}
+	if reply := ask("ada", proto.RolloutActResume); reply.Again || reply.Rollout.State != proto.RolloutRunning {
+		t.Errorf("a resume: %+v", reply)
+	}
+	if reply := ask("eva", proto.RolloutActResume); !reply.Again {
+		t.Errorf("another resume: %+v, want that it runs already", reply)
+	}
+	if len(*r.audits) != 2 {
+		t.Errorf("audit = %+v, want the first pause and the first resume alone", *r.audits)
 	}
 }
 
@@ -167,7 +208,11 @@ func TestWhoPromotesSaysWhat(t *testing.T) {
 	}
 	promote := func(name string) (proto.RolloutView, error) {
 		req := proto.RolloutActRequest{Act: proto.RolloutActPromote, Promotes: &soak}
-		return r.act(t.Context(), bus.Caller{Name: name}, req, r.current().ID)
+		reply, err := r.act(t.Context(), bus.Caller{Name: name}, req, r.current().ID)
+		if err != nil {
+			return proto.RolloutView{}, err
+		}
+		return *reply.Rollout, nil
 	}
 	shown, err := promote("ada")
 	if want := (proto.RolloutPromotion{Wave: 1, Ends: proto.RolloutPauseApproval}); err != nil || shown.Promotes != want {
@@ -210,7 +255,11 @@ func TestGoingBackTwiceIsOnce(t *testing.T) {
 	r.mustHavePublished(t, "back", "web1=a")
 	back := r.current()
 	for _, name := range []string{revision(t, "1").String(), first} {
-		r.must(t, proto.RolloutActRevert, name)
+		reply, err := r.act(t.Context(), bus.Caller{Name: "eva"}, proto.RolloutActRequest{Act: proto.RolloutActRevert, To: name}, back.ID)
+		if err != nil || !reply.Again {
+			t.Errorf("back to %s again: %+v, %v; want that it goes there already", name, reply, err)
+		}
+		r.mustLook(t)
 		r.mustHavePublished(t, "back to "+name+" again")
 		if got := r.current().ID; got != back.ID {
 			t.Errorf("back to %s again: the rollout is %s, want %s, which is under way", name, got, back.ID)

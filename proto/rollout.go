@@ -299,4 +299,6 @@ type RolloutActRequest struct {
 type RolloutActReply struct {
 	Rollout *RolloutView  `json:"rollout,omitempty"` // nil for what concerns no rollout
 	Holds   []RolloutHold `json:"holds,omitempty"`
+	// Again is true if that was so already: nothing was done, nor is it in the audit.
+	Again bool `json:"again,omitempty"`
 }

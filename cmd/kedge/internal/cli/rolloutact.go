@@ -149,6 +149,9 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 		if err != nil {
 			return err
 		}
+		if r.Again {
+			fmt.Fprintln(k.Stderr, terminal.Printable(alreadySo(req, r)))
+		}
 		if k.asJSON {
 			return terminal.WriteJSON(k.Stdout, r)
 		}
@@ -159,6 +162,21 @@ func (k *kedge) act(ctx context.Context, req proto.RolloutActRequest) error {
 		drawHolds(k.Stdout, r.Holds, k.Now())
 		return nil
 	})
+}
+
+// alreadySo says that what was asked for was so already, and that nothing was done.
+func alreadySo(req proto.RolloutActRequest, r proto.RolloutActReply) string {
+	switch {
+	case r.Rollout != nil && req.To != "":
+		return fmt.Sprintf("rollout %s goes back to %s already", r.Rollout.ID, req.To)
+	case r.Rollout != nil:
+		return fmt.Sprintf("rollout %s is %s already", r.Rollout.ID, r.Rollout.State)
+	case len(req.Hosts) > 0:
+		return "not held: " + hostList(req.Hosts)
+	case req.Rollout != "":
+		return "channel " + req.Rollout + " was not frozen"
+	}
+	return "nothing was frozen"
 }
 
 // meant returns req with the ID of the rollout that it names now and, to promote, with what
