@@ -124,7 +124,8 @@ func (l *leases) list(ctx context.Context, _ bus.Caller, _ proto.LeaseListReques
 	return reply, nil
 }
 
-// free answers the operators' call of that name.
+// free answers the operators' call of that name. A host that has no lease already has none
+// after it, either.
 func (l *leases) free(ctx context.Context, c bus.Caller, r proto.LeaseFreeRequest) (proto.LeaseFreeReply, error) {
 	if r.Host.IsZero() {
 		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeBadRequest, "host: must be set")
@@ -134,7 +135,10 @@ func (l *leases) free(ctx context.Context, c bus.Caller, r proto.LeaseFreeReques
 		return proto.LeaseFreeReply{}, err
 	}
 	if !held {
-		return proto.LeaseFreeReply{}, bus.Errorf(bus.CodeNotFound, "host %s has no reboot lease; see kedge lease list", r.Host)
+		if _, known := l.fleet.Host(r.Host); !known {
+			return proto.LeaseFreeReply{}, unknownHost(r.Host)
+		}
+		return proto.LeaseFreeReply{}, nil
 	}
 	return proto.LeaseFreeReply{Freed: l.view(h)}, nil
 }

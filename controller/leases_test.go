@@ -219,8 +219,11 @@ func TestAnOperatorFreesALease(t *testing.T) {
 		return bus.Call[proto.LeaseFreeRequest, proto.LeaseFreeReply](t.Context(), conn, proto.EndpointLeaseFree, r)
 	}
 	var said *bus.APIError
-	if _, err := free(c.conn, "web2"); !errors.As(err, &said) || said.Code != bus.CodeNotFound {
-		t.Errorf("who has none: got %v", err)
+	if r, err := free(c.conn, "web2"); err != nil || !r.Freed.Host.IsZero() {
+		t.Errorf("who has none: got %+v, %v; want that there was nothing to free", r, err)
+	}
+	if _, err := free(c.conn, "web9"); !errors.As(err, &said) || said.Code != bus.CodeNotFound {
+		t.Errorf("who is not known: got %v", err)
 	}
 	if _, err := free(c.conn, ""); !errors.As(err, &said) || said.Code != bus.CodeBadRequest {
 		t.Errorf("nobody: got %v", err)
@@ -230,6 +233,9 @@ func TestAnOperatorFreesALease(t *testing.T) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	mustHold(t, c.conn)
+	if r, err := free(c.conn, "web1"); err != nil || !r.Freed.Host.IsZero() {
+		t.Errorf("once more: got %+v, %v; want that there was nothing to free", r, err)
+	}
 	if r := acquire(t, web2, "7-2"); !r.Granted {
 		t.Errorf("the next host: got %+v", r)
 	}

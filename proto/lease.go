@@ -118,12 +118,13 @@ type LeaseHolder struct {
 	Silent bool      `json:"silent"`
 }
 
-// A LeaseFreeRequest takes the lease of a host that will not give it back.
+// A LeaseFreeRequest takes the lease of a host that will not give it back. It may be
+// repeated.
 type LeaseFreeRequest struct {
 	Host HostName `json:"host"`
 }
 
-// A LeaseFreeReply is the lease that was taken.
+// A LeaseFreeReply is the lease that was taken; zero if the host had none already.
 type LeaseFreeReply struct {
-	Freed LeaseHolder `json:"freed"`
+	Freed LeaseHolder `json:"freed,omitzero"`
 }

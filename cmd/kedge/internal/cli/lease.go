@@ -104,6 +104,10 @@ not stopped by this.`,
 				if err != nil {
 					return err
 				}
+				if r.Freed.Host.IsZero() {
+					_, err = fmt.Fprintf(k.Stdout, "%s: has no reboot lease\n", host)
+					return err
+				}
 				_, err = fmt.Fprintf(k.Stdout, "%s: freed, held for %s\n", r.Freed.Host, terminal.Since(r.Freed.Since, k.Now()))
 				return err
 			})
