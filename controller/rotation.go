@@ -110,13 +110,17 @@ func (k *keyAPI) untrusted(role proto.KeyRole) (key proto.PublicKey, is bool, er
 	return newest, judgeKey(newest, role, held, letIn(k.fleet.View().Hosts)).Trusted == 0, nil
 }
 
-// retire destroys a key, once everything that was assigned is signed by the others.
+// retire destroys a key, once everything that was assigned is signed by the others; unless it
+// was retired before.
 func (k *keyAPI) retire(ctx context.Context, c bus.Caller, req proto.KeyRetireRequest) (proto.KeyRetireReply, error) {
 	k.rotating.Lock()
 	defer k.rotating.Unlock()
 	keys := k.look().Keys
 	i := slices.IndexFunc(keys, func(s proto.KeyStatus) bool { return s.Held && s.Key.Name() == req.Name })
 	if i < 0 {
+		if again, err := k.signer.Retired(req.Name); again || err != nil {
+			return proto.KeyRetireReply{Again: again}, err
+		}
 		return proto.KeyRetireReply{}, bus.Errorf(bus.CodeNotFound, "no key called %q signs here; see kedge key status", req.Name)
 	}
 	needed := keys[i].Needed

@@ -71,6 +71,31 @@ func TestAKeyThatNobodyTrustsYetIsNotFollowedByAnother(t *testing.T) {
 	}
 }
 
+// TestAKeyIsRetiredOnce: whoever asks again, because the answer was lost, is not refused; but
+// a key that never was is not said to be retired.
+func TestAKeyIsRetiredOnce(t *testing.T) {
+	k := newKeyAPI(t, sign.Options{})
+	retire := func(name string) (proto.KeyRetireReply, error) {
+		return k.retire(t.Context(), ada(), proto.KeyRetireRequest{Name: name, Force: true})
+	}
+	for _, role := range []proto.KeyRole{proto.KeyController, proto.KeyRelease} {
+		key := k.mustAdd(t, role, false)
+		if r, err := retire(key.Name()); err != nil || r.Again {
+			t.Errorf("%s: %+v, %v", key.Name(), r, err)
+		}
+		if r, err := retire(key.Name()); err != nil || !r.Again {
+			t.Errorf("%s again: %+v, %v; want that it was retired before", key.Name(), r, err)
+		}
+	}
+	_, err := retire("kedge-nosuch-1")
+	if said, ok := errors.AsType[*bus.APIError](err); !ok || said.Code != bus.CodeNotFound {
+		t.Errorf("one that nobody knows: error = %v, want that there is none", err)
+	}
+	if n := len(slices.DeleteFunc(k.audited, func(e proto.AuditEntry) bool { return e.Act != proto.ActKeyRetire })); n != 2 {
+		t.Errorf("in the audit are %d; want each key once", n)
+	}
+}
+
 // TestWhoTrustsAKeyIsNotSaidBeforeItIsKnown, as right after a start.
 func TestWhoTrustsAKeyIsNotSaidBeforeItIsKnown(t *testing.T) {
 	k := newKeyAPI(t, sign.Options{})

@@ -89,7 +89,7 @@ type KeyAddReply struct {
 }
 
 // A KeyRetireRequest asks to destroy the secret half of a key. It is refused while
-// hosts need it, unless forced.
+// hosts need it, unless forced. It may be repeated.
 type KeyRetireRequest struct {
 	Name  string `json:"name"`
 	Force bool   `json:"force,omitempty"`
@@ -98,4 +98,6 @@ type KeyRetireRequest struct {
 // A KeyRetireReply names the hosts that are locked out by it.
 type KeyRetireReply struct {
 	Needed []HostName `json:"needed,omitempty"`
+	// Again is true if it was retired before: nothing was done, nor is it in the audit.
+	Again bool `json:"again,omitempty"`
 }

@@ -142,6 +142,28 @@ func (r *ring) retire(name string) error {
 	return nil
 }
 
+// retired reports whether a key of that name was retired.
+func (r *ring) retired(name string) (bool, error) {
+	for number := range r.last {
+		file := r.file(number+1) + retiredSuffix
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("look for the retired key %s: %w", name, err)
+		}
+		key, err := proto.ParsePublicKey(strings.TrimSpace(string(text)))
+		if err != nil {
+			return false, fmt.Errorf("look for the retired key %s in %s: %w", name, file, err)
+		}
+		if key.Name() == name {
+			return !r.has(name), nil // it signs on if it could not be destroyed
+		}
+	}
+	return false, nil
+}
+
 // secrets returns the keys.
 func (r *ring) secrets() []proto.SecretKey {
 	keys := make([]proto.SecretKey, len(r.keys))

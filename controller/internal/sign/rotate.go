@@ -43,6 +43,21 @@ func (s *Signer) Retire(name string) error {
 	return s.controller.retire(name)
 }
 
+// Retired reports whether a key of that name was retired, and signs no more.
+func (s *Signer) Retired(name string) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range []*ring{s.controller, s.release} {
+		if r == nil {
+			continue // CI has the release keys
+		}
+		if retired, err := r.retired(name); retired || err != nil {
+			return retired, err
+		}
+	}
+	return false, nil
+}
+
 // Stale reports whether one of our keys has not signed what it should have: a
 // release that is ours, or the assignment.
 func (s *Signer) Stale(d proto.Desired) bool {

@@ -88,6 +88,13 @@ func TestKeysSignSideBySide(t *testing.T) {
 	if got := s.ControllerKeys(); !slices.Equal(got, next.ControllerKeys) {
 		t.Errorf("controller keys: got %v, want %v", got, next.ControllerKeys)
 	}
+	for name, want := range map[string]bool{
+		old.ControllerKeys[0].Name(): true, old.ReleaseKeys[0].Name(): true, next.ControllerKeys[0].Name(): false, "nosuch": false,
+	} {
+		if got, err := s.Retired(name); got != want || err != nil {
+			t.Errorf("%s was retired: %t, %v; want %t", name, got, err, want)
+		}
+	}
 	if key, err := s.Add(sign.Controller); err != nil || !strings.HasSuffix(key.Name(), "-3") {
 		t.Errorf("the third key: got %s, error %v; names are given once", key.Name(), err)
 	}

@@ -149,6 +149,10 @@ somebody sees to it by hand. See kedge key status.`,
 			if err != nil {
 				return err
 			}
+			if r.Again {
+				_, err = fmt.Fprintf(k.Stdout, "%s: retired already\n", terminal.Printable(args[0]))
+				return err
+			}
 			fmt.Fprintf(k.Stdout, "%s: retired\n", terminal.Printable(args[0]))
 			if len(r.Needed) > 0 {
 				fmt.Fprintf(k.Stdout, "not known to trust another key, and locked out if they do not: %s\n", hostList(r.Needed))
