@@ -53,7 +53,7 @@ func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequ
 	before := r.rollout
 	if on, err := r.onItsWayTo(req.To); err != nil {
 		return proto.RolloutActReply{}, err
-	} else if on || r.isSoAlready(req.Act) {
+	} else if on || r.isSoAlready(req) {
 		return r.stands(true), nil
 	}
 	if err := r.change(ctx, req, rollout.Act{By: c.Name, At: r.now().UTC(), Why: req.Reason}); err != nil {
@@ -73,12 +73,24 @@ func (r *runner) stands(again bool) proto.RolloutActReply {
 	return proto.RolloutActReply{Rollout: &view, Again: again}
 }
 
-// isSoAlready reports whether the rollout is in the state that an act asks for: whoever asks
-// again, because the answer was lost, is not refused, and whoever was first stays named. The
-// caller holds r.mu.
-func (r *runner) isSoAlready(act proto.RolloutAct) bool {
-	return act == proto.RolloutActPause && r.rollout.State == rollout.Paused ||
-		act == proto.RolloutActResume && r.rollout.State == rollout.Running
+// isSoAlready reports whether the rollout is in the state that a request asks for: whoever
+// asks again, because the answer was lost, is not refused, and whoever was first stays named.
+// The caller holds r.mu.
+func (r *runner) isSoAlready(req proto.RolloutActRequest) bool {
+	is := r.rollout.State
+	switch req.Act {
+	case proto.RolloutActPause:
+		return is == rollout.Paused
+	case proto.RolloutActResume:
+		return is == rollout.Running
+	case proto.RolloutActAbort:
+		return is == rollout.Aborted
+	case proto.RolloutActRevert:
+		return req.To == "" && (is == rollout.Reverting || is == rollout.Reverted)
+	case proto.RolloutActPromote, proto.RolloutActRetry, // which are about what waits, or failed, now
+		proto.RolloutActHold, proto.RolloutActRelease, proto.RolloutActFreeze, proto.RolloutActThaw: // which concern no rollout
+	}
+	return false
 }
 
 // traceOf is what the audit says of an act on a rollout.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,11 +114,15 @@ func TestRunnerTakesJoiners(t *testing.T) {
 }
 
 // TestActsAreTakenWhereTheAdviceSaysSo: an act is refused in the wrong state, with what
-// can be done instead; and that can be done.
+// can be done instead; and that can be done. What is so already is not refused.
 func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 	verbs := map[proto.RolloutAct]string{
 		proto.RolloutActPause: "paused", proto.RolloutActResume: "resumed", proto.RolloutActAbort: "aborted",
 		proto.RolloutActRetry: "retried", proto.RolloutActRevert: "reverted",
+	}
+	already := map[proto.RolloutAct][]rollout.State{
+		proto.RolloutActPause: {rollout.Paused}, proto.RolloutActResume: {rollout.Running},
+		proto.RolloutActAbort: {rollout.Aborted}, proto.RolloutActRevert: {rollout.Reverting, rollout.Reverted},
 	}
 	for state, reach := range map[rollout.State]func(*testing.T, runnerTest){
 		rollout.Running: func(*testing.T, runnerTest) {},
@@ -146,8 +151,7 @@ func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 				t.Fatalf("%s is not reached, but %s", state, got)
 			}
 			err := r.asks(t, act, "")
-			said := strings.Contains(advice(state), verb) || state == rollout.Paused && act == proto.RolloutActPause ||
-				state == rollout.Running && act == proto.RolloutActResume // it is so already
+			said := strings.Contains(advice(state), verb) || slices.Contains(already[act], state)
 			if refusal, ok := errors.AsType[*bus.APIError](err); (err == nil) != said || err != nil && (!ok || refusal.Code != bus.CodeRefused || !strings.Contains(refusal.Message, advice(state))) {
 				t.Errorf("%s a rollout that is %s: error = %v; the advice is %q", act, state, err, advice(state))
 			}
@@ -155,8 +159,9 @@ func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 	}
 }
 
-// TestWhatIsSoAlreadyIsDoneOnce: whoever asks again for a pause, or for its end, because the
-// answer was lost, is not refused, and changes nothing: not even who was first.
+// TestWhatIsSoAlreadyIsDoneOnce: whoever asks again for a pause, for its end, or for the end of
+// the rollout, because the answer was lost, is not refused, and changes nothing: not even who
+// was first.
 func TestWhatIsSoAlreadyIsDoneOnce(t *testing.T) {
 	r := newRunner()
 	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
@@ -190,8 +195,14 @@ func TestWhatIsSoAlreadyIsDoneOnce(t *testing.T) {
 	if reply := ask("eva", proto.RolloutActResume); !reply.Again {
 		t.Errorf("another resume: %+v, want that it runs already", reply)
 	}
-	if len(*r.audits) != 2 {
-		t.Errorf("audit = %+v, want the first pause and the first resume alone", *r.audits)
+	for _, act := range []proto.RolloutAct{proto.RolloutActAbort, proto.RolloutActRevert} {
+		first, second := ask("ada", act), ask("eva", act)
+		if first.Again || !second.Again || second.Rollout.State != first.Rollout.State || second.Rollout.By != "ada" {
+			t.Errorf("%s twice: %+v, then %+v; want it once, by ada", act, first, second)
+		}
+	}
+	if len(*r.audits) != 4 {
+		t.Errorf("audit = %+v, want each act once", *r.audits)
 	}
 }
 
