@@ -151,14 +151,43 @@ func (c *controllerTest) fleet(t *testing.T) *bus.Fleet {
 	return bus.NewFleet(conn, slog.New(slog.DiscardHandler))
 }
 
-// desired returns what a host reads.
+// desired returns what a host reads, once that is what the fleet shows: it is published a moment
+// later.
 func (c *controllerTest) desired(t *testing.T, h proto.HostName) proto.Order {
 	t.Helper()
-	raw, err := c.fleet(t).GetDesired(t.Context(), h)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	shown, err := bus.Call[proto.FleetRequest, proto.FleetReply](ctx, c.conn, proto.EndpointFleet, proto.FleetRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := proto.ParseDesired(raw.Data)
+	var serial proto.Serial
+	if i := slices.IndexFunc(shown.Hosts, func(v proto.HostView) bool { return v.Host == h }); i >= 0 {
+		serial = shown.Hosts[i].Want.Serial
+	}
+	fleet, again := c.fleet(t), time.NewTicker(10*time.Millisecond)
+	defer again.Stop()
+	for {
+		raw, err := fleet.GetDesired(ctx, h)
+		if err == nil {
+			if order := c.verify(t, h, raw.Data); order.Assignment.Serial >= serial {
+				return order
+			}
+		} else if !errors.Is(err, bus.ErrNoDesired) {
+			t.Fatal(err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("%s does not read serial %d, which the fleet shows: %v", h, serial, err)
+		}
+	}
+}
+
+// verify returns what is desired, as the host finds it.
+func (c *controllerTest) verify(t *testing.T, h proto.HostName, data []byte) proto.Order {
+	t.Helper()
+	d, err := proto.ParseDesired(data)
 	if err != nil {
 		t.Fatal(err)
 	}
