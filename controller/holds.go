@@ -40,8 +40,9 @@ type holds struct {
 	file   durable.Document[heldBack]
 	shared func(path string) error // see [Controller.shared]
 
-	mu   sync.Mutex // guards what follows
-	what heldBack
+	mu      sync.Mutex // guards what follows
+	what    heldBack
+	unsaved bool // the last change failed
 }
 
 // openHolds reads the holds in a file, which need not exist. What is written there is
@@ -96,6 +97,18 @@ func (h *holds) list(channel string) (list []proto.RolloutHold) {
 	return list
 }
 
+// settle makes durable what is held back, where a change of it failed: that may be on the
+// disk all the same.
+func (h *holds) settle() error {
+	h.mu.Lock()
+	unsaved := h.unsaved
+	h.mu.Unlock()
+	if !unsaved {
+		return nil
+	}
+	return h.change(func(*heldBack) {})
+}
+
 // change makes what do changes durable; if that fails then nothing is changed.
 func (h *holds) change(do func(*heldBack)) error {
 	h.mu.Lock()
@@ -109,13 +122,14 @@ func (h *holds) change(do func(*heldBack)) error {
 		next.Channels = map[string]hold{}
 	}
 	do(&next)
+	h.unsaved = true
 	if err := h.file.Write(next); err != nil {
 		return err
 	}
 	if err := h.shared(h.file.Path); err != nil {
 		return err
 	}
-	h.what = next
+	h.what, h.unsaved = next, false
 	return nil
 }
 

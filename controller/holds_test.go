@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,5 +115,40 @@ func TestHoldsThatAreNotDurableAreNone(t *testing.T) {
 	}
 	if h.freeze("main") != nil {
 		t.Error("frozen though that is not durable")
+	}
+}
+
+// TestAFailedHoldIsMadeGood: what may be on the disk all the same is gone from there when a
+// person is told that nothing holds it.
+func TestAFailedHoldIsMadeGood(t *testing.T) {
+	path, fails := filepath.Join(t.TempDir(), "holds.json"), syscall.EIO
+	h, err := openHolds(path, func(string) error {
+		if fails != 0 {
+			return fails
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &rollouts{fleet: NewFleet(time.Now), holds: h, now: time.Now, log: slog.New(slog.DiscardHandler), audit: func(context.Context, proto.AuditEntry) {}}
+	act := func(a proto.RolloutAct) (proto.RolloutActReply, error) {
+		return o.holdBack(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{Act: a, Reason: "so"})
+	}
+	for _, a := range []proto.RolloutAct{proto.RolloutActFreeze, proto.RolloutActThaw} {
+		if _, err := act(a); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: error = %v, want %v", a, err, syscall.EIO)
+		}
+	}
+	fails = 0
+	if reply, err := act(proto.RolloutActThaw); err != nil || !reply.Again {
+		t.Errorf("thaw = %+v, %v; want that nothing was frozen", reply, err)
+	}
+	again, err := openHolds(path, alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.freeze("main") != nil {
+		t.Error("frozen after a restart")
 	}
 }

@@ -54,7 +54,7 @@ func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequ
 	if on, err := r.onItsWayTo(req.To); err != nil {
 		return proto.RolloutActReply{}, err
 	} else if on || r.isSoAlready(req) {
-		return r.stands(true), nil
+		return r.stands(true)
 	}
 	if err := r.change(ctx, req, rollout.Act{By: c.Name, At: r.now().UTC(), Why: req.Reason}); err != nil {
 		return proto.RolloutActReply{}, err
@@ -63,14 +63,20 @@ func (r *runner) act(ctx context.Context, c bus.Caller, req proto.RolloutActRequ
 		Time: r.now().UTC(), Actor: c.Name, Act: req.Act.Audit(), Revision: r.rollout.Revision, Message: traceOf(before.ID, req),
 	})
 	r.log.InfoContext(ctx, "a person acted on the rollout", "act", req.Act, "rollout", r.rollout.ID, "by", c.Name, "reason", req.Reason, "was", before.State, "is", r.rollout.State)
-	r.show()
-	return r.stands(false), nil
+	return r.stands(false)
 }
 
-// stands answers how the rollout stands after an act; again says that it stood so before.
-func (r *runner) stands(again bool) proto.RolloutActReply {
+// stands answers how the rollout stands after an act, durably; again says that it stood so
+// before, be it by a round that is under way. The caller holds r.mu.
+func (r *runner) stands(again bool) (proto.RolloutActReply, error) {
+	if r.unsaved {
+		if err := r.save(r.rollout); err != nil {
+			return proto.RolloutActReply{}, err
+		}
+	}
+	r.show()
 	view := r.fleet.Rollout(r.channel).Rollout
-	return proto.RolloutActReply{Rollout: &view, Again: again}
+	return proto.RolloutActReply{Rollout: &view, Again: again}, nil
 }
 
 // isSoAlready reports whether the rollout is in the state that a request asks for: whoever
@@ -257,7 +263,7 @@ func (o *rollouts) holdBack(ctx context.Context, c bus.Caller, req proto.Rollout
 		return proto.RolloutActReply{}, err
 	}
 	if o.isFree(req) {
-		return proto.RolloutActReply{Holds: o.holds.list(""), Again: true}, nil
+		return proto.RolloutActReply{Holds: o.holds.list(""), Again: true}, o.holds.settle()
 	}
 	if err := o.checkHeld(req); err != nil {
 		return proto.RolloutActReply{}, err

@@ -83,10 +83,12 @@ func (r *runner) step(ctx context.Context) (more bool, problems []error) {
 	return true, r.carryOut(ctx, actions)
 }
 
-// save makes next, which is the rollout, or what it becomes, durable. The caller holds
+// save makes next, which is the rollout, or what it becomes, durable. After an error the
+// rollout is what it was, which is on the disk once a later save succeeds. The caller holds
 // r.mu.
 func (r *runner) save(next rollout.Rollout) error {
 	if err := r.saver.Save(next); err != nil {
+		r.unsaved = r.rollout.ID != "" // next may be on the disk all the same
 		return fmt.Errorf("save rollout %s: %w", next.ID, err)
 	}
 	r.rollout, r.unsaved = next, false

@@ -150,8 +150,13 @@ func TestActsAreTakenWhereTheAdviceSaysSo(t *testing.T) {
 			if got := r.current().State; got != state {
 				t.Fatalf("%s is not reached, but %s", state, got)
 			}
-			err := r.asks(t, act, "")
-			said := strings.Contains(advice(state), verb) || slices.Contains(already[act], state)
+			entered := r.current().Entered
+			reply, err := r.act(t.Context(), bus.Caller{Name: "eva"}, proto.RolloutActRequest{Act: act}, r.current().ID)
+			again := slices.Contains(already[act], state)
+			if is := r.current(); reply.Again != again || again && (is.State != state || is.Entered != entered) {
+				t.Errorf("%s a rollout that is %s: %+v, and it is %s by %+v", act, state, reply, is.State, is.Entered)
+			}
+			said := strings.Contains(advice(state), verb) || again
 			if refusal, ok := errors.AsType[*bus.APIError](err); (err == nil) != said || err != nil && (!ok || refusal.Code != bus.CodeRefused || !strings.Contains(refusal.Message, advice(state))) {
 				t.Errorf("%s a rollout that is %s: error = %v; the advice is %q", act, state, err, advice(state))
 			}
@@ -204,6 +209,44 @@ func TestWhatIsSoAlreadyIsDoneOnce(t *testing.T) {
 	if len(*r.audits) != 4 {
 		t.Errorf("audit = %+v, want each act once", *r.audits)
 	}
+}
+
+// TestWhatIsSoAlreadyIsDurable: that a rollout goes back, which it does by itself since a
+// moment, is answered when it is saved, and it is shown.
+func TestWhatIsSoAlreadyIsDurable(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", "", fleetOf(t, "a"))
+	r.deployAs(t, "2", canaryFirst, fleetOf(t, "b"))
+	next, err := r.current().Revert(rollout.Act{By: "its budget", At: r.now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.rollout, r.unsaved = next, true // as in a round that is under way
+	r.saver.err = syscall.ENOSPC
+	if err := r.asks(t, proto.RolloutActRevert, ""); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("while nothing can be saved: error = %v, want %v", err, syscall.ENOSPC)
+	}
+	r.saver.err = nil
+	reply, err := r.act(t.Context(), bus.Caller{Name: "ada"}, proto.RolloutActRequest{Act: proto.RolloutActRevert}, r.current().ID)
+	if err != nil || !reply.Again || reply.Rollout.State != proto.RolloutReverting {
+		t.Errorf("the answer is %+v, %v; want that it goes back already", reply, err)
+	}
+	r.mustBe(t, "after the answer", rollout.Reverting)
+}
+
+// TestAFailedSaveIsMadeGood: what may be on the disk all the same is written over by the
+// next round.
+func TestAFailedSaveIsMadeGood(t *testing.T) {
+	r := newRunner()
+	r.deployAs(t, "1", canaryFirst, fleetOf(t, "a"))
+	r.saver.err = syscall.EIO
+	if err := r.asks(t, proto.RolloutActPause, ""); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("error = %v, want %v", err, syscall.EIO)
+	}
+	r.saver.err = nil
+	r.saver.saved.State = rollout.Paused // it was written before the error
+	r.mustLook(t)
+	r.mustBe(t, "after a round", rollout.Running)
 }
 
 // TestWhoPromotesSaysWhat: what a rollout waits for is shown, and whoever sends that back

@@ -142,26 +142,33 @@ func (r *ring) retire(name string) error {
 	return nil
 }
 
-// retired reports whether a key of that name was retired.
+// retired reports whether a key of that name was retired. Files that cannot be read are an
+// error if none of the others says so.
 func (r *ring) retired(name string) (bool, error) {
+	var problems []error
 	for number := range r.last {
-		file := r.file(number+1) + retiredSuffix
-		text, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return false, fmt.Errorf("look for the retired key %s: %w", name, err)
-		}
-		key, err := proto.ParsePublicKey(strings.TrimSpace(string(text)))
-		if err != nil {
-			return false, fmt.Errorf("look for the retired key %s in %s: %w", name, file, err)
-		}
-		if key.Name() == name {
+		key, err := readRetired(r.file(number+1) + retiredSuffix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			problems = append(problems, fmt.Errorf("look for the retired key %s: %w", name, err))
+		case key.Name() == name:
 			return !r.has(name), nil // it signs on if it could not be destroyed
 		}
 	}
-	return false, nil
+	return false, errors.Join(problems...)
+}
+
+func readRetired(file string) (proto.PublicKey, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return proto.PublicKey{}, err
+	}
+	key, err := proto.ParsePublicKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return proto.PublicKey{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return key, nil
 }
 
 // secrets returns the keys.
