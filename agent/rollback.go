@@ -24,13 +24,12 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
-	if awaitsSomebody(seen.record, a.Identity.BootID) {
-		switch plain := r.To == 0 && !r.Reboot; {
-		case plain && seen.record.Plain: // who asks once more may not have heard of it
-			return seen.record.Status(), nil
-		case plain, r.To != 0 && r.To == seen.proven.Generation && !r.Reboot:
-			return a.takeBack(ctx, seen.record, r)
-		}
+	waits := awaitsSomebody(seen.record, a.Identity.BootID)
+	switch plain := r.To == 0 && !r.Reboot; {
+	case plain && seen.record.Plain && !seen.record.Terminal() && (waits || !seen.record.InTransaction()):
+		return seen.record.Status(), nil // who asks once more may not have heard of it
+	case waits && (plain || !r.Reboot && a.isProven(r.To, seen.proven)):
+		return a.takeBack(ctx, seen.record, r)
 	}
 	d, err := a.wayBack(seen, r)
 	if err != nil {
@@ -49,6 +48,16 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 	}
 	a.Log.InfoContext(ctx, "goes back", "by", r.By, "deployment", d.ID, "toplevel", d.Toplevel, "reason", r.Reason)
 	return d.Status(), a.ask(ctx, ask{do: func(ctx context.Context) error { return a.replace(ctx, seen, d) }})
+}
+
+// isProven reports whether a generation is the one that is proven, or another one of the
+// same system.
+func (a *Agent) isProven(g proto.Generation, p deployment.Proven) bool {
+	if g == 0 || p.Toplevel.IsZero() {
+		return false
+	}
+	registered, err := a.Systems.Registered(g)
+	return g == p.Generation || err == nil && registered == p.Toplevel
 }
 
 // A lookback is what the way back is chosen by.
@@ -74,9 +83,9 @@ func (a *Agent) wayBack(p lookback, r control.RollBackRequest) (d deployment.Dep
 	d.Proven = p.proven
 	d = Observation{Record: p.record, Proven: p.proven, Systems: p.systems, BootID: a.Identity.BootID}.after(d)
 	switch {
-	case p.record.Parked && !p.record.Terminal():
+	case p.record.AwaitsBoot(a.Identity.BootID):
 		return d, fmt.Errorf("deployment %s waits for the next boot: take that back first, by `%s`", p.record.ID, takesBack(p.record, p.proven))
-	case p.record.InTransaction():
+	case p.record.InTransaction(), p.record.Parked && !p.record.Terminal():
 		return d, fmt.Errorf("deployment %s is under way: ask again", p.record.ID)
 	case p.proven.Toplevel.IsZero():
 		return d, fmt.Errorf("%w: no system was proven yet", control.ErrNothing)

@@ -27,6 +27,7 @@ func TestWhatWaitsIsTakenBack(t *testing.T) {
 		{"held", deployment.Deployment{Phase: proto.PhaseFetched, Way: deployment.WayHold}, 0, proto.PhaseSuperseded},
 		{"staged", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, 0, proto.PhaseSuperseded},
 		{"staged, for what is proven", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, 2, proto.PhaseSuperseded},
+		{"staged, for what is proven by its other number", deployment.Deployment{Phase: proto.PhaseStaged, Way: deployment.WayReboot}, 8, proto.PhaseSuperseded},
 		{"armed", deployment.Deployment{Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true}, 0, proto.PhaseRollingBack},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,19 +76,22 @@ func TestWhatIsArmedIsTakenBackFirst(t *testing.T) {
 }
 
 // TestAWayBackThatWaitsIsNotTakenBackByAskingAgain has somebody ask twice for a system that
-// is gone to in a boot: its system would be left, and kept away.
+// hooks hold up, or that is gone to in a boot: it would begin anew, or its system be left, and
+// kept away.
 func TestAWayBackThatWaitsIsNotTakenBackByAskingAgain(t *testing.T) {
 	byHand := deployment.Deployment{
 		ID: "by-hand-x", Origin: deployment.OriginHand, Plain: true, Toplevel: pathA, Reason: proto.ReasonRolledBackByHand,
 		BootID: "boot", Proven: deployment.Proven{Toplevel: pathB},
 	}
-	staged, armed := byHand, byHand
+	hooked, staged, armed := byHand, byHand, byHand
+	hooked.Phase, hooked.Way = proto.PhaseFetched, deployment.WaySwitch
 	staged.Phase, staged.Way = proto.PhaseStaged, deployment.WayReboot
 	armed.Phase, armed.Way, armed.Armed, armed.Parked = proto.PhaseArmed, deployment.WayBoot, true, true
-	for _, d := range []deployment.Deployment{staged, armed} {
+	for _, d := range []deployment.Deployment{hooked, staged, armed} {
 		t.Run(string(d.Phase), func(t *testing.T) {
 			w := provenAfter(t)
 			w.hooks.PreReboot = []agent.HookConfig{{Exec: []string{"/bin/drain"}, Timeout: time.Hour}}
+			w.hooks.PreActivate = w.hooks.PreReboot
 			w.hook = func(ctx context.Context, _ hook.Call) error { <-ctx.Done(); return ctx.Err() }
 			w.record(d)
 			a, _ := w.startAgent()

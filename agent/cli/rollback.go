@@ -37,8 +37,9 @@ the generation that is proven with --to.
 While a deployment is being activated or on probation, that goes back; this needs no
 agent.
 
-Asked again it goes no further, whether that waits, is under way or done: name a
-generation with --to.`,
+Asked again without --to and --reboot it goes no further, whether that way back waits,
+is under way or done: name a generation with --to. One that is under way is ended by
+naming the generation that is proven.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().Uint64Var(&to, "to", 0, "go to this `GENERATION` of the system profile")
@@ -52,70 +53,80 @@ generation with --to.`,
 		}
 		p := h.place()
 		r.To, r.By = proto.Generation(to), h.by()
-		id, err := h.goBack(cmd.Context(), p, r)
+		id, taken, err := h.goBack(cmd.Context(), p, r)
 		if err != nil || !wait {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 		defer cancel()
-		return h.awaitBack(ctx, p.files(), id)
+		return h.awaitBack(ctx, p.files(), id, taken)
 	}
 	return cmd
 }
 
-// goBack begins to, and returns the ID of the deployment that does.
-func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (id string, err error) {
+// goBack begins to, and returns the ID of the deployment that does; or of the one that is
+// taken back.
+func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (id string, taken bool, err error) {
 	d, err := p.files().Deployment()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if d.InTransaction() {
-		return d.ID, h.recall(p.files(), d, r)
+		taken, err = h.recall(p.files(), d, r)
+		return d.ID, taken, err
 	}
 	s, err := p.client().RollBack(ctx, r)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	does := "goes back"
 	switch {
-	case s.ID == d.ID && (s.Phase == proto.PhaseStaged || s.Phase == proto.PhaseArmed):
+	case s.ID != d.ID:
+	case s.Phase == proto.PhaseStaged || s.Phase == proto.PhaseArmed:
 		does = "goes back already, and waits for its boot"
-	case s.ID == d.ID:
-		does = "is taken back"
+	case s.Phase == proto.PhaseSuperseded || s.Phase == proto.PhaseRollingBack:
+		does, taken = "is taken back", true
+	default:
+		does = "goes back already"
 	}
 	_, err = fmt.Fprintf(h.Stdout, "%s: %s\n", terminal.Printable(s.ID), does)
-	return s.ID, err
+	return s.ID, taken, err
 }
 
 // recall makes a deployment go back that is under way. One that somebody asked for in the
-// same way is what is wanted: it must not be gone back from because its answer was lost.
-func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) error {
-	plain := r.To == 0 && !r.Reboot
+// same way is what is wanted: it must not be gone back from because its answer was lost, but
+// only for who names what is proven.
+func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) (taken bool, err error) {
+	plain, proven := r.To == 0 && !r.Reboot, r.To != 0 && r.To == d.Proven.Generation && !r.Reboot
 	switch {
 	case plain && wantedBack(d):
 		_, err := fmt.Fprintf(h.Stdout, "%s: goes back already\n", terminal.Printable(d.ID))
-		return err
-	case !plain:
-		return fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask without --to and --reboot", d.ID)
+		return false, err
+	case !plain && !proven:
+		how := "without --to and --reboot"
+		if wantedBack(d) {
+			how = fmt.Sprintf("with --to %s alone", d.Proven.Generation)
+		}
+		return false, fmt.Errorf("deployment %s is under way and can only go back to what was proven: ask %s", d.ID, how)
 	case d.Phase == proto.PhaseRollingBack: // it does already
 	case d.Phase != proto.PhaseActivating && d.Phase != proto.PhaseProbation:
-		return fmt.Errorf("deployment %s is %s, which cannot be ended: ask again when that is over", d.ID, d.Phase)
+		return false, fmt.Errorf("deployment %s is %s, which cannot be ended: ask again when that is over", d.ID, d.Phase)
 	default:
 		if err := files.Recall(statefile.Recall{Deployment: d.ID, By: r.By, Reason: r.Reason}); err != nil {
-			return err
+			return false, err
 		}
 	}
-	_, err := fmt.Fprintf(h.Stdout, "%s: goes back to %s\n", terminal.Printable(d.ID), d.Proven.Toplevel)
-	return err
+	_, err = fmt.Fprintf(h.Stdout, "%s: goes back to %s\n", terminal.Printable(d.ID), d.Proven.Toplevel)
+	return true, err
 }
 
 // wantedBack reports whether d goes where somebody wanted who asked for a rollback without
 // --to and --reboot.
 func wantedBack(d deployment.Deployment) bool { return d.Plain && d.Phase != proto.PhaseRollingBack }
 
-// awaitBack waits for the end of a deployment, and fails unless it left the host
-// where somebody wanted it.
-func (h host) awaitBack(ctx context.Context, files statefile.Dir, id string) error {
+// awaitBack waits for the end of a deployment, which goes back or is taken back, and fails
+// unless it left the host where somebody wanted it.
+func (h host) awaitBack(ctx context.Context, files statefile.Dir, id string, taken bool) error {
 	var end statefile.Past
 	err := files.Await(ctx, statefile.DeploymentFile, func() (over bool, err error) {
 		end, over, err = ending(files, id)
@@ -123,7 +134,7 @@ func (h host) awaitBack(ctx context.Context, files statefile.Dir, id string) err
 	})
 	switch {
 	case err == nil:
-		return h.back(end)
+		return h.back(end, taken)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("%w: deployment %s has not ended: %w", errLate, id, err)
 	}
@@ -147,12 +158,13 @@ func ending(files statefile.Dir, id string) (end statefile.Past, over bool, err 
 	return h.Deployments[i], true, nil
 }
 
-func (h host) back(end statefile.Past) error {
+func (h host) back(end statefile.Past, taken bool) error {
 	why := terminal.Printable(because(string(end.Phase), string(end.Reason), end.Message))
-	wanted := []proto.Phase{proto.PhaseCommitted, proto.PhaseSuperseded}
-	if slices.ContainsFunc(end.Steps, func(s statefile.Step) bool {
-		return s.Phase == proto.PhaseRollingBack && s.Reason == proto.ReasonRolledBackByHand
-	}) {
+	wanted := []proto.Phase{proto.PhaseCommitted}
+	switch {
+	case taken:
+		wanted = []proto.Phase{proto.PhaseSuperseded, proto.PhaseRolledBack, proto.PhaseInconclusive}
+	case restores(end):
 		wanted = []proto.Phase{proto.PhaseRolledBack, proto.PhaseInconclusive}
 	}
 	if end.Reason != proto.ReasonRolledBackByHand || !slices.Contains(wanted, end.Phase) {
@@ -160,4 +172,11 @@ func (h host) back(end statefile.Past) error {
 	}
 	_, err := fmt.Fprintln(h.Stdout, why)
 	return err
+}
+
+// restores reports whether a deployment was there to bring back what was proven: it is on its
+// way back from the beginning.
+func restores(p statefile.Past) bool {
+	i := slices.IndexFunc(p.Steps, func(s statefile.Step) bool { return s.Phase == proto.PhaseRollingBack })
+	return i > 0 && p.Steps[i-1].Phase == proto.PhaseFetched
 }

@@ -28,31 +28,55 @@ func TestAwaitBack(t *testing.T) {
 		}
 		return steps
 	}
-	wanted := []deployment.Step{{Phase: proto.PhaseProbation, Reason: proto.ReasonRolledBackByHand}, {Phase: proto.PhaseCommitting}, {Phase: proto.PhaseCommitted}}
+	byHand := func(from proto.Phase, phases ...proto.Phase) []deployment.Step {
+		steps := []deployment.Step{{Phase: from, Reason: proto.ReasonRolledBackByHand}}
+		for _, p := range phases {
+			steps = append(steps, deployment.Step{Phase: p, Reason: proto.ReasonRolledBackByHand})
+		}
+		return steps
+	}
+	wanted := byHand(proto.PhaseActivating, proto.PhaseProbation, proto.PhaseCommitting, proto.PhaseCommitted)
+	ended := byHand(proto.PhaseActivating, proto.PhaseProbation, proto.PhaseRollingBack, proto.PhaseRolledBack)
 	for _, tt := range []struct {
 		name  string
 		steps []deployment.Step
+		taken bool // it is taken back
 		later bool // another deployment took its place
 		good  bool
 	}{
-		{"it goes back", recalled(proto.PhaseRollingBack, proto.PhaseRolledBack), false, true},
-		{"without contact", recalled(proto.PhaseRollingBack, proto.PhaseInconclusive), false, true},
-		{"it cannot", recalled(proto.PhaseRollingBack, proto.PhaseRollbackFailed), false, false},
-		{"it was decided", recalled(proto.PhaseCommitting, proto.PhaseCommitted), false, false},
-		{"somebody else was faster", recalled(proto.PhaseSuperseded), false, false},
-		{"the next one has begun already", recalled(proto.PhaseRollingBack, proto.PhaseRolledBack), true, true},
-		{"what was wanted", wanted, false, true},
+		{"it goes back", recalled(proto.PhaseRollingBack, proto.PhaseRolledBack), true, false, true},
+		{"without contact", recalled(proto.PhaseRollingBack, proto.PhaseInconclusive), true, false, true},
+		{"it cannot", recalled(proto.PhaseRollingBack, proto.PhaseRollbackFailed), true, false, false},
+		{"it was decided", recalled(proto.PhaseCommitting, proto.PhaseCommitted), true, false, false},
+		{"somebody else was faster", recalled(proto.PhaseSuperseded), true, false, false},
+		{"the next one has begun already", recalled(proto.PhaseRollingBack, proto.PhaseRolledBack), true, true, true},
+		{"what was wanted", wanted, false, false, true},
+		{"what was wanted, and is not any more", wanted, true, false, false},
+		{"what was wanted, but not by somebody else", ended, false, false, false},
+		{"the same for who took it back", ended, true, false, true},
+		{"what waited was taken back", byHand(proto.PhaseStaging, proto.PhaseStaged, proto.PhaseSuperseded), true, false, true},
+		{"what waited was taken back by somebody else", byHand(proto.PhaseStaging, proto.PhaseStaged, proto.PhaseSuperseded), false, false, false},
+		{"what was proven is brought back", byHand(proto.PhaseRollingBack, proto.PhaseRolledBack), false, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
-			d := deployment.Deployment{ID: "7-x", Phase: proto.PhaseActivating}
+			d := deployment.Deployment{ID: "7-x"}
+			for _, p := range []proto.Phase{proto.PhaseAccepted, proto.PhaseFetched, proto.PhaseActivating} {
+				if p == proto.PhaseActivating && tt.steps[0].Phase != proto.PhaseProbation {
+					break // the steps say how it goes on from there
+				}
+				var err error
+				if d, err = d.Advance(deployment.Step{Phase: p, Time: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := files.Save(d); err != nil {
 				t.Fatal(err)
 			}
 			ended := make(chan error, 1)
 			go func() {
 				h := host{Options{Stdout: new(bytes.Buffer)}}
-				ended <- h.awaitBack(t.Context(), files, "7-x")
+				ended <- h.awaitBack(t.Context(), files, "7-x", tt.taken)
 			}()
 			for i, s := range tt.steps {
 				var err error
@@ -89,7 +113,12 @@ func TestRecall(t *testing.T) {
 		return p
 	}
 	now, before, other := path("now"), path("before"), path("other")
-	d := deployment.Deployment{ID: "7-x", Phase: proto.PhaseProbation, Toplevel: other, Proven: deployment.Proven{Toplevel: now, Previous: deployment.Previous{Toplevel: before}}}
+	d := deployment.Deployment{ID: "7-x", Phase: proto.PhaseProbation, Toplevel: other, Proven: deployment.Proven{Toplevel: now, Generation: 2, Previous: deployment.Previous{Toplevel: before}}}
+	plain := func(p proto.Phase) func(d *deployment.Deployment) {
+		return func(d *deployment.Deployment) {
+			d.Origin, d.Toplevel, d.Plain, d.Phase = deployment.OriginHand, before, true, p
+		}
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(d *deployment.Deployment)
@@ -110,14 +139,21 @@ func TestRecall(t *testing.T) {
 		{"the same, which is gone back from", func(d *deployment.Deployment) {
 			d.Origin, d.Toplevel, d.Plain, d.Phase = deployment.OriginHand, before, true, proto.PhaseRollingBack
 		}, 0, "7-x: goes back to " + now.String(), false},
-		{"with a generation", func(*deployment.Deployment) {}, 3, "can only go back to what was proven", false},
+		{"with a generation", func(*deployment.Deployment) {}, 3, "can only go back to what was proven: ask without --to and --reboot", false},
+		{"a way back, with another generation", plain(proto.PhaseProbation), 3, "ask with --to 2 alone", false},
+		{"a way back, with what is proven", plain(proto.PhaseProbation), 2, "7-x: goes back to " + now.String(), true},
+		{"and once more", plain(proto.PhaseRollingBack), 2, "7-x: goes back to " + now.String(), false},
+		{"an assignment, with what is proven", func(*deployment.Deployment) {}, 2, "7-x: goes back to " + now.String(), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			files := statefile.Dir{State: t.TempDir(), Runtime: t.TempDir()}
 			d := d
 			tt.change(&d)
 			var out bytes.Buffer
-			err := host{Options{Stdout: &out}}.recall(files, d, control.RollBackRequest{To: tt.to, By: "eva"})
+			taken, err := host{Options{Stdout: &out}}.recall(files, d, control.RollBackRequest{To: tt.to, By: "eva"})
+			if want := err == nil && strings.Contains(tt.want, "goes back to"); taken != want {
+				t.Errorf("it is taken back: %t, want %t", taken, want)
+			}
 			if said := strings.TrimSpace(out.String()); err == nil && said != tt.want || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("says %q, error %v; want %q", said, err, tt.want)
 			}
