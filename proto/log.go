@@ -91,8 +91,8 @@ func ParseLog(b []byte) (Log, error) {
 	if err := decode("log", b, MaxLog, &l); err != nil {
 		return Log{}, err
 	}
-	if l.Host.IsZero() || l.Deployment == "" || l.Toplevel.IsZero() {
-		return Log{}, fmt.Errorf("log: %w: host, deployment and toplevel are required", ErrMalformed)
+	if l.Host.IsZero() || l.Deployment == "" || l.Toplevel.IsZero() || l.Mode == "" {
+		return Log{}, fmt.Errorf("log: %w: host, deployment, toplevel and mode are required", ErrMalformed)
 	}
 	if l.Part < 1 || l.Part > l.Parts || l.Parts > MaxLogs {
 		return Log{}, fmt.Errorf("log: %w: part %d of %d", ErrMalformed, l.Part, l.Parts)
