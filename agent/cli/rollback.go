@@ -94,8 +94,8 @@ func (h host) goBack(ctx context.Context, p place, r control.RollBackRequest) (i
 }
 
 // recall makes a deployment go back that is under way. One that somebody asked for in the
-// same way is what is wanted: it must not be gone back from because its answer was lost, but
-// only for who names what is proven.
+// same way is what is wanted: it must not be gone back from because its answer was lost.
+// Whoever names what is proven means that.
 func (h host) recall(files statefile.Dir, d deployment.Deployment, r control.RollBackRequest) (taken bool, err error) {
 	plain, proven := r.To == 0 && !r.Reboot, r.To != 0 && r.To == d.Proven.Generation && !r.Reboot
 	switch {
