@@ -26,7 +26,7 @@ func (d *deployer) build(ctx context.Context, rev proto.Revision, e build.Evalua
 		log.Line("", n.Error())
 	}
 	logFailed(log, e.Failed)
-	builds, err := d.builder.Build(ctx, e.Hosts, log.Line)
+	builds, err := d.builder.Build(ctx, e, log.Line)
 	logFailed(log, builds.Failed)
 	switch {
 	case ctx.Err() != nil:

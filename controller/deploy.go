@@ -45,10 +45,10 @@ type Source interface {
 }
 
 // A Builder builds the hosts' toplevels. One host's failure is in the results;
-// an error is about all of them.
+// an error is about all of them. What Evaluate returns is closed, or given to Build.
 type Builder interface {
 	Evaluate(ctx context.Context, flakeRef string) (build.Evaluations, error)
-	Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation, log nix.LogFunc) (build.Builds, error)
+	Build(ctx context.Context, e build.Evaluations, log nix.LogFunc) (build.Builds, error)
 	// Root keeps a toplevel of the local store from being collected, and
 	// Prune lets go of a host's older ones.
 	Root(host proto.HostName, toplevel proto.StorePath) error
@@ -136,6 +136,7 @@ func (d *deployer) deploy(ctx context.Context, rev proto.Revision, watch *stopwa
 	if err != nil {
 		return nil, err
 	}
+	defer evaluations.Close()
 	if evaluations, err = d.claim(ctx, evaluations); err != nil {
 		return nil, err
 	}
@@ -200,7 +201,8 @@ func (d *deployer) claim(ctx context.Context, e build.Evaluations) (build.Evalua
 	}
 	d.redo(d.fleet.Claim(d.channel, hosts))
 	d.fleet.AwaitClaims(ctx)
-	mine := build.Evaluations{Hosts: map[proto.HostName]build.Evaluation{}, Failed: map[proto.HostName]*build.HostError{}, Names: e.Names, Spec: e.Spec}
+	mine := e
+	mine.Hosts, mine.Failed = map[proto.HostName]build.Evaluation{}, map[proto.HostName]*build.HostError{}
 	for _, h := range hosts {
 		channels := d.fleet.Claimants(h)
 		failed := e.Failed[h]

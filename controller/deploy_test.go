@@ -52,7 +52,7 @@ func (p *instantParts) Evaluate(context.Context, string) (build.Evaluations, err
 	return build.Evaluations{Spec: p.spec}, nil
 }
 
-func (p *instantParts) Build(context.Context, map[proto.HostName]build.Evaluation, nix.LogFunc) (build.Builds, error) {
+func (p *instantParts) Build(context.Context, build.Evaluations, nix.LogFunc) (build.Builds, error) {
 	return build.Builds{Toplevels: p.toplevels}, nil
 }
 func (*instantParts) Root(proto.HostName, proto.StorePath) error { return nil }
@@ -230,7 +230,7 @@ func (p *failingParts) Evaluate(context.Context, string) (build.Evaluations, err
 	return e, nil
 }
 
-func (p *failingParts) Build(context.Context, map[proto.HostName]build.Evaluation, nix.LogFunc) (build.Builds, error) {
+func (p *failingParts) Build(context.Context, build.Evaluations, nix.LogFunc) (build.Builds, error) {
 	if !p.broken {
 		return build.Builds{Toplevels: p.toplevels}, nil
 	}

@@ -262,7 +262,7 @@ func (b builder) Evaluate(_ context.Context, ref string) (build.Evaluations, err
 }
 
 // Build implements [controller.Builder].
-func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evaluation, log nix.LogFunc) (build.Builds, error) {
+func (b builder) Build(ctx context.Context, e build.Evaluations, log nix.LogFunc) (build.Builds, error) {
 	log("", "building")
 	b.mu.Lock()
 	b.builds++
@@ -277,7 +277,7 @@ func (b builder) Build(ctx context.Context, hosts map[proto.HostName]build.Evalu
 		return build.Builds{}, ctx.Err()
 	}
 	built := build.Builds{Toplevels: map[proto.HostName]proto.StorePath{}}
-	for host, e := range hosts {
+	for host, e := range e.Hosts {
 		built.Toplevels[host] = e.Toplevel
 	}
 	return built, nil

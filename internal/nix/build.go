@@ -31,6 +31,9 @@ type RealiseOptions struct {
 	CopyTo string
 	// Log is told what the build says; nil means that nobody is.
 	Log LogFunc
+	// Prepared does it, if it is not nil, which [CLI.Prepare] has started with the
+	// same options. It can be used once.
+	Prepared *Prepared
 }
 
 // Realise builds derivations, or fetches what they would build. The outputs
@@ -41,17 +44,17 @@ func (c *CLI) Realise(ctx context.Context, o RealiseOptions) error {
 	if len(o.Derivations) == 0 {
 		return errors.New("realise derivations: none given")
 	}
-	settings := o.settings()
-	program, args, operands := "nix-store", []string{"--realise", "--no-build-output"}, texts(o.Derivations)
-	if o.CopyTo != "" {
-		program, args = "nix", []string{"copy", "--to", o.CopyTo}
-		settings = append(settings, Setting{"extra-experimental-features", "nix-command"})
-		operands = builtBy(o.Derivations)
+	if o.Prepared != nil {
+		return o.Prepared.realise(ctx, o)
 	}
+	if o.CopyTo != "" {
+		return c.prepare(ctx, o).realise(ctx, o)
+	}
+	args := []string{"--realise", "--no-build-output"}
 	if o.KeepGoing {
 		args = append(args, "--keep-going")
 	}
-	return c.logged(ctx, o.Log, program, args, operands, settings...)
+	return c.logged(ctx, o.Log, "nix-store", args, texts(o.Derivations), o.settings()...)
 }
 
 // settings are those of a build. Nix quotes the end of the log when a builder fails.
@@ -97,7 +100,7 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 		{"eval-cache", "false"}, // a database of each revision, which is evaluated once: it would be kept for ever
 	})
 	var out bytes.Buffer
-	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, &out, nil); err != nil {
+	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, streams{out: &out}); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSpace(out.Bytes()), nil

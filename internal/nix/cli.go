@@ -70,7 +70,7 @@ func (c *CLI) Version(ctx context.Context) (string, error) {
 // returns its standard output.
 func (c *CLI) run(ctx context.Context, program string, args, operands []string, settings ...Setting) ([]byte, error) {
 	var stdout bytes.Buffer
-	err := c.stream(ctx, c.argv(program, args, operands, settings), memory{}, &stdout, nil)
+	err := c.stream(ctx, c.argv(program, args, operands, settings), memory{}, streams{out: &stdout})
 	if err != nil {
 		return nil, err
 	}
@@ -83,23 +83,34 @@ func (c *CLI) logged(ctx context.Context, log LogFunc, program string, args, ope
 	if log != nil {
 		args = append(args, "--log-format", logFormat)
 	}
-	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, io.Discard, log)
+	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, streams{out: io.Discard, log: log})
 }
 
-// stream runs a command in bounded memory and has out take its standard output as
-// it comes, and log, if it is not nil, its standard error, which is in logFormat then. An
-// error of out stops it.
-func (c *CLI) stream(ctx context.Context, argv []string, m memory, out io.Writer, log LogFunc) error {
+// streams are what a command reads and writes.
+type streams struct {
+	in  *os.File  // closed here once the command has it; nil for nothing
+	out io.Writer // takes what comes as it comes, and stops the command by an error
+	log LogFunc   // takes its standard error, if it is not nil, which is in logFormat then
+}
+
+// stream runs a command in bounded memory.
+func (c *CLI) stream(ctx context.Context, argv []string, m memory, s streams) error {
 	stderr := command.Tail{Limit: stderrLimit}
 	cmd := c.command(ctx, argv, &stderr)
-	said := textLog{errors: &stderr, each: log, last: map[string][]string{}}
-	if log != nil {
+	said := textLog{errors: &stderr, each: s.log, last: map[string][]string{}}
+	if s.log != nil {
 		cmd.Stderr = &lines{each: said.line, lossy: true} // a builder may say anything
 	}
 	cmd.Env = append(cmd.Env, m.environ()...)
-	cmd.Stdout = out
+	cmd.Stdout = s.out
+	if s.in != nil {
+		cmd.Stdin = s.in
+	}
 	start := time.Now()
 	err := cmd.Start()
+	if s.in != nil {
+		_ = s.in.Close() // it was not written to
+	}
 	if err == nil {
 		err = m.limit(cmd.Process.Pid)
 		if ended := cmd.Wait(); ended != nil {

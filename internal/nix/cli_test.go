@@ -82,8 +82,8 @@ func TestCommandLines(t *testing.T) {
 			func(ctx context.Context, c *CLI) error {
 				return c.Realise(ctx, RealiseOptions{Derivations: []proto.StorePath{a}, KeepGoing: true, MaxSilent: 10 * time.Minute, CopyTo: "file:///c"})
 			},
-			"nix copy --to file:///c --keep-going --option log-lines 20 --option max-silent-time 600" +
-				" --option extra-experimental-features nix-command --option max-jobs 3 -- " + a.String() + "^out",
+			"nix copy --to file:///c --stdin --log-format bar-with-logs --keep-going --option log-lines 20 --option max-silent-time 600" +
+				" --option extra-experimental-features nix-command --option max-jobs 3",
 		},
 		{
 			"evaluate",

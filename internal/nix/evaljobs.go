@@ -60,7 +60,7 @@ func (c *CLI) EvalJobs(ctx context.Context, o EvalJobsOptions, each func(Job)) e
 		}
 		return err
 	}}
-	return c.stream(ctx, argv, memory{data: 2 * o.Memory}, &out, nil)
+	return c.stream(ctx, argv, memory{data: 2 * o.Memory}, streams{out: &out})
 }
 
 // parseJob parses a line of nix-eval-jobs.

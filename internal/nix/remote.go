@@ -21,6 +21,9 @@ type Remote struct {
 	Host SSHStore
 }
 
+// Prepare returns nil: what is missing is only known once it is known what to realise.
+func (r *Remote) Prepare(context.Context, RealiseOptions) *Prepared { return nil }
+
 // Realise is [CLI.Realise] on the build host. It copies the derivations there, builds
 // them, and copies what became of o.Outputs here; nothing goes to o.CopyTo. What is
 // here already is not asked for. An error that wraps [ErrUnreachable] says nothing

@@ -24,7 +24,7 @@ func TestBuildStartsOneProcessAndNoneForWhatIsThere(t *testing.T) {
 	b := newBuilder(t, f)
 	evaluations := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}
 	for range 2 {
-		builds, err := b.Build(t.Context(), evaluations, nil)
+		builds, err := b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
 		must(t, err)
 		want := map[proto.HostName]proto.StorePath{host(t, "web1"): evaluation(t, "web1").Toplevel, host(t, "db1"): evaluation(t, "db1").Toplevel}
 		if diff := cmp.Diff(want, builds.Toplevels, comparers); diff != "" {
@@ -63,7 +63,7 @@ error: build of '` + drv(t, "db1").String() + `', '` + drv(t, "web2").String() +
 	for _, name := range []string{"web1", "web2", "db1", "db2"} {
 		evaluations[host(t, name)] = evaluation(t, name)
 	}
-	builds, err := b.Build(t.Context(), evaluations, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
 	must(t, err)
 	if _, ok := builds.Toplevels[host(t, "web1")]; !ok || len(builds.Toplevels) != 1 {
 		t.Errorf("built: got %v, want web1 only", builds.Toplevels)
@@ -103,7 +103,7 @@ error: builder for '` + drv(t, "db1").String() + `' failed with exit code 3;
 		"Nix itself": {"error: writing to file: No space left on device\n", proto.ReasonDiskFull, proto.ReasonDiskFull},
 	} {
 		f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true, drv(t, "db1"): true}, buildErr: row.stderr}
-		builds, err := newBuilder(t, f).Build(t.Context(), hosts, nil)
+		builds, err := newBuilder(t, f).Build(t.Context(), Evaluations{Hosts: hosts}, nil)
 		must(t, err)
 		for h, want := range map[string]proto.Reason{"web1": row.web1, "db1": row.db1} {
 			if got := builds.Failed[host(t, h)]; got == nil || got.Reason != want {
@@ -117,13 +117,13 @@ func TestABuildThatFailedIsTriedAgain(t *testing.T) {
 	f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}}
 	b := newBuilder(t, f)
 	evaluations := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
-	builds, err := b.Build(t.Context(), evaluations, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
 	must(t, err)
 	if len(builds.Failed) != 1 {
 		t.Fatalf("failed: got %v, want web1", builds.Failed)
 	}
 	f.broken = nil
-	builds, err = b.Build(t.Context(), evaluations, nil)
+	builds, err = b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
 	must(t, err)
 	if len(builds.Toplevels) != 1 {
 		t.Errorf("built: got %v, want web1", builds.Toplevels)
@@ -133,7 +133,7 @@ func TestABuildThatFailedIsTriedAgain(t *testing.T) {
 func TestSomethingElseThanASystemIsRefused(t *testing.T) {
 	f := &fakeNix{notASys: map[proto.StorePath]bool{drv(t, "web1"): true}}
 	b := newBuilder(t, f)
-	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}}, nil)
 	must(t, err)
 	failed := builds.Failed[host(t, "web1")]
 	var not *NotAToplevelError
@@ -157,7 +157,7 @@ func TestASystemThatNobodyBuildsForHoldsUpNoOther(t *testing.T) {
 	for _, name := range []string{"arm1", "arm2", "db1", "web1"} {
 		evaluations[host(t, name)] = evaluation(t, name)
 	}
-	builds, err := b.Build(t.Context(), evaluations, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
 	must(t, err)
 	if len(builds.Toplevels) != 2 || len(builds.Failed) != 2 {
 		t.Errorf("built %v, failed %v; want db1 and web1 built", builds.Toplevels, builds.Failed)
@@ -176,11 +176,11 @@ func TestABuildHostThatCannotBeReachedIsNoHostsFault(t *testing.T) {
 	f := &fakeNix{lost: fmt.Errorf("%w: ssh-ng://big", nix.ErrUnreachable)}
 	b := newBuilder(t, f)
 	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
-	if builds, err := b.Build(t.Context(), hosts, nil); !errors.Is(err, nix.ErrUnreachable) {
+	if builds, err := b.Build(t.Context(), Evaluations{Hosts: hosts}, nil); !errors.Is(err, nix.ErrUnreachable) {
 		t.Errorf("got %+v, error %v, want %v", builds, err, nix.ErrUnreachable)
 	}
 	f.lost = nil
-	builds, err := b.Build(t.Context(), hosts, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: hosts}, nil)
 	must(t, err)
 	if len(builds.Toplevels) != 1 {
 		t.Errorf("tried again: got %+v, want web1 built", builds)
@@ -191,7 +191,7 @@ func TestABuildWithoutEndHoldsUpNobodyElse(t *testing.T) {
 	f := &fakeNix{hangs: map[proto.StorePath]bool{drv(t, "web1"): true}}
 	b := newBuilder(t, f)
 	b.o.BuildTimeout = 10 * time.Millisecond
-	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}}, nil)
 	must(t, err)
 	if len(builds.Toplevels) != 1 || builds.Toplevels[host(t, "db1")].IsZero() {
 		t.Errorf("built: got %v, want db1", builds.Toplevels)
@@ -208,7 +208,7 @@ func TestAllTriesOfABuildHaveOneEnd(t *testing.T) {
 		f := &fakeNix{takes: 90 * time.Minute, foreign: map[proto.StorePath]bool{drv(t, "arm1"): true}}
 		b := newBuilder(t, f)
 		began := time.Now()
-		builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "arm1"): evaluation(t, "arm1"), host(t, "web1"): evaluation(t, "web1")}, nil)
+		builds, err := b.Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "arm1"): evaluation(t, "arm1"), host(t, "web1"): evaluation(t, "web1")}}, nil)
 		must(t, err)
 		if took := time.Since(began); took != b.o.BuildTimeout {
 			t.Errorf("it took %s, want the %s that it has", took, b.o.BuildTimeout)
@@ -230,7 +230,7 @@ error: 1 dependencies of derivation '` + drv(t, "web1").String() + `' failed to 
 `,
 	}
 	b := newBuilder(t, f)
-	builds, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}}, nil)
 	must(t, err)
 	if got, want := f.silent, 10*time.Minute; got != want {
 		t.Errorf("builders may be silent for %s, want %s", got, want)
@@ -244,7 +244,7 @@ error: 1 dependencies of derivation '` + drv(t, "web1").String() + `' failed to 
 func TestAStoreThatAnswersNoQuestionIsNotWaitedForWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}, mute: true}
-		_, err := newBuilder(t, f).Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}, nil)
+		_, err := newBuilder(t, f).Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "no end within") {
 			t.Errorf("error = %v, want one that says for how long it was waited", err)
 		}
@@ -254,15 +254,15 @@ func TestAStoreThatAnswersNoQuestionIsNotWaitedForWithoutEnd(t *testing.T) {
 func TestAToplevelThatWasRemovedIsBuiltAgain(t *testing.T) {
 	b := newBuilder(t, &fakeNix{})
 	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}
-	_, err := b.Build(t.Context(), hosts, nil)
+	_, err := b.Build(t.Context(), Evaluations{Hosts: hosts}, nil)
 	must(t, err)
 	must(t, os.RemoveAll(filepath.Join(b.o.Store, evaluation(t, "web1").Toplevel.Base())))
-	builds, err := b.Build(t.Context(), hosts, nil)
+	builds, err := b.Build(t.Context(), Evaluations{Hosts: hosts}, nil)
 	must(t, err)
 	if len(builds.Failed) != 1 {
 		t.Fatalf("right after: %+v, want it to fail once", builds)
 	}
-	builds, err = b.Build(t.Context(), hosts, nil)
+	builds, err = b.Build(t.Context(), Evaluations{Hosts: hosts}, nil)
 	must(t, err)
 	if len(builds.Toplevels) != 1 {
 		t.Errorf("tried again: got %v, want it built", builds.Failed)
@@ -284,7 +284,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	newer := errors.New("a newer revision came")
 	cancel(newer)
-	_, err := newBuilder(t, &fakeNix{}).Build(ctx, map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}, nil)
+	_, err := newBuilder(t, &fakeNix{}).Build(ctx, Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}}, nil)
 	if !errors.Is(err, newer) {
 		t.Errorf("got error %v, want %v", err, newer)
 	}
@@ -293,7 +293,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 func TestRootsAreThereBeforeTheBuild(t *testing.T) {
 	f := &fakeNix{broken: map[proto.StorePath]bool{drv(t, "web1"): true}}
 	b := newBuilder(t, f)
-	_, err := b.Build(t.Context(), map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}, nil)
+	_, err := b.Build(t.Context(), Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}}, nil)
 	must(t, err)
 	if got, want := rootsOf(t, b, "web1"), []string{"web1"}; !cmp.Equal(got, want) {
 		t.Errorf("roots: got %v, want %v", got, want)

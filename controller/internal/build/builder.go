@@ -21,6 +21,7 @@ type Nix interface {
 	EvalInto(ctx context.Context, o nix.EvalOptions, v any) error
 	HasEvalJobs() bool
 	EvalJobs(ctx context.Context, o nix.EvalJobsOptions, each func(nix.Job)) error
+	Prepare(ctx context.Context, o nix.RealiseOptions) *nix.Prepared
 	Realise(ctx context.Context, o nix.RealiseOptions) error
 	Invalid(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
 	Requisites(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error)
@@ -119,11 +120,13 @@ type Builds struct {
 	Failed map[proto.HostName]*HostError
 }
 
-// Build makes what was evaluated, and tells log, unless it is nil, what is said of it.
-// What is there already costs nothing. A host
+// Build makes what e.Hosts evaluated to, and tells log, unless it is nil, what is said
+// of it. What is there already costs nothing. A host
 // that cannot be built, or not in time, holds up no other; the error is about all
-// of them: ctx ended, no root could be made, or it wraps [nix.ErrUnreachable].
-func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation, log nix.LogFunc) (Builds, error) {
+// of them: ctx ended, no root could be made, or it wraps [nix.ErrUnreachable]. It closes e.
+func (b *Builder) Build(ctx context.Context, e Evaluations, log nix.LogFunc) (Builds, error) {
+	defer e.Close()
+	hosts, prepared := e.Hosts, e.prepared
 	for host, e := range hosts {
 		if err := b.Root(host, e.Toplevel); err != nil {
 			return Builds{}, err
@@ -133,7 +136,8 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 	inTime, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
 	defer cancel()
 	for left := b.unknown(hosts); len(left) > 0; {
-		err := b.realise(inTime, left, log)
+		err := b.realise(inTime, left, prepared, log)
+		prepared = nil // it has ended
 		switch {
 		case ctx.Err() != nil, errors.Is(err, nix.ErrUnreachable):
 			return Builds{}, fmt.Errorf("build: %w", err)
@@ -149,15 +153,19 @@ func (b *Builder) Build(ctx context.Context, hosts map[proto.HostName]Evaluation
 	return b.judge(hosts, failures), nil
 }
 
-// realise builds what hosts evaluated to.
-func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation, log nix.LogFunc) error {
-	var derivations, outputs []proto.StorePath
+// realise builds what hosts evaluated to, by what is prepared or a process of its own.
+func (b *Builder) realise(ctx context.Context, hosts map[proto.HostName]Evaluation, prepared *nix.Prepared, log nix.LogFunc) error {
+	o := b.realiseOptions()
 	for _, e := range sorted(hosts) {
-		derivations, outputs = append(derivations, e.Derivation), append(outputs, e.Toplevel)
+		o.Derivations, o.Outputs = append(o.Derivations, e.Derivation), append(o.Outputs, e.Toplevel)
 	}
-	return b.o.Nix.Realise(ctx, nix.RealiseOptions{
-		Derivations: derivations, Outputs: outputs, KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo, Log: log,
-	})
+	o.Prepared, o.Log = prepared, log
+	return b.o.Nix.Realise(ctx, o)
+}
+
+// realiseOptions are those of every build.
+func (b *Builder) realiseOptions() nix.RealiseOptions {
+	return nix.RealiseOptions{KeepGoing: true, MaxSilent: b.o.MaxSilent, CopyTo: b.o.CopyTo}
 }
 
 // unknown returns the hosts whose toplevel is not known to be there.

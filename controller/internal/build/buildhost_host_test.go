@@ -52,7 +52,7 @@ func TestRealBuildHost(t *testing.T) {
 	b := elsewhereBuilder(t, h)
 	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "1")))
 	must(t, err)
-	builds, err := b.Build(t.Context(), evaluations.Hosts, heard(t))
+	builds, err := b.Build(t.Context(), evaluations, heard(t))
 	must(t, err)
 	for _, good := range []string{"web1", "1db"} {
 		p := builds.Toplevels[host(t, good)]
@@ -82,12 +82,12 @@ func TestRealBuildHost(t *testing.T) {
 	stop()
 	again, err := b.Evaluate(t.Context(), flake(t, realHosts, ""))
 	must(t, err)
-	if _, err := b.Build(t.Context(), again.Hosts, heard(t)); !errors.Is(err, nix.ErrUnreachable) {
+	if _, err := b.Build(t.Context(), again, heard(t)); !errors.Is(err, nix.ErrUnreachable) {
 		t.Errorf("without the build host: error = %v, want %v", err, nix.ErrUnreachable)
 	}
 	good := map[proto.HostName]Evaluation{host(t, "web1"): evaluations.Hosts[host(t, "web1")]}
 	restarted := elsewhereBuilder(t, h)
-	if builds, err := restarted.Build(t.Context(), good, heard(t)); err != nil || len(builds.Toplevels) != 1 {
+	if builds, err := restarted.Build(t.Context(), Evaluations{Hosts: good}, heard(t)); err != nil || len(builds.Toplevels) != 1 {
 		t.Errorf("what is here already: got %+v, %v; want it though the build host is away", builds, err)
 	}
 }
@@ -97,7 +97,7 @@ func TestRealSystemThatNobodyBuildsFor(t *testing.T) {
 	b := realBuilder(t)
 	evaluations, err := b.Evaluate(t.Context(), flake(t, realHosts, strings.ReplaceAll(armHost, "@NOW@", "2")))
 	must(t, err)
-	builds, err := b.Build(t.Context(), evaluations.Hosts, heard(t))
+	builds, err := b.Build(t.Context(), evaluations, heard(t))
 	must(t, err)
 	failed := builds.Failed[host(t, "arm")]
 	if len(builds.Toplevels) != 2 || failed == nil || failed.Reason != proto.ReasonNoBuilder {
@@ -124,7 +124,7 @@ func TestRealBuildsEndWithTheirContext(t *testing.T) {
 			defer cancel(nil)
 			ended := make(chan error, 1)
 			go func() {
-				_, err := b.Build(ctx, map[proto.HostName]Evaluation{host(t, "slow"): evaluations.Hosts[host(t, "slow")]}, heard(t))
+				_, err := b.Build(ctx, Evaluations{Hosts: map[proto.HostName]Evaluation{host(t, "slow"): evaluations.Hosts[host(t, "slow")]}}, heard(t))
 				ended <- err
 			}()
 			_, err = os.ReadFile(begun) // waits for the builder

@@ -36,19 +36,37 @@ type Evaluations struct {
 	Names []*NameError
 	// Spec is what the flake says about its rollouts.
 	Spec spec.Spec
+
+	prepared *nix.Prepared // waits to build them; nil for nothing
 }
+
+// Close lets go of what waits to build them, where [Builder.Build] was not called. It
+// can be repeated.
+func (e Evaluations) Close() { e.prepared.Close() }
 
 // Evaluate evaluates every host of a flake, as far as it was not done before for a
 // reference that names a revision. An error is about the flake as a whole: a
-// [*FlakeError] or a [*SpecError], unless ctx ended.
+// [*FlakeError] or a [*SpecError], unless ctx ended. What is to build them starts
+// meanwhile, if anything was to be evaluated: the result has to be closed, or built.
 func (b *Builder) Evaluate(ctx context.Context, flakeRef string) (Evaluations, error) {
 	s, known := b.book.recall(ctx, flakeRef)
-	if !known {
-		var err error
-		if s, err = b.survey(ctx, flakeRef); err != nil {
-			return Evaluations{}, err
-		}
+	if known {
+		return b.evaluate(ctx, flakeRef, s)
 	}
+	prepared := b.o.Nix.Prepare(ctx, b.realiseOptions())
+	s, err := b.survey(ctx, flakeRef)
+	var e Evaluations
+	if err == nil {
+		e, err = b.evaluate(ctx, flakeRef, s)
+	}
+	if e.prepared = prepared; err != nil {
+		e.Close()
+	}
+	return e, err
+}
+
+// evaluate evaluates those hosts of a survey that it did not.
+func (b *Builder) evaluate(ctx context.Context, flakeRef string, s survey) (Evaluations, error) {
 	rollouts, err := b.spec(ctx, flakeRef, &s)
 	if err != nil {
 		return Evaluations{}, err

@@ -114,6 +114,9 @@ func (f *fakeNix) EvalJobs(ctx context.Context, o nix.EvalJobsOptions, each func
 	return f.jobs(ctx, each)
 }
 
+// Prepare implements Nix.
+func (f *fakeNix) Prepare(context.Context, nix.RealiseOptions) *nix.Prepared { return nil }
+
 // Realise implements Nix.
 func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	if err := ctx.Err(); err != nil {

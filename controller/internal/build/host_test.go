@@ -64,7 +64,7 @@ func TestRealFlake(t *testing.T) {
 			}
 
 			var heard []string
-			builds, err := b.Build(t.Context(), evaluations.Hosts, func(derivation, line string) { heard = append(heard, derivation+"> "+line) })
+			builds, err := b.Build(t.Context(), evaluations, func(derivation, line string) { heard = append(heard, derivation+"> "+line) })
 			must(t, err)
 			for _, want := range []string{"nixos-system-fails> boom", "nginx> no such header"} {
 				if !slices.Contains(heard, want) {

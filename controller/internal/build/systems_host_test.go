@@ -62,7 +62,7 @@ func TestRealFleetOfTwoSystems(t *testing.T) {
 					delete(evaluations.Hosts, host)
 				}
 			}
-			built, err := b.Build(t.Context(), evaluations.Hosts, heard(t))
+			built, err := b.Build(t.Context(), evaluations, heard(t))
 			must(t, err)
 			arm := built.Toplevels[host(t, "arm")]
 			if len(built.Toplevels) != 2 || len(built.Failed) != 0 {

@@ -144,7 +144,7 @@ func (w *way) follow(t *testing.T, want proto.Revision) map[string]cost {
 	evaluations, err := w.build.Evaluate(t.Context(), tree.FlakeRef)
 	must(t, err)
 	lap("3 evaluate")
-	builds, err := w.build.Build(t.Context(), evaluations.Hosts, nil)
+	builds, err := w.build.Build(t.Context(), evaluations, nil)
 	must(t, err)
 	lap("4 build")
 	closures, err := w.cache.Push(t.Context(), slices.Collect(maps.Values(builds.Toplevels))...)
