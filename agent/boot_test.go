@@ -131,6 +131,9 @@ func TestDecideBoots(t *testing.T) {
 		{"nor does what did not come up while the store is read", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
 			o.Record.Phase, o.Record.Reason, o.Verifying = proto.PhaseInconclusive, proto.ReasonTrialBootFailed, true
 		}), agent.ActionRest, proto.ReasonVerifying},
+		{"what was armed and somebody has switched to is adopted", with(waiting(proto.PhaseArmed, deployment.WayBoot), func(o *agent.Observation) {
+			o.Record.Phase, o.Record.Reason, o.Systems.Current, o.Systems.Profile = proto.PhaseSuperseded, proto.ReasonThirdParty, pathB, pathB
+		}), agent.ActionAdopt, proto.ReasonAdopted},
 		{"what goes down is in its transaction's hands", with(waiting(proto.PhaseArmed, deployment.WayReboot), func(o *agent.Observation) {
 			o.Record.Parked = false
 			o.Suspended = &statefile.Suspension{}

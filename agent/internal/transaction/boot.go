@@ -157,7 +157,8 @@ func (t *transaction) unpoint(ctx context.Context) (registered bool, err error) 
 }
 
 // overtaken ends what somebody else came in the way of. What is touched is only
-// what this deployment itself made of the boots to come, before it was decided.
+// what this deployment itself made of the boots to come, before it was decided: a
+// profile that names the new system is somebody else's if we did not register it.
 func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.Step, error) {
 	s := i.step()
 	if !t.d.Armed || t.d.Phase == proto.PhaseCommitting {
@@ -169,7 +170,7 @@ func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.S
 		}
 	}
 	var wrong []string
-	if i.profile == t.d.Toplevel || i.profile == t.d.Proven.Toplevel {
+	if i.profile == t.d.Proven.Toplevel || t.d.Registered && i.profile == t.d.Toplevel {
 		wrong = t.restore(ctx)
 	} else if err := t.disarm(ctx); err != nil {
 		wrong = append(wrong, err.Error())
@@ -184,7 +185,8 @@ func (t *transaction) overtaken(ctx context.Context, i *intrusion) (deployment.S
 }
 
 // leaveTrial boots what somebody else registered while the trial boot was to come, if
-// that came all the same: nobody would judge it now.
+// that came all the same: nobody would judge it now. If that is the new system itself,
+// it runs already.
 func (t *transaction) leaveTrial(ctx context.Context) error {
 	s, err := t.Host.Systems()
 	if _, foreign := errors.AsType[*profile.LinkError](err); foreign {
@@ -196,6 +198,9 @@ func (t *transaction) leaveTrial(ctx context.Context) error {
 	rebooted, err := t.rebooted()
 	if err != nil || !rebooted || !t.ofNew(s.Current) {
 		return err
+	}
+	if !t.d.Registered && s.Profile == t.d.Toplevel {
+		return nil
 	}
 	return t.bootBack(ctx)
 }
