@@ -41,6 +41,9 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 	if t.idle(s, rebooted) && len(wrong) == 0 {
 		return t.settled(ctx, health.Judgement{Contact: true}), nil
 	}
+	if t.triedByHand(s, rebooted) && len(wrong) == 0 {
+		return intruded(s).step(), nil
+	}
 	down := ""
 	if !booted {
 		if rebooted || t.d.Trial {
@@ -82,9 +85,17 @@ func (t *transaction) idle(s proto.Systems, rebooted bool) bool {
 	return s.Current == t.d.Runs() && !rebooted && t.d.Activations == 0 && t.d.RollbackActivations == 0
 }
 
+// triedByHand reports whether somebody else made the new system run while it waited for
+// its trial boot: this deployment has activated nothing, and it was not booted. Who takes
+// it back wants it gone.
+func (t *transaction) triedByHand(s proto.Systems, rebooted bool) bool {
+	waited := t.d.Armed && !t.d.Trial && !rebooted && t.d.Activations == 0 && t.d.RollbackActivations == 0
+	return waited && t.d.Reason != proto.ReasonRolledBackByHand && t.ofNew(s.Current) && !t.ofProven(s.Current)
+}
+
 // absolved is the end of a way back that proves nothing against the new system.
 func (t *transaction) absolved() deployment.Step {
-	if t.d.Reason == proto.ReasonNewerAssignment {
+	if t.d.Reason == proto.ReasonNewerAssignment || t.d.Reason == proto.ReasonThirdParty {
 		return to(proto.PhaseSuperseded)
 	}
 	return to(proto.PhaseInconclusive)
@@ -228,9 +239,9 @@ func (t *transaction) atFault(phase proto.Phase) bool {
 }
 
 // blameless reports whether nothing is proven against the new system: it was
-// interrupted from outside, and not for the second time, or is not wanted any
-// more.
+// interrupted from outside, and not for the second time, is not wanted any more, or
+// somebody else came in its way before it began.
 func (t *transaction) blameless() bool {
-	harmless := append(proto.RefusalReasons(), proto.ReasonBusy, proto.ReasonNewerAssignment, proto.ReasonRebootFailed)
+	harmless := append(proto.RefusalReasons(), proto.ReasonBusy, proto.ReasonNewerAssignment, proto.ReasonThirdParty, proto.ReasonRebootFailed)
 	return t.d.EndedFromOutside() && t.d.Interrupted == 0 || slices.Contains(harmless, t.d.Reason)
 }

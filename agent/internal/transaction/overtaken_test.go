@@ -61,6 +61,111 @@ func TestSomebodyRegistersWhatIsArmed(t *testing.T) {
 	}
 }
 
+// TestSomebodyTriesWhatIsArmed has somebody else run the very system that waits for its
+// trial boot, and register nothing. That is left to them; but for a boot in the middle,
+// which leads to the proven system in the end.
+func TestSomebodyTriesWhatIsArmed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		setUp  func(h *fakeHost)
+		reason proto.Reason // of the way back
+		booted proto.Phase  // the end, if the host was booted meanwhile
+	}{
+		{"while it waits", func(*fakeHost) {}, proto.ReasonThirdParty, proto.PhaseSuperseded},
+		{"in its specialisation", func(h *fakeHost) {
+			h.record.Specialisation = docked(newSpecial)
+			h.current, h.whole, h.oneShot = newSpecial, newSpecial, newSpecial
+		}, proto.ReasonThirdParty, proto.PhaseSuperseded},
+		{"and it is not wanted any more", func(*fakeHost) {}, proto.ReasonNewerAssignment, proto.PhaseSuperseded},
+		{"while the host does not go down for it", func(h *fakeHost) {
+			h.record.Way, h.record.TrialBoots, h.record.Parked = deployment.WayReboot, 3, false
+		}, proto.ReasonRebootFailed, proto.PhaseInconclusive},
+		{"where it had to be the boot default", func(h *fakeHost) {
+			h.unable, h.oneShot, h.record.Registered = true, proto.StorePath{}, true
+			h.profile, h.bootDefault = newSystem, newSystem
+		}, proto.ReasonThirdParty, proto.PhaseSuperseded},
+	} {
+		setUp := func(t *testing.T) *fakeHost {
+			h := newFakeHost(t)
+			h.armed()
+			h.record.Phase, h.record.Reason = proto.PhaseRollingBack, tt.reason
+			h.current, h.whole, h.agent = newSystem, newSystem, newSystem
+			tt.setUp(h)
+			return h
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			h := setUp(t)
+			h.requireLeft(t, h.settle())
+			for n := range h.calls {
+				for _, c := range []crash{{}, {applied: true}, {power: true}, {power: true, applied: true}} {
+					h := setUp(t)
+					h.crashAt[n+1] = c
+					d := h.settle()
+					if !c.power {
+						h.requireLeft(t, d)
+						continue
+					}
+					h.requireDisarmed(t)
+					left := d.Phase == proto.PhaseSuperseded && d.Reason == proto.ReasonThirdParty // before the boot
+					if !left && d.Phase != tt.booted || !h.back() {
+						t.Errorf("call %d: power lost: ended %s because of %q on %s, want %s", n+1, d.Phase, d.Reason, h.current, tt.booted)
+					}
+				}
+			}
+		})
+	}
+	for _, tt := range []struct {
+		name  string
+		setUp func(h *fakeHost)
+		want  proto.Phase
+	}{
+		{"not what is on trial", func(h *fakeHost) { h.inTrial(proto.PhaseRollingBack) }, proto.PhaseRolledBack},
+		{"nor a trial boot that is not known as one yet", func(h *fakeHost) {
+			h.start()
+			h.record.Phase = proto.PhaseRollingBack
+		}, proto.PhaseRolledBack},
+		{"nor one that cannot be left by another boot", func(h *fakeHost) {
+			h.start()
+			h.record.Phase, h.stays = proto.PhaseRollingBack, 100
+		}, proto.PhaseRolledBack},
+		{"nor what an activation left that died on the way back", func(h *fakeHost) {
+			h.record.Phase, h.record.RollbackActivations = proto.PhaseRollingBack, 1
+			h.current = newSystem
+		}, proto.PhaseRolledBack},
+		{"nor where the next boot may be one of it", func(h *fakeHost) {
+			h.record.Phase, h.record.Registered, h.noProfile = proto.PhaseRollingBack, true, true
+			h.current, h.profile = newSystem, newSystem
+		}, proto.PhaseRollbackFailed},
+		{"nor what somebody takes back", func(h *fakeHost) {
+			h.takenBack()
+			h.current = newSystem
+		}, proto.PhaseRolledBack},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newFakeHost(t)
+			h.armed()
+			h.record.Reason = proto.ReasonUnitsFailed
+			tt.setUp(h)
+			if d := h.settle(); d.Phase != tt.want || h.current != oldSystem {
+				t.Errorf("ended %s because of %q on %s, want %s on the proven system", d.Phase, d.Reason, h.current, tt.want)
+			}
+		})
+	}
+}
+
+// requireLeft has d end with what somebody else tries running, and nothing of it to be
+// booted.
+func (h *fakeHost) requireLeft(t *testing.T, d deployment.Deployment) {
+	t.Helper()
+	if d.Phase != proto.PhaseSuperseded || d.Reason != proto.ReasonThirdParty {
+		t.Errorf("ended %s because of %q, want superseded by a third party", d.Phase, d.Reason)
+	}
+	if !isNew(h.current) || h.whole != h.current || h.profile != oldSystem || h.bootDefault != oldSystem || len(h.activated) > 0 || h.boots > 0 {
+		t.Errorf("%s runs after %d boots and activations of %s, the profile names %s, and the boot default %s", h.current, h.boots, h.activated, h.profile, h.bootDefault)
+	}
+	h.requireDisarmed(t)
+}
+
 // registersWhatIsTried is what `nixos-rebuild boot` does, with the new system.
 func (h *fakeHost) registersWhatIsTried() {
 	h.theirs, h.profile, h.bootDefault = true, newSystem, newSystem

@@ -20,6 +20,11 @@ type intrusion struct {
 // Error implements error.
 func (i *intrusion) Error() string { return "somebody else changed the system: " + i.found }
 
+// intruded is for systems that are not as they were expected.
+func intruded(s proto.Systems) *intrusion {
+	return &intrusion{found: fmt.Sprintf("%s runs and the profile names %s", s.Current, s.Profile), profile: s.Profile}
+}
+
 func (i *intrusion) step() deployment.Step {
 	return because(proto.PhaseSuperseded, proto.ReasonThirdParty, "%v; nothing more was touched", i)
 }
@@ -35,7 +40,7 @@ func (t *transaction) look(expected func(s proto.Systems) bool) (proto.Systems, 
 		return s, fmt.Errorf("look at the systems: %w", err)
 	}
 	if !expected(s) {
-		return s, &intrusion{found: fmt.Sprintf("%s runs and the profile names %s", s.Current, s.Profile), profile: s.Profile}
+		return s, intruded(s)
 	}
 	return s, nil
 }
