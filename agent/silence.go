@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -51,8 +52,12 @@ func whileSilent(o Observation, d Decision) Decision {
 	return d
 }
 
-// probeInterval is how often those are asked who might answer.
-const probeInterval = time.Minute
+const (
+	// probeInterval is how often those are asked who might answer.
+	probeInterval = time.Minute
+	// rebootPatience is how long systemd may take to say that the host goes down.
+	rebootPatience = 15 * time.Second
+)
 
 // A silence is what the reconciler knows of a host that went back.
 type silence struct {
@@ -115,16 +120,32 @@ func (a *Agent) resortSpent(r deployment.Deployment) (bool, error) {
 	return last.Deployment == r.ID || floor.Serial == 0, err
 }
 
-// resort reboots the host, once for each deployment, whatever comes of it.
+// resort reboots the host, once for each deployment, whatever comes of that. What could
+// not be begun is none, and may be tried again: that it is asked for is on the disk
+// before, and taken back. It is asked for to the end, also while the agent stops: as a
+// rule the host goes down then.
 func (a *Agent) resort(ctx context.Context, r deployment.Deployment) error {
-	if err := a.Files.SaveResort(statefile.Resort{Deployment: r.ID, Rebooted: a.Now()}); err != nil {
+	spent := statefile.Resort{Deployment: r.ID}
+	if err := a.Files.SaveResort(spent); err != nil {
 		return err
 	}
+	if err := a.startReboot(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(err, a.Files.SaveResort(statefile.Resort{}))
+	}
 	a.silence.over = true
-	message := fmt.Sprintf("nobody answers since deployment %s went back; the host reboots", r.ID)
 	a.Log.ErrorContext(ctx, "the host reboots as a last resort", "deployment", r.ID)
-	err := a.note(of(r, proto.ReasonLastResort, message))
-	a.tell(ctx, slog.LevelError, "event lost", err)
+	spent.Rebooted = a.Now()
+	err := a.Files.SaveResort(spent)
+	message := fmt.Sprintf("nobody answers since deployment %s went back; the host reboots", r.ID)
+	err = errors.Join(err, a.note(of(r, proto.ReasonLastResort, message)))
+	a.tell(ctx, slog.LevelError, "the last resort is not told", err)
+	return nil
+}
+
+// startReboot has the host go down, and says why it does not begin to.
+func (a *Agent) startReboot(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rebootPatience)
+	defer cancel()
 	return a.Power.StartReboot(ctx)
 }
 

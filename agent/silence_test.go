@@ -3,6 +3,9 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,9 +27,29 @@ func (w *world) Answers(context.Context) bool {
 	return w.answers
 }
 
-func (w *world) StartReboot(context.Context) error {
-	w.change(func() { w.rebooted++ })
-	return nil
+// StartReboot takes a while, and fails as often as the world says.
+func (w *world) StartReboot(ctx context.Context) (err error) {
+	if last, err := w.files.Resort(); err != nil || last.Deployment == "" || !last.Rebooted.IsZero() {
+		w.t.Errorf("the host is asked to reboot while %+v is remembered (%v)", last, err)
+	}
+	w.mu.Lock()
+	takes := w.rebooting
+	w.mu.Unlock()
+	if takes > 0 {
+		time.Sleep(takes)
+	}
+	w.change(func() {
+		if err = ctx.Err(); err != nil {
+			return
+		}
+		if w.refusals > 0 {
+			w.refusals--
+			err = errors.New("another job is queued that cannot be replaced")
+			return
+		}
+		w.rebooted++
+	})
+	return err
 }
 
 // timesRebooted returns how often the host was to go down.
@@ -176,6 +199,98 @@ func TestTheLastResort(t *testing.T) {
 	}
 }
 
+// TestTheLastResortIsTakenOnceItWasAccepted has systemd refuse to reboot the host.
+func TestTheLastResortIsTakenOnceItWasAccepted(t *testing.T) {
+	const wait = 37 * time.Minute // longer than 30 min and 20 %
+	refuse := func(w *world, n int) { w.change(func() { w.refusals = n }) }
+	for _, tt := range []struct {
+		name string
+		then func(w *world, again func()) // after all that time without anybody; again starts the agent anew
+		want int                          // reboots
+	}{
+		{"it is not, however long", func(*world, func()) {}, 0},
+		{"it is after a while", func(w *world, _ func()) {
+			refuse(w, 2)
+			time.Sleep(time.Minute)
+		}, 1},
+		{"it is after the agent was started anew", func(w *world, again func()) {
+			again()
+			refuse(w, 1)
+			time.Sleep(wait)
+		}, 1},
+		{"somebody answers meanwhile", func(w *world, _ func()) {
+			w.change(func() { w.answers = true })
+			time.Sleep(time.Minute)
+			refuse(w, 0)
+			time.Sleep(wait)
+		}, 0},
+		{"it is while the agent stops, as the host goes down", func(w *world, again func()) {
+			w.change(func() { w.refusals, w.rebooting = 0, 8*time.Second })
+			time.Sleep(6 * time.Second) // it is asked again after 5
+			again()
+		}, 1},
+		{"it was, and does not come", func(w *world, again func()) {
+			refuse(w, 0)
+			time.Sleep(wait)
+			again()
+			time.Sleep(wait)
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.configure = func(c *agent.Config) { c.Reboot.LastResort = true }
+				w.unread, w.offline, w.refusals = bus.ErrNotConnected, true, math.MaxInt
+				w.record(deployment.Deployment{
+					ID: "7-x", Serial: 7, Toplevel: pathB, Proven: deployment.Proven{Toplevel: pathA}, Phase: proto.PhaseInconclusive, Reason: proto.ReasonNoContact, BootID: "boot",
+				})
+				w.must(w.files.SaveFloor(proto.Floor{Serial: 7}))
+				_, stop := w.followUntil()
+				time.Sleep(wait)
+				synctest.Wait()
+				w.requireResorted(0)
+				tt.then(w, func() {
+					stop()
+					w.follow()
+				})
+				synctest.Wait()
+				w.requireResorted(tt.want)
+			})
+		})
+	}
+}
+
+// requireResorted fails unless the host was rebooted so often, and nothing else is told
+// or remembered.
+func (w *world) requireResorted(want int) {
+	w.t.Helper()
+	if got := w.timesRebooted(); got != want {
+		w.t.Errorf("rebooted %d times, want %d", got, want)
+	}
+	last, err := w.files.Resort()
+	w.must(err)
+	if last.Rebooted.IsZero() != (want == 0) || want == 0 && last.Deployment != "" {
+		w.t.Errorf("after %d reboots %+v is remembered", want, last)
+	}
+	told := 0
+	for _, name := range w.outbox() {
+		b, err := os.ReadFile(name)
+		w.must(err)
+		told += strings.Count(string(b), string(proto.ReasonLastResort))
+	}
+	if told != want {
+		w.t.Errorf("told %d times, want %d", told, want)
+	}
+}
+
+// outbox returns the files of the events that are to be published.
+func (w *world) outbox() []string {
+	w.t.Helper()
+	names, err := filepath.Glob(filepath.Join(w.files.State, "outbox", "*"))
+	w.must(err)
+	return names
+}
+
 // phase has the record end in another phase.
 func (w *world) phase(p proto.Phase) {
 	w.t.Helper()
@@ -197,12 +312,13 @@ func TestTheLastResortIsTold(t *testing.T) {
 	w.unread, w.offline = bus.ErrNotConnected, true
 	stop := w.start()
 	w.await("the reboot", func() bool { return w.rebooted == 1 })
+	registry := w.registry
+	stop() // not before it is told
 	text := "# HELP kedge_agent_last_resort Whether the host was rebooted because nobody answered after its last deployment went back.\n" +
 		"# TYPE kedge_agent_last_resort gauge\nkedge_agent_last_resort 1\n"
-	if err := testutil.GatherAndCompare(w.registry, strings.NewReader(text), "kedge_agent_last_resort"); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(text), "kedge_agent_last_resort"); err != nil {
 		t.Error(err)
 	}
-	stop()
 	w.change(func() { w.unread, w.offline = nil, false })
 	w.start()
 	w.await("the event", func() bool {

@@ -73,6 +73,8 @@ type world struct {
 	down      bool          // the host is going down
 	answers   bool          // somebody does whom the host may reach
 	rebooted  int           // how often the host was to be
+	refusals  int           // how often that is refused before
+	rebooting time.Duration // until either is known; zero asks no clock
 	offline   bool          // the agent is not connected
 	linked    chan struct{} // closed when that changes; nil if it does not
 	hook      func(ctx context.Context, c hook.Call) error

@@ -6,7 +6,8 @@ import "time"
 // left the host without contact. The zero value is of none.
 type Resort struct {
 	Deployment string `json:"deployment"` // its ID
-	// Rebooted is when the host was rebooted for it; zero if there was contact.
+	// Rebooted is when the host began to reboot for it; zero if there was contact, or
+	// it is not known yet whether it does.
 	Rebooted time.Time `json:"rebooted,omitzero"`
 }
 
