@@ -104,7 +104,9 @@ in
 
   settings = {
     state_dir = mkText "/var/lib/kedge-controller" "/persist/kedge-controller" ''
-      Where everything durable lives. The unit makes it where it is by default.
+      Where everything durable lives. The unit makes it where it is by default, and
+      {command}`kedge` finds its credentials there; elsewhere {env}`KEDGE_CREDS` names
+      {file}`admin.creds` in it.
     '';
 
     nats = {

@@ -66,11 +66,12 @@ in
     };
 
     advertise = mkOption {
-      type = types.nonEmptyListOf types.str;
+      type = types.listOf types.str;
+      default = [ ];
       example = [ "wss://build.example.org/nats" ];
       description = ''
         URLs under which hosts reach the NATS server: `wss://…/nats` at the port of HTTPS, or
-        `tls://…:4222`; not both kinds.
+        `tls://…:4222`; not both kinds. With `settings.nats.url`, empty means the servers there.
       '';
     };
 
@@ -149,6 +150,14 @@ in
       {
         assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
         message = "services.kedge-controller: tls.certificateFile and tls.keyFile are set together or not at all.";
+      }
+      {
+        assertion = cfg.advertise != [ ] || (cfg.settings.nats.url or "") != "";
+        message = "services.kedge-controller: advertise names no URL under which hosts reach NATS, such as \"wss://build.example.org/nats\".";
+      }
+      {
+        assertion = !cfg.openFirewall || (cfg.settings.http.tls or "on") != "off";
+        message = "services.kedge-controller: openFirewall is set, and settings.http.tls is \"off\": everybody could get past the proxy. Let settings.http.listen be an address of this machine alone, settings.nats.listen be \"\", and open the proxy's port.";
       }
       {
         assertion = !cfg.openFirewall || ports != [ ];

@@ -56,7 +56,7 @@ func testMkFleet(t *testing.T, m *hosts.Machine) {
 	}
 	for attribute, says := range map[string]string{
 		"misspelt": `kedge.hosts.web1.tgas: there is no such attribute; did you mean "tags"?`,
-		"nothing":  "kedge: host web1 has neither modules nor a configuration",
+		"nothing":  "kedge: host web1 has neither modules nor a configuration; a module that is a set goes into modules",
 	} {
 		if _, err := evaluate(attribute); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: error %v, want %q in it", attribute, err, says)

@@ -320,6 +320,13 @@ func testRefusals(t *testing.T, e evaluator) {
 			"neither settings.http.listen nor settings.nats.listen names a port that other machines reach",
 		},
 		{
+			"nowhere for hosts to go", "controller", controllerHost(options{"advertise": []string{}}, nil), "advertise names no URL under which hosts reach NATS",
+		},
+		{
+			"a way past the proxy", "controller", controllerHost(options{"openFirewall": true, "settings": options{"http": options{"tls": "off"}}}, nil),
+			"everybody could get past the proxy",
+		},
+		{
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),
 			"set together or not at all",
 		},
@@ -338,8 +345,11 @@ func testRefusals(t *testing.T, e evaluator) {
 	byUnit := mounted(options{"/": "tmpfs"})
 	byUnit["systemd"] = options{"mounts": []options{{"where": "/var/lib/kedge", "what": "/persist/kedge"}}}
 	for name, good := range map[string]evaluation{
-		"agent":                           e.mustEvaluate(t, "agent", agentHost(nil, nil)),
-		"controller":                      e.mustEvaluate(t, "controller", controllerHost(nil, nil)),
+		"agent":      e.mustEvaluate(t, "agent", agentHost(nil, nil)),
+		"controller": e.mustEvaluate(t, "controller", controllerHost(nil, nil)),
+		"NATS of somebody else's": e.mustEvaluate(t, "controller", controllerHost(options{
+			"advertise": []string{}, "settings": options{"nats": options{"url": "tls://n1.example.org:4222"}},
+		}, nil)),
 		"state that stays on a tmpfs":     e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var/lib/kedge": "none"}))),
 		"a mount point that has a name":   e.mustEvaluate(t, "agent", agentHost(nil, named)),
 		"all of /var stays":               e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var": "btrfs"}))),

@@ -25,7 +25,7 @@ let
     "modules"
   ];
 
-  # A host is a NixOS configuration, one module, or { modules or configuration; tags; caches; hold; }.
+  # A host is a NixOS configuration, one module that is no set, or { modules or configuration; tags; caches; hold; }.
   description =
     host:
     if isAttrs host && host ? config && host ? options then
@@ -68,7 +68,7 @@ let
                 services.kedge-agent.settings.host = lib.mkOverride 900 name;
               }
             ]
-            ++ host.modules or (throw "kedge: host ${name} has neither modules nor a configuration");
+            ++ host.modules or (throw "kedge: host ${name} has neither modules nor a configuration; a module that is a set goes into modules");
         })
       ) described;
 
