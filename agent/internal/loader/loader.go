@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +28,11 @@ var (
 	// boot an entry once.
 	ErrUnprotected = errors.New("the boot loader cannot boot an entry once")
 	// ErrNoEntry is wrapped by the error of [Loader.Arm] if the loader has no entry
-	// of the system: it is no generation of the profile, or too old a one.
+	// of the system: it is no generation of the profile, or too old a one; and by that of
+	// [Loader.CheckDefault] if it is known to be too old a one.
 	ErrNoEntry = errors.New("the boot loader has no entry of it")
-	// ErrNotDefault is wrapped by the error of [Loader.CheckDefault].
+	// ErrNotDefault is wrapped by the error of [Loader.CheckDefault] if the loader has
+	// an entry of the system.
 	ErrNotDefault = errors.New("the boot loader boots something else by default")
 	// ErrDefault is wrapped by the error of [Loader.Arm] if the loader would boot
 	// the system anyway, and not once.
@@ -63,7 +64,8 @@ type Loader struct {
 // A once is a loader that boots an entry once.
 type once interface {
 	// others returns the names of the entries that are booted by default, if it is known
-	// that none of them is toplevel's, and that one of the other entries is.
+	// that none of them is toplevel's, and that one of the other entries is. The error
+	// wraps [ErrNoEntry] if none is, although newer systems have theirs.
 	others(ctx context.Context, toplevel proto.StorePath) ([]string, error)
 	arm(ctx context.Context, toplevel proto.StorePath) error
 	disarm(ctx context.Context) error
@@ -92,8 +94,9 @@ func (l Loader) Arm(ctx context.Context, toplevel proto.StorePath) error {
 }
 
 // CheckDefault fails if it is known that the loader boots something else than toplevel
-// when nobody tells it what to boot, although it has an entry of it. While something is
-// armed, and where the entries cannot be read, it is not known.
+// when nobody tells it what to boot: it has an entry of it that is not the default, or
+// entries of newer generations only. While something is armed, and where the entries
+// cannot be read, it is not known.
 func (l Loader) CheckDefault(ctx context.Context, toplevel proto.StorePath) error {
 	o, err := l.remembers()
 	if err != nil || o == nil {
@@ -103,6 +106,9 @@ func (l Loader) CheckDefault(ctx context.Context, toplevel proto.StorePath) erro
 		return nil //nolint:nilerr // what is armed hides what the default is
 	}
 	others, err := o.others(ctx, toplevel)
+	if errors.Is(err, ErrNoEntry) {
+		return fmt.Errorf("boot %s by default: %w", toplevel, err)
+	}
 	if err != nil {
 		return nil //nolint:nilerr // what has no list of entries may have this one
 	}
@@ -179,7 +185,7 @@ func (l Loader) remembers() (once, error) {
 	case err != nil:
 		return nil, err
 	case strings.HasPrefix(name, "systemd-boot"):
-		return systemdBoot{variables: v, bootctl: cmp.Or(l.Bootctl, "bootctl")}, nil
+		return l.systemdBoot(v), nil
 	case name == "" || strings.HasPrefix(name, "GRUB"):
 		return grub{dir: filepath.Join(l.Root, grubDir)}, nil
 	}

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"kedge/internal/command"
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -27,11 +29,16 @@ const (
 type systemdBoot struct {
 	variables variables
 	bootctl   string
+	profile   string // of whose generations there are entries
+}
+
+func (l Loader) systemdBoot(v variables) systemdBoot {
+	return systemdBoot{variables: v, bootctl: cmp.Or(l.Bootctl, "bootctl"), profile: filepath.Join(l.Root, systemLink)}
 }
 
 // findSystemdBoot returns the systemd-boot that calls itself name.
 func (l Loader) findSystemdBoot(ctx context.Context, name string, v variables) (once, Support) {
-	b := systemdBoot{variables: v, bootctl: cmp.Or(l.Bootctl, "bootctl")}
+	b := l.systemdBoot(v)
 	none := func(why error) (once, Support) {
 		return nil, Support{Loader: name, Protection: None, Reason: why.Error()}
 	}
@@ -100,9 +107,26 @@ func (b systemdBoot) others(ctx context.Context, toplevel proto.StorePath) (ids 
 		}
 	}
 	if !here {
-		return nil, nil
+		return nil, b.missing(entries, toplevel)
 	}
 	return ids, nil
+}
+
+// missing says that toplevel has no entry because newer generations have them all: what
+// the installer writes it writes of the newest ones. It returns nil if that is not known:
+// entries without the newest one's may not be what was written, or do not tell what they
+// boot. Which one is the default says nothing: bootctl also lists what was there when the
+// host was booted, and takes it for the default.
+func (b systemdBoot) missing(entries []bootEntry, toplevel proto.StorePath) error {
+	all, err := nix.Generations(b.profile)
+	if err != nil || len(all) == 0 {
+		return nil //nolint:nilerr // it may be the newest one itself
+	}
+	newest := all[len(all)-1]
+	if newest.Path == toplevel || !slices.ContainsFunc(entries, func(e bootEntry) bool { return boots(e.Options, newest.Path) }) {
+		return nil
+	}
+	return fmt.Errorf("%w, but one of generation %s", ErrNoEntry, newest.Number)
 }
 
 // disarm implements once.

@@ -157,6 +157,11 @@ func (m *Machine) Drop(ctx context.Context, toplevel proto.StorePath) error {
 	return m.profile.Drop(ctx, toplevel)
 }
 
+// Raise implements [transaction.Host].
+func (m *Machine) Raise(ctx context.Context, toplevel, above proto.StorePath) error {
+	return m.files.WithReserve(func() error { return m.profile.Raise(ctx, toplevel, above) })
+}
+
 // SetDefault implements [transaction.Host]. Not every installer of a boot loader says
 // that it failed: one that runs something else at its end may have what that says.
 func (m *Machine) SetDefault(ctx context.Context, toplevel proto.StorePath) error {

@@ -73,3 +73,22 @@ func (s System) Drop(ctx context.Context, toplevel proto.StorePath) error {
 	}
 	return s.DeleteGenerations(ctx, newest.Number)
 }
+
+// Raise makes toplevel the newest generation, but for one of above, and the profile name
+// it, durably. If it is that already, nothing changes.
+func (s System) Raise(ctx context.Context, toplevel, above proto.StorePath) error {
+	all, err := s.Generations()
+	if err != nil {
+		return fmt.Errorf("raise %s: %w", toplevel, err)
+	}
+	if n := len(all); n > 0 && all[n-1].Path == above {
+		all = all[:n-1]
+	}
+	if n := len(all); n > 0 && all[n-1].Path == toplevel {
+		return nil
+	}
+	if err := s.Nix.SetProfile(ctx, s.path(), toplevel); err != nil {
+		return fmt.Errorf("raise %s: %w", toplevel, err)
+	}
+	return nil
+}

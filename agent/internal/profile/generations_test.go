@@ -82,6 +82,38 @@ func TestDrop(t *testing.T) {
 	}
 }
 
+func TestRaise(t *testing.T) {
+	const other = "/nix/store/33333333333333333333333333333333-nixos-system-c"
+	for _, tt := range []struct {
+		name        string
+		generations []string
+		want        []string
+	}{
+		{"the newest one already", []string{pathB, pathA}, nil},
+		{"the newest one but the other's", []string{pathA, pathB}, nil},
+		{"newer ones of somebody", []string{pathA, other}, []string{"set " + pathA}},
+		{"newer ones of somebody below the other's", []string{pathA, other, pathB}, []string{"set " + pathA}},
+		{"two of the other's", []string{pathA, pathB, pathB}, []string{"set " + pathA}},
+		{"only the other's", []string{pathB}, []string{"set " + pathA}},
+		{"no profile", nil, []string{"set " + pathA}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			links := map[string]string{}
+			for i, system := range tt.generations {
+				links[fmt.Sprintf("%ssystem-%d-link", profiles, i+1)] = system
+				links[profiles+"system"] = "system-1-link"
+			}
+			s, f := newSystem(t, links)
+			if err := s.Raise(t.Context(), parse(t, pathA), parse(t, pathB)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, f.calls); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestALinkThatCannotBeReadIsNotOutOfUse(t *testing.T) {
 	s, _ := newSystem(t, nil)
 	if err := os.Mkdir(filepath.Join(s.Root, bootedLink), 0o755); err != nil {

@@ -11,6 +11,7 @@ import (
 	"kedge/agent/internal/activation"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/health"
+	"kedge/agent/internal/loader"
 	"kedge/proto"
 )
 
@@ -168,7 +169,7 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 				// There may be no room for the new one beside it, or whatever is newest is booted.
 				err = errors.Join(err, t.Host.Drop(ctx, t.d.Toplevel))
 			}
-			return err
+			return t.inMenu(ctx, err)
 		})
 		proven.Adopted = len(wrong) > known // so that it is tried again before anything else is begun
 		try("keep the proven system", profileTimeout, func(context.Context) error { return t.Store.Prove(proven) })
@@ -177,6 +178,15 @@ func (t *transaction) restore(ctx context.Context) (wrong []string) {
 		t.d.LostTo = nil // saved with what comes next
 	}
 	return wrong
+}
+
+// inMenu has the next try of what failed with err find an entry of the proven system in the
+// boot menu, if that was too old a generation to have one.
+func (t *transaction) inMenu(ctx context.Context, err error) error {
+	if errors.Is(err, loader.ErrNoEntry) {
+		err = errors.Join(err, t.Host.Raise(ctx, t.d.Proven.Toplevel, proto.StorePath{}))
+	}
+	return err
 }
 
 // reactivate runs the proven system. If it cannot, it says why.

@@ -39,8 +39,15 @@ func (t *transaction) stage(ctx context.Context) (deployment.Step, error) {
 }
 
 // enter makes an entry of the new system in the boot menu, and leaves the rest
-// as it was.
+// as it was. Above the proven system is nothing else: menus that have room for the newest
+// generations only would lose it to what was staged before.
 func (t *transaction) enter(ctx context.Context) (g proto.Generation, err error) {
+	err = t.retry(ctx, "make the proven system the newest one below it", profileTimeout, func(ctx context.Context) error {
+		return t.Host.Raise(ctx, t.d.Proven.Toplevel, t.d.Toplevel)
+	})
+	if err != nil {
+		return 0, err
+	}
 	if g, err = t.registerProfile(ctx); err != nil {
 		return 0, err
 	}

@@ -150,6 +150,22 @@ func TestBoots(t *testing.T) {
 			reboots(h)
 			h.defaulted = func(h *fakeHost, _ proto.StorePath) error { h.loaderRefuses = true; return nil }
 		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && h.boots == 0 && len(h.quarantined) == 0 }},
+		{"what was staged before leaves the proven one its entry", func(h *fakeHost) {
+			reboots(h)
+			h.generations, h.limit = []proto.StorePath{oldSystem, foreign, foreigner}, 2
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool {
+			return h.boots == 1 && slices.Equal(h.generations, []proto.StorePath{oldSystem, foreign, foreigner, oldSystem, newSystem})
+		}},
+		{"it is staged again without more generations", func(h *fakeHost) {
+			reboots(h)
+			h.generations, h.limit = []proto.StorePath{oldSystem, newSystem}, 2
+		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.boots == 1 && len(h.generations) == 2 }},
+		{"a loader with one entry, which is not left to the new one", func(h *fakeHost) {
+			reboots(h)
+			h.limit = 1
+		}, proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool {
+			return h.back() && h.boots == 0 && slices.Equal(h.generations, []proto.StorePath{oldSystem}) && len(h.quarantined) == 0 && !h.proven.Adopted
+		}},
 		{"a loader that cannot protect it, where that is asked for", func(h *fakeHost) {
 			reboots(h)
 			h.unable, h.record.Boots.Protected = true, true

@@ -63,7 +63,8 @@ type fakeHost struct {
 	unitsFail     bool
 	contact       map[proto.StorePath]bool // by the system that runs
 	loaderRefuses bool                     // the new system, and any other while that is a generation
-	listed        bool                     // the new system is a generation
+	generations   []proto.StorePath        // oldest first
+	limit         int                      // of how many of the newest the loader has entries; zero is all
 	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
 	links         error                    // of reading the systems
 	noProfile     bool                     // the profile cannot be changed
@@ -109,6 +110,7 @@ var (
 	oldSystem = mustPath("/nix/store/00000000000000000000000000000000-nixos-system-old")
 	newSystem = mustPath("/nix/store/11111111111111111111111111111111-nixos-system-new")
 	foreign   = mustPath("/nix/store/22222222222222222222222222222222-nixos-system-foreign")
+	foreigner = mustPath("/nix/store/77777777777777777777777777777777-nixos-system-foreigner")
 )
 
 func mustPath(s string) proto.StorePath {
@@ -126,11 +128,12 @@ func newFakeHost(t *testing.T) *fakeHost {
 		t:       t,
 		current: oldSystem, booted: oldSystem, profile: oldSystem, bootDefault: oldSystem,
 		whole: oldSystem, agent: oldSystem,
-		proven:    proven,
-		activates: activation.Result{Effect: activation.Active},
-		contact:   map[proto.StorePath]bool{oldSystem: true, oldSpecial: true, newSystem: true, newSpecial: true},
-		crashAt:   map[int]crash{},
-		baseline:  deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
+		generations: []proto.StorePath{oldSystem},
+		proven:      proven,
+		activates:   activation.Result{Effect: activation.Active},
+		contact:     map[proto.StorePath]bool{oldSystem: true, oldSpecial: true, newSystem: true, newSpecial: true},
+		crashAt:     map[int]crash{},
+		baseline:    deployment.Baseline{Failed: []string{"old.service"}, Restarting: []string{"flaps.service"}},
 		record: deployment.Deployment{
 			ID: "7-test", Attempt: 1, Serial: 7, Release: proto.DigestOf([]byte("release")), Toplevel: newSystem, Proven: proven, Phase: proto.PhaseFetched,
 			Probation:         deployment.Probation{Grace: time.Second, Deadline: time.Minute},
@@ -169,7 +172,7 @@ func (h *fakeHost) do(effect func()) error {
 func (h *fakeHost) check() {
 	decided := h.record.Registered && (h.record.Phase != proto.PhaseProbation || h.noProfile)
 	if h.record.Phase == proto.PhaseStaging {
-		decided = h.bootDefault != newSystem
+		decided = h.bootDefault != newSystem || h.limit == 1 // then it has no place for both
 	}
 	if !decided && !h.theirs && (h.profile == newSystem || h.bootDefault == newSystem) {
 		h.t.Helper()
@@ -326,35 +329,6 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 		j.Good = true
 	}
 	return j, nil
-}
-
-func (h *fakeHost) Register(_ context.Context, p proto.StorePath) (proto.Generation, error) {
-	return 2, h.do(func() { h.profile, h.listed = p, h.listed || p == newSystem })
-}
-
-func (h *fakeHost) Restore(_ context.Context, p deployment.Proven) error {
-	if h.noProfile {
-		return errors.New("read-only file system")
-	}
-	return h.do(func() { h.profile = p.Toplevel })
-}
-
-func (h *fakeHost) Drop(_ context.Context, p proto.StorePath) error {
-	return h.do(func() { h.listed = h.listed && h.profile == p })
-}
-
-func (h *fakeHost) SetDefault(_ context.Context, p proto.StorePath) error {
-	if (p == newSystem || h.listed) && h.loaderRefuses {
-		return errors.New("no space left on /boot")
-	}
-	if h.loaderBusy > 0 {
-		h.loaderBusy--
-		return &activation.DefaultError{Toplevel: p, Err: activation.ErrBusy}
-	}
-	if err := h.do(func() { h.bootDefault = p }); err != nil || h.defaulted == nil {
-		return err
-	}
-	return h.defaulted(h, p)
 }
 
 func (h *fakeHost) Save(d deployment.Deployment) error {

@@ -43,7 +43,7 @@ func (t *transaction) begin(ctx context.Context) (deployment.Step, error) {
 	if d.Proven.Adopted {
 		// A system that we did not commit: its boot default is not known.
 		err := t.retry(ctx, "make the running system the boot default, so that there is a way back", loaderTimeout, func(ctx context.Context) error {
-			return t.Host.SetDefault(ctx, d.Proven.Toplevel)
+			return t.inMenu(ctx, t.Host.SetDefault(ctx, d.Proven.Toplevel))
 		})
 		if ctx.Err() != nil {
 			return deployment.Step{}, context.Cause(ctx)

@@ -72,10 +72,15 @@ type Host interface {
 	// and not the one that the profile names. Else nothing changes.
 	Drop(ctx context.Context, toplevel proto.StorePath) error
 
+	// Raise makes toplevel the newest generation of the profile, but for one of above,
+	// and the profile name it, durably. If it is that already, nothing changes.
+	Raise(ctx context.Context, toplevel, above proto.StorePath) error
+
 	// SetDefault runs toplevel's switch-to-configuration with mode boot, without
 	// pre-switch checks, and makes the result durable. toplevel must be
 	// registered. It fails, too, if the boot loader is known to boot something else
-	// then.
+	// then; with an error that wraps [loader.ErrNoEntry] if that is because it has
+	// entries of newer generations only.
 	SetDefault(ctx context.Context, toplevel proto.StorePath) error
 
 	// Arm makes the next boot, and no other, one of toplevel, a generation of the

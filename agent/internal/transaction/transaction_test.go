@@ -66,6 +66,10 @@ func scenarios() []scenario {
 			reboots(h)
 			h.unable = true
 		}, proto.PhaseCommitted, "", false},
+		{"a good trial boot commits above what was staged before, in a menu of two", func(h *fakeHost) {
+			reboots(h)
+			h.generations, h.limit = []proto.StorePath{oldSystem, foreign}, 2
+		}, proto.PhaseCommitted, "", false},
 		{"failed units in a trial boot go back", func(h *fakeHost) {
 			reboots(h)
 			h.unitsFail = true

@@ -154,7 +154,7 @@ func TestWays(t *testing.T) {
 		}},
 		{
 			"a boot partition without room for the new system has room without it", func(h *fakeHost) { h.loaderRefuses = true },
-			proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && !h.listed && !h.proven.Adopted },
+			proto.PhaseRolledBack, proto.ReasonRegisterFailed, func(h *fakeHost) bool { return h.back() && !h.listed() && !h.proven.Adopted },
 		},
 		{"a probation that was interrupted, with too little time left to judge", func(h *fakeHost) {
 			h.at(proto.PhaseProbation, newSystem, 0)
@@ -226,6 +226,17 @@ func TestWays(t *testing.T) {
 		}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 1 }},
 		{"a commit without a boot activates nothing", func(*fakeHost) {}, proto.PhaseCommitted, "", func(h *fakeHost) bool { return h.tried(newSystem) == 1 }},
 
+		{"a registered system that leaves no entry for the proven one is dropped on the way back", func(h *fakeHost) {
+			h.registered(1, oldSystem, newSystem)
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && !h.listed() && !h.proven.Adopted }},
+		{"a proven system that has no entry because of somebody's newer generations gets one on the way back", func(h *fakeHost) {
+			h.registered(2, oldSystem, newSystem, foreign, foreigner)
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && h.newest() == oldSystem && !h.proven.Adopted }},
+		{"an adopted system that has no entry gets one before anything is begun", func(h *fakeHost) {
+			h.record.Proven.Adopted, h.bootDefault, h.unitsFail = true, foreign, true
+			h.generations, h.limit = []proto.StorePath{oldSystem, foreign}, 1
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, (*fakeHost).back},
+
 		{"a loader that refuses the proven system, too", func(h *fakeHost) {
 			h.defaulted = func(*fakeHost, proto.StorePath) error { return errors.New("no space left on /boot") }
 		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.current == oldSystem }},
@@ -253,6 +264,15 @@ func (h *fakeHost) at(p proto.Phase, current proto.StorePath, boots int) {
 	h.record.FailedBefore, h.record.RestartingBefore = h.baseline.Failed, h.baseline.Restarting
 	h.record.Since, h.held = time.Unix(0, 0), newSystem
 	h.current, h.boot = current, boots
+}
+
+// registered is the host on the way back from what was registered, with these
+// generations, and a loader that has entries of the newest so many.
+func (h *fakeHost) registered(limit int, generations ...proto.StorePath) {
+	h.at(proto.PhaseRollingBack, newSystem, 0)
+	h.record.Reason, h.record.Registered = proto.ReasonUnitsFailed, true
+	h.profile, h.bootDefault = newSystem, newSystem
+	h.generations, h.limit = generations, limit
 }
 
 // back reports whether the proven system is everything that a system can be.
