@@ -15,7 +15,8 @@ import (
 )
 
 // A Hooks runs the operator's programs; hook.Runner is one. Run returns when
-// nothing of them is left.
+// nothing of them is left, and soon after ctx's end whatever is left: who stops them
+// waits for that.
 type Hooks interface {
 	Run(ctx context.Context, c hook.Call) error
 }

@@ -4,6 +4,8 @@ package command
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"syscall"
 	"time"
@@ -21,18 +23,24 @@ func New(ctx context.Context, stopDelay time.Duration, argv ...string) *exec.Cmd
 }
 
 // Ended returns how a command of [New] that was run under ctx and failed with err
-// ended: its exit code, -1 if it was not started or ended by a signal, and why,
-// which is ctx's cause if ctx has ended. Then nothing of its process group runs on.
+// ended: its exit code, -1 if it was not started, ended by a signal, or has not ended
+// though it was killed, and why, which is ctx's cause if ctx has ended. Then nothing of
+// its process group runs on, but for what the kernel does not let go.
 func Ended(ctx context.Context, cmd *exec.Cmd, err error) (exitCode int, why error) {
+	stuck := errors.Is(err, errStuck)
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		if cause := context.Cause(ctx); stuck {
+			err = fmt.Errorf("%w; %w", cause, err)
+		} else {
+			err = cause
+		}
 		if cmd.Process != nil {
 			// exec kills only the leader after WaitDelay. Mostly the group has
 			// ended by itself; that this fails then is what we want.
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
 	}
-	if cmd.ProcessState == nil {
+	if stuck || cmd.ProcessState == nil { // in this order: who waits for it may set it
 		return -1, err
 	}
 	return cmd.ProcessState.ExitCode(), err

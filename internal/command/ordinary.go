@@ -1,21 +1,22 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 )
 
-// Run runs a command of [New] that is somebody else's, and returns what it ended
-// with. However much its parent is to be spared when memory runs out, the command is
-// not: its score is that of every process (see oom_score_adj in proc(5)).
-func Run(cmd *exec.Cmd) error {
+// Run is [RunSpared] for a command that is somebody else's. However much its parent is to
+// be spared when memory runs out, the command is not: its score is that of every process
+// (see oom_score_adj in proc(5)).
+func Run(ctx context.Context, cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	ordinary(cmd.Process.Pid)
-	return cmd.Wait()
+	return wait(ctx, cmd)
 }
 
 // ordinary gives the process, and what it has started by now, the score of every

@@ -26,16 +26,16 @@ func TestWhatIsRunIsNotSpared(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := Run(New(ctx, time.Second, "sh", "-c", `until test "$(cat /proc/$$/oom_score_adj)" = 0; do :; done`)); err != nil {
+	if err := Run(ctx, New(ctx, time.Second, "sh", "-c", `until test "$(cat /proc/$$/oom_score_adj)" = 0; do :; done`)); err != nil {
 		t.Errorf("the program is spared: %v", err)
 	}
 	if err := withChild(ctx); err != nil {
 		t.Errorf("what it has started is spared: %v", err)
 	}
-	if err := Run(New(t.Context(), time.Second, "/does/not/exist")); err == nil {
+	if err := Run(t.Context(), New(t.Context(), time.Second, "/does/not/exist")); err == nil {
 		t.Error("what is not there was run")
 	}
-	if err := Run(New(t.Context(), time.Second, "sh", "-c", "exit 3")); err == nil {
+	if err := Run(t.Context(), New(t.Context(), time.Second, "sh", "-c", "exit 3")); err == nil {
 		t.Error("a failure is none")
 	}
 }

@@ -59,10 +59,17 @@ func (r Runner) Try(ctx context.Context, c deployment.Check) proto.CheckResult {
 	return result
 }
 
-// late returns an error that says that the time was up, with what a program had
-// said by then.
+// late returns an error that says that the time was up, and of a program whether it
+// cannot be ended, with what it had said by then.
 func late(err, cause error) error {
-	if said, ok := errors.AsType[*programError](err); ok && said.output != "" {
+	said, ok := errors.AsType[*programError](err)
+	if !ok {
+		return cause
+	}
+	if errors.Is(said.err, cause) {
+		cause = said.err
+	}
+	if said.output != "" {
 		return fmt.Errorf("%w: %s", cause, said.output)
 	}
 	return cause

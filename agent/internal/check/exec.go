@@ -42,7 +42,7 @@ func (e *programError) Error() string {
 func (e *programError) Unwrap() error { return e.err }
 
 // tryExec runs the program of c. Nothing of its process group is left when it
-// returns.
+// returns, but for what does not end though it was killed: that is not waited for.
 func (r Runner) tryExec(ctx context.Context, c deployment.Check) error {
 	cmd := command.New(ctx, stopDelay, c.Exec...)
 	cmd.Dir = "/"
@@ -54,7 +54,7 @@ func (r Runner) tryExec(ctx context.Context, c deployment.Check) error {
 	}
 	output := command.Tail{Limit: outputLimit}
 	cmd.Stdout, cmd.Stderr = &output, &output
-	err := command.Run(cmd)
+	err := command.Run(ctx, cmd)
 	if cmd.Process != nil {
 		// It fails if nobody is left, which is what we want.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/deployment"
+	"kedge/e2e/unkillable"
 	"kedge/proto"
 )
 
@@ -26,6 +27,9 @@ const longEnough = time.Minute
 const tellEnvironment = "tell-environment"
 
 func TestMain(m *testing.M) {
+	if unkillable.Hold() {
+		return
+	}
 	if len(os.Args) == 3 && os.Args[1] == tellEnvironment {
 		dir, err := os.Getwd()
 		if err == nil {
@@ -109,6 +113,17 @@ func TestExecEndsAtItsTimeout(t *testing.T) {
 	}
 	cancel(errors.New("the time is up"))
 	if got := r.result(t); got.Passed || got.Message != "the time is up: waiting" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// As it is where a driver or a disk does not answer.
+func TestAProgramThatCannotBeKilledFails(t *testing.T) {
+	script, held := unkillable.Script(t)
+	c := deployment.Check{Exec: []string{"/bin/sh", "-c", "echo waiting; " + script}, Timeout: longEnough}
+	got := Runner{}.Try(unkillable.Context(t, held, errors.New("the time is up")), c)
+	if got.Passed || !strings.HasPrefix(got.Message, "the time is up; process ") ||
+		!strings.Contains(got.Message, " does not end though it was killed") || !strings.HasSuffix(got.Message, ": waiting") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -3,7 +3,8 @@
 // after its end, or when the reboot does not come, where it is only told.
 //
 // A hook gets what it may want to know in its environment, and a deadline. It
-// runs in a process group of its own, of which nothing is left when it is over.
+// runs in a process group of its own, of which nothing is left when it is over, but
+// for what does not end though it was killed.
 package hook
 
 import (
@@ -103,7 +104,8 @@ type Runner struct {
 }
 
 // Run runs the hooks of c, one after the other, until one fails, passes its
-// deadline, or ctx ends. The error says which, why, and what it said last.
+// deadline, or ctx ends; soon after that it returns even if one cannot be ended. The
+// error says which, why, and what it said last.
 func (r Runner) Run(ctx context.Context, c Call) error {
 	for _, h := range c.Hooks {
 		if err := r.run(ctx, h, c.environ(r.Path)); err != nil {
@@ -121,7 +123,7 @@ func (r Runner) run(ctx context.Context, h Hook, env []string) error {
 	cmd := command.New(ctx, cmp.Or(r.StopDelay, stopDelay), h.Exec...)
 	cmd.Dir, cmd.Env = "/", env
 	cmd.Stdout, cmd.Stderr = &said, &said
-	err := command.Run(cmd)
+	err := command.Run(ctx, cmd)
 	if cmd.Process != nil {
 		// Whatever it left behind. Mostly that is nothing; that this fails then is
 		// what we want.

@@ -13,8 +13,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kedge/agent/internal/deployment"
+	"kedge/e2e/unkillable"
 	"kedge/proto"
 )
+
+func TestMain(m *testing.M) {
+	if unkillable.Hold() {
+		return
+	}
+	os.Exit(m.Run())
+}
 
 const patience = time.Minute // of a hook that shall not be stopped
 
@@ -106,6 +114,17 @@ func TestOfAHookThatHangsNothingIsLeft(t *testing.T) {
 			}
 			requireGone(t, pids)
 		})
+	}
+}
+
+func TestAHookThatCannotBeKilledFails(t *testing.T) {
+	text, held := unkillable.Script(t)
+	h := script(t, patience, "echo waiting; "+text)
+	ctx := unkillable.Context(t, held, errors.New("overtaken"))
+	err := (Runner{Path: os.Getenv("PATH"), StopDelay: 10 * time.Millisecond}).Run(ctx, call(t, h))
+	if err == nil || !strings.Contains(err.Error(), "overtaken; process ") ||
+		!strings.Contains(err.Error(), " does not end though it was killed") || !strings.HasSuffix(err.Error(), ": waiting") {
+		t.Errorf("got %v, want why it was ended, that it does not end, and what it said", err)
 	}
 }
 

@@ -187,7 +187,7 @@ func (b systemdBoot) run(ctx context.Context, args ...string) ([]byte, error) {
 	said := command.Tail{Limit: saidLimit}
 	cmd := command.New(ctx, stopDelay, append([]string{b.bootctl}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
+	if err := command.RunSpared(ctx, cmd); err != nil {
 		_, err = command.Ended(ctx, cmd, err)
 		if text := strings.TrimSpace(said.String()); text != "" {
 			err = fmt.Errorf("%w: %s", err, text)

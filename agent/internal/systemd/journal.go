@@ -1,17 +1,16 @@
 package systemd
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
+
+	"kedge/internal/command"
 )
 
 const (
@@ -39,8 +38,8 @@ type JournalQuery struct {
 
 // Journal returns the last lines that a unit logged and that systemd logged
 // about it, or the latter alone, oldest first, as text that is safe to show on a
-// terminal. It takes at most 5 s; lines are cut at 1 KiB, and of more than 64 KiB
-// the end is returned.
+// terminal. It takes at most 5 s, and little more if journalctl has to be killed; lines
+// are cut at 1 KiB, and of more than 64 KiB the end is returned.
 func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) {
 	if q.Unit == "" {
 		return nil, errors.New("read journal: no unit is given")
@@ -57,17 +56,14 @@ func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) 
 
 	ctx, cancel := context.WithTimeoutCause(ctx, journalTimeout, errJournalSlow)
 	defer cancel()
-	var stdout, stderr window
-	cmd := exec.CommandContext(ctx, "journalctl", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = journalStopDelay
+	stdout, stderr := command.Tail{Limit: journalMaxBytes}, command.Tail{Limit: journalMaxLine}
+	cmd := command.New(ctx, journalStopDelay, append([]string{"journalctl"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("read journal of %s: %w: %s", q.Unit, causeOr(ctx, err),
-			strings.Join(stderr.lines(), " "))
+	if err := command.RunSpared(ctx, cmd); err != nil {
+		_, err = command.Ended(ctx, cmd, err)
+		return nil, fmt.Errorf("read journal of %s: %w: %s", q.Unit, err, strings.Join(printableLines(stderr.String()), " "))
 	}
-	return stdout.lines(), nil
+	return printableLines(stdout.String()), nil
 }
 
 // sinceFlag is journalctl's --since, to the microsecond: the second before may
@@ -78,31 +74,11 @@ func sinceFlag(t time.Time) string {
 	return fmt.Sprintf("--since=@%d.%06d", us/perSecond, us%perSecond)
 }
 
-// A window keeps the last journalMaxBytes written to it.
-type window struct {
-	kept []byte
-	cut  bool // the first line is not whole
-}
-
-// Write implements io.Writer. It never fails.
-func (w *window) Write(p []byte) (int, error) {
-	w.kept = append(w.kept, p...)
-	if over := len(w.kept) - journalMaxBytes; over > 0 {
-		w.kept = append(w.kept[:0], w.kept[over:]...)
-		w.cut = true
-	}
-	return len(p), nil
-}
-
-// lines returns the whole lines of what was kept, without the blank ones, as
-// valid text without control characters.
-func (w *window) lines() []string {
-	kept := w.kept
-	if w.cut {
-		_, kept, _ = bytes.Cut(kept, []byte("\n"))
-	}
+// printableLines returns the lines of text, without the blank ones, as valid text without
+// control characters.
+func printableLines(text string) []string {
 	var lines []string
-	for line := range strings.Lines(string(kept)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		if len(line) > journalMaxLine {
 			line = line[:journalMaxLine] + "…"

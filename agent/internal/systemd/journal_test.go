@@ -12,7 +12,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kedge/e2e/unkillable"
+	"kedge/internal/command"
 )
+
+func TestMain(m *testing.M) {
+	if unkillable.Hold() {
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // fakeJournalctl puts a shell script in the place of journalctl.
 func fakeJournalctl(t *testing.T, body string) {
@@ -71,7 +81,17 @@ func TestJournalTellsWhyItFailed(t *testing.T) {
 	}
 }
 
-func TestWindowReturnsBoundedTextWithoutControlCharacters(t *testing.T) {
+func TestAJournalctlThatCannotBeKilledIsNotWaitedFor(t *testing.T) {
+	script, held := unkillable.Script(t)
+	fakeJournalctl(t, script)
+	ctx := unkillable.Context(t, held, errors.New("the time is up"))
+	_, err := (&Client{}).Journal(ctx, JournalQuery{Unit: "a.service"})
+	if err == nil || !strings.Contains(err.Error(), "the time is up; process ") || !strings.Contains(err.Error(), " does not end though it was killed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAJournalIsBoundedTextWithoutControlCharacters(t *testing.T) {
 	tests := []struct {
 		name  string
 		write []string
@@ -88,13 +108,13 @@ func TestWindowReturnsBoundedTextWithoutControlCharacters(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var w window
+			said := command.Tail{Limit: journalMaxBytes}
 			for _, s := range tt.write {
-				if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
+				if n, err := said.Write([]byte(s)); n != len(s) || err != nil {
 					t.Fatalf("write: %d, %v", n, err)
 				}
 			}
-			if diff := cmp.Diff(tt.want, w.lines()); diff != "" {
+			if diff := cmp.Diff(tt.want, printableLines(said.String())); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

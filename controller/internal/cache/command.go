@@ -43,7 +43,7 @@ func (t Target) run(ctx context.Context, systems []proto.StorePath) error {
 	if token != "" {
 		cmd.Env = append(cmd.Env, t.TokenVariable+"="+token)
 	}
-	err = command.Run(cmd)
+	err = command.Run(ctx, cmd)
 	if cmd.Process != nil {
 		// Whatever it left behind has the token. Mostly that is nothing; that this fails
 		// then is what we want.
