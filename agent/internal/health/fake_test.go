@@ -206,7 +206,26 @@ func (h *host) WatchContact(context.Context) (<-chan struct{}, error) {
 }
 
 func (h *host) judge(t *testing.T) Judge {
-	return Judge{Units: h, Receipts: h, Agent: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return Judge{
+		Units: h, Receipts: h, Agent: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Now: h.now,
+	}
+}
+
+// now is what the clock shows.
+func (h *host) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Add(h.clock)
+}
+
+// setClock has somebody set the clock by that much, after a while.
+func (h *host) setClock(after, by time.Duration) {
+	time.AfterFunc(after, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.clock = by
+	})
 }
 
 // Units in states, as systemd describes them.

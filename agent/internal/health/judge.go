@@ -65,6 +65,8 @@ type Judge struct {
 	Checks   check.Runner // required
 	BootID   string       // of the running boot, required
 	Log      *slog.Logger // required
+	// Now is the clock, which somebody may set meanwhile; nil means time.Now.
+	Now func() time.Time
 }
 
 // Judge restarts the agent and observes the system until it is decided:
@@ -85,7 +87,7 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 	defer stop()
 	began := time.Now()
 	o := &observation{
-		Judge: j, p: p, before: before, began: began, grace: began.Add(p.Grace),
+		Judge: j, p: p, before: before, began: began, clock: j.now(), grace: began.Add(p.Grace),
 		restarted: make(chan struct{}), results: make([]proto.CheckResult, len(p.Checks)),
 	}
 	// In this order at the end: stop, then wait.
@@ -114,6 +116,15 @@ func (j Judge) Judge(ctx context.Context, p deployment.Probation, before deploym
 		// Something changed back between two looks.
 		_ = pause(bounded, retryPause) // at the deadline the next look decides
 	}
+}
+
+// now returns what the clock shows, without a reading of the monotonic one: two of these
+// differ by what it was set by, too.
+func (j Judge) now() time.Time {
+	if j.Now == nil {
+		return time.Now().Round(0)
+	}
+	return j.Now().Round(0)
 }
 
 // cancelled reports whether somebody ended ctx, and not its deadline.

@@ -124,6 +124,27 @@ func TestJudge(t *testing.T) {
 			},
 		},
 		{
+			name: "unit flaps, and its log is from before, as the clock was set back", reason: proto.ReasonUnitsFailed, at: grace, contact: true, messages: app,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.setClock(3*time.Second, -time.Minute)
+			},
+		},
+		{
+			name: "unit that is meant to end and be restarted, and the clock is set forward", at: grace, contact: true,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.setClock(3*time.Second, time.Hour)
+			},
+		},
+		{
+			name: "unit that is meant to end and be restarted, and the clock is corrected a little", at: grace, contact: true,
+			prepare: func(h *host) {
+				h.units = restartsEvery(2*time.Second, app)
+				h.setClock(3*time.Second, -time.Second)
+			},
+		},
+		{
 			name: "unit that is meant to end and be restarted, and logs what others failed with", at: grace, contact: true,
 			prepare: func(h *host) {
 				h.units = restartsEvery(2*time.Second, app)
@@ -289,6 +310,15 @@ func TestJudge(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// In a bubble there is no monotonic clock, so that the cases above cannot see it.
+func TestTheClockIsTheOneThatSomebodyMaySet(t *testing.T) {
+	for _, j := range []Judge{{}, {Now: time.Now}} {
+		if now := j.now().String(); strings.Contains(now, " m=") {
+			t.Errorf("%s has the monotonic one", now)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type observation struct {
 	p       deployment.Probation
 	before  deployment.Baseline
 	began   time.Time
+	clock   time.Time           // what the clock showed then
 	grace   time.Time           // when the grace period ends
 	results []proto.CheckResult // of p.Checks, by the last tries; valid while none is under way
 
@@ -159,8 +160,22 @@ func (o *observation) failed(ctx context.Context, units systemd.Units) systemd.U
 // mayFail reports whether the service failed since the beginning of the grace
 // period, as far as can be told: who cannot be seen to end well is not excused.
 func (o *observation) mayFail(ctx context.Context, u systemd.Unit) bool {
-	failed, unknown := o.loggedFailure(ctx, u.Name, o.grace.Add(-o.p.Grace))
+	if lost := o.clockLost(); lost > clockSlack {
+		o.Log.WarnContext(ctx, "the clock was set back, so that nobody can tell whether a restarting unit failed", "unit", u.Name, "by", lost)
+		return true
+	}
+	failed, unknown := o.loggedFailure(ctx, u.Name, o.clock)
 	return failed || unknown
+}
+
+// clockSlack is by how much the clock may be corrected. One that was set back by more
+// may have what was logged since the beginning seem older than that.
+const clockSlack = time.Second
+
+// clockLost returns by how much less the clock went on since the beginning than the time
+// did, which nobody sets; it is negative if it was set forward.
+func (o *observation) clockLost() time.Duration {
+	return time.Since(o.began) - o.now().Sub(o.clock)
 }
 
 // flaps reports whether the service, which may run right now, was restarted in
