@@ -101,10 +101,12 @@ type settling struct {
 }
 
 // run goes on with the record until it is settled, or ctx ends. In between it
-// is read anew: it says what was done, whatever this process believes.
+// is read anew: it says what was done, whatever this process believes; but for what could
+// not be saved, see [settling.bringBack].
 func (s settling) run(ctx context.Context) error {
 	log := s.options.Log
-	stuck, left := statefile.Stuck{}, false
+	stuck, left := s.undone(ctx), false
+	var u unsaved
 	defer func() {
 		if !left {
 			s.tell(ctx, statefile.Stuck{})
@@ -126,12 +128,13 @@ func (s settling) run(ctx context.Context) error {
 				level = slog.LevelDebug // it only begins, and says what with
 			}
 			log.Log(ctx, level, "transaction goes on", "deployment", d.ID, "phase", d.Phase, "toplevel", d.Toplevel)
-			_, err = transaction.Run(ctx, d, s.options)
+			_, err = transaction.Run(ctx, d, s.optionsFor(d, stuck.Undone))
 		}
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
+			left = stuck.Undone.Deployment != "" // for who goes on
 			return fmt.Errorf("deployment %s, %s: %w", d.ID, d.Phase, ErrUnsettled)
 		}
 		if errors.Is(err, transaction.ErrWaited) {
@@ -147,6 +150,9 @@ func (s settling) run(ctx context.Context) error {
 				log.WarnContext(ctx, "transaction cannot begin, and leaves it to the agent whether it still shall", "deployment", d.ID)
 				return nil
 			}
+		}
+		if u.due(d, err) {
+			stuck = s.bringBack(ctx, d, stuck, &u)
 		}
 		select {
 		case <-time.After(delay):

@@ -19,13 +19,22 @@ type Stuck struct {
 	Tries      int         `json:"tries"` // in a row
 	Since      time.Time   `json:"since,omitzero"`
 	Message    string      `json:"message"` // what the last try failed for
+	// Undone is zero unless a deployment goes back whatever its record says.
+	Undone Undone `json:"undone,omitzero"`
+}
+
+// An Undone is a deployment whose record could not be saved, so that what was proven was
+// activated without it.
+type Undone struct {
+	Deployment string `json:"deployment"` // its ID
+	Message    string `json:"message"`    // why the record could not be saved
 }
 
 // Again returns s after another try for d failed because of err, now. In another
-// phase one begins to count anew.
+// phase one begins to count anew; what is undone stays so.
 func (s Stuck) Again(d deployment.Deployment, err error, now time.Time) Stuck {
 	if s.Deployment != d.ID || s.Phase != d.Phase || s.Tries == 0 {
-		s = Stuck{Deployment: d.ID, Phase: d.Phase, Since: now}
+		s = Stuck{Deployment: d.ID, Phase: d.Phase, Since: now, Undone: s.Undone}
 	}
 	s.Tries++
 	s.Message = err.Error()
@@ -34,7 +43,11 @@ func (s Stuck) Again(d deployment.Deployment, err error, now time.Time) Stuck {
 
 // String says what cannot be done, and since when.
 func (s Stuck) String() string {
-	return fmt.Sprintf("tried %d times since %s: %s", s.Tries, s.Since.UTC().Format(time.RFC3339), s.Message)
+	undone := ""
+	if s.Undone.Deployment != "" {
+		undone = "what was proven is brought back without the record; "
+	}
+	return fmt.Sprintf("%stried %d times since %s: %s", undone, s.Tries, s.Since.UTC().Format(time.RFC3339), s.Message)
 }
 
 // Stuck returns what is known of the transaction that runs.

@@ -18,6 +18,8 @@ type effort struct {
 	// decided means that there is no way but this one: pre-switch checks are not
 	// asked, and whatever is wrong is tried again.
 	decided bool
+	// unrecorded means that the record cannot be saved, and is left as it is.
+	unrecorded bool
 }
 
 // bring activates a system, and says what came of the last try. If one may be
@@ -46,7 +48,7 @@ func (t *transaction) bring(ctx context.Context, e effort) (activation.Result, e
 			t.d.Activated = e.system
 			return last, nil
 		case patient:
-			if err := t.save(before); err != nil { // nothing was begun
+			if err := t.keep(e, before); err != nil { // nothing was begun
 				return activation.Result{}, err
 			}
 			n--
@@ -71,6 +73,15 @@ func (t *transaction) begun(e effort) error {
 	d := t.d
 	d.BootID, d.Activated = boot, proto.StorePath{}
 	*e.count(&d)++
+	return t.keep(e, d)
+}
+
+// keep saves what e makes of the record; or only remembers it, if e is not recorded.
+func (t *transaction) keep(e effort, d deployment.Deployment) error {
+	if e.unrecorded {
+		t.d = d
+		return nil
+	}
 	return t.save(d)
 }
 

@@ -68,6 +68,7 @@ type fakeHost struct {
 	loaderBusy    int                      // how often somebody else is switching when the loader is to be set
 	links         error                    // of reading the systems
 	noProfile     bool                     // the profile cannot be changed
+	noRecord      bool                     // nor can the record be saved
 	noQuarantine  bool                     // nor can the quarantines
 	noProof       bool                     // nor can what is proven, back to the old system
 	noCommit      bool                     // nor to the new one
@@ -332,6 +333,9 @@ func (h *fakeHost) Judge(_ context.Context, s check.Subject, p deployment.Probat
 }
 
 func (h *fakeHost) Save(d deployment.Deployment) error {
+	if h.noRecord {
+		return errors.New("read-only file system")
+	}
 	h.saved = append(h.saved, d)
 	return h.do(func() { h.record = d })
 }

@@ -28,6 +28,10 @@ type Options struct {
 	Log   *slog.Logger                                     // required
 	Now   func() time.Time                                 // defaults to time.Now
 	Wait  func(ctx context.Context, d time.Duration) error // waits, or returns ctx's error; defaults to a timer
+
+	// Undone says why what is not decided goes back, whatever its record says: [BringBack]
+	// was begun. Empty means that it was not.
+	Undone string
 }
 
 // How often things are tried.
@@ -70,13 +74,7 @@ var ErrWaited = errors.New("waited for the end of the boot, and did not begin")
 // nothing could be observed or saved. The record on disk then says how far it
 // came; run it again.
 func Run(ctx context.Context, d deployment.Deployment, o Options) (deployment.Deployment, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Wait == nil {
-		o.Wait = wait
-	}
-	t := &transaction{Options: o, d: d}
+	t := newRun(d, o)
 	for {
 		if t.d.Terminal() {
 			return t.d, t.end(ctx)
@@ -119,8 +117,22 @@ type transaction struct {
 	d deployment.Deployment
 }
 
+// newRun returns a run over d.
+func newRun(d deployment.Deployment, o Options) *transaction {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Wait == nil {
+		o.Wait = wait
+	}
+	return &transaction{Options: o, d: d}
+}
+
 // step does what d's phase asks for and says what comes next.
 func (t *transaction) step(ctx context.Context) (deployment.Step, error) {
+	if t.Undone != "" && live(t.d.Phase) {
+		return because(proto.PhaseRollingBack, proto.ReasonInterrupted, "%s", t.Undone), nil
+	}
 	switch t.d.Phase {
 	case proto.PhaseFetched:
 		return t.begin(ctx)
@@ -172,7 +184,7 @@ func (t *transaction) advance(ctx context.Context, s deployment.Step) error {
 // save makes d durable, and only then t's.
 func (t *transaction) save(d deployment.Deployment) error {
 	if err := t.Store.Save(d); err != nil {
-		return fmt.Errorf("save deployment %s: %w", d.ID, err)
+		return &SaveError{Deployment: d.ID, Err: err}
 	}
 	t.d = d
 	return nil
