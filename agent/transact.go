@@ -58,6 +58,7 @@ func Transact(ctx context.Context, o TransactOptions) error {
 				Nix:     nix.Links{},
 				Systemd: &systemd.Client{},
 				Loader:  loader.Loader{},
+				Restart: machine.Restart,
 				Log:     o.Log,
 			}),
 			Store: machine.Store{Files: files, Roots: closure.Roots{Dir: closure.DefaultRoots, Reserve: files.WithReserve}},

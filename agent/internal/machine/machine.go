@@ -4,6 +4,8 @@ package machine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"kedge/agent/internal/loader"
 	"kedge/agent/internal/profile"
 	"kedge/agent/internal/statefile"
+	"kedge/agent/internal/systemd"
 	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
@@ -41,6 +44,9 @@ type Options struct {
 	Systemd Systemd        // required
 	Nix     profile.Setter // required; nix.Links is one
 	Loader  loader.Loader
+	// Restart has the kernel boot the host at once; [Restart] does. If it is nil, there
+	// is nothing that could.
+	Restart func() error
 	Log     *slog.Logger // required
 }
 
@@ -52,6 +58,7 @@ type Machine struct {
 	profile profile.System
 	runner  activation.Runner
 	loader  loader.Loader
+	restart func() error
 	log     *slog.Logger
 }
 
@@ -66,6 +73,7 @@ func New(o Options) *Machine {
 		profile: profile.System{Root: o.Root, Nix: o.Nix},
 		runner:  activation.Runner{Root: o.Root, OutputDir: o.Files.Runtime, Log: o.Log},
 		loader:  o.Loader,
+		restart: o.Restart,
 		log:     o.Log,
 	}
 	m.runner.Ran = m.keepOutput
@@ -185,7 +193,13 @@ func (m *Machine) Arm(ctx context.Context, toplevel proto.StorePath) error {
 func (m *Machine) Disarm(ctx context.Context) error { return m.loader.Disarm(ctx) }
 
 // Reboot implements [transaction.Host].
-func (m *Machine) Reboot(ctx context.Context) error { return m.systemd.StartReboot(ctx) }
+func (m *Machine) Reboot(ctx context.Context) error {
+	err := m.systemd.StartReboot(ctx)
+	if errors.Is(err, systemd.ErrUnanswered) {
+		return fmt.Errorf("%w: %w", transaction.ErrNoAnswer, err)
+	}
+	return err
+}
 
 // AwaitBoot implements [transaction.Host].
 func (m *Machine) AwaitBoot(ctx context.Context) error {

@@ -2,9 +2,11 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
 )
 
 const (
@@ -14,12 +16,26 @@ const (
 )
 
 // StartReboot begins the shutdown that ends in another boot, and returns. systemd
-// stops every unit in its order; nothing that is started meanwhile cancels that.
+// stops every unit in its order; nothing that is started meanwhile cancels that. The error
+// wraps [ErrUnanswered] if systemd said nothing to that.
 func (c *Client) StartReboot(ctx context.Context) error {
-	return c.exchange(ctx, "start "+rebootTarget, func(ctx context.Context, conn *dbus.Conn) error {
+	return unanswered(ctx, c.exchange(ctx, "start "+rebootTarget, func(ctx context.Context, conn *dbus.Conn) error {
 		_, err := conn.StartUnitContext(ctx, rebootTarget, rebootMode, nil)
 		return err
-	})
+	}))
+}
+
+// ErrUnanswered says that systemd did not answer in time, or could not be reached; not
+// that it refused.
+var ErrUnanswered = errors.New("systemd says nothing")
+
+// unanswered returns err, with [ErrUnanswered] if it is no answer of systemd's, nor of
+// ctx's end.
+func unanswered(ctx context.Context, err error) error {
+	if _, answered := errors.AsType[godbus.Error](err); err == nil || answered || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnanswered, err)
 }
 
 // The states of a manager that has not started everything yet.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // silentLink is a connection to one that lets in everybody, answers once, and never again:
@@ -100,5 +102,30 @@ func TestASilentSystemdIsNotWaitedForForEver(t *testing.T) {
 				t.Fatal("it waits for ever")
 			}
 		})
+	}
+}
+
+// TestWhoIsToRebootAndIsSilentIsNoRefusal: nor who cannot be reached.
+func TestWhoIsToRebootAndIsSilentIsNoRefusal(t *testing.T) {
+	silent := Client{CallTimeout: 20 * time.Millisecond, kept: silentLink(t)}
+	if err := silent.StartReboot(t.Context()); !errors.Is(err, ErrUnanswered) {
+		t.Errorf("silent: %v, want %v", err, ErrUnanswered)
+	}
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"refused":       {fmt.Errorf("start: %w", godbus.Error{Name: "org.freedesktop.DBus.Error.AccessDenied"}), false},
+		"not reachable": {fmt.Errorf("dial: %w", unix.ECONNREFUSED), true},
+		"well":          {nil, false},
+	} {
+		if err := unanswered(t.Context(), tt.err); errors.Is(err, ErrUnanswered) != tt.want || (err == nil) != (tt.err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := unanswered(ctx, context.Canceled); errors.Is(err, ErrUnanswered) {
+		t.Errorf("given up by the caller: %v", err)
 	}
 }

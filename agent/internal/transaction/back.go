@@ -35,7 +35,7 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		return deployment.Step{}, context.Cause(ctx)
 	}
 	if !booted && t.inTrial(s, rebooted) {
-		if err := t.bootBack(ctx); err != nil {
+		if err := t.bootBack(ctx, len(wrong) == 0); err != nil {
 			return deployment.Step{}, err
 		}
 	}

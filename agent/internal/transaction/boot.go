@@ -209,7 +209,7 @@ func (t *transaction) leaveTrial(ctx context.Context) error {
 	if !t.d.Registered && s.Profile == t.d.Toplevel {
 		return nil
 	}
-	return t.bootBack(ctx)
+	return t.bootBack(ctx, false) // somebody else chose where it leads
 }
 
 // disarm makes the next boot one of the boot default again.
@@ -262,13 +262,23 @@ func (t *transaction) end(ctx context.Context) error {
 
 // goDown has the host boot. It returns nil if the host is still up after all the
 // time that it may take; as a rule ctx ends before that.
-func (t *transaction) goDown(ctx context.Context) error {
+func (t *transaction) goDown(ctx context.Context) error { return t.goDownOr(ctx, false) }
+
+// goDownOr is goDown, and resets the host, if it may be, where nobody answers who could
+// have it go down.
+func (t *transaction) goDownOr(ctx context.Context, reset bool) error {
 	t.Log.InfoContext(ctx, "the host reboots", "deployment", t.d.ID, "phase", t.d.Phase)
 	if err := t.retry(ctx, "reboot the host", agentTimeout, t.Host.Reboot); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		t.Log.ErrorContext(ctx, "the host cannot be rebooted", "deployment", t.d.ID, "err", err)
+		if reset && errors.Is(err, ErrNoAnswer) {
+			t.Log.ErrorContext(ctx, "the host is reset, as nobody answers who could have it go down", "deployment", t.d.ID)
+			if err := t.Host.Reset(ctx); err != nil {
+				t.Log.ErrorContext(ctx, "the host cannot be reset", "deployment", t.d.ID, "err", err)
+			}
+		}
 	}
 	return t.Wait(ctx, t.d.Boots.Timeout)
 }
@@ -290,15 +300,17 @@ func (t *transaction) bootAgain(ctx context.Context) (activation.Result, error) 
 }
 
 // bootBack boots the boot default, as a rule the proven system. It returns nil if that
-// did not come, however often it was tried.
-func (t *transaction) bootBack(ctx context.Context) error {
+// did not come, however often it was tried. If it is certain that the boot leads to the
+// proven system, the last try is a reset where nobody answers: before, an orderly end had
+// all the time that it may take.
+func (t *transaction) bootBack(ctx context.Context, certain bool) error {
 	for t.d.RollbackBoots < maxBoots {
 		d := t.d
 		d.RollbackBoots++
 		if err := t.save(d); err != nil {
 			return err
 		}
-		if err := t.goDown(ctx); err != nil {
+		if err := t.goDownOr(ctx, certain && d.RollbackBoots == maxBoots); err != nil {
 			return err
 		}
 	}

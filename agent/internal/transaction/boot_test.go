@@ -100,6 +100,26 @@ func TestBoots(t *testing.T) {
 			}
 			h.intruder = func(h *fakeHost) { h.stays = 100 }
 		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && h.tried(oldSystem) == 1 && h.record.RollbackBoots == 2 }},
+		{"a trial system whose systemd answers nothing is left by a reset, once it was asked for long", func(h *fakeHost) {
+			reboots(h)
+			h.unitsFail, h.frozen = true, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool {
+			return h.back() && h.resets == 1 && h.record.RollbackBoots == 2 && h.clock >= h.record.Boots.Timeout && h.tried(oldSystem) == 0
+		}},
+		{"but not one that refuses", func(h *fakeHost) {
+			reboots(h)
+			h.unitsFail, h.refuses = true, true
+		}, proto.PhaseRolledBack, proto.ReasonUnitsFailed, func(h *fakeHost) bool { return h.back() && h.resets == 0 && h.tried(oldSystem) == 1 }},
+		{"nor one that may be booted again", func(h *fakeHost) {
+			reboots(h)
+			h.unable, h.unitsFail, h.frozen = true, true, true
+			h.defaulted = func(h *fakeHost, p proto.StorePath) error {
+				if isNew(h.current) {
+					return errors.New("/boot cannot be written")
+				}
+				return nil
+			}
+		}, proto.PhaseRollbackFailed, proto.ReasonRollbackFailed, func(h *fakeHost) bool { return h.resets == 0 }},
 		{"a trial boot into what somebody chose", func(h *fakeHost) {
 			reboots(h)
 			h.foreigner = true

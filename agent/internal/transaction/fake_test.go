@@ -44,6 +44,9 @@ type fakeHost struct {
 	noSpecial bool            // it has no entries of specialisations
 	panics    bool            // the new system's boot ends in the next one
 	hangs     bool            // the new system's boot never ends
+	frozen    bool            // while the new system runs, nobody answers who is asked to
+	refuses   bool            // or they refuse
+	resets    int             // how often the host was reset
 	stays     int             // how often the host does not go down when it is asked
 	guard     string          // what runs early in a boot
 	blessed   int             // the boot that the loader was told to be good

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kedge/agent/internal/loader"
+	"kedge/agent/internal/transaction"
 	"kedge/proto"
 )
 
@@ -56,10 +57,28 @@ func (h *fakeHost) Reboot(context.Context) error {
 	if h.record.Phase == proto.PhaseArmed && !h.oneShot.IsZero() && h.bootDefault != oldSystem {
 		h.t.Errorf("%s is the boot default, although %s is booted once", h.bootDefault, h.oneShot)
 	}
+	if h.frozen && isNew(h.current) {
+		return fmt.Errorf("start reboot.target: %w", transaction.ErrNoAnswer)
+	}
+	if h.refuses && isNew(h.current) {
+		return errors.New("start reboot.target: access denied")
+	}
 	if h.stays > 0 {
 		h.stays--
 		return h.do(func() {})
 	}
+	if err := h.do(h.start); err != nil {
+		return err
+	}
+	h.dead = true
+	return errCrash
+}
+
+func (h *fakeHost) Reset(context.Context) error {
+	if h.bootDefault != oldSystem || !h.oneShot.IsZero() {
+		h.t.Errorf("the host is reset, and boots %s, or once %s", h.bootDefault, h.oneShot)
+	}
+	h.resets++
 	if err := h.do(h.start); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kedge/agent/internal/activation"
@@ -10,6 +11,10 @@ import (
 	"kedge/agent/internal/health"
 	"kedge/proto"
 )
+
+// ErrNoAnswer says that whoever could do what was asked for does not answer; not that
+// they refused.
+var ErrNoAnswer = errors.New("nobody answers")
 
 // A Host is the machine that a transaction acts on. Every method may be called
 // again after a crash in the middle of it.
@@ -90,8 +95,12 @@ type Host interface {
 	// Disarm makes the next boot one of the boot default again.
 	Disarm(ctx context.Context) error
 	// Reboot has the host go down, and booted again. It returns once that has
-	// begun.
+	// begun. The error wraps [ErrNoAnswer] if nobody answered who could do that.
 	Reboot(ctx context.Context) error
+	// Reset boots the host at once, and asks nobody: no unit is stopped. What was
+	// written is put on the disks first, as far as they take it in time. It returns only
+	// if that cannot be done.
+	Reset(ctx context.Context) error
 	// AwaitBoot returns when systemd has started everything of this boot.
 	AwaitBoot(ctx context.Context) error
 	// Bless tells a boot loader that counts boots that this one was good. If it
