@@ -80,8 +80,9 @@ type cause struct {
 var (
 	derivationText = regexp.MustCompile(`/nix/store/[0-9a-z]{32}-[0-9A-Za-z+._?=-]+\.drv`)
 	// dependencyText is in the messages about derivations that could not be
-	// built because others failed.
-	dependencyText = regexp.MustCompile(`\bdependenc(y|ies)\b.*\bfailed\b|^\s*build of `)
+	// built because others failed. Those are counted, which the name of a package
+	// that is called so does not look like: there is no space in it.
+	dependencyText = regexp.MustCompile(`(?m)^\s*(Reason: )?\d+ dependenc(y|ies)\b.*\bfailed\b|\A\s*build of `)
 )
 
 // parseCauses returns the failed derivations that the stderr of a build names.

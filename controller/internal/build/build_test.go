@@ -85,6 +85,29 @@ error: build of '` + drv(t, "db1").String() + `', '` + drv(t, "web2").String() +
 	}
 }
 
+// TestAPackageThatHasToDoWithDependenciesMayFail: its name is not what Nix says of those
+// that failed for another's sake, which is as Nix 2.26.3 and 2.34.8 have it.
+func TestAPackageThatHasToDoWithDependenciesMayFail(t *testing.T) {
+	tracker, deps, web1 := drv(t, "1-dependency-track-4"), drv(t, "go-dependencies"), drv(t, "web1").String()
+	got := parseCauses(&nix.CommandError{Stderr: `error: builder for '` + tracker.String() + `' failed with exit code 1
+error: 1 dependencies of derivation '` + web1 + `' failed to build
+error: Cannot build '` + deps.String() + `'.
+       Reason: builder failed with exit code 1.
+error: Cannot build '` + web1 + `'.
+       Reason: 2 dependencies failed.
+error: Cannot build '` + web1 + `'.
+       Reason: 1 dependency failed.
+error: build of '` + web1 + `', '` + tracker.String() + `' failed
+`})
+	var causes []proto.StorePath
+	for _, c := range got {
+		causes = append(causes, c.derivation)
+	}
+	if want := []proto.StorePath{tracker, deps}; !slices.Equal(causes, want) {
+		t.Errorf("causes: got %v, want %v", causes, want)
+	}
+}
+
 func TestAFullDiskIsToldFromABuildThatFailed(t *testing.T) {
 	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1"), host(t, "db1"): evaluation(t, "db1")}
 	for name, row := range map[string]struct {
