@@ -1,7 +1,9 @@
 package nix
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 )
 
@@ -35,6 +37,13 @@ func (e *CommandError) Error() string {
 
 // Unwrap returns how the command ended.
 func (e *CommandError) Unwrap() error { return e.Err }
+
+// BySelf reports whether the command failed by itself, so that it says best why: it was
+// neither stopped nor killed. Nix that is stopped says that the user interrupted it.
+func (e *CommandError) BySelf() bool {
+	_, exited := errors.AsType[*exec.ExitError](e.Err)
+	return exited && e.ExitCode > 0
+}
 
 // summary returns the command line, cut where it gets long.
 func summary(args []string) string {

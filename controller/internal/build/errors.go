@@ -93,10 +93,10 @@ func (e *HostError) Problem(revision proto.Revision, now time.Time) proto.Proble
 }
 
 // explain returns err with the whole of what Nix says is wrong, instead of the
-// command line.
+// command line. Where Nix was stopped, err says why, and Nix does not know.
 func explain(err error) error {
 	var failed *nix.CommandError
-	if !errors.As(err, &failed) || failed.ExitCode <= 0 {
+	if !errors.As(err, &failed) || !failed.BySelf() {
 		return err
 	}
 	_, said, found := strings.Cut("\n"+failed.Stderr, "\nerror:")

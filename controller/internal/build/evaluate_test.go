@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -144,6 +146,25 @@ func TestEvaluateEndsWithItsContext(t *testing.T) {
 	_, err := newBuilder(t, &fakeNix{}).Evaluate(ctx, "path:/x")
 	if !errors.Is(err, newer) || errors.As(err, new(*FlakeError)) {
 		t.Errorf("got error %v, want only %v", err, newer)
+	}
+}
+
+// TestWhatWasStoppedIsNotExplainedByNix, which says the same of whatever stops it.
+func TestWhatWasStoppedIsNotExplainedByNix(t *testing.T) {
+	for name, row := range map[string]struct {
+		code int
+		err  error
+		want string
+	}{
+		"it failed":            {1, &exec.ExitError{}, "interrupted by the user"},
+		"it took too long":     {1, errors.New("no end within 1h0m0s"), "no end within 1h0m0s"},
+		"it was killed":        {-1, &exec.ExitError{}, "nix eval: "},
+		"it was not to be had": {-1, errors.New("no such file"), "nix eval: no such file"},
+	} {
+		err := fmt.Errorf("evaluate: %w", &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: row.code, Stderr: "error: interrupted by the user\n", Err: row.err})
+		if got := explain(err).Error(); !strings.Contains(got, row.want) {
+			t.Errorf("%s: got %q, want it to say %q", name, got, row.want)
+		}
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,7 +70,7 @@ func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error 
 		answer, ok = f.kedge(), f.stderr[path] == ""
 	}
 	if !ok {
-		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: errors.New("exit status 1")}
+		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: &exec.ExitError{}}
 	}
 	if beside != "" {
 		must(f.t, json.Unmarshal([]byte(beside), v))
@@ -95,7 +95,7 @@ func (f *fakeNix) evalSome(path string, hosts []string, v any) error {
 	answers := map[string]json.RawMessage{}
 	for _, name := range hosts {
 		if f.fatal[name] {
-			return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: "error: out of memory", Err: errors.New("exit status 1")}
+			return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: "error: out of memory", Err: &exec.ExitError{}}
 		}
 		answers[name] = json.RawMessage(cmp.Or(f.answers[attributeOf(name)], "null"))
 	}
@@ -133,7 +133,7 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 	for _, d := range o.Derivations {
 		if f.foreign[d] {
 			f.calls = append(f.calls, "give up")
-			return &nix.CommandError{Args: []string{"nix"}, ExitCode: 1, Err: errors.New("exit status 1"), Stderr: `error: a 'aarch64-linux' with features {} is required to build '` + d.String() + `', but I am a 'x86_64-linux' with features {kvm}`}
+			return &nix.CommandError{Args: []string{"nix"}, ExitCode: 1, Err: &exec.ExitError{}, Stderr: `error: a 'aarch64-linux' with features {} is required to build '` + d.String() + `', but I am a 'x86_64-linux' with features {kvm}`}
 		}
 	}
 	f.silent = o.MaxSilent
@@ -151,12 +151,12 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 			makeToplevel(f.t, filepath.Join(f.store, out(f.t, d).Base()))
 		}
 	}
-	if hangs {
+	if hangs { // Nix ends in good order when it is told to
 		<-ctx.Done()
-		return context.Cause(ctx)
+		return &nix.CommandError{Args: []string{"nix-store"}, ExitCode: 1, Stderr: "error: interrupted by the user\n", Err: context.Cause(ctx)}
 	}
 	if failed {
-		return &nix.CommandError{Args: []string{"nix-store"}, ExitCode: 100, Stderr: f.buildErr, Err: errors.New("exit status 100")}
+		return &nix.CommandError{Args: []string{"nix-store"}, ExitCode: 100, Stderr: f.buildErr, Err: &exec.ExitError{}}
 	}
 	return nil
 }
