@@ -89,7 +89,7 @@ type EvalOptions struct {
 
 // Eval evaluates an attribute of a flake and returns it as JSON. Derivations
 // that it refers to are in the store afterwards, without a root. The lock file
-// of the flake is not written.
+// of the flake is not written. What it evaluates to may have 64 MiB.
 func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) {
 	args := []string{"eval", "--json", "--no-write-lock-file"}
 	if o.Apply != "" {
@@ -99,11 +99,15 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 		{"extra-experimental-features", "nix-command flakes"},
 		{"eval-cache", "false"}, // a database of each revision, which is evaluated once: it would be kept for ever
 	})
-	var out bytes.Buffer
-	if err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, streams{out: &out}); err != nil {
+	var out answer
+	err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, streams{out: &out})
+	if out.over { // the command says only that nobody reads any more
+		return nil, &CommandError{Args: argv, ExitCode: -1, Err: errAnswer}
+	}
+	if err != nil {
 		return nil, err
 	}
-	return bytes.TrimSpace(out.Bytes()), nil
+	return bytes.TrimSpace(out.text.Bytes()), nil
 }
 
 // EvalInto evaluates as [CLI.Eval] does and decodes the result into v.

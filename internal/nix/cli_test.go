@@ -143,6 +143,19 @@ func TestAFailedCommandExplainsItself(t *testing.T) {
 	}
 }
 
+// TestAnEvaluationPrintsNoMoreThanThereIsMemoryFor, however the program ends when nobody
+// reads what it prints.
+func TestAnEvaluationPrintsNoMoreThanThereIsMemoryFor(t *testing.T) {
+	for _, end := range []string{"exec head -c 70000000 /dev/zero", "head -c 70000000 /dev/zero; exit 1", "head -c 70000000 /dev/zero; exit 0"} {
+		c, _ := fakeNix(t, end)
+		got, err := c.Eval(t.Context(), EvalOptions{Installable: "f"})
+		failed, ok := errors.AsType[*CommandError](err)
+		if !ok || failed.BySelf() || !strings.Contains(err.Error(), "more than 64 MiB") || !strings.Contains(err.Error(), "output kedge") {
+			t.Errorf("%q: got %d bytes, error %v; want one that says what is too large, and where", end, len(got), err)
+		}
+	}
+}
+
 func TestThatNothingCameOfItIsNoMessage(t *testing.T) {
 	const why = "warning: ignoring substitute for 'a' from 'b', as it's not signed by any of the keys in 'trusted-public-keys'"
 	for _, after := range []string{
