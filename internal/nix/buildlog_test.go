@@ -2,6 +2,7 @@ package nix
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -82,6 +83,27 @@ func TestABuildIsHeardAsItGoes(t *testing.T) {
 	}
 	if call := calls()[0]; !strings.Contains(call, "--log-format bar-with-logs") {
 		t.Errorf("called %q, which does not ask for the names of builders", call)
+	}
+}
+
+// TestWhyABuildFailedIsKeptHoweverMuchFollows, as from it follows that all that depends
+// on it failed, too: each is a message. What the error tells of it stays short.
+func TestWhyABuildFailedIsKeptHoweverMuchFollows(t *testing.T) {
+	const why = "error: builder for '/nix/store/sb91z3lg2p9d9yg08q2sgj7wnxz4dm34-bad-1.0.drv' failed with exit code 3"
+	const follows = "error: 1 dependencies of derivation '/nix/store/l56kd724wd4rnc2srjq3mp5wn2cqsrwr-top.drv' failed to build"
+	c, _ := fakeNix(t, `echo "`+why+`" >&2; yes "`+follows+`" | head -n 5000 >&2; exit 1`)
+	o := RealiseOptions{Derivations: []proto.StorePath{parsePath(t, jobDerivation)}}
+	heard, prepared := o, o
+	heard.Log, prepared.CopyTo = func(_, _ string) {}, "file:///c"
+	for name, o := range map[string]RealiseOptions{"alone": o, "and heard": heard, "and copied": prepared} {
+		failed, ok := errors.AsType[*CommandError](c.Realise(t.Context(), o))
+		if !ok || !strings.HasPrefix(failed.Stderr, why) || len(failed.Error()) > 2*messageLimit {
+			t.Errorf("realised %s: got an error of %d bytes, %.300v; want the cause to be kept, not told", name, len(fmt.Sprint(failed)), failed)
+		}
+	}
+	_, err := c.Eval(t.Context(), EvalOptions{Installable: "f"})
+	if failed, ok := errors.AsType[*CommandError](err); !ok || len(failed.Stderr) > stderrLimit {
+		t.Errorf("evaluated: got %.300v, want no more than %d bytes to be kept", err, stderrLimit)
 	}
 }
 

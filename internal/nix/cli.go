@@ -2,6 +2,7 @@ package nix
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,9 @@ const (
 	// stderrLimit is how much of the end of stderr an error keeps: a builder's
 	// last lines and Nix's own message.
 	stderrLimit = 16 << 10
+	// buildLimit is stderrLimit for what builds: Nix says after the cause, which must not
+	// be lost, what each derivation failed that needs it, some ten for every host.
+	buildLimit = 2 << 20
 	// argsLimit bounds the paths of one command in bytes. Linux takes 2 MiB of
 	// arguments and environment together.
 	argsLimit = 512 << 10
@@ -83,19 +87,20 @@ func (c *CLI) logged(ctx context.Context, log LogFunc, program string, args, ope
 	if log != nil {
 		args = append(args, "--log-format", logFormat)
 	}
-	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, streams{out: io.Discard, log: log})
+	return c.stream(ctx, c.argv(program, args, operands, settings), memory{}, streams{out: io.Discard, log: log, keep: buildLimit})
 }
 
 // streams are what a command reads and writes.
 type streams struct {
-	in  *os.File  // closed here once the command has it; nil for nothing
-	out io.Writer // takes what comes as it comes, and stops the command by an error
-	log LogFunc   // takes its standard error, if it is not nil, which is in logFormat then
+	in   *os.File  // closed here once the command has it; nil for nothing
+	out  io.Writer // takes what comes as it comes, and stops the command by an error
+	log  LogFunc   // takes its standard error, if it is not nil, which is in logFormat then
+	keep int       // how much of the end of that an error keeps; zero is stderrLimit
 }
 
 // stream runs a command in bounded memory.
 func (c *CLI) stream(ctx context.Context, argv []string, m memory, s streams) error {
-	stderr := command.Tail{Limit: stderrLimit}
+	stderr := command.Tail{Limit: cmp.Or(s.keep, stderrLimit)}
 	cmd := c.command(ctx, argv, &stderr)
 	said := textLog{errors: &stderr, each: s.log, last: map[string][]string{}}
 	if s.log != nil {

@@ -63,7 +63,7 @@ func (c *CLI) prepare(ctx context.Context, o RealiseOptions) *Prepared {
 	}
 	go func() {
 		defer close(p.ended)
-		p.err = c.stream(ctx, argv, memory{}, streams{in: read, out: io.Discard, log: say})
+		p.err = c.stream(ctx, argv, memory{}, streams{in: read, out: io.Discard, log: say, keep: buildLimit})
 	}()
 	return p
 }

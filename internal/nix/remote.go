@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kedge/internal/command"
 	"kedge/proto"
 )
 
@@ -72,13 +73,15 @@ func (r *Remote) copyFrom(ctx context.Context, o RealiseOptions, installables []
 }
 
 // lost returns err, or what says that the build host is not there if that is its
-// reason.
+// reason: then it is said at the end, and what a build got over is not.
 func (r *Remote) lost(err error) error {
 	failed, ok := errors.AsType[*CommandError](err)
 	if !ok || failed.ExitCode < 0 {
 		return err
 	}
-	for line := range strings.Lines(failed.Stderr) {
+	end := command.Tail{Limit: stderrLimit}
+	_, _ = end.Write([]byte(failed.Stderr)) // it never fails
+	for line := range strings.Lines(end.String()) {
 		if strings.HasPrefix(strings.TrimSpace(line), ">") {
 			continue // a builder may say anything
 		}

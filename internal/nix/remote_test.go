@@ -61,6 +61,16 @@ error: failed to start SSH connection to 'big.example'" >&2; exit 1;; esac`,
 			},
 			true, true,
 		},
+		"SSH said it of a builder, long before": {
+			`case "$*" in *check-validity*) echo ` + db1.String() + `;; *) echo "failed to start SSH connection to 'forge'" >&2
+       yes "error: 1 dependencies of derivation 'x' failed to build" | head -n 1000 >&2; exit 1;; esac`,
+			[]string{
+				asking + " -- " + web1.String() + " " + db1.String(),
+				copying + " --keep-going " + options + " -- " + db1drv.String() + "^out",
+				there + db1.String(),
+			},
+			false, true,
+		},
 		"a builder says what SSH says": {
 			`case "$*" in *check-validity*) echo ` + db1.String() + `;; *) echo "error: builder for 'x' failed;
        > failed to start SSH connection to 'forge'" >&2; exit 1;; esac`,

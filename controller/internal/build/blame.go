@@ -48,8 +48,9 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 		}
 	}
 	if len(failures) == 0 {
+		said := explain(failure)
 		for host := range again {
-			failures[host] = explain(failure)
+			failures[host] = said
 		}
 		again = nil
 	}
