@@ -76,7 +76,7 @@ func (r *Remote) copyFrom(ctx context.Context, o RealiseOptions, installables []
 // reason: then it is said at the end, and what a build got over is not.
 func (r *Remote) lost(err error) error {
 	failed, ok := errors.AsType[*CommandError](err)
-	if !ok || failed.ExitCode < 0 {
+	if !ok || !failed.BySelf() {
 		return err
 	}
 	end := command.Tail{Limit: stderrLimit}

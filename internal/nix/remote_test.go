@@ -2,6 +2,7 @@ package nix
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -94,6 +95,19 @@ error: failed to start SSH connection to 'big.example'" >&2; exit 1;; esac`,
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestABuildThatIsStoppedHasNotLostItsHost: SSH is stopped with Nix, which tells of that.
+func TestABuildThatIsStoppedHasNotLostItsHost(t *testing.T) {
+	failed := &CommandError{Args: []string{"nix", "copy"}, ExitCode: 1, Stderr: "error: Nix daemon disconnected unexpectedly (maybe it crashed?)\n", Err: errors.New("no end within 1h0m0s")}
+	r := &Remote{CLI: &CLI{}, Host: exampleSSHStore()}
+	if err := r.lost(failed); errors.Is(err, ErrUnreachable) {
+		t.Errorf("stopped: got %v, want what stopped it alone", err)
+	}
+	failed.Err = &exec.ExitError{}
+	if err := r.lost(failed); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("failed: got %v, want %v", err, ErrUnreachable)
 	}
 }
 
