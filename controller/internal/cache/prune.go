@@ -242,7 +242,9 @@ func (p *pruning) leave(archive string) error {
 	return err
 }
 
-// archives removes the archives that nothing names, once nobody can be reading them.
+// archives removes the archives that nothing names, once nobody can be reading them. One
+// that is gone is passed over: builds copy into the cache without waiting for us, and Nix
+// renames what it has written.
 func (p *pruning) archives() error {
 	named := map[string]bool{}
 	err := p.eachPath(func(_ string, f fs.DirEntry) error {
@@ -270,13 +272,16 @@ func (p *pruning) archives() error {
 			continue
 		}
 		stat, err := f.Info()
-		if err != nil {
-			return err
-		}
-		if stat.ModTime().After(p.now.Add(-grace)) || p.read(name, grace) {
+		if err == nil && (stat.ModTime().After(p.now.Add(-grace)) || p.read(name, grace)) {
 			continue
 		}
-		if err := p.c.remove(filepath.Join(dir, f.Name())); err != nil {
+		if err == nil {
+			err = p.c.remove(filepath.Join(dir, f.Name()))
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		p.done.Bytes += stat.Size()

@@ -217,6 +217,31 @@ func TestPruneWaitsForAPush(t *testing.T) {
 	p.prune()
 }
 
+// TestPrunePassesOverAnArchiveThatIsGone: a build copies into the cache without waiting for
+// anybody, and Nix renames what it has written.
+func TestPrunePassesOverAnArchiveThatIsGone(t *testing.T) {
+	for when, gone := range map[string]string{"before it is looked at": "a.nar.zst", "after that": "b.nar.zst.tmp.7.1"} {
+		p := newPruned(t)
+		for _, name := range []string{"a.nar.zst", "b.nar.zst.tmp.7.1", "c.nar.zst"} {
+			must(t, os.WriteFile(filepath.Join(p.dir, "nar", name), []byte("NAR"), 0o644))
+		}
+		p.remove = func(file string) error {
+			if filepath.Base(file) == gone {
+				must(t, os.Rename(filepath.Join(p.dir, "nar", "b.nar.zst.tmp.7.1"), filepath.Join(p.dir, "nar", "b.nar.zst")))
+			}
+			return os.Remove(file)
+		}
+		p.passed += readGrace + time.Hour
+		done, err := p.Prune(t.Context(), PruneOptions{Short: true})
+		if err != nil || done.Bytes != 6 {
+			t.Errorf("gone %s: removed %+v, error %v; want the two other archives", when, done, err)
+		}
+		if got, want := p.files(), []string{"nar/b.nar.zst"}; !slices.Equal(got, want) {
+			t.Errorf("gone %s: the cache has %v, want %v", when, got, want)
+		}
+	}
+}
+
 func TestPruneDoesNotTrustADamagedList(t *testing.T) {
 	p := newPruned(t)
 	p.push("web1", "db1")
