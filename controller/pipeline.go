@@ -125,7 +125,6 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.unseen = true
 			p.look(ctx, false)
 		case e := <-p.finished:
-			p.unseen = p.unseen || p.running.overdue
 			p.settle(ctx, e)
 			if p.unseen {
 				p.look(ctx, false)
@@ -243,6 +242,7 @@ func (p *Pipeline) stop(why error) {
 // settle takes note of how a revision ended, and when to try again if it failed.
 func (p *Pipeline) settle(ctx context.Context, e ended) {
 	p.running.cancel(nil)
+	p.unseen = p.unseen || p.running.overdue
 	p.running = nil
 	again := p.last.revision == e.revision && p.last.err != nil
 	p.last = e

@@ -299,6 +299,31 @@ func TestPipelineLooksAgainForWhatItDidNotSee(t *testing.T) {
 	})
 }
 
+// TestPipelineLooksAgainForWhatItSawBeforeALookThatFailed: nor is it where that look was
+// under way when the deployment ended.
+func TestPipelineLooksAgainForWhatItSawBeforeALookThatFailed(t *testing.T) {
+	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
+		time.Sleep(2 * time.Second)
+		p.deployer.slow(time.Minute, nil)
+		p.deployer.set(time.Second, nil)
+		p.repository.set(revision(t, "b"), nil)
+		p.Trigger()
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "c"), nil)
+		p.Trigger()
+		time.Sleep(time.Second)
+		p.repository.set(revision(t, "c"), source.ErrUnreachable)
+		p.repository.slow(2 * time.Minute)
+		p.Trigger()
+		time.Sleep(2*time.Minute - time.Second)
+		p.did(t, "begin b", "fetched b", "end b")
+		p.repository.set(revision(t, "c"), nil)
+		p.repository.slow(0)
+		time.Sleep(time.Second + firstRetry)
+		p.did(t, "begin b", "fetched b", "end b", "begin c")
+	})
+}
+
 func TestPipelineTriesAgainMoreAndMoreSeldom(t *testing.T) {
 	inBubble(t, func(t *testing.T, p pipelineTest) {
 		p.deployer.set(time.Second, errors.New("does not build"))
