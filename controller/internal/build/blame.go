@@ -14,10 +14,10 @@ import (
 )
 
 // blame finds out which hosts have no toplevel after a build failed with failure,
-// and which failed derivation each owes that to. Hosts that have nothing to do with
-// what failed are to be built again, without the others: a build host goes on with
-// nothing after the first failure, and some versions of Nix do not where something is
-// for a system that nobody builds for.
+// and which failed derivation each owes that to; or that the store does not know any more
+// what a host is built from. Hosts that have nothing to do with what failed are to be built
+// again, without the others: a build host goes on with nothing after the first failure, and
+// some versions of Nix do not where something is for a system that nobody builds for.
 func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (failures map[proto.HostName]error, again map[proto.HostName]Evaluation, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no end within %s", queryTimeout))
 	defer cancel()
@@ -37,8 +37,12 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 		}
 		needs := []proto.StorePath{e.Derivation}
 		if len(causes) > 0 {
-			if needs, err = b.o.Nix.Requisites(ctx, e.Derivation); err != nil {
+			if needs, err = b.o.Nix.Requisites(ctx, e.Derivation); err != nil && ctx.Err() != nil {
 				return nil, nil, fmt.Errorf("build: %w; and then: %w", failure, err)
+			}
+			if err != nil { // it was collected as garbage, most likely
+				failures[host] = fmt.Errorf("what it is built from is not known: %w", explain(err))
+				continue
 			}
 		}
 		if own := reasonFor(needs, causes); own != nil {

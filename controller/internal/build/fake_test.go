@@ -31,6 +31,7 @@ type fakeNix struct {
 	hangs    map[proto.StorePath]bool                            // derivations whose build has no end
 	notASys  map[proto.StorePath]bool                            // derivations that build something else
 	requires map[proto.StorePath][]string                        // what else a derivation needs
+	gone     map[proto.StorePath]error                           // derivations that were collected as garbage → what is said of them
 	buildErr string                                              // stderr of a build that fails
 	fatal    map[string]bool                                     // hosts whose evaluation fails the process
 	jobs     func(ctx context.Context, each func(nix.Job)) error // nix-eval-jobs; nil for none
@@ -39,6 +40,7 @@ type fakeNix struct {
 	foreign  map[proto.StorePath]bool                            // derivations that nobody builds for, and nothing else then
 	lost     error                                               // why nothing can be built
 	mute     bool                                                // the store answers no question
+	deaf     bool                                                // nor one about what a derivation needs
 	silent   time.Duration                                       // how long a builder may say nothing, in the last build
 	takes    time.Duration                                       // how long every call that builds takes
 }
@@ -136,6 +138,12 @@ func (f *fakeNix) Realise(ctx context.Context, o nix.RealiseOptions) error {
 			return &nix.CommandError{Args: []string{"nix"}, ExitCode: 1, Err: &exec.ExitError{}, Stderr: `error: a 'aarch64-linux' with features {} is required to build '` + d.String() + `', but I am a 'x86_64-linux' with features {kvm}`}
 		}
 	}
+	for _, d := range o.Derivations {
+		if err := f.gone[d]; err != nil {
+			f.calls = append(f.calls, "give up")
+			return err
+		}
+	}
 	f.silent = o.MaxSilent
 	var failed, hangs bool
 	for _, d := range o.Derivations {
@@ -174,9 +182,16 @@ func (f *fakeNix) Invalid(ctx context.Context, paths ...proto.StorePath) ([]prot
 }
 
 // Requisites implements Nix.
-func (f *fakeNix) Requisites(_ context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+func (f *fakeNix) Requisites(ctx context.Context, paths ...proto.StorePath) ([]proto.StorePath, error) {
+	if f.deaf {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	all := slices.Clone(paths)
 	for _, p := range paths {
+		if err := f.gone[p]; err != nil {
+			return nil, err
+		}
 		for _, r := range f.requires[p] {
 			all = append(all, drv(f.t, r))
 		}
