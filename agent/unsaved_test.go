@@ -112,6 +112,7 @@ func TestAHostWhoseRecordCannotBeSavedGoesBackAllTheSame(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- s.run(t.Context()) }()
 		time.Sleep(4 * time.Minute)
+		synctest.Wait()
 		if !slices.Equal(host.activated, []proto.StorePath{host.old}) || host.agents != 1 || store.record.Phase != proto.PhaseActivating {
 			t.Errorf("activated %v, restarted the agent %d times, and the record is %s", host.activated, host.agents, store.record.Phase)
 		}
