@@ -80,7 +80,7 @@ func DiesAfter(d time.Duration, lines ...string) Unit {
 
 // Flaps is a service that dies after a while and is started again after a pause, for ever.
 func Flaps(after, pause time.Duration, lines ...string) Unit {
-	u := service("Dies again and again", "sleep "+seconds(after)+"; "+echo(lines)+"exit 1", map[string]any{
+	u := service("Dies again and again", echo(lines)+"sleep "+seconds(after)+"; exit 1", map[string]any{
 		"Restart": "always", "RestartSec": seconds(pause),
 	})
 	u.UnitConfig = map[string]any{"StartLimitIntervalSec": 0}
