@@ -21,7 +21,7 @@ func (m *Machine) Reset(ctx context.Context) error {
 	if m.restart == nil {
 		return errNoRestart
 	}
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	patience, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	synced := make(chan struct{})
 	go func() {
@@ -30,8 +30,11 @@ func (m *Machine) Reset(ctx context.Context) error {
 	}()
 	select {
 	case <-synced:
-	case <-ctx.Done():
-		m.log.WarnContext(ctx, "not everything is on the disks that was written", "err", ctx.Err())
+	case <-patience.Done():
+		m.log.WarnContext(ctx, "not everything is on the disks that was written", "err", patience.Err())
+	}
+	if ctx.Err() != nil { // whoever stops this answers again, and may be shutting the host down
+		return context.Cause(ctx)
 	}
 	return m.restart()
 }

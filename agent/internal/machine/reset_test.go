@@ -42,4 +42,9 @@ func TestReset(t *testing.T) {
 	if err := New(o).Reset(t.Context()); !errors.Is(err, cannot) || restarted != 1 {
 		t.Errorf("restarted %d times, %v", restarted, err)
 	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := New(o).Reset(stopped); !errors.Is(err, context.Canceled) || restarted != 1 {
+		t.Errorf("stopped: restarted %d times, %v", restarted-1, err)
+	}
 }

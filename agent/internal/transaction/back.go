@@ -43,7 +43,8 @@ func (t *transaction) rollBack(ctx context.Context) (deployment.Step, error) {
 		return t.settled(ctx, health.Judgement{Contact: true}), nil
 	}
 	if t.triedByHand(s, rebooted) && len(wrong) == 0 {
-		return intruded(s).step(), nil
+		return because(proto.PhaseSuperseded, proto.ReasonThirdParty,
+			"somebody else runs %s, which waited for its trial boot; that is left to them, and the boot default is %s", s.Current, t.d.Proven.Toplevel), nil
 	}
 	down := ""
 	if !booted {

@@ -44,7 +44,7 @@ func Astray(d deployment.Deployment, o Options) (bool, error) {
 		return false, err
 	}
 	untouched := t.idle(s, rebooted) && s.Current == d.BackTo()
-	return !untouched && !t.runs(d.BackTo(), s, rebooted), nil
+	return !untouched && !t.triedByHand(s, rebooted) && !t.runs(d.BackTo(), s, rebooted), nil
 }
 
 // BringBack activates what d goes back to, and restarts the agent, without a word of it in

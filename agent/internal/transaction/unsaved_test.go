@@ -47,6 +47,10 @@ func TestAstray(t *testing.T) {
 		{"a decision to commit", func(h *fakeHost) { h.record.Phase = proto.PhaseCommitting }, false},
 		{"what is registered", func(h *fakeHost) { h.record.Phase, h.record.Registered = proto.PhaseRollingBack, true }, false},
 		{"a trial boot", func(h *fakeHost) { h.record.Phase, h.record.Trial, h.booted = proto.PhaseProbation, true, newSystem }, false},
+		{"what somebody else tries", func(h *fakeHost) {
+			h.armed()
+			h.record.Phase, h.record.Reason, h.current, h.whole = proto.PhaseRollingBack, proto.ReasonThirdParty, newSystem, newSystem
+		}, false},
 		{"what is staged", func(h *fakeHost) { h.record.Phase = proto.PhaseStaging }, false},
 	} {
 		h := newFakeHost(t)
