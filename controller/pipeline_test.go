@@ -277,20 +277,27 @@ func TestPipelineGoesOnWithTheNewestAfterAFetchThatFailed(t *testing.T) {
 	})
 }
 
+// pushDuringAFetch has c be pushed, and seen, while b is fetched, and the repository be
+// unreachable from then on.
+func (p pipelineTest) pushDuringAFetch(t *testing.T) {
+	t.Helper()
+	time.Sleep(2 * time.Second)
+	p.deployer.slow(time.Minute, nil)
+	p.deployer.set(time.Second, nil)
+	p.repository.set(revision(t, "b"), nil)
+	p.Trigger()
+	time.Sleep(time.Second)
+	p.repository.set(revision(t, "c"), nil)
+	p.Trigger()
+	time.Sleep(time.Second)
+	p.repository.set(revision(t, "c"), source.ErrUnreachable)
+}
+
 // TestPipelineLooksAgainForWhatItDidNotSee: what was pushed during a fetch is not forgotten
 // where the look after it fails.
 func TestPipelineLooksAgainForWhatItDidNotSee(t *testing.T) {
 	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
-		time.Sleep(2 * time.Second)
-		p.deployer.slow(time.Minute, nil)
-		p.deployer.set(time.Second, nil)
-		p.repository.set(revision(t, "b"), nil)
-		p.Trigger()
-		time.Sleep(time.Second)
-		p.repository.set(revision(t, "c"), nil)
-		p.Trigger()
-		time.Sleep(time.Second)
-		p.repository.set(revision(t, "c"), source.ErrUnreachable)
+		p.pushDuringAFetch(t)
 		time.Sleep(2 * time.Minute)
 		p.did(t, "begin b", "fetched b", "end b")
 		p.repository.set(revision(t, "c"), nil)
@@ -303,16 +310,7 @@ func TestPipelineLooksAgainForWhatItDidNotSee(t *testing.T) {
 // under way when the deployment ended.
 func TestPipelineLooksAgainForWhatItSawBeforeALookThatFailed(t *testing.T) {
 	inBubblePolling(t, 24*time.Hour, func(t *testing.T, p pipelineTest) {
-		time.Sleep(2 * time.Second)
-		p.deployer.slow(time.Minute, nil)
-		p.deployer.set(time.Second, nil)
-		p.repository.set(revision(t, "b"), nil)
-		p.Trigger()
-		time.Sleep(time.Second)
-		p.repository.set(revision(t, "c"), nil)
-		p.Trigger()
-		time.Sleep(time.Second)
-		p.repository.set(revision(t, "c"), source.ErrUnreachable)
+		p.pushDuringAFetch(t)
 		p.repository.slow(2 * time.Minute)
 		p.Trigger()
 		time.Sleep(2*time.Minute - time.Second)

@@ -301,8 +301,8 @@ func (t *transaction) bootAgain(ctx context.Context) (activation.Result, error) 
 
 // bootBack boots the boot default, as a rule the proven system. It returns nil if that
 // did not come, however often it was tried. If it is certain that the boot leads to the
-// proven system, the last try is a reset where nobody answers: before, an orderly end had
-// all the time that it may take.
+// proven system, the last try is a reset where nobody answers. The one before had all the
+// time that an orderly end may take, unless this process, or this boot, began after it.
 func (t *transaction) bootBack(ctx context.Context, certain bool) error {
 	for t.d.RollbackBoots < maxBoots {
 		d := t.d

@@ -99,7 +99,7 @@ type Host interface {
 	Reboot(ctx context.Context) error
 	// Reset boots the host at once, and asks nobody: no unit is stopped. What was
 	// written is put on the disks first, as far as they take it in time. It returns only
-	// if that cannot be done.
+	// if that cannot be done, or ctx ends before.
 	Reset(ctx context.Context) error
 	// AwaitBoot returns when systemd has started everything of this boot.
 	AwaitBoot(ctx context.Context) error
