@@ -96,12 +96,22 @@ func unproven(t *testing.T, failures int) (settling, *unprovenHost, *failingStor
 func TestAHostWhoseRecordCannotBeSavedGoesBackAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, host, store := unproven(t, 20)
-		began := time.Now()
+		began, meanwhile := time.Now(), false
 		s.read = func() (deployment.Deployment, error) {
-			if passed := time.Since(began); passed > 4*time.Minute && passed < 5*time.Minute {
+			if passed := time.Since(began); passed < 4*time.Minute || passed > 5*time.Minute {
+				return store.record, nil
+			}
+			if meanwhile {
 				return deployment.Deployment{}, fs.ErrPermission
 			}
-			return store.record, nil
+			meanwhile = true
+			if !slices.Equal(host.activated, []proto.StorePath{host.old}) || host.agents != 1 || store.record.Phase != proto.PhaseActivating {
+				t.Errorf("activated %v, restarted the agent %d times, and the record is %s", host.activated, host.agents, store.record.Phase)
+			}
+			if c := stuck(read(t, s.told.Stuck)); !strings.Contains(c.Message, "what was proven is brought back") || !strings.Contains(c.Message, errDisk.Error()) {
+				t.Errorf("meanwhile it says %q", c.Message)
+			}
+			return deployment.Deployment{}, fs.ErrPermission
 		}
 		host.activates = func() { // whoever goes on after a kill must know
 			if known := read(t, s.told.Stuck); known.Undone.Deployment != store.record.ID {
@@ -109,18 +119,8 @@ func TestAHostWhoseRecordCannotBeSavedGoesBackAllTheSame(t *testing.T) {
 			}
 			host.activates = nil
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- s.run(t.Context()) }()
-		time.Sleep(4 * time.Minute)
-		synctest.Wait()
-		if !slices.Equal(host.activated, []proto.StorePath{host.old}) || host.agents != 1 || store.record.Phase != proto.PhaseActivating {
-			t.Errorf("activated %v, restarted the agent %d times, and the record is %s", host.activated, host.agents, store.record.Phase)
-		}
-		if c := stuck(read(t, s.told.Stuck)); !strings.Contains(c.Message, "what was proven is brought back") || !strings.Contains(c.Message, errDisk.Error()) {
-			t.Errorf("meanwhile it says %q", c.Message)
-		}
-		if err := <-ended; err != nil {
-			t.Fatal(err)
+		if err := s.run(t.Context()); err != nil || !meanwhile {
+			t.Fatalf("run = %v, and nobody looked meanwhile: %t", err, !meanwhile)
 		}
 		d := store.record
 		if d.Phase != proto.PhaseInconclusive || d.Reason != proto.ReasonInterrupted || !strings.Contains(d.Message, errDisk.Error()) {
