@@ -28,6 +28,9 @@ type BuildConfig struct {
 	// processor, as far as there is EvalMemory for each.
 	EvalWorkers int `config:"eval_workers"`
 	EvalMemory  int `config:"eval_memory"` // MiB that one evaluation may use
+	// EvalUser is the account that evaluates, through nix-daemon: a flake can read
+	// what it can. Empty is the controller's own.
+	EvalUser string `config:"eval_user"`
 	// KeepRevisions is how many revisions stay built for hosts to go back to, and
 	// stay evaluated, and how many logs of builds are kept of each channel.
 	KeepRevisions int `config:"keep_revisions"`
@@ -55,6 +58,9 @@ func (c BuildConfig) problems() []error {
 		within("build.eval_workers", c.EvalWorkers, 0, maxEvalWorkers),
 		within("build.eval_memory", c.EvalMemory, minEvalMemory, maxEvalMemory),
 		within("build.keep_revisions", c.KeepRevisions, minKeepRevisions, maxKeepRevisions),
+	}
+	if c.EvalUser == "root" || strings.ContainsAny(c.EvalUser, ":/ \n") {
+		problems = append(problems, fmt.Errorf("build.eval_user: must be the name of an account other than root, such as kedge-eval, got %q", c.EvalUser))
 	}
 	if c.Jobs < 0 {
 		problems = append(problems, fmt.Errorf("build.jobs: must not be negative, got %d", c.Jobs))

@@ -30,6 +30,7 @@ func TestBuildConfigNamesEveryProblem(t *testing.T) {
 	for want, change := range map[string]func(c *BuildConfig){
 		"build.builders[1]":      func(c *BuildConfig) { c.Builders = []string{"@/etc/nix/machines", "a; b"} },
 		"build.builders":         func(c *BuildConfig) { c.Builders, c.Host = []string{"ssh://arm"}, "ssh-ng://big" },
+		"build.eval_user":        func(c *BuildConfig) { c.EvalUser = "root" },
 		"build.host":             func(c *BuildConfig) { c.Host = "big.example" },
 		"build.ssh_key_file":     func(c *BuildConfig) { c.Host, c.SSHKeyFile = "ssh-ng://big", "key" },
 		"build.known_hosts_file": func(c *BuildConfig) { c.Host, c.KnownHostsFile = "ssh-ng://big", "known" },

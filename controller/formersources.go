@@ -13,6 +13,10 @@ import (
 // sourcesDir has a folder for each channel, with the copy of its repository.
 const sourcesDir = "sources"
 
+// sourceRoots has a root for each channel, of what was evaluated last. It is no folder of
+// package build's, in which each name is a host's.
+const sourceRoots = "/nix/var/nix/gcroots/kedge-sources"
+
 // dropFormerSources removes the copies of repositories of channels that are not configured
 // any more: a channel that comes back has its own fetched again. What does not look like
 // such a copy is left alone, and what cannot be removed stays until the next start.
@@ -26,7 +30,11 @@ func dropFormerSources(c Config, log *slog.Logger) {
 		if c.follows(e.Name()) || !isCopy(dir, e) {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		err := os.RemoveAll(filepath.Join(sourceRoots, e.Name()))
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
 			log.Warn("copy of a former channel's repository stays", "channel", e.Name(), "err", err)
 			continue
 		}

@@ -49,7 +49,11 @@ type Parts struct {
 // NewParts returns the parts that a configuration asks for. They make their
 // folders below the state directory, and their keys on the first start.
 func NewParts(c Config, log *slog.Logger) (Parts, error) {
-	cli := &nix.CLI{Settings: nixSettings(c.Build), Log: log}
+	evaluator, err := evaluator(c, log)
+	if err != nil {
+		return Parts{}, err
+	}
+	cli := &nix.CLI{Settings: nixSettings(c.Build), Evaluator: evaluator, Log: log}
 	parts := Parts{Sources: map[string]Source{}, CheckToplevel: build.CheckToplevel}
 	copyTo, err := parts.openCache(c, cli, log)
 	if err != nil {
@@ -63,11 +67,28 @@ func NewParts(c Config, log *slog.Logger) (Parts, error) {
 	for name, s := range c.Sources {
 		o := s.options()
 		o.Dir, o.Log = filepath.Join(c.StateDir, sourcesDir, name), log.With("channel", name)
+		o.Store, o.Root = cli, filepath.Join(sourceRoots, name)
 		if parts.Sources[name], err = source.New(o); err != nil {
 			return Parts{}, fmt.Errorf("source of channel %s: %w", name, err)
 		}
 	}
 	return parts, nil
+}
+
+// evaluator returns who evaluates; nil is this process's user, which a flake can read
+// the keys of.
+func evaluator(c Config, log *slog.Logger) (*nix.User, error) {
+	if c.Build.EvalUser == "" {
+		if len(c.Sources) > 0 && os.Geteuid() == 0 {
+			log.Warn("evaluations run as root: whoever may push can read every file of this machine; set build.eval_user")
+		}
+		return nil, nil
+	}
+	u, err := nix.LookupUser(c.Build.EvalUser)
+	if err != nil {
+		return nil, fmt.Errorf("build.eval_user: %w", err)
+	}
+	return u, nil
 }
 
 // openCache opens the embedded cache, or those of others that take its place. It returns

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func requirePublished(t *testing.T, h *fleet.Host, rev proto.Revision) proto.Tar
 // awaitSourceProblem waits until the controller's status and its metrics name a
 // reason why something is wrong with the source, and returns what the status says
 // about it.
-func awaitSourceProblem(t *testing.T, f *fleet.Fleet, reason proto.Reason) string {
+func awaitSourceProblem(t *testing.T, f *fleet.Fleet, reason proto.Reason, words ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -156,13 +157,15 @@ func awaitSourceProblem(t *testing.T, f *fleet.Fleet, reason proto.Reason) strin
 			t.Fatalf("read what `kedge status` said: %v", err)
 		}
 		metric := fmt.Sprintf("kedge_controller_source_problem{channel=\"main\",reason=%q} 1\n", reason)
-		if s := r.Sources[0]; s.Reason == reason && strings.Contains(controllerMetrics(t, f), metric) {
+		s := r.Sources[0]
+		lacks := func(word string) bool { return !strings.Contains(s.Error, word) }
+		if s.Reason == reason && !slices.ContainsFunc(words, lacks) && strings.Contains(controllerMetrics(t, f), metric) {
 			return s.Error
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("the source is %+v, want reason %q, in the metrics too", r.Sources[0], reason)
+			t.Fatalf("the source is %+v, want reason %q and words %q, in the metrics too", s, reason, words)
 		}
 	}
 }

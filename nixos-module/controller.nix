@@ -21,6 +21,10 @@ let
   inherit (import ./controller-settings.nix { inherit lib; }) notification source settings;
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
+  evaluator = cfg.settings.build.eval_user;
+  allowed = config.nix.settings.allowed-users or [ "*" ];
+  # Whether nix.conf lists the evaluator, as far as its name tells.
+  lists = users: lib.any (u: u == "*" || u == evaluator) users;
   ports = import ./outside.nix { inherit lib; } (
     lib.optional (cfg.settings.nats.url == "") cfg.settings.nats.listen ++ [ cfg.settings.http.listen ]
   );
@@ -103,6 +107,18 @@ in
       };
     };
 
+    evalUser = mkOption {
+      type = types.str;
+      default = "kedge-eval";
+      example = "builder";
+      description = ''
+        The account that evaluates flakes, through nix-daemon. A flake can read what it can: the
+        credentials of private inputs in its home, {file}`/var/lib/kedge-eval`, and none of the
+        controller's keys. Another one than the default has to exist. Empty for root: then whoever
+        may push can read every file of this machine.
+      '';
+    };
+
     openFirewall = mkOption {
       type = types.bool;
       default = false;
@@ -137,6 +153,7 @@ in
         key_file = "${credentials}/tls-key";
       };
       cache.urls = cfg.cacheUrls;
+      build.eval_user = lib.mkDefault cfg.evalUser;
       # NixOS tells Nix of no builders otherwise.
       build.remote = lib.mkDefault config.nix.distributedBuilds;
     };
@@ -146,6 +163,15 @@ in
       {
         assertion = config.nix.enable;
         message = "services.kedge-controller: nix.enable is false, but the controller builds with Nix; set nix.enable = true.";
+      }
+      {
+        assertion =
+          evaluator == "" || lists allowed || lib.any (u: builtins.substring 0 1 u == "@") allowed;
+        message = "services.kedge-controller: nix-daemon does not let ${evaluator} in, who evaluates; add it to nix.settings.allowed-users.";
+      }
+      {
+        assertion = evaluator == "" || !lists (config.nix.settings.trusted-users or [ ]);
+        message = "services.kedge-controller: nix-daemon trusts ${evaluator}, who evaluates, with all that root may; take it out of nix.settings.trusted-users.";
       }
       {
         assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
@@ -164,6 +190,17 @@ in
         message = "services.kedge-controller: openFirewall is set, but neither settings.http.listen nor settings.nats.listen names a port that other machines reach; name an address such as \"[::]:443\".";
       }
     ];
+
+    users = mkIf (evaluator == "kedge-eval") {
+      users.kedge-eval = {
+        isSystemUser = true;
+        group = "kedge-eval";
+        home = "/var/lib/kedge-eval";
+        createHome = true;
+        description = "Evaluates flakes for the Kedge controller";
+      };
+      groups.kedge-eval = { };
+    };
 
     environment.etc."kedge/controller.yaml".source = configFile;
     # For kedge, the command line.

@@ -27,6 +27,7 @@ type evaluation struct {
 	Checks    []string // derivations
 	Packages  []string
 	Ports     []int
+	Accounts  map[string]struct{ Home string }
 	// Of the kernel and systemd.
 	KernelParams []string
 	Manager      options

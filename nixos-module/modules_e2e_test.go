@@ -67,16 +67,26 @@ func testModules(t *testing.T, e evaluator) {
 
 	t.Run("the controller's unit is that of the test build host", func(t *testing.T) {
 		got := e.mustEvaluate(t, "controller", controllerHost(nil, nil))
-		want, err := toplevel.ControllerService(t.Context(), e.machine, e.programs)
+		want, err := toplevel.BuildHostServices(t.Context(), e.machine, e.programs)
 		if err != nil {
 			t.Fatal(err)
 		}
 		u := got.Units["kedge-controller"]
-		if diff := cmp.Diff(want, u.Service); diff != "" {
+		if diff := cmp.Diff(want[toplevel.ControllerUnit], u.Service); diff != "" {
 			t.Errorf("(-build host +module):\n%s", diff)
 		}
 		if want := []string{"nix", "git", "gnupg", "openssh"}; !slices.Equal(u.Path, want) {
 			t.Errorf("PATH has %q, want %q", u.Path, want)
+		}
+		if home := got.Accounts["kedge-eval"].Home; home != "/var/lib/kedge-eval" {
+			t.Errorf("the home of who evaluates is %q", home)
+		}
+		for name, others := range map[string]options{
+			"another account": {"evalUser": "builder"}, "root": {"evalUser": ""}, "another account, by its setting": {"settings": options{"build": options{"eval_user": "builder"}}},
+		} {
+			if got := e.mustEvaluate(t, "controller", controllerHost(others, nil)); len(got.Accounts) > 0 {
+				t.Errorf("%s evaluates, and the module makes %v", name, got.Accounts)
+			}
 		}
 		if !u.RestartsWithConfig {
 			t.Error("another configuration does not restart the controller")
@@ -325,6 +335,15 @@ func testRefusals(t *testing.T, e evaluator) {
 		{
 			"a way past the proxy", "controller", controllerHost(options{"openFirewall": true, "settings": options{"http": options{"tls": "off"}}}, nil),
 			"everybody could get past the proxy",
+		},
+		{
+			"an evaluator that nix-daemon does not know", "controller",
+			controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"root"}}}}), "add it to nix.settings.allowed-users",
+		},
+		{
+			"an evaluator that nix-daemon trusts", "controller",
+			controllerHost(options{"evalUser": "builder"}, options{"nix": options{"settings": options{"trusted-users": []string{"root", "builder"}}}}),
+			"nix-daemon trusts builder",
 		},
 		{
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),

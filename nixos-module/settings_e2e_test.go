@@ -112,6 +112,7 @@ func testControllerSettings(t *testing.T, e evaluator) {
 	want.Sources = map[string]controller.SourceConfig{"main": main}
 	want.NATS.Advertise, want.Cache.URLs = []string{"wss://build.example.org/nats"}, []string{"https://build.example.org/cache/"}
 	want.Build.Remote = false // no host of these tests has builders
+	want.Build.EvalUser = "kedge-eval"
 	want.Log.Format = setup.LogAuto
 	equal := cmp.Options{
 		cmpopts.EquateComparable(netip.Prefix{}, proto.Pin{}), cmpopts.EquateEmpty(),

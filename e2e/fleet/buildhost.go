@@ -55,24 +55,24 @@ func (f *Fleet) upBuildHost(ctx context.Context) (*buildHost, error) {
 // prefix is where the build host has its programs.
 const prefix = "/usr/local"
 
-// configure installs the service as the NixOS module would, whose programs are in the
+// configure installs the services as the NixOS module would, whose programs are in the
 // build host's layer.
 func (b *buildHost) configure(plain bool) error {
-	for name, content := range map[string]string{
-		"/etc/kedge/controller.yaml":            b.config(plain),
-		"/etc/systemd/system/" + ControllerUnit: b.controller.Text,
-	} {
-		if err := b.WriteFile(name, []byte(content), 0o644); err != nil {
+	if err := b.WriteFile("/etc/kedge/controller.yaml", []byte(b.config(plain)), 0o644); err != nil {
+		return err
+	}
+	for unit, service := range b.services {
+		if err := b.WriteFile("/etc/systemd/system/"+unit, []byte(service.Text), 0o644); err != nil {
 			return err
 		}
-	}
-	for _, target := range b.controller.WantedBy {
-		wants := filepath.Join(b.Root(), "/etc/systemd/system", target+".wants")
-		if err := os.MkdirAll(wants, 0o755); err != nil {
-			return fmt.Errorf("enable %s: %w", ControllerUnit, err)
-		}
-		if err := os.Symlink("../"+ControllerUnit, filepath.Join(wants, ControllerUnit)); err != nil {
-			return fmt.Errorf("enable %s: %w", ControllerUnit, err)
+		for _, target := range service.WantedBy {
+			wants := filepath.Join(b.Root(), "/etc/systemd/system", target+".wants")
+			if err := os.MkdirAll(wants, 0o755); err != nil {
+				return fmt.Errorf("enable %s: %w", unit, err)
+			}
+			if err := os.Symlink("../"+unit, filepath.Join(wants, unit)); err != nil {
+				return fmt.Errorf("enable %s: %w", unit, err)
+			}
 		}
 	}
 	return nil
@@ -118,7 +118,8 @@ cache:
   public: %t
 build:
   remote: false
-`, Repository, fmt.Sprintf(server, b.Addr()), tls, fmt.Sprintf(cache, b.Addr()), plain)
+  eval_user: %s
+`, Repository, fmt.Sprintf(server, b.Addr()), tls, fmt.Sprintf(cache, b.Addr()), plain, evaluator)
 }
 
 // commit writes the flake and commits it.

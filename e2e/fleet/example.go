@@ -27,6 +27,9 @@ func (b *buildHost) installExample(ctx context.Context, parts Parts) error {
 	if err := initRepositories(ctx, b.Machine); err != nil {
 		return err
 	}
+	if err := addEvaluator(ctx, b.Machine); err != nil { // the stand-in for NixOS makes no accounts
+		return err
+	}
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err

@@ -14,10 +14,10 @@ import (
 
 // layers are what many machines have on their disks, made once.
 type layers struct {
-	store        string           // directory of the one with the agent and the tools in the store
-	build        string           // directory of the one above it with what a build host has
-	agent, tools string           // store paths
-	controller   toplevel.Service // of the build host
+	store        string                      // directory of the one with the agent and the tools in the store
+	build        string                      // directory of the one above it with what a build host has
+	agent, tools string                      // store paths
+	services     map[string]toplevel.Service // of the build host, by unit
 }
 
 // makeLayers makes the layers in the folder dir, with a network of that name.
@@ -57,10 +57,22 @@ func (p Parts) makeLayers(ctx context.Context, network, dir string) (l layers, e
 			return l, err
 		}
 	}
-	if l.controller, err = toplevel.ControllerService(ctx, m, prefix); err != nil {
+	if err := addEvaluator(ctx, m); err != nil {
+		return l, err
+	}
+	if l.services, err = toplevel.BuildHostServices(ctx, m, prefix); err != nil {
 		return l, err
 	}
 	return l, m.Freeze(l.build)
+}
+
+// evaluator is the account that evaluates, as the NixOS module calls it.
+const evaluator = "kedge-eval"
+
+// addEvaluator makes that account on a machine that is off, as NixOS would.
+func addEvaluator(ctx context.Context, m *hosts.Machine) error {
+	_, err := m.RunOffline(ctx, "useradd", "--system", "--user-group", "--create-home", "--home-dir", "/var/lib/"+evaluator, "--shell", "/usr/sbin/nologin", evaluator)
+	return err
 }
 
 // initRepositories makes [Worktree] and [Repository] on a machine that is off.

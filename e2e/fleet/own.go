@@ -9,7 +9,7 @@ import (
 
 // ControllerUnit is the controller's unit, which is in the system of a build host
 // that is a host of its fleet, as text.
-const ControllerUnit = "kedge-controller.service"
+const ControllerUnit = toplevel.ControllerUnit
 
 // addOwn makes the build host, which runs, a host of its fleet: it is shut down,
 // and boots a system that has the agent and the controller.
@@ -21,7 +21,8 @@ func (f *Fleet) addOwn(ctx context.Context) error {
 		return err
 	}
 	h.system = h.firstSystem(reply)
-	h.system.Units = map[string]toplevel.Unit{ControllerUnit: {Text: b.controller.Text, WantedBy: b.controller.WantedBy}}
+	service := b.services[ControllerUnit]
+	h.system.Units = map[string]toplevel.Unit{ControllerUnit: {Text: service.Text, WantedBy: service.WantedBy}}
 	off, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	if err := b.PowerOff(off); err != nil {

@@ -95,12 +95,12 @@ func (c *CLI) Eval(ctx context.Context, o EvalOptions) (json.RawMessage, error) 
 	if o.Apply != "" {
 		args = append(args, "--apply", o.Apply)
 	}
-	argv := c.argv("nix", args, []string{o.Installable}, []Setting{
+	argv := c.evaluator().argv("nix", args, []string{o.Installable}, []Setting{
 		{"extra-experimental-features", "nix-command flakes"},
 		{"eval-cache", "false"}, // a database of each revision, which is evaluated once: it would be kept for ever
 	})
 	var out answer
-	err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, streams{out: &out})
+	err := c.stream(ctx, argv, memory{heap: o.Memory, data: 2 * o.Memory}, streams{as: c.Evaluator, out: &out})
 	if out.over { // the command says only that nobody reads any more
 		return nil, &CommandError{Args: argv, ExitCode: -1, Err: errAnswer}
 	}

@@ -47,6 +47,10 @@ type CLI struct {
 	// CacheDir replaces ~/.cache, where Nix keeps what it knows about binary
 	// caches, fetched sources and evaluations; empty means Nix's own choice.
 	CacheDir string
+	// Evaluator is who evaluates; nil means whoever runs this process.
+	Evaluator *User
+	// Socket is where nix-daemon listens; empty is where it does on NixOS.
+	Socket string
 	// Environ is the environment as "NAME=value"; nil means the process's own.
 	Environ []string
 	// Log gets one debug line for every command; nil means none.
@@ -92,6 +96,7 @@ func (c *CLI) logged(ctx context.Context, log LogFunc, program string, args, ope
 
 // streams are what a command reads and writes.
 type streams struct {
+	as   *User     // who runs it; nil for whoever runs this process
 	in   *os.File  // closed here once the command has it; nil for nothing
 	out  io.Writer // takes what comes as it comes, and stops the command by an error
 	log  LogFunc   // takes its standard error, if it is not nil, which is in logFormat then
@@ -101,10 +106,18 @@ type streams struct {
 // stream runs a command in bounded memory.
 func (c *CLI) stream(ctx context.Context, argv []string, m memory, s streams) error {
 	stderr := command.Tail{Limit: cmp.Or(s.keep, stderrLimit)}
-	cmd := c.command(ctx, argv, &stderr)
+	run, bound := argv, m.limit
+	if s.as != nil {
+		run, bound = m.limited(argv), memory{}.limit
+	}
+	cmd := c.command(ctx, run, &stderr)
 	said := textLog{errors: &stderr, each: s.log, last: map[string][]string{}}
 	if s.log != nil {
 		cmd.Stderr = &lines{each: said.line, lossy: true} // a builder may say anything
+	}
+	if s.as != nil {
+		s.as.become(cmd)
+		cmd.Env = append(cmd.Env, c.daemonEnviron()...)
 	}
 	cmd.Env = append(cmd.Env, m.environ()...)
 	cmd.Stdout = s.out
@@ -117,7 +130,7 @@ func (c *CLI) stream(ctx context.Context, argv []string, m memory, s streams) er
 		_ = s.in.Close() // it was not written to
 	}
 	if err == nil {
-		err = m.limit(cmd.Process.Pid)
+		err = bound(cmd.Process.Pid)
 		if ended := cmd.Wait(); ended != nil {
 			err = ended
 		}
@@ -125,7 +138,7 @@ func (c *CLI) stream(ctx context.Context, argv []string, m memory, s streams) er
 	said.end()
 	c.log(ctx, argv, time.Since(start), err)
 	if err != nil {
-		return failure(ctx, cmd, &stderr, err)
+		return failure(ctx, cmd, argv, &stderr, err)
 	}
 	return nil
 }
@@ -149,10 +162,10 @@ func (c *CLI) command(ctx context.Context, argv []string, stderr *command.Tail) 
 	return cmd
 }
 
-// failure returns the error of a command that ended with err.
-func failure(ctx context.Context, cmd *exec.Cmd, stderr *command.Tail, err error) error {
+// failure returns the error of a command, called argv, that ended with err.
+func failure(ctx context.Context, cmd *exec.Cmd, argv []string, stderr *command.Tail, err error) error {
 	code, why := command.Ended(ctx, cmd, err)
-	return &CommandError{Args: cmd.Args, ExitCode: code, Stderr: stderr.String(), Err: why}
+	return &CommandError{Args: argv, ExitCode: code, Stderr: stderr.String(), Err: why}
 }
 
 func (c *CLI) environ() []string {

@@ -51,7 +51,7 @@ func (c *CLI) converse(ctx context.Context, program string, args []string, talk 
 	}
 	c.log(ctx, argv, time.Since(start), err)
 	if err != nil {
-		return failure(ctx, cmd, &stderr, err)
+		return failure(ctx, cmd, argv, &stderr, err)
 	}
 	return nil
 }

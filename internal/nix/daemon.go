@@ -27,14 +27,9 @@ type Daemon struct {
 // Import connects to the daemon, to add paths that one of keys has signed. The
 // import ends with ctx, and with Close.
 func (d Daemon) Import(ctx context.Context, keys []proto.PublicKey) (*Import, error) {
-	socket := d.Socket
-	if socket == "" {
-		socket = daemonSocket
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	conn, err := d.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to nix-daemon: %w", err)
+		return nil, err
 	}
 	i := &Import{
 		ctx:    ctx,
@@ -58,6 +53,20 @@ func (d Daemon) Import(ctx context.Context, keys []proto.PublicKey) (*Import, er
 		return nil, err
 	}
 	return i, nil
+}
+
+// dial connects to the daemon.
+func (d Daemon) dial(ctx context.Context) (net.Conn, error) {
+	socket := d.Socket
+	if socket == "" {
+		socket = daemonSocket
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("connect to nix-daemon: %w", err)
+	}
+	return conn, nil
 }
 
 // An Import is one conversation with the daemon, for one goroutine. After an

@@ -22,6 +22,7 @@ const (
 	// paths at once, and older than Nix 2.8.
 	daemonVersion = 1<<8 | 32
 
+	daemonAddToStore        = 7
 	daemonAddTempRoot       = 11
 	daemonSetOptions        = 19
 	daemonQueryPathInfo     = 26

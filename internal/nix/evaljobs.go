@@ -52,7 +52,7 @@ func (c *CLI) EvalJobs(ctx context.Context, o EvalJobsOptions, each func(Job)) e
 		"--flake", "--workers", strconv.Itoa(o.Workers), "--max-memory-size", strconv.Itoa(o.Memory),
 		"--select", o.Select,
 	}
-	argv := append(c.argv(evalJobs, args, nil, []Setting{{"extra-experimental-features", "nix-command flakes"}}), o.Installable)
+	argv := append(c.evaluator().argv(evalJobs, args, nil, []Setting{{"extra-experimental-features", "nix-command flakes"}}), o.Installable)
 	out := lines{each: func(line []byte) error {
 		job, err := parseJob(line)
 		if err == nil {
@@ -60,7 +60,7 @@ func (c *CLI) EvalJobs(ctx context.Context, o EvalJobsOptions, each func(Job)) e
 		}
 		return err
 	}}
-	return c.stream(ctx, argv, memory{data: 2 * o.Memory}, streams{out: &out})
+	return c.stream(ctx, argv, memory{data: 2 * o.Memory}, streams{as: c.Evaluator, out: &out})
 }
 
 // parseJob parses a line of nix-eval-jobs.

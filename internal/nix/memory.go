@@ -24,8 +24,8 @@ func (m memory) environ() []string {
 	return []string{"GC_MAXIMUM_HEAP_SIZE=" + strconv.Itoa(m.heap*mebibyte)}
 }
 
-// limit bounds a process that has just been started. It has used next to nothing
-// by now, and what it starts later inherits the bound.
+// limit bounds a process of our user that has just been started. It has used next to
+// nothing by now, and what it starts later inherits the bound.
 func (m memory) limit(pid int) error {
 	if m.data == 0 {
 		return nil
@@ -36,4 +36,13 @@ func (m memory) limit(pid int) error {
 		return fmt.Errorf("bound its memory: %w", err)
 	}
 	return nil
+}
+
+// limited returns a command that bounds itself: that of another user only who has
+// CAP_SYS_RESOURCE may bound from outside.
+func (m memory) limited(argv []string) []string {
+	if m.data == 0 {
+		return argv
+	}
+	return append([]string{"/bin/sh", "-c", `ulimit -d "$0" && exec "$@"`, strconv.Itoa(m.data * mebibyte >> 10)}, argv...)
 }

@@ -38,6 +38,7 @@ let
     services
     system
     systemd
+    users
     ;
   configFile = environment.etc."kedge/${service}.yaml".source or null;
 in
@@ -71,4 +72,5 @@ in
   checks = map (c: c.drvPath) system.checks;
   packages = map (p: p.name) environment.systemPackages;
   ports = networking.firewall.allowedTCPPorts;
+  accounts = users.users;
 }

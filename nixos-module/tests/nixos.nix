@@ -45,6 +45,8 @@ in
     systemd.services = option (types.attrsOf (types.attrsOf types.raw)) { };
     systemd.settings.Manager = option (types.attrsOf types.raw) { };
     systemd.targets = option (types.attrsOf (types.attrsOf types.raw)) { };
+    users.groups = option (types.attrsOf types.raw) { };
+    users.users = option (types.attrsOf types.raw) { };
     virtualisation = option (types.attrsOf types.raw) { };
   };
 

@@ -203,6 +203,8 @@ func flakeError(ctx context.Context, ref string, err error) error {
 	e := &FlakeError{Ref: ref, Err: explain(err)}
 	if failed, ok := errors.AsType[*nix.CommandError](err); ok {
 		switch {
+		case strings.Contains(failed.Stderr, "'lastModified' attribute mismatch"):
+			e.Err = fmt.Errorf("the controller's Nix must be 2.25 or newer, which takes our word for when a revision was made: %w", e.Err)
 		case strings.Contains(failed.Stderr, "does not provide attribute"):
 			e.Missing = attribute
 		case strings.Contains(failed.Stderr, "flake.nix' does not exist"), strings.Contains(failed.Stderr, "does not contain a"):

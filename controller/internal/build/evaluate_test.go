@@ -139,6 +139,15 @@ func TestAFlakeThatHasNothingToEvaluate(t *testing.T) {
 	}
 }
 
+// TestANixThatIsTooOldIsNamed: its own words help nobody.
+func TestANixThatIsTooOldIsNamed(t *testing.T) {
+	const said = "error: 'lastModified' attribute mismatch in input 'path:/x?lastModified=0', expected 1"
+	f := &fakeNix{stderr: map[string]string{"nixosConfigurations": said, "!nixosConfigurations": said}}
+	if _, err := newBuilder(t, f).Evaluate(t.Context(), "path:/x"); err == nil || !strings.Contains(err.Error(), "must be 2.25 or newer") {
+		t.Errorf("got error %v, want one with the version that is needed", err)
+	}
+}
+
 func TestEvaluateEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	newer := errors.New("a newer revision came")

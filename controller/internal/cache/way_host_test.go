@@ -84,7 +84,7 @@ func newWay(t *testing.T, hosts int) *way {
 
 	cli := &nix.CLI{Settings: []nix.Setting{{Name: "max-jobs", Value: "auto"}}}
 	var err error
-	w.source, err = source.New(source.Options{URL: w.origin, Branch: "main", Dir: filepath.Join(state, "source"), Log: log})
+	w.source, err = source.New(source.Options{URL: w.origin, Branch: "main", Dir: filepath.Join(state, "source"), Store: cli, Root: filepath.Join(state, "root"), Log: log})
 	must(t, err)
 	w.cache, err = cache.Open(cache.Options{
 		Nix: cli, Dir: filepath.Join(state, "cache"), KeyFile: filepath.Join(state, "key"), KeyName: "test-1", Log: log,

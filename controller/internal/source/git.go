@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -101,14 +102,9 @@ func (a *answer) Write(p []byte) (int, error) {
 // run runs git with args and returns its standard output. The whole process
 // group, with ssh in it, ends with ctx.
 func (g git) run(ctx context.Context, args ...string) (string, error) {
-	argv := append([]string{"git"}, settings()...)
-	if g.dir != "" {
-		argv = append(argv, "-C", g.dir)
-	}
 	var stdout answer
 	stderr := command.Tail{Limit: outputLimit}
-	cmd := command.New(ctx, stopDelay, append(argv, args...)...)
-	cmd.Env = g.environ()
+	cmd := g.command(ctx, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		code, why := command.Ended(ctx, cmd, err)
@@ -119,6 +115,17 @@ func (g git) run(ctx context.Context, args ...string) (string, error) {
 		return "", &gitError{command: args[0], exitCode: code, stderr: said, err: why}
 	}
 	return stdout.text.String(), nil
+}
+
+// command returns git with args, which can be run and ends with ctx.
+func (g git) command(ctx context.Context, args ...string) *exec.Cmd {
+	argv := append([]string{"git"}, settings()...)
+	if g.dir != "" {
+		argv = append(argv, "-C", g.dir)
+	}
+	cmd := command.New(ctx, stopDelay, append(argv, args...)...)
+	cmd.Env = g.environ()
+	return cmd
 }
 
 // environ returns the process's environment without what would make git look at

@@ -32,7 +32,7 @@ func (r *Repository) Fetch(ctx context.Context, revision proto.Revision) (err er
 	err = r.fetch(ctx, revision)
 	if err != nil && ctx.Err() == nil && r.damaged(ctx, r.mirror) {
 		r.log.WarnContext(ctx, "copy of the repository is damaged, made anew", "dir", r.mirror.dir, "err", err)
-		r.seen = ""
+		r.forget()
 		if err := os.RemoveAll(r.mirror.dir); err != nil {
 			return fmt.Errorf("fetch revision %s: %w", revision, err)
 		}
@@ -117,18 +117,20 @@ func (r *Repository) borrow() error {
 	return durable.WriteFile(alternates, line, 0o600)
 }
 
-// present reports whether our copy has revision already. It asks for what is evaluated
-// and for the parents, so that mostly this is all there is to ask.
+// present reports whether our copy has revision already. Whom it asks reads on at the
+// checkout, so that mostly this is the only git.
 func (r *Repository) present(ctx context.Context, revision proto.Revision) bool {
-	commit := revision.String()
-	said, err := r.output(ctx, r.mirror, "rev-parse", commit+":"+r.entryFile(), commit+"^@")
-	if err == nil {
-		_, parents, _ := strings.Cut(said, "\n")
-		r.seen, r.line = commit, append([]string{commit}, strings.Fields(parents)...)
-		return true
+	o, err := r.opened(ctx)
+	if err != nil {
+		return false
 	}
-	_, err = r.run(ctx, r.mirror, "cat-file", "-e", commit+"^{commit}")
-	return err == nil
+	c, err := o.commit(revision.String())
+	if err != nil {
+		r.forget()
+		return false
+	}
+	r.line = append([]string{revision.String()}, c.parents...)
+	return true
 }
 
 // damaged reports whether a repository of ours is there and not whole, as far as git fsck
@@ -148,7 +150,7 @@ func (r *Repository) doubt(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*gitError](err); !ok || errors.Is(err, ErrUnreachable) || ctx.Err() != nil {
 		return err
 	}
-	r.fetched, r.seen = proto.Revision{}, ""
+	r.fetched = proto.Revision{}
 	if !r.damaged(ctx, r.mirror) {
 		return err
 	}

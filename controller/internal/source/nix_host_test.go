@@ -5,6 +5,7 @@ package source_test
 import (
 	"encoding/json"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestNixEvaluatesARepositoryWithoutAFlake(t *testing.T) {
 	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
 		o.commit("nix/text", name)
 		revision := o.commit("nix/fleet.nix", `{ hosts.web1 = builtins.readFile ./text; }`)
-		r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Entry: noflake.Entry{File: "nix/fleet.nix", Attribute: "hosts"}})
+		r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Store: &nix.CLI{}, Root: filepath.Join(t.TempDir(), "root"), Entry: noflake.Entry{File: "nix/fleet.nix", Attribute: "hosts"}})
 		if got := evaluate(t, checkout(t, r, revision), "nixosConfigurations.web1"); strings.TrimSpace(got) != name {
 			t.Errorf("%s: got %q", name, got)
 		}
@@ -46,11 +47,11 @@ func TestNixEvaluatesSubmodules(t *testing.T) {
 	o.commit("default.nix", `{ nixosConfigurations.web1 = builtins.readFile ./lib/text; }`)
 	o.commit("nix/flake.nix", `{ outputs = { self }: { text = "${self.rev} ${builtins.readFile ../lib/text}"; }; }`)
 	revision := o.submodule("lib", "../lib", at)
-	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Subdir: "nix", Submodules: true})
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Store: &nix.CLI{}, Root: filepath.Join(t.TempDir(), "root"), Subdir: "nix", Submodules: true})
 	if got, want := evaluate(t, checkout(t, r, revision), "text"), revision.String()+" of lib"; got != want {
 		t.Errorf("the flake is %q, want %q", got, want)
 	}
-	r = newRepository(t, source.Options{URL: o.dir, Branch: "main", Entry: noflake.Entry{File: "default.nix"}, Submodules: true})
+	r = newRepository(t, source.Options{URL: o.dir, Branch: "main", Store: &nix.CLI{}, Root: filepath.Join(t.TempDir(), "root"), Entry: noflake.Entry{File: "default.nix"}, Submodules: true})
 	if got := evaluate(t, checkout(t, r, revision), "nixosConfigurations.web1"); got != "of lib" {
 		t.Errorf("the file is %q", got)
 	}

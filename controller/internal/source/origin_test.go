@@ -92,7 +92,7 @@ func (o *origin) commits(n int) {
 	}
 }
 
-func newRepository(t *testing.T, o source.Options) *source.Repository {
+func newRepository(t *testing.T, o source.Options) repository {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
@@ -100,14 +100,18 @@ func newRepository(t *testing.T, o source.Options) *source.Repository {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	kept := &store{map[proto.StorePath]string{}, map[string]proto.StorePath{}}
+	if o.Store == nil {
+		o.Store, o.Root = kept, "/root/"+t.Name()
+	}
 	r, err := source.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return repository{r, kept}
 }
 
-func check(t *testing.T, r *source.Repository) proto.Revision {
+func check(t *testing.T, r repository) proto.Revision {
 	t.Helper()
 	revision, err := r.Check(t.Context())
 	if err != nil {
@@ -116,7 +120,7 @@ func check(t *testing.T, r *source.Repository) proto.Revision {
 	return revision
 }
 
-func checkout(t *testing.T, r *source.Repository, revision proto.Revision) source.Tree {
+func checkout(t *testing.T, r repository, revision proto.Revision) source.Tree {
 	t.Helper()
 	if err := r.Fetch(t.Context(), revision); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func signer(t *testing.T, o *origin) string {
 	return "x@example.org " + string(public)
 }
 
-func admit(t *testing.T, r *source.Repository, base proto.Revision) error {
+func admit(t *testing.T, r repository, base proto.Revision) error {
 	t.Helper()
 	revision := check(t, r)
 	if err := r.Fetch(t.Context(), revision); err != nil {
@@ -180,7 +180,7 @@ func TestADeployedRevisionThatIsLost(t *testing.T) {
 	writeFile(t, file, signer(t, o))
 	base := o.commit("a", "1")
 	policy := source.Policy{Signers: source.Signers{SSH: file}}
-	fresh := func(t *testing.T) *source.Repository {
+	fresh := func(t *testing.T) repository {
 		t.Helper()
 		return newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: policy})
 	}
@@ -204,7 +204,7 @@ func TestADeployedRevisionThatIsLost(t *testing.T) {
 	(&origin{t, filepath.Join(state, "mirror")}).git("gc", "--quiet", "--prune=now")
 	o.git("reflog", "expire", "--expire=now", "--all")
 	o.git("prune", "--expire=now")
-	for name, r := range map[string]*source.Repository{"a new copy": fresh(t), "ours": ours} {
+	for name, r := range map[string]repository{"a new copy": fresh(t), "ours": ours} {
 		if err := admit(t, r, base); !errors.Is(err, source.ErrUnsigned) {
 			t.Errorf("%s, once it is gone: got error %v, want ErrUnsigned", name, err)
 		}
@@ -231,7 +231,7 @@ func TestADeployedRevisionThatIsLost(t *testing.T) {
 func TestAForcePushThatIsAcceptedIsToldOf(t *testing.T) {
 	for name, o := range map[string]*origin{"borrowed": newOrigin(t), "fetched": newRemoteOrigin(t)} {
 		t.Run(name, func(t *testing.T) {
-			over := func(r *source.Repository, base proto.Revision) bool {
+			over := func(r repository, base proto.Revision) bool {
 				t.Helper()
 				revision := check(t, r)
 				if err := r.Fetch(t.Context(), revision); err != nil {

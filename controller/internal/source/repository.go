@@ -51,6 +51,8 @@ type Options struct {
 	// Submodules says whether those of the repository belong to it.
 	Submodules bool
 	Dir        string // for our copy; required
+	Store      Store  // takes what is evaluated; required
+	Root       string // the link that keeps that from being collected; required
 	// Credentials are those of files; without them git looks where it finds them.
 	Credentials Credentials
 	Policy      Policy
@@ -83,12 +85,14 @@ type Repository struct {
 	mirror     git // our copy
 	modules    git // what there is of its submodules
 	remote     git // commands that need no repository
+	store      Store
+	root       string
 	timeout    time.Duration
 	log        *slog.Logger
 
 	mu      sync.Mutex      // held while our copy is used, and guards what follows
 	fetched proto.Revision  // the last one
-	seen    string          // the last one, or tree, that was seen to have what is evaluated
+	reads   *objects        // reads our copy, from Fetch to Checkout; nil for nobody
 	line    []string        // the last one that was looked for among borrowed ones, and its parents
 	overran bool            // the last Fetch took longer than it might
 	untidy  bool            // something was fetched since Tidy
@@ -98,8 +102,8 @@ type Repository struct {
 // New returns the repository that o describes. It makes o.Dir, removes what there is
 // of submodules if they are not wanted any more, and does not go to the network.
 func New(o Options) (*Repository, error) {
-	if o.Dir == "" || o.Log == nil {
-		return nil, errors.New("repository options: Dir and Log are required")
+	if o.Dir == "" || o.Store == nil || o.Root == "" || o.Log == nil {
+		return nil, errors.New("repository options: Dir, Store, Root and Log are required")
 	}
 	if err := errors.Join(o.Problems()...); err != nil {
 		return nil, err
@@ -111,7 +115,7 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, entry: o.Entry, submodules: o.Submodules, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, log: o.Log}
+	r := &Repository{branch: o.Branch, entry: o.Entry, submodules: o.Submodules, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, store: o.Store, root: o.Root, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)
@@ -127,8 +131,12 @@ func New(o Options) (*Repository, error) {
 	}
 	r.mirror = git{dir: filepath.Join(dir, "mirror"), env: r.remote.env}
 	r.modules = git{dir: filepath.Join(dir, "modules"), env: r.remote.env}
+	gone := []string{filepath.Join(dir, "trees")} // of before the store had what is evaluated
 	if !r.submodules {
-		if err := errors.Join(os.RemoveAll(r.modules.dir), os.RemoveAll(r.trees())); err != nil {
+		gone = append(gone, r.modules.dir)
+	}
+	for _, left := range gone {
+		if err := os.RemoveAll(left); err != nil {
 			return nil, err
 		}
 	}
@@ -198,6 +206,12 @@ func (r *Repository) askAt(ctx context.Context, at location, c Credentials, whos
 		err = fmt.Errorf("%w: %w%s", ErrUnreachable, err, whose.advice(err.Error()))
 	}
 	return out, err
+}
+
+// output is run for a command that prints one line.
+func (r *Repository) output(ctx context.Context, g git, args ...string) (string, error) {
+	out, err := r.run(ctx, g, args...)
+	return strings.TrimSpace(out), err
 }
 
 // run runs git for at most the timeout, or for longer if g is patient.

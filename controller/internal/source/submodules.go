@@ -29,77 +29,71 @@ type submodule struct {
 	url    string // as .gitmodules has it; empty if it has none
 }
 
-// assemble returns the tree of a revision with its submodules in it, in the repository
-// modules; zero if it has none. Those that are there already are not asked for.
-func (r *Repository) assemble(ctx context.Context, revision proto.Revision) (tree string, err error) {
-	found, err := r.submodulesAt(ctx, r.mirror, revision, "")
-	if err != nil || len(found) == 0 {
-		return "", err
-	}
-	tree, err = r.assembled(ctx, revision, found)
+// assemble puts the submodules of a revision, which were met in it, where they belong.
+// Those that are there already are not asked for. It returns what reads them, which has
+// to be closed, also if it fails.
+func (r *Repository) assemble(ctx context.Context, revision proto.Revision, f *files) (*objects, error) {
+	met, count := len(f.submodules), f.count
+	o, err := r.assembled(ctx, revision, f)
 	// What is borrowed may lack what came before it, and is not looked at by itself.
 	if _, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && r.damaged(ctx, r.modules, "--connectivity-only") {
 		r.log.WarnContext(ctx, "copy of the submodules is damaged, made anew", "dir", r.modules.dir, "err", err)
+		o.close()
 		if err := os.RemoveAll(r.modules.dir); err != nil {
-			return "", err
+			return nil, err
 		}
-		tree, err = r.assembled(ctx, revision, found)
+		f.submodules, f.places, f.count = f.submodules[:met], f.places[:met], count
+		o, err = r.assembled(ctx, revision, f)
 	}
-	return tree, err
+	return o, err
 }
 
-func (r *Repository) assembled(ctx context.Context, revision proto.Revision, top []submodule) (tree string, err error) {
+func (r *Repository) assembled(ctx context.Context, revision proto.Revision, f *files) (*objects, error) {
 	if err := r.prepareModules(ctx); err != nil {
-		return "", err
+		return nil, err
 	}
-	index, err := r.newIndex(r.modules)
+	o, err := r.open(ctx, r.modules)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if _, err := r.run(ctx, index, "read-tree", revision.String()); err != nil {
-		return "", err
+	used, in := map[string]bool{}, make([]location, len(f.submodules)) // the repositories that they are submodules of
+	for i := range in {
+		in[i] = r.location
 	}
-	used := map[string]bool{}
-	type place struct {
-		submodule
-		in location // the repository that it is a submodule of
+	if err := r.name(ctx, r.mirror, revision, f.submodules, ""); err != nil {
+		return o, err
 	}
-	var left []place
-	for _, m := range top {
-		left = append(left, place{m, r.location})
-	}
-	for n := 0; len(left) > 0; n++ {
-		m := left[0]
+	for n := 0; n < len(f.submodules); n++ { // and those that are met meanwhile
+		m := f.submodules[n]
 		if n == maxSubmodules {
-			return "", fmt.Errorf("%w: there are more than %d", ErrSubmodule, maxSubmodules)
+			return o, fmt.Errorf("%w: there are more than %d", ErrSubmodule, maxSubmodules)
 		}
-		at, err := r.submoduleURL(m.in, m.url)
+		at, err := r.submoduleURL(in[n], m.url)
 		if err != nil {
-			return "", fmt.Errorf("%w: %s: .gitmodules: %w", ErrSubmodule, m.path, err)
+			return o, fmt.Errorf("%w: %s: .gitmodules: %w", ErrSubmodule, m.path, err)
 		}
 		used[moduleRef(m.commit)] = true
 		if err := r.fetchSubmodule(ctx, at, m.commit); err != nil {
-			return "", fmt.Errorf("%w: %s, revision %s of %s: %w", ErrSubmodule, m.path, m.commit.Short(), at.url, err)
+			return o, fmt.Errorf("%w: %s, revision %s of %s: %w", ErrSubmodule, m.path, m.commit.Short(), at.url, err)
 		}
-		for _, args := range [][]string{
-			{"update-index", "--force-remove", "--", m.path},
-			{"read-tree", "--prefix=" + m.path + "/", m.commit.String()},
-		} {
-			if _, err := r.run(ctx, index, args...); err != nil {
-				return "", err
-			}
-		}
-		inside, err := r.submodulesAt(ctx, r.modules, m.commit, m.path+"/")
+		c, err := o.commit(m.commit.String())
 		if err != nil {
-			return "", err
+			return o, err
 		}
-		left = left[1:]
-		for _, s := range inside {
-			left = append(left, place{s, at})
+		tree, err := f.tree(o, c.tree, m.path+"/")
+		if err != nil {
+			return o, err
+		}
+		*f.places[n] = *tree
+		if err := r.name(ctx, r.modules, m.commit, f.submodules[len(in):], m.path+"/"); err != nil {
+			return o, err
+		}
+		for len(in) < len(f.submodules) {
+			in = append(in, at)
 		}
 	}
 	r.used = used
-	return r.output(ctx, index, "write-tree")
+	return o, nil
 }
 
 // dropModules lets go of the submodules that the last revision does not have.
@@ -121,40 +115,24 @@ func (r *Repository) dropModules(ctx context.Context) error {
 	return nil
 }
 
-// submodulesAt returns the submodules of a commit, whose tree is at prefix.
-func (r *Repository) submodulesAt(ctx context.Context, g git, commit proto.Revision, prefix string) (found []submodule, err error) {
-	out, err := r.run(ctx, g, "ls-tree", "-r", "-z", "--full-tree", commit.String())
-	if err != nil {
-		return nil, err
-	}
-	for entry := range strings.SplitSeq(out, "\x00") {
-		head, name, _ := strings.Cut(entry, "\t")
-		id, isLink := strings.CutPrefix(head, "160000 commit ")
-		if !isLink {
-			continue
-		}
-		pinned, err := proto.ParseRevision(id)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrSubmodule, prefix+name, err)
-		}
-		found = append(found, submodule{path: name, commit: pinned})
-	}
-	if len(found) == 0 {
-		return nil, nil
+// name looks up the URLs of submodules of a commit, whose tree is at prefix.
+func (r *Repository) name(ctx context.Context, g git, commit proto.Revision, submodules []submodule, prefix string) error {
+	if len(submodules) == 0 {
+		return nil
 	}
 	// Git would also read files of this machine that .gitmodules includes.
-	out, err = r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
+	out, err := r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 && ctx.Err() == nil {
 		out, err = "", nil // it says nothing of any
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	urls := parseModules(out)
-	for i, m := range found {
-		found[i].url, found[i].path = urls[m.path], prefix+m.path
+	for i, m := range submodules {
+		submodules[i].url = urls[strings.TrimPrefix(m.path, prefix)]
 	}
-	return found, nil
+	return nil
 }
 
 // parseModules returns the URLs of submodules by their paths, of what git config says

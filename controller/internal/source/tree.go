@@ -3,11 +3,12 @@ package source
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"path"
+	"strconv"
 
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -17,8 +18,15 @@ type Tree struct {
 	FlakeRef string // to be given to Nix
 }
 
-// Checkout makes a fetched revision ready for Nix, and brings its submodules. The
-// error wraps [ErrNoFlake] if there is nothing to evaluate, or [ErrSubmodule].
+// A Store takes the files of a revision, and keeps them from being collected by a link,
+// root; a [*nix.CLI] is one.
+type Store interface {
+	AddSource(ctx context.Context, root string, tree *nix.File) (proto.StorePath, error)
+}
+
+// Checkout makes a fetched revision ready for Nix, and brings its submodules: all of it is in
+// the store then, where whoever evaluates it can read it. The error wraps [ErrNoFlake] if
+// there is nothing to evaluate, or [ErrSubmodule].
 func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tree, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,58 +37,68 @@ func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tre
 	return Tree{Revision: revision, FlakeRef: ref}, nil
 }
 
+// flakeRef returns what Nix takes for a revision. A path is of that revision if it says
+// so.
 func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (string, error) {
-	tree, in := revision.String(), r.mirror
-	if r.submodules {
-		assembled, err := r.assemble(ctx, revision)
+	o, err := r.opened(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer r.forget()
+	c, err := o.commit(revision.String())
+	if err != nil {
+		return "", err
+	}
+	var f files
+	tree, err := f.tree(o, c.tree, "")
+	if err != nil {
+		return "", err
+	}
+	if r.submodules && len(f.submodules) > 0 {
+		modules, err := r.assemble(ctx, revision, &f)
+		defer modules.close()
 		if err != nil {
 			return "", err
 		}
-		if assembled != "" {
-			tree, in = assembled, r.modules
-		}
 	}
-	if err := r.entryAt(ctx, in, tree); err != nil {
+	if at(tree, r.entryFile()) == nil {
+		return "", fmt.Errorf("%w: want %s", ErrNoFlake, r.entryFile())
+	}
+	if r.entry.File != "" {
+		tree = &nix.File{Entries: map[string]*nix.File{"flake.nix": nix.Text(r.entry.Flake("./source", "")), "source": tree}}
+	}
+	added, err := r.store.AddSource(ctx, r.root, tree)
+	if err != nil {
 		return "", err
 	}
-	switch {
-	case r.entry.File != "":
-		return r.wrap(ctx, revision, in, tree)
-	case tree != revision.String():
-		return r.export(ctx, revision, tree)
+	query := url.Values{"rev": {revision.String()}, "lastModified": {strconv.FormatInt(c.time, 10)}}
+	if r.subdir != "" {
+		query.Set("dir", r.subdir)
 	}
-	return in.flakeRef(tree, r.subdir), nil
+	u := url.URL{Scheme: "path", OmitHost: true, Path: added.String(), RawQuery: query.Encode()}
+	return u.String(), nil
 }
 
-// flakeRef returns what Nix takes for a commit in a repository of ours.
-func (g git) flakeRef(commit, subdir string) string {
-	query := url.Values{"rev": {commit}, "shallow": {"1"}}
-	if subdir != "" {
-		query.Set("dir", subdir)
+// opened returns what reads our copy: what Fetch has started, if it has.
+func (r *Repository) opened(ctx context.Context) (*objects, error) {
+	if r.reads != nil && r.reads.err == nil && r.reads.ctx.Err() == nil {
+		return r.reads, nil
 	}
-	u := url.URL{Scheme: "git+file", Path: g.dir, RawQuery: query.Encode()}
-	return u.String()
+	r.forget()
+	o, err := r.open(ctx, r.mirror)
+	if err == nil {
+		r.reads = o
+	}
+	return o, err
+}
+
+// forget lets go of what reads our copy.
+func (r *Repository) forget() {
+	r.reads.close()
+	r.reads = nil
 }
 
 // entryFile returns the file that is evaluated.
 func (r *Repository) entryFile() string {
 	return cmp.Or(r.entry.File, path.Join(r.subdir, "flake.nix"))
-}
-
-// entryAt reports why there is nothing to evaluate in a tree of a repository of ours,
-// which wraps [ErrNoFlake] if git says so, or nil.
-func (r *Repository) entryAt(ctx context.Context, g git, tree string) error {
-	if r.seen == tree {
-		return nil
-	}
-	file := r.entryFile()
-	_, err := r.run(ctx, g, "cat-file", "-e", tree+":"+file)
-	if failed, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && failed.exitCode > 0 {
-		return fmt.Errorf("%w: want %s", ErrNoFlake, file)
-	}
-	if err != nil {
-		return err
-	}
-	r.seen = tree
-	return nil
 }

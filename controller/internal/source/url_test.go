@@ -65,8 +65,10 @@ func TestCheckBranch(t *testing.T) {
 	}
 }
 
+type noStore struct{ Store }
+
 func TestNewSaysEverythingThatIsWrong(t *testing.T) {
-	_, err := New(Options{URL: "http://example.org", Branch: "a b", Subdir: "../x", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	_, err := New(Options{URL: "http://example.org", Branch: "a b", Subdir: "../x", Dir: t.TempDir(), Store: noStore{}, Root: "/root", Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		t.Fatal("accepted")
 	}

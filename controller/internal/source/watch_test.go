@@ -15,7 +15,7 @@ const patience = 10 * time.Second
 
 // watched starts to watch, and returns what tells of pushes. The watch ends
 // with t.
-func watched(t *testing.T, r *source.Repository) <-chan struct{} {
+func watched(t *testing.T, r repository) <-chan struct{} {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	moved := make(chan struct{}, 100)

@@ -1,0 +1,82 @@
+package nix
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestTreesAreWrittenInNixsFormat; that Nix makes the same path of it, host tests show.
+func TestTreesAreWrittenInNixsFormat(t *testing.T) {
+	link, program := Text("a/b"), Text("#!/bin/sh\n")
+	link.Symlink, program.Executable = true, true
+	tree := &File{Entries: map[string]*File{
+		"foo.txt": Text("text"), "foo": {Entries: map[string]*File{}}, "link": link, "run": program, "empty": Text(""),
+	}}
+	var got bytes.Buffer
+	w := newWire(&got, nil)
+	w.writeTree(tree)
+	if w.flush(); w.err != nil {
+		t.Fatal(w.err)
+	}
+	var want bytes.Buffer
+	e := newWire(&want, nil)
+	e.writeTexts("nix-archive-1", "(", "type", "directory",
+		"entry", "(", "name", "empty", "node", "(", "type", "regular", "contents", "", ")", ")",
+		"entry", "(", "name", "foo", "node", "(", "type", "directory", ")", ")",
+		"entry", "(", "name", "foo.txt", "node", "(", "type", "regular", "contents", "text", ")", ")",
+		"entry", "(", "name", "link", "node", "(", "type", "symlink", "target", "a/b", ")", ")",
+		"entry", "(", "name", "run", "node", "(", "type", "regular", "executable", "", "contents", "#!/bin/sh\n", ")", ")",
+		")")
+	e.flush()
+	if !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Errorf("got\n%q, want\n%q", got.Bytes(), want.Bytes())
+	}
+}
+
+// TestATreeThatCannotBeRead is no archive: the error names the file.
+func TestATreeThatCannotBeRead(t *testing.T) {
+	gone := errors.New("gone")
+	for name, open := range map[string]func() (io.ReadCloser, int64, error){
+		"it cannot be opened": func() (io.ReadCloser, int64, error) { return nil, 0, gone },
+		"it ends early":       func() (io.ReadCloser, int64, error) { return io.NopCloser(strings.NewReader("x")), 2, nil },
+	} {
+		w := newWire(io.Discard, nil)
+		w.writeTree(&File{Entries: map[string]*File{"a": {Entries: map[string]*File{"b": {Open: open}}}}})
+		if w.err == nil || !strings.HasPrefix(w.err.Error(), "a/b: ") {
+			t.Errorf("%s: got error %v, want one that begins with a/b", name, w.err)
+		}
+	}
+}
+
+// TestAnotherUserGetsNothingOfOurs: neither our environment nor root's powers.
+func TestAnotherUserGetsNothingOfOurs(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "true")
+	c := CLI{Environ: []string{"PATH=/bin", "HOME=/root", "KEDGE_TOKEN=s3cret", "CREDENTIALS_DIRECTORY=/run/credentials/x", "https_proxy=http://proxy"}, Socket: "/s"}
+	cmd = c.command(t.Context(), cmd.Args, nil)
+	(&User{uid: 7, gid: 8, groups: []uint32{8, 9}, home: "/home/x"}).become(cmd)
+	if got, want := strings.Join(cmd.Env, " "), "PATH=/bin https_proxy=http://proxy LC_ALL=C NO_COLOR=1 HOME=/home/x"; got != want {
+		t.Errorf("environment %q, want %q", got, want)
+	}
+	if as := cmd.SysProcAttr.Credential; as.Uid != 7 || as.Gid != 8 || len(as.Groups) != 2 || as.NoSetGroups {
+		t.Errorf("runs as %+v", as)
+	}
+	if got := strings.Join(c.daemonEnviron(), " "); got != "NIX_REMOTE=daemon NIX_DAEMON_SOCKET_PATH=/s" {
+		t.Errorf("for the daemon: %q", got)
+	}
+}
+
+func TestRootIsNoEvaluator(t *testing.T) {
+	if _, err := LookupUser("root"); err == nil {
+		t.Error("root is a user that may evaluate")
+	}
+	if _, err := LookupUser("no-such-account"); err == nil {
+		t.Error("there is such an account")
+	}
+	if u, err := LookupUser("nobody"); err != nil || u.uid == 0 || u.gid == 0 {
+		t.Errorf("nobody is %+v, %v", u, err)
+	}
+}
