@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -83,6 +84,9 @@ func evaluator(c Config, log *slog.Logger) (*nix.User, error) {
 			log.Warn("evaluations run as root: whoever may push can read every file of this machine; set build.eval_user")
 		}
 		return nil, nil
+	}
+	if os.Geteuid() != 0 {
+		return nil, errors.New("build.eval_user: only root can have another account evaluate; leave it empty, or run the controller as root")
 	}
 	u, err := nix.LookupUser(c.Build.EvalUser)
 	if err != nil {

@@ -22,6 +22,8 @@ let
   hasCertificate = cfg.tls.certificateFile != null && cfg.tls.keyFile != null;
   credentials = "/run/credentials/kedge-controller.service";
   evaluator = cfg.settings.build.eval_user;
+  # Whether an account other than the controller's own evaluates.
+  isOther = evaluator != "" && evaluator != "root";
   allowed = config.nix.settings.allowed-users or [ "*" ];
   # Whether nix.conf lists the evaluator, as far as its name tells.
   lists = users: lib.any (u: u == "*" || u == evaluator) users;
@@ -165,12 +167,16 @@ in
         message = "services.kedge-controller: nix.enable is false, but the controller builds with Nix; set nix.enable = true.";
       }
       {
+        assertion = evaluator != "root";
+        message = "services.kedge-controller: evalUser is \"root\", who reads every file of this machine; name another account, such as \"kedge-eval\".";
+      }
+      {
         assertion =
-          evaluator == "" || lists allowed || lib.any (u: builtins.substring 0 1 u == "@") allowed;
+          !isOther || lists allowed || lib.any (u: builtins.substring 0 1 u == "@") allowed;
         message = "services.kedge-controller: nix-daemon does not let ${evaluator} in, who evaluates; add it to nix.settings.allowed-users.";
       }
       {
-        assertion = evaluator == "" || !lists (config.nix.settings.trusted-users or [ ]);
+        assertion = !isOther || !lists (config.nix.settings.trusted-users or [ ]);
         message = "services.kedge-controller: nix-daemon trusts ${evaluator}, who evaluates, with all that root may; take it out of nix.settings.trusted-users.";
       }
       {

@@ -346,6 +346,15 @@ func testRefusals(t *testing.T, e evaluator) {
 			"nix-daemon trusts builder",
 		},
 		{
+			"an evaluator that nix-daemon trusts as it does everybody", "controller",
+			controllerHost(nil, options{"nix": options{"settings": options{"trusted-users": []string{"*"}}}}), "nix-daemon trusts kedge-eval",
+		},
+		{
+			"root by its name, whom NixOS has nix-daemon trust", "controller",
+			controllerHost(options{"evalUser": "root"}, options{"nix": options{"settings": options{"allowed-users": []string{"ops"}, "trusted-users": []string{"root"}}}}),
+			`evalUser is "root"`,
+		},
+		{
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),
 			"set together or not at all",
 		},
@@ -369,6 +378,9 @@ func testRefusals(t *testing.T, e evaluator) {
 		"NATS of somebody else's": e.mustEvaluate(t, "controller", controllerHost(options{
 			"advertise": []string{}, "settings": options{"nats": options{"url": "tls://n1.example.org:4222"}},
 		}, nil)),
+		"an evaluator by its name":        e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"kedge-eval"}}}})),
+		"an evaluator by a group":         e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"@builders"}}}})),
+		"nobody but root evaluates":       e.mustEvaluate(t, "controller", controllerHost(options{"evalUser": ""}, options{"nix": options{"settings": options{"allowed-users": []string{"root"}, "trusted-users": []string{"root"}}}})),
 		"state that stays on a tmpfs":     e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var/lib/kedge": "none"}))),
 		"a mount point that has a name":   e.mustEvaluate(t, "agent", agentHost(nil, named)),
 		"all of /var stays":               e.mustEvaluate(t, "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/var": "btrfs"}))),

@@ -2,7 +2,6 @@ package nix
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -76,7 +75,18 @@ func (c *wire) writeContents(f *File, at string) {
 			err = closed
 		}
 	}
-	if err != nil {
-		c.err = fmt.Errorf("%s: %w", strings.TrimPrefix(at, "/"), err)
+	if _, told := c.to.Write(nil); told != nil {
+		c.err = told // it is not the file
+	} else if err != nil {
+		c.err = &fileError{path: strings.TrimPrefix(at, "/"), err: err}
 	}
 }
+
+// A fileError says that a file of a tree cannot be read.
+type fileError struct {
+	path string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }

@@ -78,7 +78,7 @@ func builtBy(derivations []proto.StorePath) []string {
 // EvalOptions says what [CLI.Eval] evaluates.
 type EvalOptions struct {
 	// Installable names an attribute of a flake, such as
-	// "git+file:///srv/fleet?rev=…#nixosConfigurations".
+	// "path:/nix/store/…-source?rev=…#nixosConfigurations".
 	Installable string
 	// Apply is a Nix function that is applied to it; empty means none.
 	Apply string

@@ -42,10 +42,10 @@ const (
 type CLI struct {
 	// BinDir holds nix and nix-store; empty means from PATH.
 	BinDir string
-	// Settings apply to every command, after those that the method sets.
+	// Settings apply to every command but those of an Evaluator, after those that the method sets.
 	Settings []Setting
 	// CacheDir replaces ~/.cache, where Nix keeps what it knows about binary
-	// caches, fetched sources and evaluations; empty means Nix's own choice.
+	// caches and fetched sources; empty means Nix's own choice, as for an Evaluator always.
 	CacheDir string
 	// Evaluator is who evaluates; nil means whoever runs this process.
 	Evaluator *User

@@ -202,6 +202,9 @@ const frameSize = 64 << 10
 type frames struct{ *wire }
 
 func (f frames) Write(b []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
 	f.writeNumbers(uint64(len(b)))
 	return f.to.Write(b)
 }

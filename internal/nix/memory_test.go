@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,17 @@ echo "\"${GC_MAXIMUM_HEAP_SIZE:-none} $(ulimit -d)\""`)
 		}
 		if got != row.want {
 			t.Errorf("%s: heap and data: got %q, want %q", name, got, row.want)
+		}
+	}
+}
+
+// TestAnotherUsersEvaluationBoundsItself, and cannot take that back.
+func TestAnotherUsersEvaluationBoundsItself(t *testing.T) {
+	for m, want := range map[memory]string{{data: 1024}: "1048576 1048576", {}: "unlimited unlimited"} {
+		argv := m.limited([]string{"sh", "-c", `echo $(ulimit -d; ulimit -Hd)`})
+		out, err := exec.CommandContext(t.Context(), argv[0], argv[1:]...).Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%+v: bounds %q, %v; want %q", m, got, err, want)
 		}
 	}
 }

@@ -27,10 +27,12 @@ func (c *CLI) AddSource(ctx context.Context, root string, tree *File) (path prot
 		daemon := daemonConn{newWire(to, from)}
 		daemon.greet()
 		if path = daemon.addSource(tree); daemon.err != nil {
-			failed = daemon.err
-		} else {
-			failed = keepBy(root, path) // while the daemon keeps it
+			if _, ours := errors.AsType[*fileError](daemon.err); ours {
+				failed = daemon.err
+			}
+			return daemon.err
 		}
+		failed = keepBy(root, path) // while the daemon keeps it
 		return failed
 	}
 	conn, err := Daemon{Socket: c.Socket}.dial(ctx)
@@ -41,8 +43,8 @@ func (c *CLI) AddSource(ctx context.Context, root string, tree *File) (path prot
 		stop()
 		_ = conn.Close() // all was answered
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		if err = c.converse(ctx, "nix-daemon", []string{"--stdio"}, add); failed != nil && !errors.Is(failed, syscall.EPIPE) {
-			err = failed // it says that it was left alone
+		if err = c.converse(ctx, "nix-daemon", []string{"--stdio"}, add); failed != nil {
+			err = failed // it says nothing of that
 		}
 	}
 	if ctx.Err() != nil && err != nil {
@@ -72,6 +74,9 @@ func keepBy(at string, path proto.StorePath) error {
 // addSource adds a tree under the name that those of flakes have.
 func (c daemonConn) addSource(tree *File) proto.StorePath {
 	const references, repair = 0, 0
+	if c.err != nil {
+		return proto.StorePath{}
+	}
 	c.writeNumbers(daemonAddToStore)
 	c.writeTexts("source", "fixed:r:sha256")
 	c.writeNumbers(references, repair)

@@ -2,6 +2,7 @@ package nix
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"os/user"
 	"slices"
@@ -19,8 +20,9 @@ type User struct {
 	home     string
 }
 
-// LookupUser returns the account with that name, and the groups that it is in now. Root
-// is none, by whatever name: it may read everything.
+// LookupUser returns the account with that name, and the groups that it is in now. Root,
+// and who is in root's group, is none, by whatever name: it may read what is not to be read. Its
+// home must be a directory of its own: Nix keeps in there what it has fetched.
 func LookupUser(name string) (*User, error) {
 	found, err := user.Lookup(name)
 	if err != nil {
@@ -38,8 +40,15 @@ func LookupUser(name string) (*User, error) {
 		}
 		ids = append(ids, uint32(id))
 	}
-	if ids[0] == 0 {
-		return nil, fmt.Errorf("%s is root", name)
+	if slices.Contains(ids, 0) {
+		return nil, fmt.Errorf("%s is root, or in its group", name)
+	}
+	home, err := os.Stat(found.HomeDir)
+	if err != nil {
+		return nil, fmt.Errorf("the home of %s: %w", name, err)
+	}
+	if owner, known := home.Sys().(*syscall.Stat_t); !home.IsDir() || !known || owner.Uid != ids[0] {
+		return nil, fmt.Errorf("the home of %s, %s, must be a directory of its own", name, found.HomeDir)
 	}
 	return &User{uid: ids[0], gid: ids[1], groups: ids[2:], home: found.HomeDir}, nil
 }
@@ -47,7 +56,7 @@ func LookupUser(name string) (*User, error) {
 // passed are the variables that a program of another user gets: what else there is is
 // for this process alone.
 var passed = []string{
-	"PATH", "LC_ALL", "NO_COLOR", "TZ", "TZDIR", "TMPDIR", "LOCALE_ARCHIVE",
+	"PATH", "LC_ALL", "NO_COLOR", "TZ", "TZDIR", "LOCALE_ARCHIVE",
 	"NIX_CONFIG", "NIX_USER_CONF_FILES", "NIX_CONF_DIR", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO",
 	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 }
@@ -60,6 +69,7 @@ func (u *User) become(cmd *exec.Cmd) {
 		return !slices.Contains(passed, name)
 	})
 	cmd.Env = append(cmd.Env, "HOME="+u.home)
+	cmd.Dir = "/" // ours may be where it cannot go, and leads past that
 }
 
 // evaluator returns what an evaluation is run with: who is not trusted by nix-daemon

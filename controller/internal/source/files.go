@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +16,7 @@ import (
 const (
 	// maxFiles is how many files and directories a revision may have: few objects may make
 	// more than there is memory for.
-	maxFiles = 1 << 18
+	maxFiles = 1 << 20
 	// maxPath is how long the path of a file in a revision may be.
 	maxPath = 4096
 )
@@ -29,29 +28,35 @@ type commit struct {
 	time    int64 // in seconds since 1970
 }
 
-// commit reads a commit.
+// commit reads a commit as git does: what else its head has, such as one more tree, is
+// nothing to go by.
 func (o *objects) commit(id string) (c commit, err error) {
 	text, err := o.read(id, "commit")
 	if err != nil {
 		return commit{}, err
 	}
 	head, _, _ := strings.Cut(string(text), "\n\n")
-	for line := range strings.Lines(head + "\n") {
-		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		switch name {
-		case "tree":
-			c.tree = value
-		case "parent":
-			c.parents = append(c.parents, value)
-		case "committer": // Name <address> seconds zone
-			fields := strings.Fields(value[strings.LastIndexByte(value, '>')+1:])
-			if len(fields) == 0 {
-				return commit{}, fmt.Errorf("commit %s: it does not say when it was made", id)
-			}
-			if c.time, err = strconv.ParseInt(fields[0], 10, 64); err != nil {
-				return commit{}, fmt.Errorf("commit %s: %w", id, err)
+	lines := strings.Split(head, "\n")
+	next := func(name string) (value string, found bool) {
+		if len(lines) > 0 {
+			if value, found = strings.CutPrefix(lines[0], name+" "); found {
+				lines = lines[1:]
 			}
 		}
+		return value, found
+	}
+	c.tree, _ = next("tree")
+	for parent, found := next("parent"); found; parent, found = next("parent") {
+		c.parents = append(c.parents, parent)
+	}
+	_, _ = next("author")
+	committer, _ := next("committer") // Name <address> seconds zone
+	fields := strings.Fields(committer[strings.LastIndexByte(committer, '>')+1:])
+	if len(c.tree) != len(id) || len(fields) == 0 {
+		return commit{}, fmt.Errorf("commit %s: it does not say what is in it, and when it was made", id)
+	}
+	if c.time, err = strconv.ParseInt(fields[0], 10, 64); err != nil || c.time < 0 {
+		return commit{}, fmt.Errorf("commit %s: it was made at %q, which is no time", id, fields[0])
 	}
 	return c, nil
 }
@@ -59,8 +64,9 @@ func (o *objects) commit(id string) (c commit, err error) {
 // files is what there is in a revision, and of its submodules.
 type files struct {
 	count      int
-	submodules []submodule // that were met and are empty directories yet; their commits
-	places     []*nix.File // where those are
+	trees      map[string][]entry // that were read, by their IDs
+	submodules []submodule        // that were met and are empty directories yet; their commits
+	places     []*nix.File        // where those are
 }
 
 // errTooMany: nobody has that many.
@@ -72,9 +78,13 @@ func (f *files) tree(o *objects, id, at string) (*nix.File, error) {
 	if len(at) > maxPath {
 		return nil, fmt.Errorf("%.60s…: the path has more than %d bytes", at, maxPath)
 	}
-	entries, err := o.entries(id)
-	if err != nil {
-		return nil, err
+	entries, known := f.trees[id]
+	if !known {
+		var err error
+		if entries, err = o.entries(id); err != nil {
+			return nil, err
+		}
+		f.trees[id] = entries
 	}
 	dir := &nix.File{Entries: make(map[string]*nix.File, len(entries))}
 	for _, e := range entries {
@@ -84,39 +94,64 @@ func (f *files) tree(o *objects, id, at string) (*nix.File, error) {
 		if err := e.check(dir); err != nil {
 			return nil, fmt.Errorf("%s: %w", at+e.name, err)
 		}
-		file := &nix.File{}
-		switch e.mode {
-		case "40000":
-			if file, err = f.tree(o, e.id, at+e.name+"/"); err != nil {
-				return nil, err
-			}
-		case "160000":
-			commit, err := proto.ParseRevision(e.id)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", at+e.name, err)
-			}
-			file.Entries = map[string]*nix.File{}
-			f.submodules, f.places = append(f.submodules, submodule{path: at + e.name, commit: commit}), append(f.places, file)
-		default:
-			file.Symlink, file.Executable = e.mode == "120000", e.mode == "100755"
-			file.Open = func() (io.ReadCloser, int64, error) {
-				found, err := o.object(e.id, "blob")
-				if err != nil {
-					return nil, 0, err
-				}
-				return found, found.size, nil
-			}
+		file, err := f.file(o, e, at+e.name)
+		if err != nil {
+			return nil, err
 		}
 		dir.Entries[e.name] = file
 	}
 	return dir, nil
 }
 
-// An entry is a line of a tree.
-type entry struct{ mode, name, id string }
+// file returns what an entry of a tree is.
+func (f *files) file(o *objects, e entry, at string) (*nix.File, error) {
+	switch e.kind {
+	case kindTree:
+		return f.tree(o, e.id, at+"/")
+	case kindCommit:
+		commit, err := proto.ParseRevision(e.id)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		place := &nix.File{Entries: map[string]*nix.File{}}
+		f.submodules, f.places = append(f.submodules, submodule{path: at, commit: commit}), append(f.places, place)
+		return place, nil
+	case kindLink:
+		target, err := o.read(e.id, "blob")
+		if err == nil && (len(target) == 0 || len(target) > maxPath || bytes.IndexByte(target, 0) >= 0) {
+			err = errors.New("a symbolic link cannot lead there")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		link := nix.Text(string(target))
+		link.Symlink = true
+		return link, nil
+	}
+	return &nix.File{Executable: e.executable, Open: func() (io.ReadCloser, int64, error) {
+		found, err := o.object(e.id, "blob")
+		if err != nil {
+			return nil, 0, err
+		}
+		return found, found.size, nil
+	}}, nil
+}
 
-// modes are those that there are. Old gits made files that a group may write.
-var modes = []string{"40000", "100644", "100664", "100755", "120000", "160000"}
+// An entry is a line of a tree.
+type entry struct {
+	kind       uint64
+	executable bool
+	name, id   string
+}
+
+// The kinds of entries, as the bits of a mode that say them.
+const (
+	kindTree   = 0o040000
+	kindFile   = 0o100000
+	kindLink   = 0o120000
+	kindCommit = 0o160000
+	kindBits   = 0o170000
+)
 
 // check reports why an entry cannot be in a directory, which it is not yet.
 func (e entry) check(dir *nix.File) error {
@@ -125,8 +160,8 @@ func (e entry) check(dir *nix.File) error {
 		return fmt.Errorf("%q cannot be the name of a file", e.name)
 	case dir.Entries[e.name] != nil:
 		return errors.New("it is there twice")
-	case !slices.Contains(modes, e.mode):
-		return fmt.Errorf("it has the mode %s", e.mode)
+	case e.kind != kindTree && e.kind != kindFile && e.kind != kindLink && e.kind != kindCommit:
+		return fmt.Errorf("it is of the kind %o, which git does not have", e.kind)
 	}
 	return nil
 }
@@ -141,10 +176,11 @@ func (o *objects) entries(id string) (found []entry, err error) {
 	for len(text) > 0 {
 		head, rest, whole := bytes.Cut(text, []byte{0})
 		mode, name, spaced := strings.Cut(string(head), " ")
-		if !whole || !spaced || len(rest) < size {
+		bits, err := strconv.ParseUint(mode, 8, 32) // old gits padded it, and had other permissions
+		if !whole || !spaced || len(rest) < size || err != nil {
 			return nil, fmt.Errorf("tree %s: it ends in the middle", id)
 		}
-		found = append(found, entry{mode: mode, name: name, id: hex.EncodeToString(rest[:size])})
+		found = append(found, entry{kind: bits & kindBits, executable: bits&0o100 != 0, name: name, id: hex.EncodeToString(rest[:size])})
 		text = rest[size:]
 	}
 	return found, nil

@@ -1,6 +1,8 @@
 package source_test
 
 import (
+	"encoding/hex"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,18 +42,27 @@ func TestNixIsGivenWhatIsInGit(t *testing.T) {
 	}
 }
 
-// tree makes a tree by hand, with entries as git mktree takes them, and a commit of it,
-// which is the newest.
-func (o *origin) tree(entries string) proto.Revision {
+// object makes an object, whatever git thinks of it, and returns its ID as it is in
+// trees.
+func (o *origin) object(kind, text string) []byte {
 	o.t.Helper()
-	cmd := exec.Command("git", "-C", o.dir, "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
-	cmd.Stdin = strings.NewReader(entries)
+	cmd := exec.Command("git", "-C", o.dir, "hash-object", "-t", kind, "-w", "--literally", "--stdin")
+	cmd.Stdin = strings.NewReader(text)
 	out, err := cmd.Output()
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	commit := o.git("commit-tree", "-m", "x", strings.TrimSpace(string(out)))
-	o.git("update-ref", "refs/heads/main", commit)
+	id, err := hex.DecodeString(strings.TrimSpace(string(out)))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return id
+}
+
+// push makes a commit the newest one, whatever git thinks of it.
+func (o *origin) push(commit string) proto.Revision {
+	o.t.Helper()
+	writeFile(o.t, filepath.Join(o.dir, ".git", "refs", "heads", "main"), commit+"\n")
 	revision, err := proto.ParseRevision(commit)
 	if err != nil {
 		o.t.Fatal(err)
@@ -59,24 +70,73 @@ func (o *origin) tree(entries string) proto.Revision {
 	return revision
 }
 
+// tree makes a tree by hand, and a commit of it, which is the newest.
+func (o *origin) tree(entries string) proto.Revision {
+	o.t.Helper()
+	return o.push(o.git("commit-tree", "-m", "x", hex.EncodeToString(o.object("tree", entries))))
+}
+
+// TestACommitIsReadAsGitReadsIt: one more tree, or parent, after what git reads is
+// shown to nobody, and changes nothing.
+func TestACommitIsReadAsGitReadsIt(t *testing.T) {
+	o := newOrigin(t)
+	base := o.commit("flake.nix", "{ }")
+	other := o.commit("hidden/flake.nix", "{ bad = true; }")
+	const who = "x <x@example.org> 1700000000 +0000\n"
+	text := "tree " + o.git("rev-parse", other.String()+"^{tree}") + "\nauthor " + who + "committer " + who
+	more := "tree " + o.git("rev-parse", other.String()+":hidden") + "\nparent " + base.String() + "\n"
+	revision := o.push(hex.EncodeToString(o.object("commit", text+more+"\nx\n")))
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Policy: source.Policy{RefuseForcePush: true}})
+	if files, _ := r.files(t, checkout(t, r, revision)); files != "flake.nix: { }\nhidden/flake.nix: { bad = true; }\n" {
+		t.Errorf("Nix is given\n%s", files)
+	}
+	if _, err := r.Admit(t.Context(), base, revision); !errors.Is(err, source.ErrForcePushed) {
+		t.Errorf("a push over %s: got error %v, want ErrForcePushed", base.Short(), err)
+	}
+	for what, text := range map[string]string{
+		"no tree": "author " + who + "committer " + who, "no time": strings.Split(text, "committer")[0],
+		"another time": strings.ReplaceAll(text, "1700000000", "-1"),
+	} {
+		revision := o.push(hex.EncodeToString(o.object("commit", text+"\nx\n")))
+		r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+		if err := r.Fetch(t.Context(), revision); err != nil {
+			continue // git does not take it either
+		}
+		if _, err := r.Checkout(t.Context(), revision); err == nil {
+			t.Errorf("%s: Nix is given it", what)
+		}
+	}
+}
+
+// TestModesOfOldGits are those of today.
+func TestModesOfOldGits(t *testing.T) {
+	o := newOrigin(t)
+	flake := string(o.object("blob", "{ }"))
+	sub := string(o.object("tree", "100600 a\x00"+flake+"100775 run\x00"+flake))
+	revision := o.tree("100664 flake.nix\x00" + flake + "040000 sub\x00" + sub)
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
+	if files, _ := r.files(t, checkout(t, r, revision)); files != "flake.nix: { }\nsub/a: { }\nsub/run*: { }\n" {
+		t.Errorf("Nix is given\n%s", files)
+	}
+}
+
 // TestTreesThatNoGitMakes are borrowed, and so are looked at by nobody else.
 func TestTreesThatNoGitMakes(t *testing.T) {
 	o := newOrigin(t)
 	o.commit("flake.nix", "{ }")
-	id := o.git("rev-parse", "HEAD:flake.nix")
-	raw := make([]byte, 20)
-	for i := range raw {
-		for _, c := range id[2*i : 2*i+2] {
-			raw[i] = raw[i]<<4 | byte(strings.IndexRune("0123456789abcdef", c))
-		}
-	}
+	object := func(text string) string { return string(o.object("blob", text)) }
+	raw := o.object("blob", "{ }\n")
 	good := "100644 flake.nix\x00" + string(raw)
 	for what, tt := range map[string]struct{ tree, want string }{
 		"a parent":     {"100644 ..\x00" + string(raw), `".." cannot be the name`},
 		"a path":       {"100644 a/b\x00" + string(raw), `"a/b" cannot be the name`},
 		"no name":      {"100644 \x00" + string(raw), `"" cannot be the name`},
 		"twice":        {good + good, "flake.nix: it is there twice"},
-		"a device":     {"60000 disk\x00" + string(raw), "disk: it has the mode 60000"},
+		"a device":     {"60000 disk\x00" + string(raw), "disk: it is of the kind 60000"},
+		"no mode":      {"x flake.nix\x00" + string(raw), "it ends in the middle"},
+		"a long link":  {good + "120000 link\x00" + object(strings.Repeat("a", 5000)), "link: a symbolic link cannot lead there"},
+		"a cut link":   {good + "120000 link\x00" + object("a\x00b"), "link: a symbolic link cannot lead there"},
+		"a short link": {good + "120000 link\x00" + object(""), "link: a symbolic link cannot lead there"},
 		"half of it":   {good[:len(good)-1], "it ends in the middle"},
 		"no such file": {"100644 flake.nix\x00" + strings.Repeat("x", 20), "it is not there"},
 		"a wrong kind": {"40000 flake.nix\x00" + string(raw), "is a blob, want a tree"},

@@ -154,6 +154,7 @@ func (r *Repository) doubt(ctx context.Context, err error) error {
 	if !r.damaged(ctx, r.mirror) {
 		return err
 	}
+	r.forget()
 	r.log.WarnContext(ctx, "copy of the repository is damaged, to be made anew", "dir", r.mirror.dir, "err", err)
 	return errors.Join(err, os.RemoveAll(r.mirror.dir))
 }

@@ -318,7 +318,7 @@ func TestATreeWithoutEnd(t *testing.T) {
 	if err := r.Fetch(t.Context(), revision); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Checkout(t.Context(), revision); err == nil || !strings.Contains(err.Error(), "more than 262144 files") {
+	if _, err := r.Checkout(t.Context(), revision); err == nil || !strings.Contains(err.Error(), "more than 1048576 files") {
 		t.Errorf("got error %v, want that there are too many", err)
 	}
 }

@@ -49,7 +49,7 @@ func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (str
 	if err != nil {
 		return "", err
 	}
-	var f files
+	f := files{trees: map[string][]entry{}}
 	tree, err := f.tree(o, c.tree, "")
 	if err != nil {
 		return "", err
@@ -67,7 +67,10 @@ func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (str
 	if r.entry.File != "" {
 		tree = &nix.File{Entries: map[string]*nix.File{"flake.nix": nix.Text(r.entry.Flake("./source", "")), "source": tree}}
 	}
-	added, err := r.store.AddSource(ctx, r.root, tree)
+	timeout := r.timeout * patientTimes
+	inTime, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %s", errNoEnd, timeout))
+	defer cancel()
+	added, err := r.store.AddSource(inTime, r.root, tree)
 	if err != nil {
 		return "", err
 	}
