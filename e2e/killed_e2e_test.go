@@ -170,13 +170,14 @@ func killTransaction(ctx context.Context, h *fleet.Host, r fleet.Record) (proto.
 	return r.Phase, awaitRestart(ctx, h, unit)
 }
 
-// restartScheduled is the id of systemd's message that it starts a unit again
-// that has failed. The journal has it also when the unit is gone.
-const restartScheduled = "5eb03494b6584870a536b337290809b3"
+// unitStarting is the id of systemd's message that it starts a unit. The journal has it
+// also when the unit is gone.
+const unitStarting = "7d4958e842da4a758f6c1cdc7b36dcc5"
 
-// awaitRestart waits until systemd has started the unit again.
+// awaitRestart waits until systemd starts the unit for the second time: by itself, or
+// because an agent that starts just now does not wait for that.
 func awaitRestart(ctx context.Context, h *fleet.Host, unit string) error {
-	if err := awaitMessages(ctx, h, unit, restartScheduled, 1); err != nil {
+	if err := awaitMessages(ctx, h, unit, unitStarting, 2); err != nil {
 		return fmt.Errorf("%s was not started again: %w", unit, err)
 	}
 	return nil
