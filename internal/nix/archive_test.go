@@ -83,3 +83,19 @@ func TestRootIsNoEvaluator(t *testing.T) {
 		t.Errorf("nobody, who has no home, may evaluate: %v", err)
 	}
 }
+
+// TestWhoGreetsWronglyIsSentNoTree: it might take the bytes for requests.
+func TestWhoGreetsWronglyIsSentNoTree(t *testing.T) {
+	var sent bytes.Buffer
+	daemon := daemonConn{newWire(&sent, strings.NewReader(strings.Repeat("x", 64)))}
+	daemon.greet()
+	greeting := sent.Len()
+	opened := false
+	path := daemon.addSource(&File{Open: func() (io.ReadCloser, int64, error) {
+		opened = true
+		return io.NopCloser(strings.NewReader("x")), 1, nil
+	}})
+	if daemon.flush(); !errors.Is(daemon.err, errGarbled) || !path.IsZero() || opened || sent.Len() != greeting {
+		t.Errorf("got %s, %v; the file was opened: %t; %d bytes were sent after the greeting", path, daemon.err, opened, sent.Len()-greeting)
+	}
+}

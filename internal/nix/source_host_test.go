@@ -4,6 +4,8 @@ package nix
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,5 +109,23 @@ func TestRealEvaluator(t *testing.T) {
 	}
 	if _, err := os.Stat(drv); err != nil {
 		t.Error("the derivation is not there:", err)
+	}
+}
+
+// TestRealSourceThatCannotBeAdded says why, with a daemon and without.
+func TestRealSourceThatCannotBeAdded(t *testing.T) {
+	gone := errors.New("the file is gone")
+	tree := func() *File {
+		return &File{Entries: map[string]*File{"a": {Open: func() (io.ReadCloser, int64, error) { return nil, 0, gone }}}}
+	}
+	for name, socket := range map[string]string{"nobody listens": filepath.Join(t.TempDir(), "none"), "a daemon": startDaemon(t, "").Socket} {
+		c := &CLI{Socket: socket}
+		if _, err := c.AddSource(t.Context(), filepath.Join(t.TempDir(), "root"), tree()); !errors.Is(err, gone) {
+			t.Errorf("%s: a file that cannot be read: %v", name, err)
+		}
+	}
+	c := &CLI{Socket: filepath.Join(t.TempDir(), "none"), Environ: append(os.Environ(), "NIX_STATE_DIR=/proc/none")}
+	if _, err := c.AddSource(t.Context(), filepath.Join(t.TempDir(), "root"), Text("x")); err == nil || !strings.Contains(err.Error(), "/proc/none") {
+		t.Errorf("a state directory that cannot be: %v", err)
 	}
 }
