@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -32,7 +31,7 @@ func (c *CLI) AddSource(ctx context.Context, root string, tree *File) (path prot
 			}
 			return daemon.err
 		}
-		failed = keepBy(root, path) // while the daemon keeps it
+		failed = Root(root, path) // while the daemon keeps it
 		return failed
 	}
 	conn, err := Daemon{Socket: c.Socket}.dial(ctx)
@@ -54,21 +53,6 @@ func (c *CLI) AddSource(ctx context.Context, root string, tree *File) (path prot
 		return proto.StorePath{}, fmt.Errorf("add a source to the store: %w", err)
 	}
 	return path, nil
-}
-
-// keepBy has a link name a path, from one moment to the next.
-func keepBy(at string, path proto.StorePath) error {
-	fresh := at + ".new"
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(path.String(), fresh); err != nil {
-		return err
-	}
-	return os.Rename(fresh, at)
 }
 
 // addSource adds a tree under the name that those of flakes have.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -21,17 +22,7 @@ import (
 func (b *Builder) Root(host proto.HostName, toplevel proto.StorePath) error {
 	b.rooting.Lock()
 	defer b.rooting.Unlock()
-	dir := filepath.Join(b.o.Roots, host.String())
-	link := filepath.Join(dir, toplevel.Hash())
-	fresh := link + ".new"
-	err := errors.Join(os.MkdirAll(dir, 0o755), remove(fresh))
-	if err == nil {
-		err = os.Symlink(toplevel.String(), fresh)
-	}
-	if err == nil {
-		err = os.Rename(fresh, link)
-	}
-	if err != nil {
+	if err := nix.Root(filepath.Join(b.o.Roots, host.String(), toplevel.Hash()), toplevel); err != nil {
 		return fmt.Errorf("root %s of %s: %w", toplevel, host, err)
 	}
 	return nil

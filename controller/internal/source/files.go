@@ -117,16 +117,16 @@ func (f *files) file(o *objects, e entry, at string) (*nix.File, error) {
 		f.submodules, f.places = append(f.submodules, submodule{path: at, commit: commit}), append(f.places, place)
 		return place, nil
 	case kindLink:
-		target, err := o.read(e.id, "blob")
-		if err == nil && (len(target) == 0 || len(target) > maxPath || bytes.IndexByte(target, 0) >= 0) {
-			err = errors.New("a symbolic link cannot lead there")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
-		}
-		link := nix.Text(string(target))
-		link.Symlink = true
-		return link, nil
+		return &nix.File{Symlink: true, Open: func() (io.ReadCloser, int64, error) {
+			target, err := o.read(e.id, "blob")
+			if err != nil {
+				return nil, 0, err
+			}
+			if len(target) == 0 || len(target) > maxPath || bytes.IndexByte(target, 0) >= 0 {
+				return nil, 0, errors.New("a symbolic link cannot lead there")
+			}
+			return nix.Text(string(target)).Open()
+		}}, nil
 	}
 	return &nix.File{Executable: e.executable, Open: func() (io.ReadCloser, int64, error) {
 		found, err := o.object(e.id, "blob")

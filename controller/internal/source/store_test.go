@@ -61,7 +61,7 @@ func list(to *strings.Builder, f *nix.File, at string) error {
 	}
 	contents, size, err := f.Open()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", at, err)
 	}
 	text, err := io.ReadAll(contents)
 	if err != nil {
