@@ -54,6 +54,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	as ROLE               kedge has the credentials of that role from now on
 //	kedge ARG...          the command line, in this process
 //	exits CODE kedge ARG...   the same, where another exit code than 0 is meant
+//	comes-to CODE kedge ARG...   the same, again and again until that is its exit code
 //
 // The store path of a toplevel called NAME is in the variable NAME.
 func TestScripts(t *testing.T) {
@@ -81,6 +82,7 @@ func TestScripts(t *testing.T) {
 			"as":              as,
 			"kedge":           func(ts *testscript.TestScript, _ bool, args []string) { kedge(ts, cli.ExitOK, args) },
 			"exits":           exits,
+			"comes-to":        comesTo,
 		},
 	})
 }
@@ -296,8 +298,30 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	kedge(ts, code, args[2:]) // args[1] is kedge
 }
 
-// kedge runs a command line as cmd/kedge does.
+// kedge runs a command line and fails if it does not end with the exit code that is wanted.
 func kedge(ts *testscript.TestScript, want int, args []string) {
+	if got, err := run(ts, args); got != want {
+		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
+	}
+}
+
+// comesTo is for what is so soon after the answer of the command before.
+func comesTo(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(20 * time.Second); ; {
+		got, err := run(ts, slices.Clone(args[2:]))
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("exit code %d, want %d: %v", got, want, err)
+		}
+	}
+}
+
+// run runs a command line as cmd/kedge does, and returns its exit code and what it says.
+func run(ts *testscript.TestScript, args []string) (int, error) {
 	for i := range args {
 		if i > 0 && slices.Contains([]string{"--out", "--public-out", "--config", "--key"}, args[i-1]) || isFile(ts, args[i]) {
 			args[i] = ts.MkAbs(args[i])
@@ -307,9 +331,7 @@ func kedge(ts *testscript.TestScript, want int, args []string) {
 	if err != nil {
 		fmt.Fprintln(ts.Stderr(), "kedge:", cli.Message(err))
 	}
-	if got := cli.ExitCode(err); got != want {
-		ts.Fatalf("exit code %d, want %d: %v", got, want, err)
-	}
+	return cli.ExitCode(err), err
 }
 
 // isFile reports whether a script has a file of this name, which is not the name of a host.
