@@ -8,20 +8,21 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 
 	"kedge/e2e/fleet"
 	"kedge/e2e/toplevel"
 )
 
-// askInterval is between two questions to a service that is being restarted, and
-// askTimeout bounds one.
 const (
-	askInterval = 4 * time.Millisecond
-	askTimeout  = 5 * time.Second
+	askTimeout = 5 * time.Second
+	// startedDir is where a host's service writes when it has started.
+	startedDir = "/var/lib/app"
 )
 
 // appAddress is where a host's service listens.
@@ -42,46 +43,33 @@ func (c change) answers(ctx context.Context) ([]time.Time, error) {
 }
 
 // awaitAnswer waits until the host's service answers text, and returns when that
-// was. It is asked from a thread on the host's network, and the host has no work with
-// it: a connection on which nothing is asked ends with the process behind it, and only
-// then is the host asked again.
+// was. It is asked from a thread on the host's network, once when the waiting begins and
+// then whenever it says that it has started: to ask while it is restarted would cost more
+// than what is measured may.
 func awaitAnswer(ctx context.Context, h *fleet.Host, text string) (at time.Time, err error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: watch for starts of the service: %w", h.Name(), err)
+	}
+	defer func() { _ = w.Close() }() // nothing was written through it
+	if err := w.Add(filepath.Join(h.Root(), startedDir)); err != nil {
+		return time.Time{}, fmt.Errorf("%s: watch for starts of the service: %w", h.Name(), err)
+	}
 	err = h.Inside(func() error {
-		again := time.NewTicker(askInterval)
-		defer again.Stop()
 		for {
-			err := askOrWait(ctx, text)
-			if err == nil {
+			answer, err := ask(ctx)
+			if err == nil && answer == text {
 				at = time.Now()
 				return nil
 			}
 			select {
-			case <-again.C:
+			case <-w.Events:
 			case <-ctx.Done():
-				return fmt.Errorf("%s: wait for the service to answer %q: %w, last: %w", h.Name(), text, context.Cause(ctx), err)
+				return errors.Join(fmt.Errorf("%s: wait for the service to answer %q: %w; last it answered %q", h.Name(), text, context.Cause(ctx), answer), err)
 			}
 		}
 	})
 	return at, err
-}
-
-// askOrWait returns nil if the service answers text. If it answers another text,
-// it returns an error when the process that did so has ended.
-func askOrWait(ctx context.Context, text string) error {
-	// The connection is older than the answer, so it is to the process that answers, or to one before.
-	held, err := dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer held.Close() // nothing was written to it
-	answer, err := ask(ctx)
-	if err != nil || answer == text {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = held.SetDeadline(time.Unix(1, 0)) }) // it is open until stop
-	defer stop()
-	_, _ = held.Read(make([]byte, 1)) // its end is what is waited for
-	return fmt.Errorf("it answers %q", answer)
 }
 
 // ask returns what the service answers on the network of this thread.
@@ -91,7 +79,8 @@ func ask(ctx context.Context) (string, error) {
 		return "", err
 	}
 	request.Close = true
-	conn, err := dial(ctx)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", appAddress)
 	if err != nil {
 		return "", err
 	}
@@ -106,10 +95,4 @@ func ask(ctx context.Context) (string, error) {
 	defer response.Body.Close() // only read
 	body, err := io.ReadAll(response.Body)
 	return strings.TrimSpace(string(body)), err
-}
-
-// dial connects to the service on the network of this thread.
-func dial(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", appAddress)
 }

@@ -1,5 +1,6 @@
 // Command app is the service that revisions of a test fleet change: it answers every HTTP request
-// with the text in $APP_TEXT, and tells systemd that it is ready once it listens.
+// with the text in $APP_TEXT, and tells systemd that it is ready once it listens. Whoever waits for
+// that from outside watches the folder /var/lib/app.
 package main
 
 import (
@@ -9,10 +10,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
+
+// startedFile is written whenever the app begins to listen.
+const startedFile = "/var/lib/app/started"
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8090", "address to listen on")
@@ -28,6 +33,7 @@ func run(listen, text string) error {
 	if err != nil {
 		return err
 	}
+	tellWatchers()
 	if _, err := daemon.SdNotify(true, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("tell systemd: %w", err)
 	}
@@ -39,4 +45,11 @@ func run(listen, text string) error {
 	}
 	server.SetKeepAlivesEnabled(false) // every request meets the process that runs now
 	return server.Serve(l)
+}
+
+// tellWatchers lets whoever watches know that it is worth to ask now. The app serves as well
+// where that cannot be written.
+func tellWatchers() {
+	_ = os.MkdirAll(filepath.Dir(startedFile), 0o755)
+	_ = os.WriteFile(startedFile, nil, 0o644)
 }
