@@ -67,6 +67,10 @@ func TestAnotherUserGetsNothingOfOurs(t *testing.T) {
 	if as := cmd.SysProcAttr.Credential; as.Uid != 7 || as.Gid != 8 || len(as.Groups) != 2 || as.NoSetGroups {
 		t.Errorf("runs as %+v", as)
 	}
+	c.Settings, c.Evaluator = []Setting{{"builders", "ssh://s3cret"}}, &User{}
+	if got := strings.Join(c.evaluator().argv("nix", []string{"eval"}, nil, nil), " "); got != "nix eval" {
+		t.Errorf("evaluates with %q", got)
+	}
 	if got := strings.Join(c.daemonEnviron(), " "); got != "NIX_REMOTE=daemon NIX_DAEMON_SOCKET_PATH=/s" {
 		t.Errorf("for the daemon: %q", got)
 	}
@@ -81,6 +85,9 @@ func TestRootIsNoEvaluator(t *testing.T) {
 	}
 	if _, err := LookupUser("nobody"); err == nil || !strings.Contains(err.Error(), "home") {
 		t.Errorf("nobody, who has no home, may evaluate: %v", err)
+	}
+	if _, err := LookupUser("daemon"); err == nil || !strings.Contains(err.Error(), "a directory of its own") { // it is /usr/sbin
+		t.Errorf("daemon, whose home is root's, may evaluate: %v", err)
 	}
 }
 

@@ -95,7 +95,9 @@ func TestACommitIsReadAsGitReadsIt(t *testing.T) {
 	}
 	for what, text := range map[string]string{
 		"no tree": "author " + who + "committer " + who, "no time": strings.Split(text, "committer")[0],
-		"another time": strings.ReplaceAll(text, "1700000000", "-1"),
+		"another time":           strings.ReplaceAll(text, "1700000000", "-1"),
+		"a second tree":          strings.Replace(text, "\nauthor", "\ntree "+o.git("rev-parse", base.String()+"^{tree}")+"\nauthor", 1),
+		"a parent of the author": strings.Replace(text, "\ncommitter", "\nparent "+base.String()+"\ncommitter", 1),
 	} {
 		revision := o.push(hex.EncodeToString(o.object("commit", text+"\nx\n")))
 		r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
@@ -112,10 +114,10 @@ func TestACommitIsReadAsGitReadsIt(t *testing.T) {
 func TestModesOfOldGits(t *testing.T) {
 	o := newOrigin(t)
 	flake := string(o.object("blob", "{ }"))
-	sub := string(o.object("tree", "100600 a\x00"+flake+"100775 run\x00"+flake))
+	sub := string(o.object("tree", "100600 a\x00"+flake+"100655 b\x00"+flake+"100775 run\x00"+flake))
 	revision := o.tree("100664 flake.nix\x00" + flake + "040000 sub\x00" + sub)
 	r := newRepository(t, source.Options{URL: o.dir, Branch: "main"})
-	if files, _ := r.files(t, checkout(t, r, revision)); files != "flake.nix: { }\nsub/a: { }\nsub/run*: { }\n" {
+	if files, _ := r.files(t, checkout(t, r, revision)); files != "flake.nix: { }\nsub/a: { }\nsub/b: { }\nsub/run*: { }\n" {
 		t.Errorf("Nix is given\n%s", files)
 	}
 }
