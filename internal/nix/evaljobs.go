@@ -3,7 +3,9 @@ package nix
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -46,21 +48,42 @@ func (c *CLI) HasEvalJobs() bool {
 // EvalJobs evaluates every derivation of a set and calls each with what came of
 // it, one after the other, in no order. One derivation's error ends no other; but
 // whatever ends a worker ends all, and then those that each was called with are
-// as good as ever.
+// as good as ever. The error says first what of its output cannot be understood, if
+// that is the cause, and then how the program ended.
 func (c *CLI) EvalJobs(ctx context.Context, o EvalJobsOptions, each func(Job)) error {
 	args := []string{
 		"--flake", "--workers", strconv.Itoa(o.Workers), "--max-memory-size", strconv.Itoa(o.Memory),
 		"--select", o.Select,
 	}
 	argv := append(c.evaluator().argv(evalJobs, args, nil, []Setting{{"extra-experimental-features", "nix-command flakes"}}), o.Installable)
-	out := lines{each: func(line []byte) error {
+	out := refusals{to: &lines{each: func(line []byte) error {
 		job, err := parseJob(line)
 		if err == nil {
 			each(job)
 		}
 		return err
-	}}
-	return c.stream(ctx, argv, memory{data: 2 * o.Memory}, streams{as: c.Evaluator, out: &out})
+	}}}
+	err := c.stream(ctx, argv, memory{data: 2 * o.Memory}, streams{as: c.Evaluator, out: &out})
+	if out.first == nil || errors.Is(err, out.first) {
+		return err
+	}
+	return fmt.Errorf("%w; and then: %w", out.first, err)
+}
+
+// refusals passes on what is written to it, and keeps why that was first refused: a
+// command whose output is refused fails at that, most often, and os/exec says only how.
+type refusals struct {
+	to    io.Writer
+	first error
+}
+
+// Write implements io.Writer.
+func (r *refusals) Write(p []byte) (int, error) {
+	n, err := r.to.Write(p)
+	if r.first == nil {
+		r.first = err
+	}
+	return n, err
 }
 
 // parseJob parses a line of nix-eval-jobs.

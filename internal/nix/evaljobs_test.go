@@ -56,6 +56,23 @@ func TestEvalJobsRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
+// TestEvalJobsSaysWhyItRefusesWhatAProgramThatFailsSaid: how that ended is not the cause.
+func TestEvalJobsSaysWhyItRefusesWhatAProgramThatFailsSaid(t *testing.T) {
+	for name, tt := range map[string]struct{ says, want string }{
+		"no JSON":               {"echo warning: what is this", "invalid character"},
+		"a line without an end": {"head -c 5000000 /dev/zero", errGarbled.Error()},
+	} {
+		c, _ := fakeNix(t, tt.says+"; echo 'error: a worker died' >&2; exit 3")
+		err := c.EvalJobs(t.Context(), EvalJobsOptions{Workers: 1, Memory: 1}, func(j Job) { t.Errorf("%s: got %v", name, j) })
+		if failed, ok := errors.AsType[*CommandError](err); !ok || failed.ExitCode != 3 {
+			t.Fatalf("%s: error = %v, want that of the command in it", name, err)
+		}
+		if _, rest, found := strings.Cut(err.Error(), tt.want); !found || !strings.Contains(rest, "a worker died") {
+			t.Errorf("%s: error = %v, want %q first, and then what the command says", name, err, tt.want)
+		}
+	}
+}
+
 func TestLines(t *testing.T) {
 	var got []string
 	l := lines{each: func(line []byte) error { got = append(got, string(line)); return nil }}
