@@ -14,18 +14,19 @@ import (
 )
 
 // blame finds out which hosts have no toplevel after a build failed with failure,
-// and which failed derivation each owes that to; or that the store does not know any more
-// what a host is built from. Hosts that have nothing to do with what failed are to be built
-// again, without the others: a build host goes on with nothing after the first failure, and
-// some versions of Nix do not where something is for a system that nobody builds for.
+// and which failed derivation each owes that to; or that what a host is built from is not in
+// the store any more ([errCollected]). Hosts that have nothing to do with what failed are to
+// be built again, without the others: a build host goes on with nothing after the first
+// failure, and some versions of Nix do not where something is for a system that nobody
+// builds for.
 func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation, failure error) (failures map[proto.HostName]error, again map[proto.HostName]Evaluation, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, queryTimeout, fmt.Errorf("no end within %s", queryTimeout))
 	defer cancel()
-	toplevels := make([]proto.StorePath, 0, len(hosts))
+	paths := make([]proto.StorePath, 0, 2*len(hosts))
 	for _, e := range sorted(hosts) {
-		toplevels = append(toplevels, e.Toplevel)
+		paths = append(paths, e.Toplevel, e.Derivation)
 	}
-	invalid, err := b.o.Nix.Invalid(ctx, toplevels...)
+	invalid, err := b.o.Nix.Invalid(ctx, paths...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("build: %w; and then: %w", failure, err)
 	}
@@ -33,6 +34,10 @@ func (b *Builder) blame(ctx context.Context, hosts map[proto.HostName]Evaluation
 	failures, again = make(map[proto.HostName]error), make(map[proto.HostName]Evaluation)
 	for host, e := range hosts {
 		if !slices.Contains(invalid, e.Toplevel) {
+			continue
+		}
+		if slices.Contains(invalid, e.Derivation) {
+			failures[host] = fmt.Errorf("%w: %s", errCollected, e.Derivation)
 			continue
 		}
 		needs := []proto.StorePath{e.Derivation}

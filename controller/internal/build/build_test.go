@@ -277,38 +277,6 @@ func TestAStoreThatAnswersNoQuestionIsNotWaitedForWithoutEnd(t *testing.T) {
 	})
 }
 
-// TestADerivationThatWasCollectedFailsItsHostAlone: it was collected as garbage after it was
-// evaluated, and Nix builds nothing then.
-func TestADerivationThatWasCollectedFailsItsHostAlone(t *testing.T) {
-	f := &fakeNix{
-		broken:   map[proto.StorePath]bool{drv(t, "web2"): true},
-		requires: map[proto.StorePath][]string{drv(t, "web2"): {"nginx"}},
-		buildErr: "error: builder for '" + drv(t, "nginx").String() + "' failed with exit code 3;\n",
-		gone: map[proto.StorePath]error{drv(t, "web1"): &nix.CommandError{
-			Args: []string{"nix-store"}, ExitCode: 1, Err: errors.New("exit status 1"), Stderr: "error: path '" + drv(t, "web1").String() + "' is not valid\n",
-		}},
-	}
-	b := newBuilder(t, f)
-	evaluations := map[proto.HostName]Evaluation{}
-	for _, name := range []string{"web1", "web2", "db1"} {
-		evaluations[host(t, name)] = evaluation(t, name)
-	}
-	builds, err := b.Build(t.Context(), Evaluations{Hosts: evaluations}, nil)
-	must(t, err)
-	if _, ok := builds.Toplevels[host(t, "db1")]; !ok || len(builds.Failed) != 2 {
-		t.Errorf("built %v, failed %v; want db1 built", builds.Toplevels, builds.Failed)
-	}
-	if diff := cmp.Diff([]string{"give up", "build db1", "build web2"}, f.calls); diff != "" {
-		t.Errorf("calls (-want +got):\n%s", diff)
-	}
-	for name, has := range map[string]string{"web1": drv(t, "web1").String() + "' is not valid", "web2": "failed with exit code 3"} {
-		failed := builds.Failed[host(t, name)]
-		if failed == nil || failed.Reason != proto.ReasonBuildFailed || !strings.Contains(failed.Error(), has) {
-			t.Errorf("%s: got %v, want it to fail with %s and %q", name, failed, proto.ReasonBuildFailed, has)
-		}
-	}
-}
-
 func TestAToplevelThatWasRemovedIsBuiltAgain(t *testing.T) {
 	b := newBuilder(t, &fakeNix{})
 	hosts := map[proto.HostName]Evaluation{host(t, "web1"): evaluation(t, "web1")}

@@ -121,18 +121,20 @@ type Builds struct {
 }
 
 // Build makes what e.Hosts evaluated to, and tells log, unless it is nil, what is said
-// of it. What is there already costs nothing. A host
-// that cannot be built, or not in time, holds up no other; the error is about all
-// of them: ctx ended, no root could be made, or it wraps [nix.ErrUnreachable]. It closes e.
+// of it. What is there already costs nothing. Hosts whose derivations were collected
+// since are evaluated again, once each. A host that cannot be built, or not in time, holds
+// up no other; the error is about all of them: ctx ended, no root could be made, or it
+// wraps [nix.ErrUnreachable]. It closes e.
 func (b *Builder) Build(ctx context.Context, e Evaluations, log nix.LogFunc) (Builds, error) {
 	defer e.Close()
-	hosts, prepared := e.Hosts, e.prepared
+	hosts, prepared := maps.Clone(e.Hosts), e.prepared
 	for host, e := range hosts {
 		if err := b.Root(host, e.Toplevel); err != nil {
 			return Builds{}, err
 		}
 	}
 	failures := map[proto.HostName]error{}
+	var remade []proto.HostName // were evaluated again
 	inTime, cancel := context.WithTimeoutCause(ctx, b.o.BuildTimeout, fmt.Errorf("no end within %s", b.o.BuildTimeout))
 	defer cancel()
 	for left := b.unknown(hosts); len(left) > 0; {
@@ -147,6 +149,15 @@ func (b *Builder) Build(ctx context.Context, e Evaluations, log nix.LogFunc) (Bu
 		var failed map[proto.HostName]error
 		if failed, left, err = b.blame(ctx, left, err); err != nil {
 			return Builds{}, err
+		}
+		if lost := collected(failed, remade); len(lost) > 0 {
+			again, err := b.remake(ctx, e.ref, lost, failed)
+			if err != nil {
+				return Builds{}, err
+			}
+			remade = append(remade, lost...)
+			maps.Copy(hosts, again)
+			maps.Copy(left, again)
 		}
 		maps.Copy(failures, failed)
 	}

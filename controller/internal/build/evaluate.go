@@ -37,6 +37,7 @@ type Evaluations struct {
 	// Spec is what the flake says about its rollouts.
 	Spec spec.Spec
 
+	ref      string        // of the flake
 	prepared *nix.Prepared // waits to build them; nil for nothing
 }
 
@@ -75,6 +76,7 @@ func (b *Builder) evaluate(ctx context.Context, flakeRef string, s survey) (Eval
 		Hosts:  make(map[proto.HostName]Evaluation, len(s.Names)),
 		Failed: make(map[proto.HostName]*HostError),
 		Spec:   rollouts,
+		ref:    flakeRef,
 	}
 	var missing []proto.HostName
 	for _, name := range s.Names {
@@ -89,14 +91,20 @@ func (b *Builder) evaluate(ctx context.Context, flakeRef string, s survey) (Eval
 			missing = append(missing, host)
 		}
 	}
-	if len(missing) > b.chunk() {
-		missing = b.many(ctx, flakeRef, missing, result)
-	}
-	err = b.alone(ctx, flakeRef, missing, result)
+	err = b.each(ctx, flakeRef, missing, result)
 	if len(result.Hosts) > 0 {
 		b.book.remember(ctx, flakeRef, s, result.Hosts)
 	}
 	return result, err
+}
+
+// each evaluates hosts, and adds what came of each to result. The error says that ctx
+// ended.
+func (b *Builder) each(ctx context.Context, flakeRef string, hosts []proto.HostName, result Evaluations) error {
+	if len(hosts) > b.chunk() {
+		hosts = b.many(ctx, flakeRef, hosts, result)
+	}
+	return b.alone(ctx, flakeRef, hosts, result)
 }
 
 // A survey is what there is in a flake, and what could be learned of it at once.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,8 @@ type fakeNix struct {
 	hangs    map[proto.StorePath]bool                            // derivations whose build has no end
 	notASys  map[proto.StorePath]bool                            // derivations that build something else
 	requires map[proto.StorePath][]string                        // what else a derivation needs
-	gone     map[proto.StorePath]error                           // derivations that were collected as garbage → what is said of them
+	gone     map[proto.StorePath]error                           // derivations that were collected as garbage → what is said of them; until they are evaluated
+	collects bool                                                // and right after that again
 	buildErr string                                              // stderr of a build that fails
 	fatal    map[string]bool                                     // hosts whose evaluation fails the process
 	jobs     func(ctx context.Context, each func(nix.Job)) error // nix-eval-jobs; nil for none
@@ -74,6 +76,7 @@ func (f *fakeNix) EvalInto(ctx context.Context, o nix.EvalOptions, v any) error 
 	if !ok {
 		return &nix.CommandError{Args: []string{"nix", "eval"}, ExitCode: 1, Stderr: f.stderr[path], Err: &exec.ExitError{}}
 	}
+	maps.DeleteFunc(f.gone, func(d proto.StorePath, _ error) bool { return path == attributeOf(name(d)) && !f.collects })
 	if beside != "" {
 		must(f.t, json.Unmarshal([]byte(beside), v))
 	}
@@ -176,6 +179,9 @@ func (f *fakeNix) Invalid(ctx context.Context, paths ...proto.StorePath) ([]prot
 		return nil, context.Cause(ctx)
 	}
 	return slices.DeleteFunc(slices.Clone(paths), func(p proto.StorePath) bool {
+		if strings.HasSuffix(p.Base(), ".drv") {
+			return f.gone[p] == nil
+		}
 		_, err := os.Stat(filepath.Join(f.store, p.Base()))
 		return err == nil
 	}), nil
