@@ -3,7 +3,8 @@
 //
 // The cache's key signs what we built, and nothing else: [Cache.Push]. What
 // others built comes in with the signatures that it has, by [Cache.Relay],
-// after [Cache.Signed] found one of a trusted key on every path.
+// after [Cache.Signed] found one of a trusted key on every path. Where we built that, too,
+// or our key was replaced, its signature is added to those that are there.
 //
 // What was pushed is on the disk and whole when it is reported: narinfos are
 // read back, their signatures verified, and the files synced. From them the

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +162,7 @@ func (f *fakeNix) Closure(ctx context.Context, paths ...proto.StorePath) (proto.
 			next = append(next, references...)
 		}
 	}
+	slices.SortFunc(closure, func(a, b proto.ClosurePath) int { return a.Path.Compare(b.Path) })
 	return closure, nil
 }
 

@@ -45,16 +45,41 @@ func TestRealHostsFetchWhatWasPushed(t *testing.T) {
 
 	server := httptest.NewServer(c.Handler(nil))
 	defer server.Close()
-	fetch := func(key string) error {
-		_, err := output(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", server.URL, "--to", t.TempDir(),
-			"--option", "trusted-public-keys", key, "--option", "require-sigs", "true", system.String())
-		return err
-	}
-	must(t, fetch(c.PublicKey().String()))
+	must(t, realFetch(t, server.URL, c.PublicKey(), system))
 	other := openReal(t, cli)
-	if err := fetch(other.PublicKey().String()); err == nil {
+	if err := realFetch(t, server.URL, other.PublicKey(), system); err == nil {
 		t.Error("a host that trusts another key took it")
 	}
+}
+
+// TestRealReplacedKey pushes again with another key, of which a host that trusts the old one
+// alone notices nothing.
+func TestRealReplacedKey(t *testing.T) {
+	system := realBuild(t)
+	before := openReal(t, &nix.CLI{})
+	_, err := before.Push(t.Context(), system)
+	must(t, err)
+	c, err := Open(Options{
+		Nix: &nix.CLI{}, Dir: before.dir, KeyFile: filepath.Join(t.TempDir(), "key"), KeyName: "kedge-test-2", Log: before.log,
+	})
+	must(t, err)
+	_, err = c.Push(t.Context(), system)
+	must(t, err)
+	server := httptest.NewServer(c.Handler(nil))
+	defer server.Close()
+	for _, key := range []proto.PublicKey{before.PublicKey(), c.PublicKey()} {
+		if err := realFetch(t, server.URL, key, system); err != nil {
+			t.Errorf("a host that trusts %s alone: %v", key, err)
+		}
+	}
+}
+
+// realFetch fetches into a store of its own, as a host that trusts one key.
+func realFetch(t *testing.T, url string, key proto.PublicKey, system proto.StorePath) error {
+	t.Helper()
+	_, err := output(t, "nix", "--extra-experimental-features", "nix-command", "copy", "--from", url, "--to", t.TempDir(),
+		"--option", "trusted-public-keys", key.String(), "--option", "require-sigs", "true", system.String())
+	return err
 }
 
 func TestRealSignatures(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,9 +19,9 @@ import (
 // one commit of its journal.
 const maxSyncs = 32
 
-// maxCopies is how often one push may copy: once as a rule, again to mend what
+// maxRounds is how often one push may copy or sign: once as a rule, again to mend what
 // the first copy brought to light.
-const maxCopies = 4
+const maxRounds = 6
 
 // Closures are the closures of toplevels.
 type Closures map[proto.StorePath]proto.Closure
@@ -28,7 +29,7 @@ type Closures map[proto.StorePath]proto.Closure
 // Push makes the closures of toplevels fetchable, signed by our key, and writes
 // their closure lists. The caller vouches that they are what we built. Paths
 // that are in the cache already, whole and signed by us, are not touched; if all
-// are, nothing is started. What it returns is on the disk.
+// are, nothing is started. Those that are whole and signed by others are signed as well. What it returns is on the disk.
 func (c *Cache) Push(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
 	return c.addAndSend(ctx, true, toplevels)
 }
@@ -82,27 +83,38 @@ func (c *Cache) add(ctx context.Context, ours bool, toplevels []proto.StorePath)
 //
 // What a path needs is known when its narinfo is there. So it may take a copy to
 // find that something further down, which was there before, is torn or not
-// signed by us, and another one to mend that.
+// signed by us, and another one to mend that. What can be fetched stays so
+// meanwhile, where it is what the local store has.
 func (c *Cache) fill(ctx context.Context, ours bool, toplevels []proto.StorePath) (walked, error) {
 	for round := 0; ; round++ {
 		found := make(walked)
-		var incomplete []proto.StorePath
+		var incomplete, unsigned []proto.StorePath
 		for _, t := range toplevels {
 			gaps, err := c.walk(t, ours, found)
-			if err == nil && len(gaps) > 0 && round == maxCopies {
+			if err == nil && len(gaps) > 0 && round == maxRounds {
 				err = fmt.Errorf("after it was copied: %w", gaps[0])
 			}
 			if err == nil {
 				err = c.discard(ctx, gaps)
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, fmt.Errorf("cache %s: %w", t, err)
-			}
-			if len(gaps) > 0 {
+			case len(gaps) == 0:
+			case slices.ContainsFunc(gaps, func(g gap) bool { return !errors.Is(g, errUnsigned) }):
 				incomplete = append(incomplete, t)
+			default:
+				unsigned = append(unsigned, t)
 			}
 		}
-		if len(incomplete) == 0 {
+		switch {
+		case len(incomplete) > 0: // the rest is looked at once that is whole
+		case len(unsigned) > 0:
+			if err := c.countersign(ctx, unsigned); err != nil {
+				return nil, fmt.Errorf("cache %s: sign what is there: %w", c.dir, err)
+			}
+			continue
+		default:
 			return found, nil
 		}
 		if err := c.seed(ctx, ours, incomplete); err != nil {

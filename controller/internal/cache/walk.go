@@ -29,6 +29,10 @@ type gap struct {
 	why  error // fs.ErrNotExist, or narinfo.ErrInvalid if there is something of it
 }
 
+// errUnsigned is wrapped by why a path cannot be fetched with our signature, though it can be
+// with another.
+var errUnsigned = fmt.Errorf("%w: it is not signed by us", narinfo.ErrInvalid)
+
 // Error implements error.
 func (g gap) Error() string { return fmt.Sprintf("%s cannot be fetched: %v", g.path, g.why) }
 
@@ -52,7 +56,7 @@ func (c *Cache) walk(toplevel proto.StorePath, ours bool, found walked) ([]gap, 
 		info, err := c.lookUp(p)
 		switch {
 		case err == nil && ours && !info.ours:
-			gaps = append(gaps, gap{p, fmt.Errorf("%w: it is not signed by us", narinfo.ErrInvalid)})
+			gaps = append(gaps, gap{p, errUnsigned})
 			next = append(next, info.References...)
 		case errors.Is(err, narinfo.ErrInvalid), errors.Is(err, fs.ErrNotExist):
 			gaps = append(gaps, gap{p, err})
@@ -107,10 +111,11 @@ func (c *Cache) describe(p proto.StorePath) (info narInfo, err error) {
 	return info, nil
 }
 
-// discard removes what is there of gaps, so that these paths are copied anew.
+// discard removes what is there of gaps, so that these paths are copied anew. What can be
+// fetched and is not signed by us stays: see countersign.
 func (c *Cache) discard(ctx context.Context, gaps []gap) error {
 	for _, g := range gaps {
-		if errors.Is(g.why, fs.ErrNotExist) {
+		if errors.Is(g.why, fs.ErrNotExist) || errors.Is(g.why, errUnsigned) {
 			continue
 		}
 		c.log.InfoContext(ctx, "path in the cache is copied anew", "path", g.path, "err", g.why)
