@@ -27,6 +27,17 @@ let
   allowed = config.nix.settings.allowed-users or [ "*" ];
   # Whether nix.conf lists the evaluator, as far as its name tells.
   lists = users: lib.any (u: u == "*" || u == evaluator) users;
+  trusted = config.nix.settings.trusted-users or [ ];
+  # Those of a set of accounts, or of groups, that have a name.
+  called =
+    name: set: lib.filter (x: x.name == name) (lib.mapAttrsToList (n: x: { name = n; } // x) set);
+  accounts = called evaluator config.users.users;
+  # Whether the evaluator is in a group, as far as this configuration tells.
+  isIn =
+    group:
+    lib.any (a: a.group or "" == group || lib.elem group (a.extraGroups or [ ])) accounts
+    || lib.any (g: lib.elem evaluator (g.members or [ ])) (called group config.users.groups);
+  trustedGroups = lib.filter (u: lib.hasPrefix "@" u && isIn (lib.removePrefix "@" u)) trusted;
   ports = import ./outside.nix { inherit lib; } (
     lib.optional (cfg.settings.nats.url == "") cfg.settings.nats.listen ++ [ cfg.settings.http.listen ]
   );
@@ -176,8 +187,12 @@ in
         message = "services.kedge-controller: nix-daemon does not let ${evaluator} in, who evaluates; add it to nix.settings.allowed-users.";
       }
       {
-        assertion = !isOther || !lists (config.nix.settings.trusted-users or [ ]);
+        assertion = !isOther || !lists trusted;
         message = "services.kedge-controller: nix-daemon trusts ${evaluator}, who evaluates, with all that root may; take it out of nix.settings.trusted-users.";
+      }
+      {
+        assertion = !isOther || trustedGroups == [ ];
+        message = "services.kedge-controller: nix-daemon trusts ${evaluator}, who evaluates, as it does all of ${toString trustedGroups}, with all that root may; take it out of that group, or the group out of nix.settings.trusted-users.";
       }
       {
         assertion = (cfg.tls.certificateFile == null) == (cfg.tls.keyFile == null);
