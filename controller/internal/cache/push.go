@@ -29,7 +29,8 @@ type Closures map[proto.StorePath]proto.Closure
 // Push makes the closures of toplevels fetchable, signed by our key, and writes
 // their closure lists. The caller vouches that they are what we built. Paths
 // that are in the cache already, whole and signed by us, are not touched; if all
-// are, nothing is started. Those that are whole and signed by others are signed as well. What it returns is on the disk.
+// are, nothing is started. Those that are whole and signed by others are signed as well.
+// What it returns is on the disk.
 func (c *Cache) Push(ctx context.Context, toplevels ...proto.StorePath) (Closures, error) {
 	return c.addAndSend(ctx, true, toplevels)
 }
