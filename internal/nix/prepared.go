@@ -26,7 +26,8 @@ var errNotNeeded = errors.New("there is nothing to realise")
 // Prepare starts the process that [CLI.Realise] takes for o, of which Derivations,
 // Outputs and Log may be missing still, as [RealiseOptions.Prepared]. It returns nil where
 // none can wait, which is without o.CopyTo. Until the process is told what to make it has
-// no lock and writes nothing. It ends with ctx, and has to be closed.
+// no lock, and writes no more than what an empty o.CopyTo begins with. It ends with ctx, and
+// has to be closed.
 func (c *CLI) Prepare(ctx context.Context, o RealiseOptions) *Prepared {
 	if o.CopyTo == "" {
 		return nil
