@@ -24,7 +24,7 @@ const (
 
 var errJournalSlow = errors.New("journalctl took too long")
 
-// A JournalQuery says which lines of the journal are wanted.
+// A JournalQuery says which lines of the journal of this boot are wanted.
 type JournalQuery struct {
 	Unit      string // required
 	BySystemd bool   // what the unit itself logged is left out
@@ -36,7 +36,7 @@ type JournalQuery struct {
 	Lines int
 }
 
-// Journal returns the last lines that a unit logged and that systemd logged
+// Journal returns the last lines that a unit logged in this boot and that systemd logged
 // about it, or the latter alone, oldest first, as text that is safe to show on a
 // terminal. It takes at most 5 s, and little more if journalctl has to be killed; lines
 // are cut at 1 KiB, and of more than 64 KiB the end is returned.
@@ -44,7 +44,9 @@ func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]string, error) 
 	if q.Unit == "" {
 		return nil, errors.New("read journal: no unit is given")
 	}
-	args := []string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(cmp.Or(q.Lines, defaultJournalLines))}
+	// Time alone does not tell one boot from another: the clock may have been wrong in
+	// either. journalctl takes a word after --boot that is no option for which boot it is.
+	args := []string{"--quiet", "--no-pager", "--output=cat", "--boot", "--lines=" + strconv.Itoa(cmp.Or(q.Lines, defaultJournalLines))}
 	if !q.Since.IsZero() {
 		args = append(args, sinceFlag(q.Since))
 	}

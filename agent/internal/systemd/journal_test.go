@@ -36,7 +36,7 @@ func fakeJournalctl(t *testing.T, body string) {
 
 func TestJournalAsksFor(t *testing.T) {
 	fakeJournalctl(t, `printf '%s\n' "$@"`)
-	common := []string{"--quiet", "--no-pager", "--output=cat"}
+	common := []string{"--quiet", "--no-pager", "--output=cat", "--boot"}
 	tests := []struct {
 		name  string
 		query JournalQuery
