@@ -81,11 +81,24 @@ func (a *Agent) Suspend(ctx context.Context, r control.SuspendRequest) (statefil
 	if err := a.Files.Suspend(s); err != nil {
 		return statefile.Suspension{}, err
 	}
-	a.Log.InfoContext(ctx, "suspended", "by", r.By, "until", s.Until, "reason", r.Reason)
+	said := []any{"by", r.By}
+	if !s.Until.IsZero() {
+		said = append(said, "until", s.Until)
+	}
+	a.Log.InfoContext(ctx, "suspended", append(said, because(r.Reason)...)...)
 	return s, errors.Join(
 		a.note(proto.Event{Reason: proto.ReasonSuspended, Message: "suspended " + s.String()}),
 		a.ask(ctx, ask{}),
 	)
+}
+
+// because returns what a line of the log says of why somebody wants something: nothing if
+// he does not say.
+func because(reason string) (attributes []any) {
+	if reason == "" {
+		return nil
+	}
+	return []any{"reason", reason}
 }
 
 // Resume implements [control.Agent].

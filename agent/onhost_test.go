@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -141,6 +142,50 @@ func TestASuspendedAgentBeginsNothing(t *testing.T) {
 		}
 		return told("suspended by ada until") && told("resumed by ada")
 	})
+}
+
+// TestTheLogLeavesOutWhatNobodySaid has somebody do what he may give a reason for.
+func TestTheLogLeavesOutWhatNobodySaid(t *testing.T) {
+	armed := deployment.Deployment{ID: "7-x", Toplevel: pathC, Phase: proto.PhaseArmed, Way: deployment.WayBoot, Armed: true, Parked: true, BootID: "boot"}
+	for _, tt := range []struct {
+		name   string
+		record deployment.Deployment
+		do     func(a *agent.Agent, reason string) error
+		want   string // of the line; %s is the deployment's ID
+	}{
+		{"goes back", deployment.Deployment{}, func(a *agent.Agent, reason string) error {
+			_, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada", Reason: reason})
+			return err
+		}, `msg="goes back" by=ada deployment=%s toplevel=` + pathA.String()},
+		{"takes back", armed, func(a *agent.Agent, reason string) error {
+			_, err := a.RollBack(t.Context(), control.RollBackRequest{By: "ada", Reason: reason})
+			return err
+		}, `msg="taken back" by=ada deployment=%s`},
+		{"suspends", deployment.Deployment{}, func(a *agent.Agent, reason string) error {
+			_, err := a.Suspend(t.Context(), control.SuspendRequest{By: "ada", Reason: reason})
+			return err
+		}, `msg=suspended by=ada`},
+	} {
+		for reason, said := range map[string]string{"": "", "slow": " reason=slow"} {
+			t.Run(tt.name+said, func(t *testing.T) {
+				w := provenAfter(t)
+				var log bytes.Buffer
+				w.logged = &log
+				w.record(tt.record)
+				a, stop := w.startAgent()
+				if err := tt.do(a, reason); err != nil {
+					t.Fatal(err)
+				}
+				stop()
+				d, err := w.files.Deployment()
+				w.must(err)
+				want := "level=INFO " + strings.ReplaceAll(tt.want, "%s", d.ID) + said + "\n"
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("logged\n%swant\n%s", log.String(), want)
+				}
+			})
+		}
+	}
 }
 
 func TestASuspendedAgentSettlesWhatHasBegun(t *testing.T) {

@@ -46,7 +46,7 @@ func (a *Agent) RollBack(ctx context.Context, r control.RollBackRequest) (proto.
 			return proto.DeploymentStatus{}, fmt.Errorf("go back: %w", err)
 		}
 	}
-	a.Log.InfoContext(ctx, "goes back", "by", r.By, "deployment", d.ID, "toplevel", d.Toplevel, "reason", r.Reason)
+	a.Log.InfoContext(ctx, "goes back", append([]any{"by", r.By, "deployment", d.ID, "toplevel", d.Toplevel}, because(r.Reason)...)...)
 	return d.Status(), a.ask(ctx, ask{do: func(ctx context.Context) error { return a.replace(ctx, seen, d) }})
 }
 

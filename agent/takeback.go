@@ -67,7 +67,7 @@ func (a *Agent) takeBack(ctx context.Context, waiting deployment.Deployment, r c
 	if err != nil {
 		return proto.DeploymentStatus{}, err
 	}
-	a.Log.InfoContext(ctx, "taken back", "by", r.By, "deployment", waiting.ID, "reason", r.Reason)
+	a.Log.InfoContext(ctx, "taken back", append([]any{"by", r.By, "deployment", waiting.ID}, because(r.Reason)...)...)
 	return taken.Status(), nil
 }
 
