@@ -41,7 +41,7 @@ func Check(ctx context.Context, o CheckOptions) (CheckReport, error) {
 	}
 	p := c.Probation.probation()
 	systems, _ := profile.System{}.Systems() // programs are told of it as far as it is known
-	tries := check.Runner{Units: o.Units, Subject: check.Subject{Toplevel: systems.Current}}
+	tries := &check.Runner{Units: o.Units, Subject: check.Subject{Toplevel: systems.Current}}
 	results := tries.TryAll(ctx, p.Checks)
 	judge := health.Judge{Units: o.Units, Log: slog.New(slog.DiscardHandler)} // a log that cannot be read is not shown
 	failed, err := judge.Failed(ctx, p.IgnoreUnits)

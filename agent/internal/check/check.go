@@ -21,10 +21,13 @@ const (
 	DefaultTimeout  = 5 * time.Second
 )
 
-// A Runner tries checks. It is safe for concurrent use.
+// A Runner tries checks, which it knows by their names. It is safe for concurrent use.
 type Runner struct {
 	Units Units // required
 	Subject
+
+	mu   sync.Mutex
+	left map[string]int // guarded by mu; process groups that were killed, by the names of their checks
 }
 
 // A Subject is what programs are told that they are run for.
@@ -43,7 +46,7 @@ type Units interface {
 func Timeout(c deployment.Check) time.Duration { return cmp.Or(c.Timeout, DefaultTimeout) }
 
 // Try tries c once. If ctx ends before that is decided, c does not pass.
-func (r Runner) Try(ctx context.Context, c deployment.Check) proto.CheckResult {
+func (r *Runner) Try(ctx context.Context, c deployment.Check) proto.CheckResult {
 	start := time.Now()
 	limit := Timeout(c)
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not decided within %s", limit))
@@ -77,7 +80,7 @@ func late(err, cause error) error {
 
 // TryAll tries all of checks once, at the same time, and returns their results
 // in the same order.
-func (r Runner) TryAll(ctx context.Context, checks []deployment.Check) []proto.CheckResult {
+func (r *Runner) TryAll(ctx context.Context, checks []deployment.Check) []proto.CheckResult {
 	results := make([]proto.CheckResult, len(checks))
 	var all sync.WaitGroup
 	for i, c := range checks {
@@ -91,7 +94,7 @@ func (r Runner) TryAll(ctx context.Context, checks []deployment.Check) []proto.C
 // a row as it must, or failed as often as it may, or ctx ends. It returns the
 // result of the last try that came to its end; if none did, one without a time.
 // It reports whether c is decided: no more tries would change the result.
-func (r Runner) Await(ctx context.Context, c deployment.Check, delay time.Duration) (last proto.CheckResult, decided bool) {
+func (r *Runner) Await(ctx context.Context, c deployment.Check, delay time.Duration) (last proto.CheckResult, decided bool) {
 	last = proto.CheckResult{Name: c.Name, Required: c.Required, Message: "not tried yet"}
 	passed, failed := 0, 0
 	for wait := delay; pause(ctx, wait); wait = cmp.Or(c.Interval, DefaultInterval) {
@@ -115,7 +118,7 @@ func (r Runner) Await(ctx context.Context, c deployment.Check, delay time.Durati
 }
 
 // try returns why c does not pass; nil if it does.
-func (r Runner) try(ctx context.Context, c deployment.Check) error {
+func (r *Runner) try(ctx context.Context, c deployment.Check) error {
 	switch {
 	case c.HTTP != nil:
 		return tryHTTP(ctx, *c.HTTP)

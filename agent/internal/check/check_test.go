@@ -55,7 +55,7 @@ func TestUnit(t *testing.T) {
 		{"unknown", systemd.Unit{}, errors.New("connection\nclosed"), "connection closed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := Runner{Units: &units{answer: func(int) (systemd.Unit, error) { return tt.unit, tt.err }}}
+			r := &Runner{Units: &units{answer: func(int) (systemd.Unit, error) { return tt.unit, tt.err }}}
 			requireResult(t, r, deployment.Check{Unit: "app.service"}, tt.want)
 		})
 	}
@@ -63,7 +63,7 @@ func TestUnit(t *testing.T) {
 
 // requireResult tries c, which must not pass for a reason with want in it, or
 // pass if that is empty.
-func requireResult(t *testing.T, r Runner, c deployment.Check, want string) proto.CheckResult {
+func requireResult(t *testing.T, r *Runner, c deployment.Check, want string) proto.CheckResult {
 	t.Helper()
 	c.Name, c.Required = "app", true
 	start := time.Now()
@@ -105,7 +105,7 @@ func TestAwait(t *testing.T) {
 				defer cancel()
 				start := time.Now()
 				tt.check.Name, tt.check.Unit = "app", "app.service"
-				got, decided := Runner{Units: tt.units}.Await(ctx, tt.check, tt.delay)
+				got, decided := (&Runner{Units: tt.units}).Await(ctx, tt.check, tt.delay)
 				took := time.Since(start).Round(time.Second)
 				if got.Name != "app" || got.Passed != tt.passed || decided != tt.decided || !contains(got.Message, tt.message) {
 					t.Errorf("got %+v, %t; want passed %t, decided %t, message with %q", got, decided, tt.passed, tt.decided, tt.message)
@@ -128,7 +128,7 @@ func TestAwaitForgetsATryThatIsCutShort(t *testing.T) {
 		defer cancel()
 		u := passes()
 		u.after = 3 * time.Second
-		got, decided := Runner{Units: u}.Await(ctx, deployment.Check{Unit: "app.service"}, 0)
+		got, decided := (&Runner{Units: u}).Await(ctx, deployment.Check{Unit: "app.service"}, 0)
 		if decided || !contains(got.Message, "is activating") || got.Duration != 3*time.Second {
 			t.Errorf("got %+v, %t; want the result of the first try", got, decided)
 		}
@@ -140,7 +140,7 @@ func TestTryEndsAtItsTimeout(t *testing.T) {
 		u := passes(1)
 		u.after = time.Hour
 		for timeout, want := range map[time.Duration]time.Duration{0: DefaultTimeout, 9 * time.Second: 9 * time.Second} {
-			got := Runner{Units: u}.Try(t.Context(), deployment.Check{Unit: "app.service", Timeout: timeout})
+			got := (&Runner{Units: u}).Try(t.Context(), deployment.Check{Unit: "app.service", Timeout: timeout})
 			if got.Passed || got.Duration != want || got.Message != "not decided within "+want.String() {
 				t.Errorf("got %+v, want one that is not decided within %v", got, want)
 			}
@@ -155,7 +155,7 @@ func TestTryAllTriesAtTheSameTime(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			checks = append(checks, deployment.Check{Name: name, Unit: name + ".service"})
 		}
-		got := Runner{Units: slow{}}.TryAll(t.Context(), checks)
+		got := (&Runner{Units: slow{}}).TryAll(t.Context(), checks)
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v, want a second", took)
 		}

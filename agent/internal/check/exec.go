@@ -42,8 +42,12 @@ func (e *programError) Error() string {
 func (e *programError) Unwrap() error { return e.err }
 
 // tryExec runs the program of c. Nothing of its process group is left when it
-// returns, but for what does not end though it was killed: that is not waited for.
-func (r Runner) tryExec(ctx context.Context, c deployment.Check) error {
+// returns, but for what does not end though it was killed: that is not waited for, and
+// as long as it is there the next try fails without running anything.
+func (r *Runner) tryExec(ctx context.Context, c deployment.Check) error {
+	if err := r.awaitGone(ctx, c.Name); err != nil {
+		return &programError{program: c.Exec[0], err: err}
+	}
 	cmd := command.New(ctx, stopDelay, c.Exec...)
 	cmd.Dir = "/"
 	cmd.Env = []string{
@@ -63,6 +67,9 @@ func (r Runner) tryExec(ctx context.Context, c deployment.Check) error {
 		return nil // whatever it left behind
 	}
 	_, err = command.Ended(ctx, cmd, err)
+	if cmd.Process != nil {
+		r.leave(c.Name, cmd.Process.Pid)
+	}
 	lines := strings.FieldsFunc(output.String(), func(r rune) bool { return r == '\n' || r == '\r' })
 	return &programError{program: c.Exec[0], err: err, output: strings.Join(lines, " | ")}
 }

@@ -68,11 +68,11 @@ func TestExec(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := deployment.Check{Exec: []string{"/bin/sh", "-c", tt.script}, Timeout: longEnough}
-			requireResult(t, Runner{}, c, tt.want)
+			requireResult(t, &Runner{}, c, tt.want)
 		})
 	}
-	requireResult(t, Runner{}, deployment.Check{Exec: []string{"/does/not/exist"}}, "no such file or directory")
-	requireResult(t, Runner{}, deployment.Check{Exec: []string{"/bin/echo", "$(exit 1)", ";", "false"}}, "")
+	requireResult(t, &Runner{}, deployment.Check{Exec: []string{"/does/not/exist"}}, "no such file or directory")
+	requireResult(t, &Runner{}, deployment.Check{Exec: []string{"/bin/echo", "$(exit 1)", ";", "false"}}, "")
 }
 
 func TestExecEnvironment(t *testing.T) {
@@ -80,7 +80,7 @@ func TestExecEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Runner{Subject: Subject{Deployment: "7-x", Toplevel: toplevel}}
+	r := &Runner{Subject: Subject{Deployment: "7-x", Toplevel: toplevel}}
 	file := filepath.Join(t.TempDir(), "env")
 	own, err := os.Executable()
 	if err != nil {
@@ -121,10 +121,49 @@ func TestExecEndsAtItsTimeout(t *testing.T) {
 func TestAProgramThatCannotBeKilledFails(t *testing.T) {
 	script, held := unkillable.Script(t)
 	c := deployment.Check{Exec: []string{"/bin/sh", "-c", "echo waiting; " + script}, Timeout: longEnough}
-	got := Runner{}.Try(unkillable.Context(t, held, errors.New("the time is up")), c)
+	got := (&Runner{}).Try(unkillable.Context(t, held, errors.New("the time is up")), c)
 	if got.Passed || !strings.HasPrefix(got.Message, "the time is up; process ") ||
 		!strings.Contains(got.Message, " does not end though it was killed") || !strings.HasSuffix(got.Message, ": waiting") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A check that leaves processes with the kernel leaves no more of them with each try.
+func TestAProgramThatCannotBeKilledIsNotRunBesideItself(t *testing.T) {
+	r := &Runner{}
+	runs := filepath.Join(t.TempDir(), "runs")
+	c := deployment.Check{Name: "stuck", Exec: []string{"/bin/sh", "-c", "echo run >> " + runs}, Timeout: longEnough}
+	t.Run("while it is there", func(t *testing.T) {
+		script, held := unkillable.Script(t)
+		stuck := c
+		stuck.Exec = []string{"/bin/sh", "-c", c.Exec[2] + "; " + script}
+		r.Try(unkillable.Context(t, held, errors.New("the time is up")), stuck)
+		for range 2 {
+			got := r.Try(t.Context(), c)
+			if got.Passed || !strings.HasPrefix(got.Message, "/bin/sh: not tried again: processes of group ") {
+				t.Errorf("got %+v", got)
+			}
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("no time"))
+		if got := r.Try(ctx, c); !strings.HasPrefix(got.Message, "no time; not tried again: ") {
+			t.Errorf("without time got %+v", got)
+		}
+		if got := r.Try(t.Context(), deployment.Check{Name: "another", Exec: []string{"/bin/true"}, Timeout: longEnough}); !got.Passed {
+			t.Errorf("another one: got %+v", got)
+		}
+		if ran, err := os.ReadFile(runs); err != nil || string(ran) != "run\n" {
+			t.Errorf("ran %q (%v), want one run", ran, err)
+		}
+	})
+	for deadline := time.Now().Add(longEnough); ; { // who held it ends now
+		got := r.Try(t.Context(), c)
+		if got.Passed {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("afterwards got %+v", got)
+		}
 	}
 }
 
@@ -150,7 +189,7 @@ func start(ctx context.Context, t *testing.T, script string) running {
 	script = strings.NewReplacer("$FIFO", fifo, "$SLEEP", sleep(t)).Replace(script)
 	r := running{ended: make(chan proto.CheckResult, 1)}
 	go func() {
-		r.ended <- Runner{}.Try(ctx, deployment.Check{Exec: []string{"/bin/sh", "-c", script}, Timeout: longEnough})
+		r.ended <- (&Runner{}).Try(ctx, deployment.Check{Exec: []string{"/bin/sh", "-c", script}, Timeout: longEnough})
 	}()
 	pipe, err := os.Open(fifo) // returns when the other end is open
 	if err != nil {

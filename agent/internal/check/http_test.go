@@ -84,7 +84,7 @@ func TestHTTP(t *testing.T) {
 			} else if tt.check.URL != ":" {
 				tt.check.URL = "http://" + tt.check.URL
 			}
-			requireResult(t, Runner{}, deployment.Check{HTTP: &tt.check}, tt.want)
+			requireResult(t, &Runner{}, deployment.Check{HTTP: &tt.check}, tt.want)
 		})
 	}
 }
@@ -93,7 +93,7 @@ func TestHTTPEndsAtItsTimeout(t *testing.T) {
 	s := httptest.NewServer(site(t))
 	t.Cleanup(s.Close)
 	c := deployment.Check{HTTP: &deployment.HTTPCheck{URL: s.URL + "/hangs"}, Timeout: 200 * time.Millisecond}
-	requireResult(t, Runner{}, c, "not decided within 200ms")
+	requireResult(t, &Runner{}, c, "not decided within 200ms")
 }
 
 func TestTLS(t *testing.T) {
@@ -122,7 +122,7 @@ func TestTLS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.check.URL = s.URL + "/good"
-			requireResult(t, Runner{}, deployment.Check{HTTP: &tt.check}, tt.want)
+			requireResult(t, &Runner{}, deployment.Check{HTTP: &tt.check}, tt.want)
 		})
 	}
 }
@@ -152,9 +152,9 @@ func TestTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	requireResult(t, Runner{}, deployment.Check{TCP: l.Addr().String()}, "")
+	requireResult(t, &Runner{}, deployment.Check{TCP: l.Addr().String()}, "")
 	closed := closedPort(t)
-	requireResult(t, Runner{}, deployment.Check{TCP: closed}, "connect to "+closed+": dial tcp "+closed+": connect: connection refused")
+	requireResult(t, &Runner{}, deployment.Check{TCP: closed}, "connect to "+closed+": dial tcp "+closed+": connect: connection refused")
 }
 
 // closedPort is an address that nobody listens at until the test ends: its port

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func (r Runner) tryUnit(ctx context.Context, name string) error {
+func (r *Runner) tryUnit(ctx context.Context, name string) error {
 	u, err := r.Units.Unit(ctx, name)
 	switch {
 	case err != nil:

@@ -207,7 +207,7 @@ func (h *host) WatchContact(context.Context) (<-chan struct{}, error) {
 
 func (h *host) judge(t *testing.T) Judge {
 	return Judge{
-		Units: h, Receipts: h, Agent: h, Checks: check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Units: h, Receipts: h, Agent: h, Checks: &check.Runner{Units: h}, BootID: boot, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Now: h.now,
 	}
 }

@@ -107,7 +107,7 @@ func TestRealJudge(t *testing.T) {
 			}
 			units := &systemd.Client{}
 			j := Judge{
-				Units: units, Checks: check.Runner{Units: units}, Receipts: files, Agent: reader{files}, BootID: strings.TrimSpace(string(boot)),
+				Units: units, Checks: &check.Runner{Units: units}, Receipts: files, Agent: reader{files}, BootID: strings.TrimSpace(string(boot)),
 				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			}
 			got, err := j.Judge(t.Context(), deployment.Probation{Grace: realGrace, Deadline: tt.deadline, Checks: checks}, deployment.Baseline{})

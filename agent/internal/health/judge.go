@@ -59,12 +59,12 @@ type Agent interface {
 
 // A Judge judges the running system.
 type Judge struct {
-	Units    Units        // required
-	Receipts Receipts     // required
-	Agent    Agent        // required
-	Checks   check.Runner // required
-	BootID   string       // of the running boot, required
-	Log      *slog.Logger // required
+	Units    Units         // required
+	Receipts Receipts      // required
+	Agent    Agent         // required
+	Checks   *check.Runner // required
+	BootID   string        // of the running boot, required
+	Log      *slog.Logger  // required
 	// Now is the clock, which somebody may set meanwhile; nil means time.Now.
 	Now func() time.Time
 }

@@ -115,13 +115,13 @@ func (m *Machine) Activate(ctx context.Context, toplevel proto.StorePath, force 
 // Try implements [transaction.Host].
 func (m *Machine) Try(ctx context.Context, s check.Subject, checks []deployment.Check) []proto.CheckResult {
 	defer m.systemd.Rest()
-	return check.Runner{Units: m.systemd, Subject: s}.TryAll(ctx, checks)
+	return (&check.Runner{Units: m.systemd, Subject: s}).TryAll(ctx, checks)
 }
 
 // Judge implements [transaction.Host].
 func (m *Machine) Judge(ctx context.Context, s check.Subject, p deployment.Probation, before deployment.Baseline) (health.Judgement, error) {
 	j := m.judge()
-	j.Checks = check.Runner{Units: m.systemd, Subject: s}
+	j.Checks = &check.Runner{Units: m.systemd, Subject: s}
 	var err error
 	if j.BootID, err = m.BootID(); err != nil {
 		return health.Judgement{}, err
