@@ -289,28 +289,30 @@ func (p *pruning) archives() error {
 	return nil
 }
 
-// leftovers removes what is left of descriptions that were not written to the end.
+// leftovers removes what is left of descriptions that were not written to the end. One
+// that cannot be removed keeps none of the others.
 func (p *pruning) leftovers() error {
 	files, err := os.ReadDir(p.c.dir)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, f := range files {
 		if !strings.Contains(f.Name(), narInfoSuffix+".tmp") {
 			continue
 		}
 		written, err := dateOf(f)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && written.After(p.now.Add(-copyGrace)) {
+		if err == nil && written.After(p.now.Add(-copyGrace)) {
 			continue
 		}
 		if err == nil {
 			err = p.c.remove(filepath.Join(p.c.dir, f.Name()))
 		}
-		if err != nil {
-			return err
+		if !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // eachPath calls f for each file that tells of a path.

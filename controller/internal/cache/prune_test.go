@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -238,6 +239,29 @@ func TestPrunePassesOverAnArchiveThatIsGone(t *testing.T) {
 		}
 		if got, want := p.files(), []string{"nar/b.nar.zst"}; !slices.Equal(got, want) {
 			t.Errorf("gone %s: the cache has %v, want %v", when, got, want)
+		}
+	}
+}
+
+// TestALeftoverThatStaysKeepsNoOther has one description that was not written to the end be a
+// directory that is not empty.
+func TestALeftoverThatStaysKeepsNoOther(t *testing.T) {
+	p := newPruned(t)
+	left := func(name string) string { return filepath.Join(p.dir, name+narInfoSuffix+".tmp.7.1") }
+	for _, name := range []string{"a", "c"} {
+		must(t, os.MkdirAll(filepath.Join(left(name), "x"), 0o700))
+	}
+	for _, name := range []string{"b", "d"} {
+		must(t, os.WriteFile(left(name), nil, 0o600))
+	}
+	p.passed += retention
+	_, err := p.Prune(t.Context(), PruneOptions{Retention: retention})
+	if err == nil || !strings.Contains(err.Error(), left("a")) || !strings.Contains(err.Error(), left("c")) {
+		t.Errorf("Prune = %v, want an error about both that stay", err)
+	}
+	for _, name := range []string{"b", "d"} {
+		if _, err := os.Stat(left(name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is there still: %v", left(name), err)
 		}
 	}
 }
