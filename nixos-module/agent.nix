@@ -16,6 +16,7 @@ let
   cfg = config.services.kedge-agent;
   format = pkgs.formats.yaml { };
   configFile = format.generate "agent.yaml" cfg.settings;
+  unit = import ./agent-unit.nix { inherit (cfg) package; };
 
   # What the agent and its transactions run: nix, nix-store, journalctl and bootctl.
   path = [
@@ -68,7 +69,7 @@ in
     ] { };
 
     servers = mkOption {
-      type = types.listOf types.str;
+      type = types.nonEmptyListOf types.str;
       example = [ "wss://build.example.org/nats" ];
       description = ''
         URLs of the NATS servers, `wss://…/nats` or `tls://…:4222`. The agent makes one outbound
@@ -218,8 +219,9 @@ in
 
     systemd = {
       services = {
-        kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
+        kedge-agent = unit // {
           inherit path;
+          environment = unit.environment // config.networking.proxy.envVars;
         };
         kedge-trial =
           import ./trial-unit.nix {

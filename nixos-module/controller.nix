@@ -24,10 +24,19 @@ let
   evaluator = cfg.settings.build.eval_user;
   # Whether an account other than the controller's own evaluates.
   isOther = evaluator != "" && evaluator != "root";
-  allowed = config.nix.settings.allowed-users or [ "*" ];
+  # The users that a setting of nix.conf lists, with those that are added to it. Where Nix is not
+  # enabled the options of NixOS have no value.
+  listed =
+    name: default:
+    let
+      settings = if config.nix.enable then config.nix.settings else { };
+      words = users: if builtins.isString users then lib.splitString " " users else users;
+    in
+    words (settings.${name} or default) ++ words (settings."extra-${name}" or [ ]);
+  allowed = listed "allowed-users" [ "*" ];
   # Whether nix.conf lists the evaluator, as far as its name tells.
   lists = users: lib.any (u: u == "*" || u == evaluator) users;
-  trusted = config.nix.settings.trusted-users or [ ];
+  trusted = listed "trusted-users" [ ];
   # Those of a set of accounts, or of groups, that have a name.
   called =
     name: set: lib.filter (x: x.name == name) (lib.mapAttrsToList (n: x: { name = n; } // x) set);
@@ -237,6 +246,7 @@ in
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall ports;
 
     systemd.services.kedge-controller = unit // {
+      environment = unit.environment or { } // config.networking.proxy.envVars;
       # The controller runs nix and git; both run ssh, for repositories and remote builders, and git
       # runs gpg, for signatures of commits.
       path = [

@@ -28,5 +28,5 @@ in
       "tmpfs"
       "ramfs"
     ];
-  message = "services.${service}: ${dir} is on the ${nearest.kind} that is ${nearest.where}, and must outlive a boot; mount something there that does, such as fileSystems.\"${dir}\" = { device = \"/persist${dir}\"; options = [ \"bind\" ]; }.";
+  message = "services.${service}: ${dir} is on the ${nearest.kind} that is ${nearest.where}, and must outlive a boot; mount something there that does, such as fileSystems.\"${dir}\" = { device = \"/persist${dir}\"; fsType = \"none\"; options = [ \"bind\" ]; }.";
 }

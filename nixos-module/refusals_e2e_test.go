@@ -74,6 +74,10 @@ func testRefusals(t *testing.T, e evaluator) {
 			controllerHost(nil, options{"nix": options{"settings": options{"trusted-users": []string{"*"}}}}), "nix-daemon trusts kedge-eval",
 		},
 		{
+			"an evaluator whom nix-daemon trusts besides others", "controller",
+			controllerHost(nil, options{"nix": options{"settings": options{"extra-trusted-users": "root kedge-eval"}}}), "nix-daemon trusts kedge-eval",
+		},
+		{
 			"an evaluator in a group that nix-daemon trusts", "controller",
 			controllerHost(options{"evalUser": "builder"}, trustingWheel(options{"users": options{"builder": options{"extraGroups": []string{"ops", "wheel"}}}})),
 			"nix-daemon trusts builder, who evaluates, as it does all of @wheel",
@@ -97,7 +101,7 @@ func testRefusals(t *testing.T, e evaluator) {
 			"a certificate without its key", "controller", controllerHost(options{"tls": options{"certificateFile": "/run/cert.pem"}}, nil),
 			"set together or not at all",
 		},
-		{"state on a tmpfs", "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/nix": "ext4", "/var/lib/kedge-old": "ext4"})), `/var/lib/kedge is on the tmpfs that is /, and must outlive a boot; mount something there that does, such as fileSystems."/var/lib/kedge"`},
+		{"state on a tmpfs", "agent", agentHost(nil, mounted(options{"/": "tmpfs", "/nix": "ext4", "/var/lib/kedge-old": "ext4"})), `/var/lib/kedge is on the tmpfs that is /, and must outlive a boot; mount something there that does, such as fileSystems."/var/lib/kedge" = { device = "/persist/var/lib/kedge"; fsType = "none"; options = [ "bind" ]; }`},
 		{"state on a tmpfs of its own", "agent", agentHost(nil, mounted(options{"/": "ext4", "/var/lib": "tmpfs"})), "is on the tmpfs that is /var/lib"},
 		{"a controller's state on a tmpfs", "controller", controllerHost(nil, mounted(options{"/": "tmpfs"})), "services.kedge-controller: /var/lib/kedge-controller is on"},
 		{"controller without Nix", "controller", controllerHost(nil, options{"nix": options{"enable": false}}), "set nix.enable = true"},
@@ -117,8 +121,9 @@ func testRefusals(t *testing.T, e evaluator) {
 		"NATS of somebody else's": e.mustEvaluate(t, "controller", controllerHost(options{
 			"advertise": []string{}, "settings": options{"nats": options{"url": "tls://n1.example.org:4222"}},
 		}, nil)),
-		"an evaluator by its name": e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"kedge-eval"}}}})),
-		"an evaluator by a group":  e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"@builders"}}}})),
+		"an evaluator by its name":                  e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"kedge-eval"}}}})),
+		"an evaluator who is let in besides others": e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": "root", "extra-allowed-users": []string{"kedge-eval"}}}})),
+		"an evaluator by a group":                   e.mustEvaluate(t, "controller", controllerHost(nil, options{"nix": options{"settings": options{"allowed-users": []string{"@builders"}}}})),
 		"an evaluator in no group that is trusted": e.mustEvaluate(t, "controller", controllerHost(options{"evalUser": "builder"}, trustingWheel(options{
 			"users":  options{"ops": options{"group": "users", "extraGroups": []string{"wheel"}}, "builder": options{"group": "wheels", "extraGroups": []string{"users"}}},
 			"groups": options{"wheel": options{"members": []string{"ops"}}, "users": options{"members": []string{"builder"}}, "builder": options{}},
@@ -170,6 +175,7 @@ func testRefusals(t *testing.T, e evaluator) {
 			"a setting of another type", "agent", agentHost(options{"settings": options{"drift": options{"policy": "fix"}}}, nil),
 			[]string{"services.kedge-agent.settings.drift.policy", "adopt"},
 		},
+		{"no server", "agent", agentHost(options{"servers": []string{}}, nil), []string{"services.kedge-agent.servers"}},
 		{"a pin of nothing", "agent", agentHost(options{"pins": []string{"sha256:x"}}, nil), []string{"services.kedge-agent.pins"}},
 		{"a machine ID that is none", "agent", agentHost(options{"machineId": "box"}, nil), []string{"services.kedge-agent.machineId", "32 digits"}},
 		{"an unknown option", "agent", agentHost(options{"server": "x"}, nil), []string{"services.kedge-agent.server", "does not exist"}},

@@ -19,10 +19,14 @@ in
     fileSystems = option (types.attrsOf types.raw) { };
     networking.firewall.allowedTCPPorts = option (types.listOf types.int) [ ];
     networking.hostName = option types.str "nixos";
+    networking.proxy.envVars = option (types.attrsOf types.str) { };
     nix.distributedBuilds = option types.bool false;
     nix.enable = option types.bool true;
     nix.package = option types.package pkgs.nix;
-    nix.settings = option (types.attrsOf types.raw) { };
+    nix.settings = option (types.submodule {
+      freeformType = types.attrsOf types.raw;
+      options.trusted-users = mkOption { type = types.raw; };
+    }) { };
     nixpkgs.hostPlatform = option types.str "x86_64-linux";
     programs.ssh.package = option types.package pkgs.openssh;
     security.pki.certificateFiles = option (types.listOf types.path) [ ];
@@ -49,6 +53,9 @@ in
     users.users = option (types.attrsOf types.raw) { };
     virtualisation = option (types.attrsOf types.raw) { };
   };
+
+  # It has no value where Nix is not enabled.
+  config.nix.settings.trusted-users = lib.mkIf config.nix.enable (lib.mkDefault [ "root" ]);
 
   # Of no use, but different where these are.
   config.system.build.toplevel = pkgs.runCommand "nixos-system-${config.networking.hostName}" { } (
