@@ -2,11 +2,17 @@ package nix
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // TestTreesAreWrittenInNixsFormat; that Nix makes the same path of it, host tests show.
@@ -105,4 +111,46 @@ func TestWhoGreetsWronglyIsSentNoTree(t *testing.T) {
 	if daemon.flush(); !errors.Is(daemon.err, errGarbled) || !path.IsZero() || opened || sent.Len() != greeting {
 		t.Errorf("got %s, %v; the file was opened: %t; %d bytes were sent after the greeting", path, daemon.err, opened, sent.Len()-greeting)
 	}
+}
+
+// TestADaemonThatSaysNothingIsNotWaitedForForEver, once it has taken a tree.
+func TestADaemonThatSaysNothingIsNotWaitedForForEver(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := errors.New("too late")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var daemon sync.WaitGroup
+	daemon.Go(func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		c := newWire(conn, conn)
+		c.writeNumbers(daemonWelcome, daemonVersion, daemonSaysDone)
+		c.flush()
+		for range 5 { // the greeting, and what it is asked for
+			c.readNumber()
+		}
+		cancel(late)
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("it is waited for")
+		}
+	})
+	_, err = (&CLI{Socket: socket}).AddSource(ctx, filepath.Join(t.TempDir(), "root"), Text("x"))
+	if !errors.Is(err, late) || !strings.Contains(err.Error(), "add a source to the store") {
+		t.Errorf("got error %v, want %v, and what was done", err, late)
+	}
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	daemon.Wait()
 }

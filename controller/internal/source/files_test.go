@@ -1,11 +1,13 @@
 package source_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +109,32 @@ func TestACommitIsReadAsGitReadsIt(t *testing.T) {
 		if _, err := r.Checkout(t.Context(), revision); err == nil {
 			t.Errorf("%s: Nix is given it", what)
 		}
+	}
+}
+
+// TestNobodyReadsWhatIsRefused: the git that was to go on at the checkout ends.
+func TestNobodyReadsWhatIsRefused(t *testing.T) {
+	o := newOrigin(t)
+	o.commit("flake.nix", "{ }")
+	base := o.commit("flake.nix", "{ a = 1; }")
+	revision := o.push(o.git("commit-tree", "-m", "over", base.String()+"^{tree}"))
+	dir := t.TempDir()
+	r := newRepository(t, source.Options{URL: o.dir, Dir: dir, Branch: "main", Policy: source.Policy{RefuseForcePush: true}})
+	reads := func() bool {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		return err == nil && slices.ContainsFunc(lines, func(file string) bool {
+			line, _ := os.ReadFile(file) // it may have ended
+			return bytes.Contains(line, []byte(dir)) && bytes.Contains(line, []byte("cat-file"))
+		})
+	}
+	if err := r.Fetch(t.Context(), revision); err != nil || !reads() {
+		t.Fatalf("nobody reads what was fetched: %v", err)
+	}
+	if _, err := r.Admit(t.Context(), base, revision); !errors.Is(err, source.ErrForcePushed) {
+		t.Fatalf("got error %v, want ErrForcePushed", err)
+	}
+	if reads() {
+		t.Error("a git waits to read what was refused")
 	}
 }
 

@@ -48,6 +48,9 @@ func (r *Repository) Admit(ctx context.Context, base, revision proto.Revision) (
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pushedOver, err = r.admit(ctx, base, revision)
+	if err != nil {
+		r.forget() // there is no checkout to come
+	}
 	return pushedOver, r.doubt(ctx, err)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kedge/internal/durable"
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -29,12 +30,12 @@ type submodule struct {
 	url    string // as .gitmodules has it; empty if it has none
 }
 
-// assemble puts the submodules of a revision, which were met in it, where they belong.
+// assemble puts the submodules of a revision, which were met in its tree, where they belong.
 // Those that are there already are not asked for. It returns what reads them, which has
 // to be closed, also if it fails.
-func (r *Repository) assemble(ctx context.Context, revision proto.Revision, f *files) (*objects, error) {
+func (r *Repository) assemble(ctx context.Context, revision proto.Revision, root *nix.File, f *files) (*objects, error) {
 	met, count := len(f.submodules), f.count
-	o, err := r.assembled(ctx, revision, f)
+	o, err := r.assembled(ctx, revision, root, f)
 	// What is borrowed may lack what came before it, and is not looked at by itself.
 	if _, ok := errors.AsType[*gitError](err); ok && ctx.Err() == nil && r.damaged(ctx, r.modules, "--connectivity-only") {
 		r.log.WarnContext(ctx, "copy of the submodules is damaged, made anew", "dir", r.modules.dir, "err", err)
@@ -43,12 +44,12 @@ func (r *Repository) assemble(ctx context.Context, revision proto.Revision, f *f
 			return nil, err
 		}
 		f.submodules, f.places, f.count = f.submodules[:met], f.places[:met], count
-		o, err = r.assembled(ctx, revision, f)
+		o, err = r.assembled(ctx, revision, root, f)
 	}
 	return o, err
 }
 
-func (r *Repository) assembled(ctx context.Context, revision proto.Revision, f *files) (*objects, error) {
+func (r *Repository) assembled(ctx context.Context, revision proto.Revision, root *nix.File, f *files) (*objects, error) {
 	if err := r.prepareModules(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func (r *Repository) assembled(ctx context.Context, revision proto.Revision, f *
 	for i := range in {
 		in[i] = r.location
 	}
-	if err := r.name(ctx, r.mirror, revision, f.submodules, ""); err != nil {
+	if err := r.name(ctx, r.mirror, revision, root, f.submodules, ""); err != nil {
 		return o, err
 	}
 	for n := 0; n < len(f.submodules); n++ { // and those that are met meanwhile
@@ -85,7 +86,7 @@ func (r *Repository) assembled(ctx context.Context, revision proto.Revision, f *
 			return o, err
 		}
 		*f.places[n] = *tree
-		if err := r.name(ctx, r.modules, m.commit, f.submodules[len(in):], m.path+"/"); err != nil {
+		if err := r.name(ctx, r.modules, m.commit, tree, f.submodules[len(in):], m.path+"/"); err != nil {
 			return o, err
 		}
 		for len(in) < len(f.submodules) {
@@ -115,14 +116,21 @@ func (r *Repository) dropModules(ctx context.Context) error {
 	return nil
 }
 
-// name looks up the URLs of submodules of a commit, whose tree is at prefix.
-func (r *Repository) name(ctx context.Context, g git, commit proto.Revision, submodules []submodule, prefix string) error {
-	if len(submodules) == 0 {
+// gitmodules is the file of a tree that says where its submodules come from.
+const gitmodules = ".gitmodules"
+
+// name looks up the URLs of submodules of a commit, whose tree is at prefix. The error
+// wraps [ErrSubmodule] if git cannot read what says so.
+func (r *Repository) name(ctx context.Context, g git, commit proto.Revision, tree *nix.File, submodules []submodule, prefix string) error {
+	if len(submodules) == 0 || at(tree, gitmodules) == nil {
 		return nil
 	}
 	// Git would also read files of this machine that .gitmodules includes.
-	out, err := r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":.gitmodules", "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
+	out, err := r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":"+gitmodules, "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
 	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 && ctx.Err() == nil {
+		if failed.stderr != "" {
+			return fmt.Errorf("%w: %s: %s", ErrSubmodule, prefix+gitmodules, failed.stderr)
+		}
 		out, err = "", nil // it says nothing of any
 	}
 	if err != nil {

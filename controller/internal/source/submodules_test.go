@@ -276,6 +276,22 @@ func TestSubmodulesThatLeadAstray(t *testing.T) {
 	}
 }
 
+// TestGitmodulesThatGitCannotRead are not taken for none.
+func TestGitmodulesThatGitCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	o, lib := originIn(t, dir, "fleet"), originIn(t, dir, "lib")
+	o.commit("flake.nix", "{ }")
+	o.submodule("lib", "", lib.commit("text", "lib"))
+	revision := o.commit(".gitmodules", "[submodule \"lib\"\n\turl = ../lib\n")
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true})
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), ".gitmodules: error: bad config line") {
+		t.Errorf("got error %v, want ErrSubmodule and what git says", err)
+	}
+}
+
 // TestGitmodulesIncludesNothing of this machine.
 func TestGitmodulesIncludesNothing(t *testing.T) {
 	dir := t.TempDir()

@@ -55,7 +55,7 @@ func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (str
 		return "", err
 	}
 	if r.submodules && len(f.submodules) > 0 {
-		modules, err := r.assemble(ctx, revision, &f)
+		modules, err := r.assemble(ctx, revision, tree, &f)
 		defer modules.close()
 		if err != nil {
 			return "", err
