@@ -23,16 +23,21 @@ func TestADerivationThatWasCollectedIsMadeAgain(t *testing.T) {
 		want     []string // in web1's failure; none if it is built
 	}{
 		"it evaluates": {
-			map[string]string{again: one(t, "web1")}, false,
-			[]string{"give up", again, "build db1", "build web1", "build web2"}, nil,
+			map[string]string{again: one(t, "web1")},
+			false,
+			[]string{"give up", again, "build db1", "build web1", "build web2"},
+			nil,
 		},
 		"it evaluates no more": {
 			nil, false,
-			[]string{"give up", again, "build db1", "build web2"}, []string{errCollected.Error(), "no such input"},
+			[]string{"give up", again, "build db1", "build web2"},
+			[]string{errCollected.Error(), "no such input"},
 		},
 		"it is collected once more": {
-			map[string]string{again: one(t, "web1")}, true,
-			[]string{"give up", again, "give up", "build db1", "build web2"}, []string{errCollected.Error(), drv(t, "web1").String()},
+			map[string]string{again: one(t, "web1")},
+			true,
+			[]string{"give up", again, "give up", "build db1", "build web2"},
+			[]string{errCollected.Error(), drv(t, "web1").String()},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
