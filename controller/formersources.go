@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"kedge/internal/nix"
 	"kedge/proto"
 )
 
@@ -30,7 +31,7 @@ func dropFormerSources(c Config, log *slog.Logger) {
 		if c.follows(e.Name()) || !isCopy(dir, e) {
 			continue
 		}
-		err := os.RemoveAll(filepath.Join(sourceRoots, e.Name()))
+		err := nix.Unroot(filepath.Join(sourceRoots, e.Name()))
 		if err == nil {
 			err = os.RemoveAll(filepath.Join(dir, e.Name()))
 		}

@@ -25,3 +25,15 @@ func Root(link string, path proto.StorePath) error {
 	}
 	return os.Rename(fresh, link)
 }
+
+// Unroot removes a link of [Root], and what a crash left of making one. That there is none
+// is no error. It is not synced.
+func Unroot(link string) error {
+	var errs []error
+	for _, name := range []string{link, link + ".new"} {
+		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
