@@ -67,10 +67,22 @@ type files struct {
 	trees      map[string][]entry // that were read, by their IDs
 	submodules []submodule        // that were met and are empty directories yet; their commits
 	places     []*nix.File        // where those are
+	bytes      int64              // of the files that were opened
+	most       int64              // as many may those have
 }
 
 // errTooMany: nobody has that many.
 var errTooMany = fmt.Errorf("it has more than %d files", maxFiles)
+
+// add counts the bytes of a file that is about to be written.
+func (f *files) add(size int64) error {
+	if size > f.most-f.bytes {
+		return fmt.Errorf("%w: this file has %d bytes, those before it have %d, and all may have %d; take large files out of the repository, and have the configuration fetch them",
+			ErrTooLarge, size, f.bytes, f.most)
+	}
+	f.bytes += size
+	return nil
+}
 
 // tree returns a tree of a repository of ours, whose path in the revision is at, with a
 // slash at its end. Nothing but names is read yet.
@@ -125,6 +137,9 @@ func (f *files) file(o *objects, e entry, at string) (*nix.File, error) {
 			if len(target) == 0 || len(target) > maxPath || bytes.IndexByte(target, 0) >= 0 {
 				return nil, 0, errors.New("a symbolic link cannot lead there")
 			}
+			if err := f.add(int64(len(target))); err != nil {
+				return nil, 0, err
+			}
 			return nix.Text(string(target)).Open()
 		}}, nil
 	}
@@ -132,6 +147,9 @@ func (f *files) file(o *objects, e entry, at string) (*nix.File, error) {
 		found, err := o.object(e.id, "blob")
 		if err != nil {
 			return nil, 0, err
+		}
+		if err := f.add(found.size); err != nil {
+			return nil, 0, err // and it is not read: nobody asks this git any more
 		}
 		return found, found.size, nil
 	}}, nil

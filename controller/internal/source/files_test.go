@@ -209,3 +209,25 @@ func TestAnObjectThatIsNotWhatItsNameSays(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 }
+
+// TestARevisionThatIsTooLarge is no tree; what its submodules have counts.
+func TestARevisionThatIsTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	o, lib := originIn(t, dir, "fleet"), originIn(t, dir, "lib")
+	o.commit("flake.nix", "{ }")
+	small := o.commit("z", strings.Repeat("z", 2000))
+	large := o.submodule("lib", "../lib", lib.commit("text", strings.Repeat("x", 3000)))
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true, MaxBytes: 4000})
+	checkout(t, r, small)
+	if err := r.Fetch(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Checkout(t.Context(), large)
+	if !errors.Is(err, source.ErrTooLarge) || !strings.Contains(err.Error(), large.String()) || !strings.Contains(err.Error(), "2000 bytes") || !strings.Contains(err.Error(), "all may have 4000") {
+		t.Errorf("got error %v, want ErrTooLarge with the revision and how much it has", err)
+	}
+	if n := len(r.store.added); n != 1 {
+		t.Errorf("%d trees are in the store, want the small one alone", n)
+	}
+	checkout(t, r, small) // and our copy is as it was
+}

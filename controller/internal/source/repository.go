@@ -31,6 +31,9 @@ var (
 	ErrRevisionGone = errors.New("the repository does not have the revision any more")
 	// ErrNoFlake: nothing can be evaluated at this revision.
 	ErrNoFlake = errors.New("there is nothing to evaluate")
+	// ErrTooLarge: the files of this revision have more bytes than they may. Another
+	// revision may be smaller.
+	ErrTooLarge = errors.New("the revision is too large")
 )
 
 // errNoEnd: a git command took longer than it may.
@@ -40,6 +43,8 @@ const (
 	defaultTimeout             = 2 * time.Minute
 	patientTimes               = 15 // as long may a fetch take that brings a whole repository, or history, or for which the usual time was too short
 	dirPerm        fs.FileMode = 0o700
+	// defaultMaxBytes is far more than configurations have, and less than fills a disk.
+	defaultMaxBytes = 4 << 30
 )
 
 // Options says which repository is followed.
@@ -57,6 +62,7 @@ type Options struct {
 	Credentials Credentials
 	Policy      Policy
 	Timeout     time.Duration // of one git command; defaults to 2 min; 15 times as long for the first fetch, and after one that took too long
+	MaxBytes    int64         // that the files of a revision may have together; defaults to 4 GiB
 	Log         *slog.Logger  // required
 }
 
@@ -88,6 +94,7 @@ type Repository struct {
 	store      Store
 	root       string
 	timeout    time.Duration
+	maxBytes   int64
 	log        *slog.Logger
 
 	mu      sync.Mutex      // held while our copy is used, and guards what follows
@@ -115,12 +122,15 @@ func New(o Options) (*Repository, error) {
 	if err := durable.MkdirAll(dir, dirPerm); err != nil {
 		return nil, err
 	}
-	r := &Repository{branch: o.Branch, entry: o.Entry, submodules: o.Submodules, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, store: o.Store, root: o.Root, log: o.Log}
+	r := &Repository{branch: o.Branch, entry: o.Entry, submodules: o.Submodules, creds: o.Credentials, policy: o.Policy, timeout: o.Timeout, maxBytes: o.MaxBytes, store: o.Store, root: o.Root, log: o.Log}
 	// Problems has seen to the errors of these two.
 	r.location, _ = parseURL(o.URL)
 	r.subdir, _ = cleanSubdir(o.Subdir)
 	if r.timeout == 0 {
 		r.timeout = defaultTimeout
+	}
+	if r.maxBytes == 0 {
+		r.maxBytes = defaultMaxBytes
 	}
 	if r.location.local {
 		env, err := trustOwner(dir)

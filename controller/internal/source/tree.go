@@ -26,7 +26,7 @@ type Store interface {
 
 // Checkout makes a fetched revision ready for Nix, and brings its submodules: all of it is in
 // the store then, where whoever evaluates it can read it. The error wraps [ErrNoFlake] if
-// there is nothing to evaluate, or [ErrSubmodule].
+// there is nothing to evaluate, [ErrSubmodule] or [ErrTooLarge].
 func (r *Repository) Checkout(ctx context.Context, revision proto.Revision) (Tree, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,7 +49,7 @@ func (r *Repository) flakeRef(ctx context.Context, revision proto.Revision) (str
 	if err != nil {
 		return "", err
 	}
-	f := files{trees: map[string][]entry{}}
+	f := files{trees: map[string][]entry{}, most: r.maxBytes}
 	tree, err := f.tree(o, c.tree, "")
 	if err != nil {
 		return "", err
