@@ -30,7 +30,7 @@ type submodule struct {
 	url    string // as .gitmodules has it; empty if it has none
 }
 
-// assemble puts the submodules of a revision, which were met in its tree, where they belong.
+// assemble puts the submodules of a revision, which were met in it, where they belong.
 // Those that are there already are not asked for. It returns what reads them, which has
 // to be closed, also if it fails.
 func (r *Repository) assemble(ctx context.Context, revision proto.Revision, root *nix.File, f *files) (*objects, error) {
@@ -116,22 +116,17 @@ func (r *Repository) dropModules(ctx context.Context) error {
 	return nil
 }
 
-// gitmodules is the file of a tree that says where its submodules come from.
-const gitmodules = ".gitmodules"
-
-// name looks up the URLs of submodules of a commit, whose tree is at prefix. The error
-// wraps [ErrSubmodule] if git cannot read what says so.
+// name looks up the URLs of submodules of a commit, whose tree is at prefix. One that
+// .gitmodules does not name has none.
 func (r *Repository) name(ctx context.Context, g git, commit proto.Revision, tree *nix.File, submodules []submodule, prefix string) error {
-	if len(submodules) == 0 || at(tree, gitmodules) == nil {
+	if len(submodules) == 0 || at(tree, ".gitmodules") == nil {
 		return nil
 	}
-	// Git would also read files of this machine that .gitmodules includes.
-	out, err := r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":"+gitmodules, "--null", "--get-regexp", `^submodule\..*\.(path|url)$`)
-	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 && ctx.Err() == nil {
-		if failed.stderr != "" {
-			return fmt.Errorf("%w: %s: %s", ErrSubmodule, prefix+gitmodules, failed.stderr)
-		}
-		out, err = "", nil // it says nothing of any
+	// Git would also read files of this machine that .gitmodules includes. Asked for some
+	// keys alone, it takes a damaged file that has one of them before the damage for whole.
+	out, err := r.run(ctx, g, "config", "--no-includes", "--blob", commit.String()+":.gitmodules", "--null", "--list")
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.exitCode > 0 {
+		return fmt.Errorf("%w: %s.gitmodules of revision %s cannot be read: %w", ErrSubmodule, prefix, commit.Short(), failed)
 	}
 	if err != nil {
 		return err
@@ -149,6 +144,9 @@ func parseModules(out string) map[string]string {
 	paths, urls := map[string]string{}, map[string]string{}
 	for entry := range strings.SplitSeq(out, "\x00") {
 		key, value, _ := strings.Cut(entry, "\n")
+		if !strings.HasPrefix(key, "submodule.") {
+			continue
+		}
 		if name, found := strings.CutSuffix(key, ".path"); found {
 			paths[name] = value
 		} else if name, found := strings.CutSuffix(key, ".url"); found {

@@ -276,22 +276,6 @@ func TestSubmodulesThatLeadAstray(t *testing.T) {
 	}
 }
 
-// TestGitmodulesThatGitCannotRead are not taken for none.
-func TestGitmodulesThatGitCannotRead(t *testing.T) {
-	dir := t.TempDir()
-	o, lib := originIn(t, dir, "fleet"), originIn(t, dir, "lib")
-	o.commit("flake.nix", "{ }")
-	o.submodule("lib", "", lib.commit("text", "lib"))
-	revision := o.commit(".gitmodules", "[submodule \"lib\"\n\turl = ../lib\n")
-	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true})
-	if err := r.Fetch(t.Context(), revision); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), ".gitmodules: error: bad config line") {
-		t.Errorf("got error %v, want ErrSubmodule and what git says", err)
-	}
-}
-
 // TestGitmodulesIncludesNothing of this machine.
 func TestGitmodulesIncludesNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -307,6 +291,30 @@ func TestGitmodulesIncludesNothing(t *testing.T) {
 	}
 	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "url: there is none") {
 		t.Errorf("got error %v, want ErrSubmodule for want of a URL", err)
+	}
+}
+
+// TestADamagedGitmodules is not taken for one that names no submodule.
+func TestADamagedGitmodules(t *testing.T) {
+	o := newRemoteOrigin(t)
+	o.commit("flake.nix", "{ }")
+	o.submodule("lib", "../lib", o.commit("x", "x"))
+	revision := o.commit(".gitmodules", "[submodule \"lib\"]\n\tpath = lib\n[submodule\n")
+	r := newRepository(t, source.Options{URL: o.dir, Branch: "main", Submodules: true})
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Checkout(t.Context(), revision)
+	if !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), ".gitmodules of revision "+revision.Short()) || !strings.Contains(err.Error(), "bad config line 3") {
+		t.Errorf("got error %v, want ErrSubmodule with the revision and the line", err)
+	}
+	o.git("rm", "--quiet", "--force", ".gitmodules")
+	revision = o.commit("x", "y")
+	if err := r.Fetch(t.Context(), revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Checkout(t.Context(), revision); !errors.Is(err, source.ErrSubmodule) || !strings.Contains(err.Error(), "lib: .gitmodules: url: there is none") {
+		t.Errorf("without .gitmodules: got error %v, want ErrSubmodule for want of a URL", err)
 	}
 }
 
