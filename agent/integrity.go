@@ -28,8 +28,7 @@ type Store interface {
 // A Power says whether the host is on its way down, and sends it there.
 type Power interface {
 	GoingDown(ctx context.Context) (bool, error)
-	// StartReboot begins the shutdown that ends in another boot, and returns. An error
-	// that wraps neither [systemd.ErrUnanswered] nor ctx's says that it has not begun.
+	// StartReboot begins the shutdown that ends in another boot, and returns.
 	StartReboot(ctx context.Context) error
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
-	"kedge/agent/internal/systemd"
 	"kedge/proto"
 )
 
@@ -58,8 +57,6 @@ const (
 	probeInterval = time.Minute
 	// rebootPatience is how long systemd may take to say that the host goes down.
 	rebootPatience = 15 * time.Second
-	// resortMaxPause is between two times that it is asked; the pauses grow up to that.
-	resortMaxPause = 10 * time.Minute
 )
 
 // A silence is what the reconciler knows of a host that went back.
@@ -69,13 +66,7 @@ type silence struct {
 	since      time.Time // somebody was last heard of
 	asked      time.Time // who might answer
 	after      time.Duration
-	spent      bool      // is on the disk
-	failures   int       // reboots that did not begin
-	again      time.Time // when to ask for the next; zero before the first
 }
-
-// lasts returns for how long nobody must have answered until a reboot is asked for.
-func (s *silence) lasts() time.Duration { return max(s.after, s.again.Sub(s.since)) }
 
 // observeSilence adds whether o's host has gone back and hears from nobody since.
 // An answer of whoever it is begins the wait anew; contact ends it for good.
@@ -97,16 +88,17 @@ func (a *Agent) observeSilence(ctx context.Context, o *Observation) {
 	}
 	if a.heard.After(s.since) {
 		s.over = true
-		a.tell(ctx, slog.LevelWarn, "that there was contact is not kept", a.spendResort())
+		err := a.Files.SaveResort(statefile.Resort{Deployment: s.deployment})
+		a.tell(ctx, slog.LevelWarn, "that there was contact is not kept", err)
 		return
 	}
-	if o.Now.Sub(s.asked) >= probeInterval || o.Now.Sub(s.since) >= s.lasts() {
+	if o.Now.Sub(s.asked) >= probeInterval || o.Now.Sub(s.since) >= s.after {
 		s.asked = o.Now
 		if link, _ := a.Link.Watch(); link.Connected || a.Endpoints.Answers(ctx) {
 			s.since = a.Now()
 		}
 	}
-	o.Silence = Silence{Since: s.since, After: s.lasts()}
+	o.Silence = Silence{Since: s.since, After: s.after}
 }
 
 // wentBack reports whether r ended on the way back, which has not yet led through a
@@ -129,56 +121,25 @@ func (a *Agent) resortSpent(r deployment.Deployment) (bool, error) {
 }
 
 // resort reboots the host, once for each deployment, whatever comes of that. What could
-// not be begun is none, and is tried again, less and less often. It is asked for to the
-// end, also while the agent stops: as a rule the host goes down then.
+// not be begun is none, and may be tried again: that it is asked for is on the disk
+// before, and taken back. It is asked for to the end, also while the agent stops: as a
+// rule the host goes down then.
 func (a *Agent) resort(ctx context.Context, r deployment.Deployment) error {
-	s := &a.silence
-	if err := a.spendAndReboot(ctx); err != nil {
-		s.failures++
-		s.again = a.Now().Add(backoff(readRetry, resortMaxPause, s.failures))
+	spent := statefile.Resort{Deployment: r.ID}
+	if err := a.Files.SaveResort(spent); err != nil {
 		return err
 	}
-	s.over = true
+	if err := a.startReboot(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(err, a.Files.SaveResort(statefile.Resort{}))
+	}
+	a.silence.over = true
 	a.Log.ErrorContext(ctx, "the host reboots as a last resort", "deployment", r.ID)
-	err := a.Files.SaveResort(statefile.Resort{Deployment: r.ID, Rebooted: a.Now()})
+	spent.Rebooted = a.Now()
+	err := a.Files.SaveResort(spent)
 	message := fmt.Sprintf("nobody answers since deployment %s went back; the host reboots", r.ID)
 	err = errors.Join(err, a.note(of(r, proto.ReasonLastResort, message)))
 	a.tell(ctx, slog.LevelError, "the last resort is not told", err)
 	return nil
-}
-
-// spendAndReboot has the last resort be spent, on the disk, before the reboot is asked
-// for: a host must not reboot again and again because its agent died, or its disk was
-// full, right after. An agent that is killed in between has lost it untried, since nobody
-// can tell that from a reboot that begins: then the host stays as it is. It is
-// taken back only if systemd refuses, which is known to have begun nothing. If systemd
-// says nothing, it stays spent, and this agent alone goes on asking: a reboot ends it.
-func (a *Agent) spendAndReboot(ctx context.Context) error {
-	if err := a.spendResort(); err != nil {
-		return err
-	}
-	err := a.startReboot(context.WithoutCancel(ctx))
-	if err == nil || mayHaveBegun(err) {
-		return err
-	}
-	a.silence.spent = false
-	return errors.Join(err, a.Files.SaveResort(statefile.Resort{}))
-}
-
-// spendResort has the disk say that the deployment has no last resort any more, unless it
-// does.
-func (a *Agent) spendResort() error {
-	if a.silence.spent {
-		return nil
-	}
-	err := a.Files.SaveResort(statefile.Resort{Deployment: a.silence.deployment})
-	a.silence.spent = err == nil
-	return err
-}
-
-// mayHaveBegun reports whether a reboot that failed to begin with err may have.
-func mayHaveBegun(err error) bool {
-	return errors.Is(err, systemd.ErrUnanswered) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // startReboot has the host go down, and says why it does not begin to.

@@ -12,13 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"kedge/agent"
 	"kedge/agent/internal/deployment"
 	"kedge/agent/internal/statefile"
-	"kedge/agent/internal/systemd"
 	"kedge/proto"
 	"kedge/proto/bus"
 )
@@ -36,7 +34,6 @@ func (w *world) StartReboot(ctx context.Context) (err error) {
 	}
 	w.mu.Lock()
 	takes := w.rebooting
-	w.resorts = append(w.resorts, time.Now())
 	w.mu.Unlock()
 	if takes > 0 {
 		time.Sleep(takes)
@@ -47,7 +44,7 @@ func (w *world) StartReboot(ctx context.Context) (err error) {
 		}
 		if w.refusals > 0 {
 			w.refusals--
-			err = w.refusal
+			err = errors.New("another job is queued that cannot be replaced")
 			return
 		}
 		w.rebooted++
@@ -162,9 +159,6 @@ func TestTheLastResort(t *testing.T) {
 			d.RollbackBoots = 1
 			w.record(d)
 		}, nil, 0},
-		{"it may have been rebooted for that by an agent that died", func(w *world) {
-			w.must(w.files.SaveResort(statefile.Resort{Deployment: "7-x"}))
-		}, nil, 0},
 		{"it was booted since", func(w *world) {
 			d := inconclusive
 			d.BootID = "another"
@@ -205,46 +199,9 @@ func TestTheLastResort(t *testing.T) {
 	}
 }
 
-// resortWait is longer than 30 min and 20 %.
-const resortWait = 37 * time.Minute
-
-// cutOff returns a world that went back and hears from nobody, and whose reboot systemd
-// refuses with refusal.
-func cutOff(t *testing.T, refusal error) *world {
-	t.Helper()
-	w := newWorld(t)
-	w.configure = func(c *agent.Config) { c.Reboot.LastResort = true }
-	w.unread, w.offline = bus.ErrNotConnected, true
-	w.refusals, w.refusal = math.MaxInt, refusal
-	w.record(deployment.Deployment{
-		ID: "7-x", Serial: 7, Toplevel: pathB, Proven: deployment.Proven{Toplevel: pathA}, Phase: proto.PhaseInconclusive, Reason: proto.ReasonNoContact, BootID: "boot",
-	})
-	w.must(w.files.SaveFloor(proto.Floor{Serial: 7}))
-	return w
-}
-
-var errRefused = errors.New("another job is queued that cannot be replaced")
-
-// awaitRebootAsk waits, in a bubble of synctest, until a reboot was asked for once more.
-func (w *world) awaitRebootAsk() {
-	w.t.Helper()
-	asked := func() int {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return len(w.resorts)
-	}
-	before := asked()
-	for range int(time.Hour / time.Second) {
-		if asked() > before {
-			return
-		}
-		time.Sleep(time.Second)
-	}
-	w.t.Fatal("no reboot was asked for within an hour")
-}
-
 // TestTheLastResortIsTakenOnceItWasAccepted has systemd refuse to reboot the host.
 func TestTheLastResortIsTakenOnceItWasAccepted(t *testing.T) {
+	const wait = 37 * time.Minute // longer than 30 min and 20 %
 	refuse := func(w *world, n int) { w.change(func() { w.refusals = n }) }
 	for _, tt := range []struct {
 		name string
@@ -254,36 +211,42 @@ func TestTheLastResortIsTakenOnceItWasAccepted(t *testing.T) {
 		{"it is not, however long", func(*world, func()) {}, 0},
 		{"it is after a while", func(w *world, _ func()) {
 			refuse(w, 2)
-			time.Sleep(time.Hour)
+			time.Sleep(time.Minute)
 		}, 1},
 		{"it is after the agent was started anew", func(w *world, again func()) {
 			again()
 			refuse(w, 1)
-			time.Sleep(resortWait)
+			time.Sleep(wait)
 		}, 1},
 		{"somebody answers meanwhile", func(w *world, _ func()) {
 			w.change(func() { w.answers = true })
 			time.Sleep(time.Minute)
 			refuse(w, 0)
-			time.Sleep(resortWait)
+			time.Sleep(wait)
 		}, 0},
 		{"it is while the agent stops, as the host goes down", func(w *world, again func()) {
 			w.change(func() { w.refusals, w.rebooting = 0, 8*time.Second })
-			w.awaitRebootAsk()
+			time.Sleep(6 * time.Second) // it is asked again after 5
 			again()
 		}, 1},
 		{"it was, and does not come", func(w *world, again func()) {
 			refuse(w, 0)
-			time.Sleep(resortWait)
+			time.Sleep(wait)
 			again()
-			time.Sleep(resortWait)
+			time.Sleep(wait)
 		}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := cutOff(t, errRefused)
+				w := newWorld(t)
+				w.configure = func(c *agent.Config) { c.Reboot.LastResort = true }
+				w.unread, w.offline, w.refusals = bus.ErrNotConnected, true, math.MaxInt
+				w.record(deployment.Deployment{
+					ID: "7-x", Serial: 7, Toplevel: pathB, Proven: deployment.Proven{Toplevel: pathA}, Phase: proto.PhaseInconclusive, Reason: proto.ReasonNoContact, BootID: "boot",
+				})
+				w.must(w.files.SaveFloor(proto.Floor{Serial: 7}))
 				_, stop := w.followUntil()
-				time.Sleep(resortWait)
+				time.Sleep(wait)
 				synctest.Wait()
 				w.requireResorted(0)
 				tt.then(w, func() {
@@ -295,87 +258,6 @@ func TestTheLastResortIsTakenOnceItWasAccepted(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestTheLastResortIsAskedForLessAndLessOften has systemd refuse, or say nothing.
-func TestTheLastResortIsAskedForLessAndLessOften(t *testing.T) {
-	for _, refusal := range []error{errRefused, systemd.ErrUnanswered} {
-		t.Run(refusal.Error(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := cutOff(t, refusal)
-				w.follow()
-				time.Sleep(2 * time.Hour)
-				synctest.Wait()
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				var pauses []time.Duration
-				for i, at := range w.resorts[1:] {
-					pauses = append(pauses, at.Sub(w.resorts[i]))
-				}
-				want := []time.Duration{5, 10, 20, 40, 80, 160, 320, 600, 600}
-				for i := range want {
-					want[i] *= time.Second
-				}
-				if diff := cmp.Diff(want, pauses[:min(len(want), len(pauses))]); diff != "" {
-					t.Errorf("pauses (-want +got):\n%s", diff)
-				}
-			})
-		})
-	}
-}
-
-// TestALastResortThatMayHaveBegunStaysSpent has systemd say nothing to it, or not in time.
-func TestALastResortThatMayHaveBegunStaysSpent(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		err  error
-		wait time.Duration // until it is known
-	}{
-		{"nothing is said", systemd.ErrUnanswered, 0},
-		{"not in time", nil, time.Minute},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := cutOff(t, tt.err)
-				w.rebooting = tt.wait
-				_, stop := w.followUntil()
-				w.awaitRebootAsk()
-				spent := w.resortFile()
-				w.awaitRebootAsk()
-				synctest.Wait()
-				if !os.SameFile(spent, w.resortFile()) {
-					t.Error("that it is spent is written twice")
-				}
-				if last, err := w.files.Resort(); err != nil || last.Deployment != "7-x" || !last.Rebooted.IsZero() {
-					t.Errorf("remembered is %+v (%v)", last, err)
-				}
-				stop()
-				asked := len(w.resorts)
-				w.follow()
-				time.Sleep(2 * resortWait)
-				if synctest.Wait(); len(w.resorts) > asked {
-					t.Error("another agent asks again")
-				}
-			})
-		})
-	}
-	synctest.Test(t, func(t *testing.T) {
-		w := cutOff(t, systemd.ErrUnanswered)
-		w.follow()
-		w.awaitRebootAsk()
-		w.change(func() { w.refusals = 0 })
-		w.awaitRebootAsk()
-		synctest.Wait()
-		w.requireResorted(1)
-	})
-}
-
-// resortFile is that of the last resort.
-func (w *world) resortFile() os.FileInfo {
-	w.t.Helper()
-	info, err := os.Stat(filepath.Join(w.files.State, "resort.json"))
-	w.must(err)
-	return info
 }
 
 // requireResorted fails unless the host was rebooted so often, and nothing else is told

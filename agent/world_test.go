@@ -74,8 +74,6 @@ type world struct {
 	answers   bool          // somebody does whom the host may reach
 	rebooted  int           // how often the host was to be
 	refusals  int           // how often that is refused before
-	refusal   error         // and with what
-	resorts   []time.Time   // when it was asked for
 	rebooting time.Duration // until either is known; zero asks no clock
 	offline   bool          // the agent is not connected
 	linked    chan struct{} // closed when that changes; nil if it does not
