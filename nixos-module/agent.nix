@@ -16,7 +16,6 @@ let
   cfg = config.services.kedge-agent;
   format = pkgs.formats.yaml { };
   configFile = format.generate "agent.yaml" cfg.settings;
-  unit = import ./agent-unit.nix { inherit (cfg) package; };
 
   # What the agent and its transactions run: nix, nix-store, journalctl and bootctl.
   path = [
@@ -219,9 +218,8 @@ in
 
     systemd = {
       services = {
-        kedge-agent = unit // {
+        kedge-agent = import ./agent-unit.nix { inherit (cfg) package; } // {
           inherit path;
-          environment = unit.environment // config.networking.proxy.envVars;
         };
         kedge-trial =
           import ./trial-unit.nix {

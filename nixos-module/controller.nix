@@ -246,7 +246,6 @@ in
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall ports;
 
     systemd.services.kedge-controller = unit // {
-      environment = unit.environment or { } // config.networking.proxy.envVars;
       # The controller runs nix and git; both run ssh, for repositories and remote builders, and git
       # runs gpg, for signatures of commits.
       path = [

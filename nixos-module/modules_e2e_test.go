@@ -96,16 +96,6 @@ func testModules(t *testing.T, e evaluator) {
 		}
 	})
 
-	t.Run("services go through the proxy of the host", func(t *testing.T) {
-		proxy := options{"networking": options{"proxy": options{"envVars": options{"https_proxy": "http://proxy.example.org:3128"}}}}
-		for name, host := range map[string]options{"agent": agentHost(nil, proxy), "controller": controllerHost(nil, proxy)} {
-			unit := e.mustEvaluate(t, name, host).Units["kedge-"+name].Text
-			if want := "\nEnvironment=\"https_proxy=http://proxy.example.org:3128\"\n"; !strings.Contains(unit, want) {
-				t.Errorf("%s: the unit has no %q:\n%s", name, want, unit)
-			}
-		}
-	})
-
 	t.Run("ports are opened when asked for", func(t *testing.T) {
 		moved := options{"openFirewall": true, "settings": options{"http": options{"listen": "[::]:8443"}}}
 		local := options{"openFirewall": true, "settings": options{"nats": options{"listen": "127.0.0.1:4222"}}}

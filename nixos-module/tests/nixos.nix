@@ -19,7 +19,6 @@ in
     fileSystems = option (types.attrsOf types.raw) { };
     networking.firewall.allowedTCPPorts = option (types.listOf types.int) [ ];
     networking.hostName = option types.str "nixos";
-    networking.proxy.envVars = option (types.attrsOf types.str) { };
     nix.distributedBuilds = option types.bool false;
     nix.enable = option types.bool true;
     nix.package = option types.package pkgs.nix;

@@ -51,6 +51,9 @@ func (c *Cache) countersign(ctx context.Context, toplevels []proto.StorePath) er
 	group.SetLimit(maxSyncs)
 	for _, p := range unsigned {
 		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			err := errDiffers
 			if slices.Equal(there.closure(p), here[p]) {
 				err = c.signInPlace(there[p].Info)
@@ -68,6 +71,11 @@ func (c *Cache) countersign(ctx context.Context, toplevels []proto.StorePath) er
 // until the new one is, whatever happens. The error wraps [narinfo.ErrInvalid] if the file
 // says something else.
 func (c *Cache) signInPlace(info narinfo.Info) error {
+	// Nix signs, and verifies, each once and in their order.
+	ordered := slices.Compact(slices.SortedFunc(slices.Values(info.References), proto.StorePath.Compare))
+	if !slices.Equal(ordered, info.References) {
+		return errDiffers
+	}
 	file := c.narInfoFile(info.Path)
 	text, err := os.ReadFile(file)
 	if err != nil {

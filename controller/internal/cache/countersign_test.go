@@ -63,6 +63,7 @@ func TestOnlyWhatTheLocalStoreHasIsCountersigned(t *testing.T) {
 		"another size":     func(s string) string { return strings.Replace(s, "NarSize: ", "NarSize: 1", 1) },
 		"a reference less": func(s string) string { return strings.Replace(s, "References: "+lib, "References: ", 1) },
 		"a reference more": func(s string) string { return strings.Replace(s, "References: "+lib, "References: "+lib+" "+db1, 1) },
+		"one twice":        func(s string) string { return strings.Replace(s, "References: "+lib, "References: "+lib+" "+lib, 1) },
 		"no end":           func(s string) string { return strings.TrimSuffix(s, "\n") },
 	} {
 		for _, before := range []string{"db1", "web1"} { // which may have what is changed remembered

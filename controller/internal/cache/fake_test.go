@@ -102,7 +102,7 @@ func (f *fakeNix) copyOne(dir, keyFile string, p proto.ClosurePath) {
 	content := "NAR of " + p.Path.String()
 	info := narinfo.Info{
 		Path: p.Path, File: "nar/" + p.Path.Hash() + ".nar.zst", FileSize: int64(len(content)),
-		Hash: p.NarHash, Size: p.NarSize, References: f.store[p.Path],
+		Hash: p.NarHash, Size: p.NarSize, References: slices.SortedFunc(slices.Values(f.store[p.Path]), proto.StorePath.Compare),
 	}
 	var references []string
 	for _, r := range info.References {

@@ -144,7 +144,8 @@ func parseModules(out string) map[string]string {
 	paths, urls := map[string]string{}, map[string]string{}
 	for entry := range strings.SplitSeq(out, "\x00") {
 		key, value, _ := strings.Cut(entry, "\n")
-		if !strings.HasPrefix(key, "submodule.") {
+		key, ours := strings.CutPrefix(key, "submodule.")
+		if !ours {
 			continue
 		}
 		if name, found := strings.CutSuffix(key, ".path"); found {
