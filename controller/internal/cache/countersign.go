@@ -22,9 +22,10 @@ var errDiffers = fmt.Errorf("%w: it is not signed by us, and not what the local 
 // which can be fetched: it was relayed before, or our key is another one now. Hosts fetch it
 // all the while, and those that trust the old key alone do so afterwards.
 //
-// The cache's word counts for nothing. Signed is what is in the local store's closures of
-// toplevels, where the path and all that the cache says that it needs is what it is there.
-// What differs is discarded, to be copied anew.
+// The cache's word counts for no content. Signed is what is in the local store's closures of
+// toplevels, if the closure of the path is the same there: which of that the path refers to
+// itself, and which through others, the cache says. What differs is discarded, to be copied
+// anew.
 func (c *Cache) countersign(ctx context.Context, toplevels []proto.StorePath) error {
 	there := make(walked)
 	for _, t := range toplevels {

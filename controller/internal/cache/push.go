@@ -19,8 +19,8 @@ import (
 // one commit of its journal.
 const maxSyncs = 32
 
-// maxRounds is how often one push may copy or sign: once as a rule, again to mend what
-// the first copy brought to light.
+// maxRounds is how often one push may copy or sign, together: once as a rule, again to mend
+// what that brought to light.
 const maxRounds = 6
 
 // Closures are the closures of toplevels.
